@@ -1,0 +1,1 @@
+"""How one reaches it: settings, wiring, command line, Kafka, collector and lookups."""

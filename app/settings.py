@@ -1,0 +1,47 @@
+"""Every setting of every process, with its default, unit and reason: one list.
+
+A setting is read from the environment (``UPTAKE_`` + the upper-case name) or given on the command line; nothing is read at import.
+"""
+
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Settings of one process. Times are milliseconds and sizes bytes, as the names say."""
+
+    model_config = SettingsConfigDict(env_prefix="UPTAKE_", extra="forbid", frozen=True)
+
+    # Kafka
+    kafka: str = Field("127.0.0.1:9092", description="bootstrap servers, host:port[,host:port]")
+    app_id: str = Field("uptake", description="consumer group, and prefix of the transactional ids")
+    partitions: int = Field(8, ge=1, description="partitions of the journal and everything that follows it")
+    replication: int = Field(1, ge=1, description="replicas of each topic; 3 in production")
+    session_timeout_ms: int = Field(10_000, ge=1_000, description="a dead worker's users wait this long")
+    heartbeat_ms: int = Field(3_000, ge=100)
+    transaction_timeout_ms: int = Field(60_000, ge=1_000, description="a frozen broker is waited for this long")
+
+    # State
+    data_dir: Path = Field(Path(".uptake"), description="RocksDB of the worker, data of the local Kafka")
+    flush_interval_ms: int = Field(1_000, ge=10, description="how often a partition's changes are made durable")
+    flush_max_changes: int = Field(20_000, ge=1, description="changed rows that make a partition flush early")
+    cache_rows: int = Field(
+        20_000, ge=0, description="decoded rows a worker keeps, beside those changed since the last flush"
+    )
+    cache_bytes: int = Field(48 * 1_048_576, ge=0, description="encoded size of the rows kept in the cache")
+    block_cache_bytes: int = Field(32 * 1_048_576, description="RocksDB blocks, shared by all tables of a worker")
+    memtable_bytes: int = Field(
+        48 * 1_048_576, description="RocksDB memtables, shared by all tables of a worker"
+    )
+
+    # HTTP
+    host: str = Field("127.0.0.1", description="the address a server listens on")
+    port: int | None = Field(None, description="collector 8080, worker 6067 unless set")
+    advertise: str | None = Field(None, description="how other workers reach this one, http://host:port")
+    customers_file: Path = Field(Path("uptake.toml"), description="customers and their keys, mode 600")
+
+    # Logs
+    log_level: str = "info"
+    log_json: bool = False

@@ -1,0 +1,203 @@
+"""What happened: one frozen struct per event, and the tagged union that the journal carries.
+
+Names and meanings follow the tracker API (docs/http-api.md). A record of the journal is the JSON of one of these structs;
+its ``type`` is the canonical event name, its ``v`` the version of the format. All times are integer milliseconds since 1970 UTC.
+"""
+
+from decimal import Decimal
+from typing import Final
+
+import msgspec
+
+EVENT_VERSION: Final = 1
+NO_PROFILE_USER: Final = "~"  # the user of events that keep totals but build no profile
+
+
+class EventBase(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", gc=False
+):
+    """What every event carries.
+
+    ``user`` is ``{key id}.{pseudonym}`` (never a raw id) or ``~`` for nobody. ``time_ms`` is the event time as SEMANTICS resolves it,
+    ``received_ms`` when the collector (or, for records written straight into Kafka, the broker) got it.
+    """
+
+    customer: str
+    user: str
+    time_ms: int = 0  # 0: not resolved by the producer; the reader takes the record's own timestamp
+    received_ms: int = 0
+    v: int = EVENT_VERSION
+    eid: str | None = None  # the client's own id of this event, the same again on a retry
+    created_ms: int | None = None  # the client's clock when it happened ...
+    sent_ms: int | None = None  # ... and when it was sent
+    is_clamped: bool = False  # the client's time lay outside [received - 24 h, received]
+    previous_user: str | None = None  # the pseudonym under the old key, while a key rotates
+    experiment: str | None = None
+    variant: str | None = None
+    row: int | None = None
+    rank: int | None = None
+    lang: str | None = None
+    store_view_id: str | None = None
+    segments: str | None = None
+    properties: dict[str, str] | None = None  # parameters we do not know, bounded
+
+
+class ItemEvent(EventBase, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """An event about one item."""
+
+    item: str
+    itemtype: int = 1
+    categorypath: str | None = None
+
+
+class ItemsEvent(EventBase, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """An event about a list of items shown together."""
+
+    items: tuple[str, ...]
+    itemtype: int = 1
+    scenario: str | None = None
+    modelid: str | None = None
+    request_id: str | None = None
+    categorypath: str | None = None
+
+
+class Click(ItemEvent, frozen=True, kw_only=True, omit_defaults=True, gc=False, tag="click"):
+    """The user opened a page about the item."""
+
+
+class ClickRecommended(
+    ItemEvent, frozen=True, kw_only=True, omit_defaults=True, gc=False, tag="clickrecommended"
+):
+    """The user clicked the item in a recommendation (alias ``follow``)."""
+
+    scenario: str | None = None
+    modelid: str | None = None
+    request_id: str | None = None
+
+
+class Consume(ItemEvent, frozen=True, kw_only=True, omit_defaults=True, gc=False, tag="consume"):
+    """The user consumed ``percentage`` (0-100) of the item."""
+
+    percentage: int = 100
+
+
+class Purchase(ItemEvent, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """What ``buy`` and ``owns`` share. ``price`` is for one item; both price and currency, or neither."""
+
+    quantity: int = 1
+    price: Decimal | None = None
+    currency: str | None = None
+
+
+class Buy(Purchase, frozen=True, kw_only=True, omit_defaults=True, gc=False, tag="buy"):
+    """The user bought the item. Without a price: a sale without revenue."""
+
+
+class Owns(Purchase, frozen=True, kw_only=True, omit_defaults=True, gc=False, tag="owns"):
+    """The user owns the item already: never revenue."""
+
+
+class Basket(ItemEvent, frozen=True, kw_only=True, omit_defaults=True, gc=False, tag="basket"):
+    """The user put the item into the basket."""
+
+    price: Decimal | None = None
+    currency: str | None = None
+
+
+class DeleteFromBasket(
+    ItemEvent, frozen=True, kw_only=True, omit_defaults=True, gc=False, tag="deletefrombasket"
+):
+    """The user took the item out of the basket."""
+
+
+class Wishlist(ItemEvent, frozen=True, kw_only=True, omit_defaults=True, gc=False, tag="wishlist"):
+    """The user put the item on the wishlist."""
+
+    price: Decimal | None = None
+    currency: str | None = None
+
+
+class DeleteFromWishlist(
+    ItemEvent, frozen=True, kw_only=True, omit_defaults=True, gc=False, tag="deletefromwishlist"
+):
+    """The user took the item off the wishlist."""
+
+
+class Rendered(ItemsEvent, frozen=True, kw_only=True, omit_defaults=True, gc=False, tag="rendered"):
+    """The items were shown to the user. With a ``rank``, it is that of the first item; the next items follow it."""
+
+    image: str | None = None
+
+
+class Viewed(ItemsEvent, frozen=True, kw_only=True, omit_defaults=True, gc=False, tag="viewed"):
+    """Half of each item was visible for one second."""
+
+
+class Rate(ItemEvent, frozen=True, kw_only=True, omit_defaults=True, gc=False, tag="rate"):
+    """The user rated the item, 0-100, raw."""
+
+    rating: int
+
+
+class Blacklist(ItemEvent, frozen=True, kw_only=True, omit_defaults=True, gc=False, tag="blacklist"):
+    """The user never wants to see the item again."""
+
+
+class Login(EventBase, frozen=True, kw_only=True, omit_defaults=True, gc=False, tag="login"):
+    """``user`` (the source) turned out to be ``target`` (alias ``transfer``).
+
+    ``is_junk_target`` marks ``0``, ``undefined``, ``null``, ``not_defined``: recorded, nothing moves.
+    """
+
+    target: str
+    is_junk_target: bool = False
+
+
+class RecommendedList(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """One list of a recommendation answer, items in rank order from 0."""
+
+    items: tuple[str, ...]
+    scenario: str | None = None
+    row: int | None = None
+    itemtype: int = 1
+    variant: str | None = None
+
+
+class Recommended(EventBase, frozen=True, kw_only=True, omit_defaults=True, gc=False, tag="recommended"):
+    """The back end tells which lists it served: one recommendation call."""
+
+    request_id: str
+    session: str | None = None
+    lists: tuple[RecommendedList, ...] = ()
+
+
+Event = (
+    Click
+    | ClickRecommended
+    | Consume
+    | Buy
+    | Owns
+    | Basket
+    | DeleteFromBasket
+    | Wishlist
+    | DeleteFromWishlist
+    | Rendered
+    | Viewed
+    | Rate
+    | Blacklist
+    | Login
+    | Recommended
+)
+
+EVENTS: Final[dict[str, type[EventBase]]] = {
+    str(event.__struct_config__.tag): event for event in Event.__args__
+}
+"""Canonical event name -> its struct: the one list of events."""
+
+ALIASES: Final[dict[str, str]] = {"follow": "clickrecommended", "transfer": "login"}
+"""Deprecated or alternative event names of the tracker paths -> canonical name."""
+
+
+def user_key(customer: str, user: str) -> bytes:
+    """Return the Kafka key of a user: ASCII ``{customer}|{key id}.{pseudonym}``."""
+    return f"{customer}|{user}".encode("ascii")

@@ -1,0 +1,62 @@
+"""Why an event was not taken: the one list of codes, each with its HTTP status.
+
+A bad event is a value, not an exception: parsers return a Rejection, app/collector maps it to an answer.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+STATUS: Final[dict[str, int]] = {
+    "backslash_in_path": 400,
+    "malformed_path": 400,
+    "malformed_encoding": 400,
+    "missing_user": 400,
+    "user_too_long": 400,
+    "bad_user": 400,
+    "bad_itemtype": 400,
+    "missing_item": 400,
+    "bad_item": 400,
+    "too_many_items": 400,
+    "bad_percentage": 400,
+    "bad_rating": 400,
+    "bad_price": 400,
+    "bad_currency": 400,
+    "bad_quantity": 400,
+    "bad_number": 400,
+    "bad_parameter": 400,
+    "duplicate_parameter": 400,
+    "bad_timestamp": 400,
+    "missing_signature": 400,
+    "bad_signature": 400,
+    "missing_scenario": 400,
+    "bad_jsonp": 400,
+    "bad_body": 400,
+    "unauthorized": 401,
+    "forbidden": 403,
+    "unknown_path": 404,
+    "unknown_customer": 404,
+    "unknown_event": 404,
+    "method_not_allowed": 405,
+    "body_too_large": 413,
+    "uri_too_long": 414,
+    "headers_too_large": 431,
+    "rate_limited": 429,
+    "unavailable": 503,
+    "fate_unknown": 504,
+}
+"""Rejection code -> HTTP status."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """One refused event. ``sentence`` is for people: the parameter, the value and what it takes."""
+
+    code: str
+    sentence: str
+    parameter: str | None = None
+    value: str | None = None
+
+    @property
+    def status(self) -> int:
+        """The HTTP status of this rejection."""
+        return STATUS[self.code]

@@ -1,0 +1,84 @@
+"""The one list of Kafka topics: name, key, what it holds, and how it is kept.
+
+``uptake topics`` shows it beside what the broker has; a worker and a collector refuse to start on topics that differ in partitions.
+"""
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+DAY_MS: Final = 86_400_000
+RAW_RETENTION_MS: Final = 7 * DAY_MS
+DELETE_RETENTION_MS: Final = DAY_MS  # how long a tombstone stays readable; local state older than this is wiped
+
+JOURNAL: Final = "uptake.events"
+HISTORY: Final = "uptake.events.history"
+TRANSFERS: Final = "uptake.transfers"
+PARTIALS: Final = "uptake.ctr.partials"
+WINDOWS: Final = "uptake.ctr.windows"
+POSITIONS: Final = "uptake.positions"
+DEADLETTERS: Final = "uptake.deadletters"
+META: Final = "uptake.meta"
+
+TABLES: Final = (
+    "rendered",
+    "impressions",
+    "clicked",
+    "consumed",
+    "basket",
+    "purchases",
+    "preferences",
+    "identity",
+    "recommended",
+    "seen",
+    "panes",
+    "windows",
+)
+"""The tables, each with a changelog topic and a RocksDB column family of its name. tables/declare.py gives each its codec."""
+
+SOURCES: Final = (JOURNAL, HISTORY, TRANSFERS, PARTIALS)
+"""What a partition reads: partition p of each belongs to the one worker that owns p."""
+
+
+def changelog(table: str) -> str:
+    """Return the name of a table's changelog topic."""
+    return f"uptake.{table}.changelog"
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """How one topic must look on the broker. ``is_partitioned``: has the deployment's partition count, else one partition."""
+
+    name: str
+    key: str
+    holds: str
+    cleanup: Literal["delete", "compact"] = "delete"
+    retention_ms: int | None = None
+    is_partitioned: bool = True
+    max_message_bytes: int = 1_048_588  # the broker's own default
+
+
+TOPICS: Final[tuple[Topic, ...]] = (
+    Topic(JOURNAL, "user", "every live event", retention_ms=RAW_RETENTION_MS),
+    Topic(HISTORY, "user", "signed imports of past events", retention_ms=RAW_RETENTION_MS),
+    Topic(
+        TRANSFERS,
+        "target user",
+        "what a login moves",
+        retention_ms=RAW_RETENTION_MS,
+        max_message_bytes=8 * 1_048_576,
+    ),
+    Topic(
+        PARTIALS,
+        "customer, scenario",
+        "absolute partial counts of one source partition",
+        retention_ms=RAW_RETENTION_MS,
+    ),
+    Topic(WINDOWS, "customer, dimension, granularity, start", "merged CTR windows", "compact"),
+    Topic(POSITIONS, "partition", "the next source offsets that a flush covers", "compact"),
+    Topic(DEADLETTERS, "topic, partition, offset", "records that could not be read", retention_ms=30 * DAY_MS),
+    Topic(META, "topic", "a creation id per topic", "compact", is_partitioned=False),
+    *(
+        Topic(changelog(table), "row", f"the table {table}", "compact", max_message_bytes=4 * 1_048_576)
+        for table in TABLES
+    ),
+)
