@@ -1,0 +1,183 @@
+"""Who turned out to be whom: what a login moves from one user to another, so that nothing is lost or counted twice.
+
+Key: user. Value: as source the current target, when, and how many transfers were sent; as target the highest transfer number applied
+of each source. Expires: never, but for sources beyond 2,000 (below). A repeated login moves what came since the last one; a repeated
+transfer is known by its number and changes nothing. The rules are SEMANTICS "Login"; a transfer travels in topic ``uptake.transfers``.
+
+Transfers of one source to one target arrive in the order of their numbers: one partition writes them, one reads them.
+"""
+
+from typing import Final, Literal
+
+import msgspec
+
+from events.codec import UndecodableError
+from events.model import EventBase, Login
+from tables import basket, clicked, consumed, preferences, purchases, rendered
+from tables.basket import BasketState
+from tables.clicked import ClickedState
+from tables.consumed import ConsumedState
+from tables.items import drop_oldest
+from tables.preferences import PreferencesState
+from tables.purchases import PurchasesState
+from tables.rendered import RenderedState
+
+TRANSFER_VERSION: Final = 1
+FOLLOW_MS: Final = 30 * 60_000
+"""Sites go on sending rate, blacklist and wishlist with the old id for this long after a login."""
+MAX_SOURCES: Final = 2_000
+"""Sources a target remembers (about 80 kB). A forgotten one does no harm: the positions in the flush already keep a transfer
+from being read twice, the numbers are the second guard."""
+
+
+class Stretch(msgspec.Struct, omit_defaults=True, gc=False):
+    """What a user's tables hold since the last login: what the next one moves. An absent table holds nothing."""
+
+    rendered: RenderedState | None = None
+    clicked: ClickedState | None = None
+    consumed: ConsumedState | None = None
+    basket: BasketState | None = None
+    purchases: PurchasesState | None = None
+    preferences: PreferencesState | None = None
+
+
+class Transfer(msgspec.Struct, frozen=True, gc=False):
+    """What one login moves: a record of ``uptake.transfers``, a msgpack map so that other languages can read it.
+
+    ``number`` counts the transfers of ``source``, from 1. ``login_ms`` is the event time of the login that sent it here.
+    The stretch belongs to the transfer: encode it before those states are touched again.
+    """
+
+    customer: str
+    source: str
+    target: str
+    number: int
+    login_ms: int
+    received_ms: int
+    stretch: Stretch
+    v: int = TRANSFER_VERSION
+
+
+class IdentityState(msgspec.Struct, array_like=True, gc=False):
+    """A user as source (``target`` None: never logged in) and as target (``sources``: user -> highest number applied)."""
+
+    target: str | None = None
+    login_ms: int = 0
+    login_received_ms: int = 0
+    sent: int = 0
+    sources: dict[str, int] = msgspec.field(default_factory=dict)
+    junk_logins: int = 0
+
+
+_encoder: Final = msgspec.msgpack.Encoder()
+_decoder: Final = msgspec.msgpack.Decoder(Transfer)
+
+
+def encode(transfer: Transfer) -> bytes:
+    """Return the record of a transfer."""
+    return _encoder.encode(transfer)
+
+
+def decode(raw: bytes | None) -> Transfer:
+    """Return the transfer of a record; raise UndecodableError when it is none."""
+    if raw is None:
+        raise UndecodableError("null", "the record has no value")
+    try:
+        transfer = _decoder.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise UndecodableError("malformed", str(error)) from None
+    if transfer.v != TRANSFER_VERSION:
+        raise UndecodableError(
+            "unknown_version", f"version {transfer.v}, this worker reads {TRANSFER_VERSION}"
+        )
+    return transfer
+
+
+def login(
+    state: IdentityState | None, event: Login, stretch: Stretch
+) -> tuple[IdentityState, Transfer | None]:
+    """Record a login of ``event.user`` and return the transfer that moves all of its stretch, which the caller then empties.
+
+    None when nothing moves: the user logs in as itself, or the target is junk (counted). An empty stretch is sent too, so that the
+    target knows its source. A login older than the current one (by event time) moves its stretch, but the current target stays.
+    """
+    if state is None:
+        state = IdentityState()
+    if event.is_junk_target:
+        state.junk_logins += 1
+        return state, None
+    if event.target == event.user:
+        return state, None
+    if state.target is None or event.time_ms >= state.login_ms:
+        state.target = event.target
+        state.login_ms = event.time_ms
+        state.login_received_ms = event.received_ms
+    state.sent += 1
+    return state, Transfer(
+        event.customer, event.user, event.target, state.sent, event.time_ms, event.received_ms, stretch
+    )
+
+
+def receive(
+    state: IdentityState | None, transfer: Transfer
+) -> tuple[IdentityState, Literal["apply", "repeat"] | Transfer]:
+    """Decide what the target does with a transfer: ``apply`` it (see ``absorb``), drop the ``repeat``, or send on what is returned.
+
+    It is sent on when this user has logged in elsewhere since, that is strictly later than the transfer's login, and then with that
+    later time and this user's own next number. Each hop thus raises the time, and a circle ends. At a tie it stays here: sending on
+    at equal times could go round for ever, and staying loses nothing.
+    """
+    if state is None:
+        state = IdentityState()
+    sources = state.sources
+    applied = sources.pop(transfer.source, 0)
+    sources[transfer.source] = max(applied, transfer.number)
+    if transfer.number <= applied:
+        return state, "repeat"
+    drop_oldest(sources, MAX_SOURCES)
+    if state.target is None or state.login_ms <= transfer.login_ms:
+        return state, "apply"
+    state.sent += 1
+    return state, Transfer(
+        transfer.customer,
+        transfer.target,
+        state.target,
+        state.sent,
+        state.login_ms,
+        max(transfer.received_ms, state.login_received_ms),
+        transfer.stretch,
+    )
+
+
+def follows(state: IdentityState | None, event_time_ms: int) -> str | None:
+    """Return the target to which a rate, blacklist or wishlist event of this time goes on: within 30 min after the login."""
+    if state is None or state.target is None:
+        return None
+    return state.target if 0 <= event_time_ms - state.login_ms <= FOLLOW_MS else None
+
+
+def forward(state: IdentityState, event: EventBase, stretch: Stretch) -> tuple[IdentityState, Transfer]:
+    """Return the transfer that takes one event, folded alone into ``stretch``, on to the current target (see ``follows``)."""
+    if state.target is None:
+        raise ValueError("forward needs a user that has logged in: ask follows() first")
+    state.sent += 1
+    return state, Transfer(
+        event.customer, event.user, state.target, state.sent, state.login_ms, event.received_ms, stretch
+    )
+
+
+def absorb(own: Stretch, moved: Stretch) -> Stretch:
+    """Merge a moved stretch into a user's own, each table by its rule. ``moved`` is used up."""
+    if moved.rendered is not None:
+        own.rendered = rendered.merge(own.rendered, moved.rendered)
+    if moved.clicked is not None:
+        own.clicked = clicked.merge(own.clicked, moved.clicked)
+    if moved.consumed is not None:
+        own.consumed = consumed.merge(own.consumed, moved.consumed)
+    if moved.basket is not None:
+        own.basket = basket.merge(own.basket, moved.basket)
+    if moved.purchases is not None:
+        own.purchases = purchases.merge(own.purchases, moved.purchases)
+    if moved.preferences is not None:
+        own.preferences = preferences.merge(own.preferences, moved.preferences)
+    return own

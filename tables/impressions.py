@@ -1,0 +1,141 @@
+"""What was shown to a user lately, as sent, and which recommended clicks followed: so that a click finds its impression.
+
+Key: user. Value: the last 100 impressions and the last 100 recommended clicks, in log order. Expires: impressions after 24 h 30 min,
+clicks after 25 h, by ``received_ms``: an event's time lies at most 24 h before its receipt, and a click joins at most 30 min back, a
+conversion at most 60 min. A repeated event is remembered again, which changes no answer. Never moved by a login.
+"""
+
+from typing import Final
+
+import msgspec
+
+from events.model import Rendered
+from tables.items import split_item_key
+
+MAX_IMPRESSIONS: Final = 100
+MAX_CLICKS: Final = 100
+JOIN_MS: Final = 30 * 60_000
+CONVERSION_MS: Final = 60 * 60_000
+KEEP_IMPRESSIONS_MS: Final = 24 * 3_600_000 + JOIN_MS
+KEEP_CLICKS_MS: Final = 24 * 3_600_000 + CONVERSION_MS
+
+
+class Impression(msgspec.Struct, array_like=True, gc=False):
+    """One list of items as it was shown. ``rank`` is that of the first item; the others follow it."""
+
+    time_ms: int
+    received_ms: int
+    itemtype: int
+    items: list[str]
+    scenario: str | None = None
+    variant: str | None = None
+    experiment: str | None = None
+    row: int | None = None
+    rank: int | None = None
+    request_id: str | None = None
+
+
+class RecommendedClick(msgspec.Struct, array_like=True, gc=False):
+    """A click on a recommendation, with the pane and the dimensions in which it was counted."""
+
+    time_ms: int
+    received_ms: int
+    item_key: str
+    pane_time_ms: int
+    scenario: str | None = None
+    variant: str | None = None
+    row: int | None = None
+    rank: int | None = None
+
+
+class ImpressionsState(msgspec.Struct, array_like=True, gc=False):
+    """What a user was shown lately and clicked in it, both in log order."""
+
+    impressions: list[Impression] = msgspec.field(default_factory=list)
+    clicks: list[RecommendedClick] = msgspec.field(default_factory=list)
+
+
+def impression_of(event: Rendered) -> Impression:
+    """Return the impression of a ``rendered`` event, as sent."""
+    return Impression(
+        event.time_ms,
+        event.received_ms,
+        event.itemtype,
+        list(event.items),
+        event.scenario,
+        event.variant,
+        event.experiment,
+        event.row,
+        event.rank,
+        event.request_id,
+    )
+
+
+def remember(
+    state: ImpressionsState | None, impression: Impression, now_received_ms: int
+) -> ImpressionsState:
+    """Keep an impression; drop those that are too many or too old."""
+    if state is None:
+        return ImpressionsState([impression])
+    impressions = state.impressions
+    impressions.append(impression)
+    _drop_old(impressions, MAX_IMPRESSIONS, now_received_ms - KEEP_IMPRESSIONS_MS)
+    return state
+
+
+def remember_click(
+    state: ImpressionsState | None, click: RecommendedClick, now_received_ms: int
+) -> ImpressionsState:
+    """Keep a recommended click; drop those that are too many or too old."""
+    if state is None:
+        return ImpressionsState([], [click])
+    clicks = state.clicks
+    clicks.append(click)
+    _drop_old(clicks, MAX_CLICKS, now_received_ms - KEEP_CLICKS_MS)
+    return state
+
+
+def _drop_old(
+    kept: list[Impression] | list[RecommendedClick], max_kept: int, before_received_ms: int
+) -> None:
+    """Drop from the front, the oldest in the log, up to the first one that may stay."""
+    drop = max(0, len(kept) - max_kept)
+    while drop < len(kept) and kept[drop].received_ms < before_received_ms:
+        drop += 1
+    if drop:
+        del kept[:drop]
+
+
+def join(
+    state: ImpressionsState, item_key: str, request_id: str | None, time_ms: int
+) -> tuple[Impression, int] | None:
+    """Return the impression that a click at ``time_ms`` belongs to, and the place of the item in its list.
+
+    It is the latest by event time (at a tie the later in the log) that shows the item, at most 30 min before the click and not
+    after it, and with the same request id when the click has one.
+    """
+    itemtype, item = split_item_key(item_key)
+    best: Impression | None = None
+    best_ms = time_ms - JOIN_MS - 1
+    for impression in reversed(state.impressions):
+        if (
+            best_ms < impression.time_ms <= time_ms
+            and (request_id is None or impression.request_id == request_id)
+            and impression.itemtype == itemtype
+            and item in impression.items
+        ):
+            best, best_ms = impression, impression.time_ms
+    return None if best is None else (best, best.items.index(item))
+
+
+def converts(state: ImpressionsState, item_key: str, time_ms: int) -> RecommendedClick | None:
+    """Return the recommended click that a consume, basket or buy at ``time_ms`` follows from, if any.
+
+    It is the latest by event time (at a tie the later in the log) on the item, at most 60 min before and not after.
+    """
+    best: RecommendedClick | None = None
+    best_ms = time_ms - CONVERSION_MS - 1
+    for click in reversed(state.clicks):
+        if click.item_key == item_key and best_ms < click.time_ms <= time_ms:
+            best, best_ms = click, click.time_ms
+    return best

@@ -1,0 +1,27 @@
+"""Was an event seen before: the ids of events that can come twice, so that the same ``eid`` is one event.
+
+Key: ``{user key}`` NUL ``{eid}``. Value: when the first of its kind was received, ms. Expires: 24 h after that. A repeated event
+changes nothing, not even the expiry: a client that retries for ever does not keep its row for ever.
+"""
+
+from typing import Final
+
+KEEP_MS: Final = 24 * 3_600_000
+
+
+def row_key(user_key: bytes, eid: str) -> bytes:
+    """Return the row of one event id. The rows of a user lie together; a user key holds no NUL, so no two users share a row."""
+    return user_key + b"\0" + eid.encode()
+
+
+def is_repeat(seen_ms: int | None, received_ms: int) -> bool:
+    """Tell whether an event received at ``received_ms`` is a repeat, given its row (None: no row).
+
+    One that seems to be received before the first (another collector's clock) is a repeat too.
+    """
+    return seen_ms is not None and not is_expired(seen_ms, received_ms)
+
+
+def is_expired(seen_ms: int, now_received_ms: int) -> bool:
+    """Tell whether a row says nothing any more and may be deleted."""
+    return now_received_ms - seen_ms >= KEEP_MS
