@@ -1,0 +1,115 @@
+"""How the rows of panes and windows are named: dimensions, keys in order of time, and ranges of them."""
+
+import re
+from typing import Final, NamedTuple, Self
+
+PANE_MS: Final = 60_000
+PANE_GRANULARITY: Final = "minute"
+MAX_TIME_MS: Final = 9_999_999_999_999  # 13 digits, the year 2286: the widest time that a key can order
+
+SCENARIO: Final = "scenario"
+VARIANT: Final = "scenario.variant"
+POSITION: Final = "scenario.variant.row.rank"
+DIMENSIONS: Final = (SCENARIO, VARIANT, POSITION)
+"""What the counters are kept by. A new dimension is appended here and counted in ``Tally.drain``."""
+
+UNKNOWN_SCENARIO: Final = "unknown"
+SEPARATOR: Final = b"\x1f"
+_PAST_SEPARATOR: Final = b"\x20"  # no escaped value holds a byte below it, so it ends a prefix
+
+_UNSAFE: Final = re.compile(r"[\x00-\x1f\x7f%]")
+_ESCAPED: Final = re.compile(r"%([0-9A-F]{2})")
+
+
+def pane_start(time_ms: int) -> int:
+    """Return the start of the pane of an event time; times that no key can order go to the first or last."""
+    time_ms = min(max(time_ms, 0), MAX_TIME_MS)
+    return time_ms - time_ms % PANE_MS
+
+
+def escape(value: str) -> bytes:
+    """Return the bytes of a part of a key: control characters and ``%`` as ``%XX``, so that keys stay distinct."""
+    if _UNSAFE.search(value):
+        value = _UNSAFE.sub(lambda match: f"%{ord(match[0]):02X}", value)
+    return value.encode("utf-8", "surrogatepass")
+
+
+def unescape(raw: bytes) -> str:
+    """Return the value that ``escape`` was given."""
+    value = raw.decode("utf-8", "surrogatepass")
+    return _ESCAPED.sub(lambda match: chr(int(match[1], 16)), value) if "%" in value else value
+
+
+class WindowKey(NamedTuple):
+    """Names one row of ``panes`` or ``windows``; its bytes are the key in RocksDB and Kafka, in time order.
+
+    ``customer, scenario, dimension, granularity, start (13 digits), variant, row, rank``, joined by 0x1f. What
+    a dimension does not split by is None, and so is an absent variant, row or rank.
+    """
+
+    customer: str
+    scenario: str
+    dimension: str
+    granularity: str
+    start_ms: int
+    variant: str | None = None
+    row: int | None = None
+    rank: int | None = None
+
+    def encode(self) -> bytes:
+        """Return the bytes of this key."""
+        return SEPARATOR.join(
+            (
+                escape(self.customer),
+                escape(self.scenario),
+                self.dimension.encode(),
+                self.granularity.encode(),
+                b"%013d" % self.start_ms,
+                escape(self.variant) if self.variant else b"",
+                b"" if self.row is None else b"%d" % self.row,
+                b"" if self.rank is None else b"%d" % self.rank,
+            )
+        )
+
+    @classmethod
+    def decode(cls, raw: bytes) -> Self:
+        """Return the key of these bytes; ValueError when they are none."""
+        customer, scenario, dimension, granularity, start, variant, row, rank = raw.split(SEPARATOR)
+        return cls(
+            unescape(customer),
+            unescape(scenario),
+            dimension.decode(),
+            granularity.decode(),
+            int(start),
+            unescape(variant) or None,
+            int(row) if row else None,
+            int(rank) if rank else None,
+        )
+
+
+PaneKey = WindowKey
+"""A pane is the window of granularity ``minute``; both share their keys."""
+
+
+def scenario_key(customer: str, scenario: str | None) -> bytes:
+    """Return the key of a ``uptake.ctr.partials`` record: one partition merges all windows of a scenario."""
+    return escape(customer) + SEPARATOR + escape(scenario or UNKNOWN_SCENARIO)
+
+
+def range_of(
+    customer: str, scenario: str, dimension: str, granularity: str, from_ms: int, to_ms: int
+) -> tuple[bytes, bytes]:
+    """Return the half-open range of keys that holds every row with ``from_ms <= start_ms < to_ms``."""
+    head = SEPARATOR.join((escape(customer), escape(scenario), dimension.encode(), granularity.encode(), b""))
+    low, high = (b"%013d" % min(max(bound, 0), MAX_TIME_MS) for bound in (from_ms, to_ms))
+    return head + low, head + high
+
+
+def customer_range(customer: str) -> tuple[bytes, bytes]:
+    """Return the half-open range of keys that holds every row of a customer."""
+    return escape(customer) + SEPARATOR, escape(customer) + _PAST_SEPARATOR
+
+
+def after_scenario(customer: str, scenario: str) -> bytes:
+    """Return the first key behind a scenario's rows: a scan seeks there to find the next scenario."""
+    return scenario_key(customer, scenario) + _PAST_SEPARATOR
