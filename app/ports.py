@@ -1,0 +1,39 @@
+"""Which TCP ports are free on this machine."""
+
+import random
+import socket
+from typing import Final
+
+# Below Linux's range of ephemeral ports (32768 up), so that no outgoing connection takes a port between choice and use.
+_RANGE: Final = (20_000, 32_000)
+
+
+def is_free(host: str, port: int) -> bool:
+    """Say whether a server could listen on ``host:port`` now."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # TIME_WAIT does not make a port taken
+        try:
+            probe.bind((host, port))
+            probe.listen(1)
+        except OSError:
+            return False
+    return True
+
+
+def free_port(host: str = "127.0.0.1") -> int:
+    """Return a port on which nobody listens now. Another program may still take it before it is used."""
+    chooser = random.SystemRandom()
+    for _ in range(200):
+        port = chooser.randrange(*_RANGE)
+        if is_free(host, port):
+            return port
+    raise OSError(f"no free port between {_RANGE[0]} and {_RANGE[1]} on {host}")
+
+
+def first_free(host: str, wanted: int, count: int = 20) -> int:
+    """Return ``wanted`` or the next free port within ``count`` after it, else any free one."""
+    for port in range(wanted, wanted + count):
+        if is_free(host, port):
+            return port
+    return free_port(host)

@@ -1,0 +1,80 @@
+"""What every test may ask for: a broker (`kafka`, `own_broker`, `broker_factory`) and names that nobody else uses (`unique`)."""
+
+import os
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from app.errors import NoBrokerError
+from app.kafka.broker import LocalBroker
+from app.kafka.probe import any_answers
+
+BrokerFactory = Callable[..., LocalBroker]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if {"kafka", "own_broker", "broker_factory"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker("broker")
+
+
+def no_broker(reason: str) -> None:
+    """End the test: an error in CI, where a skipped broker test would prove nothing, a skip on a laptop."""
+    if os.environ.get("CI"):
+        pytest.fail(f"no Kafka for the tests: {reason}", pytrace=False)
+    pytest.skip(f"no Kafka on this machine, so what needs one was not tested: {reason}")
+
+
+@pytest.fixture(scope="session")
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """``host:port`` of one Kafka for the whole session; tests use topic and group names of their own (``unique``)."""
+    given = os.environ.get("UPTAKE_KAFKA")
+    if given:
+        if not any_answers(given, timeout_s=5):
+            no_broker(f"UPTAKE_KAFKA={given} does not answer")
+        yield given
+        return
+    broker = LocalBroker(tmp_path_factory.mktemp("kafka"))
+    try:
+        broker.start()
+    except NoBrokerError as error:
+        no_broker(str(error))
+    yield broker.bootstrap
+    broker.destroy()
+
+
+@pytest.fixture
+def broker_factory(tmp_path: Path) -> Iterator[BrokerFactory]:
+    """Return ``make(name="own", **options) -> LocalBroker``: started, and the test's own to kill or freeze."""
+    made: list[LocalBroker] = []
+
+    def make(name: str = "own", **options: object) -> LocalBroker:
+        broker = LocalBroker(tmp_path / f"kafka-{name}", **options)  # type: ignore[arg-type]
+        made.append(broker)
+        try:
+            broker.start()
+        except NoBrokerError as error:
+            no_broker(str(error))
+        return broker
+
+    yield make
+    for broker in made:
+        broker.destroy()
+
+
+@pytest.fixture
+def own_broker(broker_factory: BrokerFactory) -> LocalBroker:
+    """A Kafka of the test's own, which it may kill or freeze."""
+    return broker_factory()
+
+
+@pytest.fixture
+def unique() -> Callable[[str], str]:
+    """Return ``name(prefix) -> prefix-<random>``: fresh topic and group names for each call."""
+
+    def name(prefix: str = "t") -> str:
+        return f"{prefix}-{uuid.uuid4().hex[:12]}"
+
+    return name
