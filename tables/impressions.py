@@ -1,8 +1,8 @@
 """What was shown to a user lately, as sent, and which recommended clicks followed: so that a click finds its impression.
 
-Key: user. Value: the last 100 impressions and the last 100 recommended clicks, in log order. Expires: impressions after 24 h 30 min,
-clicks after 25 h, by ``received_ms``: an event's time lies at most 24 h before its receipt, and a click joins at most 30 min back, a
-conversion at most 60 min. A repeated event is remembered again, which changes no answer. Never moved by a login.
+Key: user. Value: the last 100 impressions (5,000 items in all) and the last 100 recommended clicks, in log order. Expires: impressions
+after 24 h 30 min, clicks after 25 h, by ``received_ms``: an event's time lies at most 24 h before its receipt, and a click joins at
+most 30 min back, a conversion at most 60 min. A repeated event is remembered again, which changes no answer. Never moved by a login.
 """
 
 from typing import Final
@@ -14,6 +14,8 @@ from tables.items import split_item_key
 
 MAX_IMPRESSIONS: Final = 100
 MAX_CLICKS: Final = 100
+MAX_LISTED: Final = 5_000
+"""Items over all kept impressions, so that a site that shows endless lists does not make a value of megabytes."""
 JOIN_MS: Final = 30 * 60_000
 CONVERSION_MS: Final = 60 * 60_000
 KEEP_IMPRESSIONS_MS: Final = 24 * 3_600_000 + JOIN_MS
@@ -46,6 +48,8 @@ class RecommendedClick(msgspec.Struct, array_like=True, gc=False):
     variant: str | None = None
     row: int | None = None
     rank: int | None = None
+    converted: list[str] = msgspec.field(default_factory=list)
+    """The counters of conversions that this click gave one to already: progress of one consumption is one."""
 
 
 class ImpressionsState(msgspec.Struct, array_like=True, gc=False):
@@ -80,6 +84,10 @@ def remember(
     impressions = state.impressions
     impressions.append(impression)
     _drop_old(impressions, MAX_IMPRESSIONS, now_received_ms - KEEP_IMPRESSIONS_MS)
+    if (
+        len(impression.items) > MAX_LISTED // MAX_IMPRESSIONS
+    ):  # as long as none is longer, no sum can exceed the limit
+        _drop_listed(impressions)
     return state
 
 
@@ -104,6 +112,15 @@ def _drop_old(
         drop += 1
     if drop:
         del kept[:drop]
+
+
+def _drop_listed(impressions: list[Impression]) -> None:
+    """Drop from the front while too many items are listed; the latest impression stays, however long."""
+    drop, listed = 0, sum(len(impression.items) for impression in impressions)
+    while listed > MAX_LISTED and drop < len(impressions) - 1:
+        listed -= len(impressions[drop].items)
+        drop += 1
+    del impressions[:drop]
 
 
 def join(

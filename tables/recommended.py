@@ -1,8 +1,8 @@
 """Which lists did the back end serve to a user: what gives a ``rendered`` or a click without scenario its own.
 
-Key: user. Value: the last 50 lists, each with request id, scenario, variant, row and when, in log order. Expires: beyond 50 lists the
-oldest in the log, and after 24 h 30 min by ``received_ms``. A repeated event is kept again, which changes no answer. Never moved by
-a login.
+Key: user. Value: the last 50 lists (5,000 items in all), each with request id, scenario, variant, row and when, in log order. Expires:
+what is beyond that goes, the oldest in the log first, and all after 24 h 30 min by ``received_ms``. A repeated event is kept again,
+which changes no answer. Never moved by a login.
 """
 
 from typing import Final
@@ -13,6 +13,8 @@ from events.model import Recommended
 from tables.items import split_item_key
 
 MAX_LISTS: Final = 50
+MAX_LISTED: Final = 5_000
+"""Items over all kept lists, so that a value stays far below 1 MB."""
 FIND_MS: Final = 24 * 3_600_000
 """A list explains what was shown or clicked at most this long after it was served."""
 KEEP_MS: Final = FIND_MS + 30 * 60_000
@@ -69,11 +71,19 @@ def serve(state: RecommendedState | None, event: Recommended) -> RecommendedStat
                 event.experiment,
             )
         )
-    drop = max(0, len(lists) - MAX_LISTS)
-    while drop < len(lists) and lists[drop].received_ms < event.received_ms - KEEP_MS:
+    _drop_old(lists, event.received_ms - KEEP_MS)
+    return state
+
+
+def _drop_old(lists: list[ServedList], before_received_ms: int) -> None:
+    """Drop from the front, the oldest in the log, what is too much or too old; the latest list stays, however long."""
+    drop, listed = 0, sum(len(served.items) for served in lists)
+    while drop < len(lists) - 1 and (
+        len(lists) - drop > MAX_LISTS or listed > MAX_LISTED or lists[drop].received_ms < before_received_ms
+    ):
+        listed -= len(lists[drop].items)
         drop += 1
     del lists[:drop]
-    return state
 
 
 def find(state: RecommendedState, item_key: str, request_id: str | None, time_ms: int) -> Served | None:

@@ -11,7 +11,7 @@ KEEP_MS: Final = 24 * 3_600_000
 
 def row_key(user_key: bytes, eid: str) -> bytes:
     """Return the row of one event id. The rows of a user lie together; a user key holds no NUL, so no two users share a row."""
-    return user_key + b"\0" + eid.encode()
+    return user_key + b"\0" + eid.encode("utf-8", "surrogatepass")
 
 
 def is_repeat(seen_ms: int | None, received_ms: int) -> bool:
