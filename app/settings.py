@@ -42,6 +42,27 @@ class Settings(BaseSettings):
     advertise: str | None = Field(None, description="how other workers reach this one, http://host:port")
     customers_file: Path = Field(Path("uptake.toml"), description="customers and their keys, mode 600")
 
+    # Collector
+    linger_ms: int = Field(2, ge=0, description="how long an event waits for others to share its request to Kafka")
+    ack_timeout_ms: int = Field(
+        10_000, ge=100, description="an event that Kafka has not acknowledged by then is answered 504"
+    )
+    stall_ms: int = Field(
+        2_000, ge=100, description="while an event waits longer than this for Kafka, new ones are answered 503"
+    )
+    max_pending: int = Field(
+        10_000, ge=1, description="events that wait for Kafka at once; more are answered 503"
+    )
+    max_uri_bytes: int = Field(8_192, ge=1_024, description="a longer request line is answered 414")
+    max_body_bytes: int = Field(65_536, ge=0, description="a longer body is answered 413")
+    max_connections: int = Field(4_096, ge=1, description="open connections; more are closed at once")
+    request_timeout_ms: int = Field(
+        15_000, ge=100, description="a request whose head or body takes longer to arrive is given up"
+    )
+    drain_ms: int = Field(
+        500, ge=0, description="on a stop, how long idle connections may still send before they are closed"
+    )
+
     # Logs
     log_level: str = "info"
     log_json: bool = False
