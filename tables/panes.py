@@ -23,6 +23,7 @@ from tables.window_keys import (
 )
 
 PANE_KEEP_MS: Final = 7 * 86_400_000  # by received time, as all trimming
+MAX_AMOUNT: Final = Decimal(10) ** 15  # sums of 10**7 of these still have 6 decimals within 28 digits
 
 
 class Counts(msgspec.Struct, array_like=True, gc=False):
@@ -77,11 +78,6 @@ def subtract(a: Counts, b: Counts) -> Counts:
         purchases=a.purchases - b.purchases,
         revenue={currency: amount for currency, amount in revenue.items() if amount},
     )
-
-
-def copy(counts: Counts) -> Counts:
-    """Return counts that can be changed without changing the given ones."""
-    return msgspec.structs.replace(counts, revenue=dict(counts.revenue))
 
 
 def is_zero(counts: Counts) -> bool:
@@ -158,7 +154,13 @@ class Tally:
         row: int | None = None,
         rank: int | None = None,
     ) -> None:
-        """Add money earned with one item to the pane of ``time_ms``, exactly."""
+        """Add money earned with one item to the pane of ``time_ms``, exactly.
+
+        An amount that no price can be is left out: a producer other than the collector may write it, and one
+        1E+999999 would drown the sum.
+        """
+        if not amount.is_finite() or abs(amount) > MAX_AMOUNT:
+            return
         self._revenue[currency, customer, scenario, variant, time_ms // PANE_MS, row, rank, 1] += amount
 
     def drain(self, load: Callable[[WindowKey], Pane | None], received_ms: int) -> dict[WindowKey, Pane]:

@@ -4,10 +4,12 @@ Table ``windows``. Key: WindowKey bytes. Value: WindowState. Kept by received ti
 longer than panes), hours 90 days, days 2 years. A partial that comes twice, or after a newer one, changes nothing.
 """
 
+from decimal import Decimal
 from typing import Final
 
 import msgspec
 
+from tables.ctr import Rate, rates
 from tables.panes import Counts, add, is_zero, subtract
 from tables.partials import Partial
 from tables.window_keys import PANE_GRANULARITY, WindowKey
@@ -98,3 +100,62 @@ def close(state: WindowState, key: WindowKey, watermark_ms: int, grace_ms: int =
 def has_expired(state: WindowState, granularity: str, received_ms: int) -> bool:
     """Whether the row is forgotten when events received at ``received_ms`` are folded."""
     return received_ms - state.received_ms > KEEP_MS[granularity]
+
+
+class WindowRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False, gc=False):
+    """The value of a record of ``uptake.ctr.windows``: one window, absolute, so that reading it twice does no harm.
+
+    The record's key is the bytes of the WindowKey. Fields are only ever added.
+    """
+
+    customer: str
+    dimension: str
+    granularity: str
+    scenario: str
+    variant: str | None
+    row: int | None
+    rank: int | None
+    start_ms: int
+    end_ms: int
+    calls: int
+    rendered: int
+    viewed: int
+    clicks: int
+    attributed_clicks: int
+    consumed: int
+    basket: int
+    purchases: int
+    revenue: dict[str, Decimal]
+    ctr_rendered: Rate
+    ctr_calls: Rate
+    revision: int
+    final: bool
+    v: int = 1
+
+
+_encoder: Final = msgspec.json.Encoder(decimal_format="string")
+_decoder: Final = msgspec.json.Decoder(WindowRecord)
+
+
+def record(key: WindowKey, state: WindowState) -> WindowRecord:
+    """Return what is published about a window."""
+    shares = rates(state.counts)
+    return WindowRecord(
+        **key._asdict(),
+        end_ms=end_ms(key),
+        **msgspec.structs.asdict(state.counts),
+        ctr_rendered=shares["ctr_rendered"],
+        ctr_calls=shares["ctr_calls"],
+        revision=state.revision,
+        final=state.is_final,
+    )
+
+
+def encode_record(key: WindowKey, state: WindowState) -> bytes:
+    """Return the value of the window's record in ``uptake.ctr.windows``: JSON; its key is ``key.encode()``."""
+    return _encoder.encode(record(key, state))
+
+
+def decode_record(raw: bytes) -> WindowRecord:
+    """Return the window of a record; msgspec.DecodeError (a ValueError) when it holds none."""
+    return _decoder.decode(raw)
