@@ -1,0 +1,133 @@
+"""How each topic of events/topics.py must look on this deployment's broker, and in what a topic that was found differs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from app.errors import TopicMismatchError
+from app.settings import Settings
+from events.topics import DAY_MS, DELETE_RETENTION_MS, Topic
+
+FOREVER: Final = str(2**63 - 1)
+_SEGMENT_BYTES: Final = (
+    32 * 1_048_576
+)  # of compacted topics: the active segment is never compacted, so it stays small
+_COMPACTION_LAG_MS: Final = (
+    7 * DAY_MS
+)  # an erased user is gone from a quiet changelog too, after this and the tombstone
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A topic as the broker describes it."""
+
+    partitions: int
+    replication: int
+    config: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One thing in which a topic is not as it must be. ``what`` is ``topic``, ``partitions``, ``replication`` or a setting."""
+
+    topic: str
+    what: str
+    expected: str
+    found: str
+    cure: str
+
+    @property
+    def is_missing(self) -> bool:
+        """The topic is not there at all."""
+        return self.what == "topic"
+
+    @property
+    def sentence(self) -> str:
+        """The difference and its cure, for people."""
+        if self.is_missing:
+            return f"topic {self.topic} is missing; {self.cure}"
+        return f"topic {self.topic}: {self.what} is {self.found}, expected {self.expected}; {self.cure}"
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A topic of ours beside what the broker has: ``found`` is None when it has none."""
+
+    topic: Topic
+    partitions: int
+    found: Found | None
+    differences: list[Difference] = field(default_factory=list)
+
+
+def partitions_of(topic: Topic, settings: Settings) -> int:
+    """Return how many partitions the topic must have."""
+    return settings.partitions if topic.is_partitioned else 1
+
+
+def binding_config(topic: Topic) -> dict[str, str]:
+    """Return the settings that the rules of Uptake rest on: another value is reported as a difference."""
+    config = {
+        "cleanup.policy": topic.cleanup,
+        "max.message.bytes": str(topic.max_message_bytes),
+        # Events carry their own times: the broker neither overwrites a timestamp nor refuses one for its age.
+        "message.timestamp.type": "CreateTime",
+        "message.timestamp.before.max.ms": FOREVER,
+        "message.timestamp.after.max.ms": FOREVER,
+    }
+    if topic.cleanup == "compact":
+        config["delete.retention.ms"] = str(DELETE_RETENTION_MS)
+    else:
+        config["retention.ms"] = str(-1 if topic.retention_ms is None else topic.retention_ms)
+    return config
+
+
+def creation_config(topic: Topic, settings: Settings) -> dict[str, str]:
+    """Return all settings that a topic is created with: the binding ones, and some that an operator may tune."""
+    config = binding_config(topic)
+    # With three replicas one may be away; an acknowledged record is on two.
+    config["min.insync.replicas"] = str(max(1, settings.replication - 1))
+    if topic.cleanup == "compact":
+        config["segment.bytes"] = str(_SEGMENT_BYTES)
+        config["segment.ms"] = str(DAY_MS)
+        config["max.compaction.lag.ms"] = str(_COMPACTION_LAG_MS)
+    elif topic.retention_ms is not None:
+        # A segment goes as a whole: with the default of a week, records would stay for two.
+        config["segment.ms"] = str(min(DAY_MS, topic.retention_ms))
+    return config
+
+
+def compare(topic: Topic, settings: Settings, found: Found | None) -> Comparison:
+    """Return the topic beside what was found, with every difference that matters."""
+    partitions = partitions_of(topic, settings)
+    differences: list[Difference] = []
+
+    def differ(what: str, expected: object, was: object, cure: str) -> None:
+        differences.append(Difference(topic.name, what, str(expected), str(was), cure))
+
+    if found is None:
+        differ("topic", "present", "missing", "`uptake topics --create` creates it")
+        return Comparison(topic, partitions, None, differences)
+    if found.partitions != partitions:
+        cure = str(TopicMismatchError(topic.name, partitions, found.partitions)).partition(". ")[2]
+        differ("partitions", partitions, found.partitions, cure)
+    if found.replication < settings.replication:
+        differ(
+            "replication", settings.replication, found.replication, "reassign its partitions to more brokers"
+        )
+    for name, expected in binding_config(topic).items():
+        was = found.config.get(name, "?")
+        if name == "max.message.bytes" and was.isdigit() and int(was) > int(expected):
+            continue
+        if was != expected:
+            cure = f"kafka-configs.sh --alter --topic {topic.name} --add-config {name}={expected}"
+            differ(name, expected, was, cure)
+    return Comparison(topic, partitions, found, differences)
+
+
+def refuse_wrong_partitions(comparisons: list[Comparison]) -> None:
+    """Raise TopicMismatchError for the first topic whose partition count is wrong: users would move between partitions."""
+    for comparison in comparisons:
+        if comparison.found is not None and comparison.found.partitions != comparison.partitions:
+            raise TopicMismatchError(
+                comparison.topic.name, comparison.partitions, comparison.found.partitions
+            )

@@ -1,0 +1,226 @@
+"""Are the topics of events/topics.py on the broker, as they must be? Compares them, and creates the missing ones."""
+
+import asyncio
+import json
+import logging
+import time
+import uuid
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import KafkaConnectionError, KafkaError
+
+from app.errors import NoBrokerError, UptakeError
+from app.kafka.probe import any_answers
+from app.kafka.topic_config import (
+    Comparison,
+    Difference,
+    Found,
+    compare,
+    creation_config,
+    partitions_of,
+    refuse_wrong_partitions,
+)
+from app.settings import Settings
+from events.topics import META, TOPICS, Topic
+
+_log: Final = logging.getLogger(__name__)
+_NO_ERROR: Final = 0
+_TOPIC_EXISTS: Final = 36
+_PAUSE_S: Final = 0.25
+_SAY_AGAIN_S: Final = 10.0
+
+
+async def compare_topics(
+    settings: Settings, topics: Sequence[Topic] = TOPICS, *, wait_ms: int | None = 5_000
+) -> list[Comparison]:
+    """Return each topic beside what the broker has.
+
+    Wait for a broker that does not answer, up to ``wait_ms`` (None: without end), then raise NoBrokerError.
+    """
+    async with _admin(settings, wait_ms) as admin:
+        return await _compare(admin, settings, topics)
+
+
+async def ensure_topics(
+    settings: Settings, topics: Sequence[Topic] = TOPICS, *, wait_ms: int | None = None
+) -> list[Difference]:
+    """Create the topics that are missing, and return in what the others differ.
+
+    Raise TopicMismatchError when a topic has another partition count: partition p of all partitioned topics belongs together.
+    Safe to run in several processes at once.
+    """
+    async with _admin(settings, wait_ms) as admin:
+        comparisons = await _compare(admin, settings, topics)
+        refuse_wrong_partitions(comparisons)
+        missing = [comparison.topic for comparison in comparisons if comparison.found is None]
+        created = await _create(admin, settings, missing) if missing else []
+        if created:
+            _log.info(
+                "created %d topics of %d partitions: %s",
+                len(created),
+                settings.partitions,
+                ", ".join(created),
+            )
+            if any(topic.name == META for topic in topics):
+                await _write_creation_ids(settings, created)
+        if missing:
+            comparisons = await _compare(admin, settings, topics)
+            refuse_wrong_partitions(comparisons)
+    return [difference for comparison in comparisons for difference in comparison.differences]
+
+
+async def require_topics(
+    settings: Settings, topics: Sequence[Topic] = TOPICS, *, wait_ms: int | None = None
+) -> None:
+    """Return when all topics are there; TopicMismatchError for a wrong partition count. A missing one is waited for, loudly."""
+    deadline = None if wait_ms is None else time.monotonic() + wait_ms / 1000
+    said = 0.0
+    while True:
+        comparisons = await compare_topics(settings, topics, wait_ms=wait_ms)
+        refuse_wrong_partitions(comparisons)
+        missing = [comparison.topic.name for comparison in comparisons if comparison.found is None]
+        if not missing:
+            return
+        if deadline is not None and time.monotonic() > deadline:
+            raise UptakeError(
+                f"topics are missing on {settings.kafka}: {', '.join(missing)}; `uptake topics --create` creates them"
+            )
+        if time.monotonic() - said > _SAY_AGAIN_S:
+            said = time.monotonic()
+            _log.warning(
+                "topics are missing on %s: %s; waiting until `uptake topics --create` creates them",
+                settings.kafka,
+                ", ".join(missing),
+            )
+        await asyncio.sleep(1)
+
+
+async def wait_for_broker(settings: Settings, wait_ms: int | None = None) -> None:
+    """Return when a broker answers at ``settings.kafka``; NoBrokerError after ``wait_ms`` (None: wait without end)."""
+    start = time.monotonic()
+    said = start - _SAY_AGAIN_S
+    while not await asyncio.to_thread(any_answers, settings.kafka):
+        waited_s = time.monotonic() - start
+        if wait_ms is not None and waited_s * 1000 >= wait_ms:
+            raise NoBrokerError(
+                f"no Kafka answers at {settings.kafka}; start one (`uptake kafka`, `uptake up`, docker compose up) or "
+                f"say where it is with --kafka host:port (UPTAKE_KAFKA); `uptake doctor` looks closer"
+            )
+        if time.monotonic() - said >= _SAY_AGAIN_S:
+            said = time.monotonic()
+            _log.warning(
+                "no Kafka answers at %s, waiting for it (`uptake doctor` looks closer)", settings.kafka
+            )
+        await asyncio.sleep(_PAUSE_S)
+
+
+@asynccontextmanager
+async def _admin(settings: Settings, wait_ms: int | None) -> AsyncIterator[Any]:
+    """Yield a started admin client; wait for the broker first, because the client itself gives up at once."""
+    while True:
+        await wait_for_broker(settings, wait_ms)
+        admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka, request_timeout_ms=20_000)
+        try:
+            await admin.start()
+        except KafkaConnectionError:  # it went away between the two
+            await admin.close()
+            await asyncio.sleep(_PAUSE_S)
+            continue
+        break
+    try:
+        yield admin
+    except (KafkaError, TimeoutError) as error:
+        raise NoBrokerError(
+            f"Kafka at {settings.kafka} did not answer about its topics: {error!r}"
+        ) from error
+    finally:
+        await admin.close()
+
+
+async def _compare(admin: Any, settings: Settings, topics: Sequence[Topic]) -> list[Comparison]:
+    found = await _describe(admin, [topic.name for topic in topics])
+    return [compare(topic, settings, found.get(topic.name)) for topic in topics]
+
+
+async def _describe(admin: Any, names: list[str]) -> dict[str, Found]:
+    present = {
+        answer["topic"]: answer["partitions"]
+        for answer in await admin.describe_topics(names)
+        if answer["error_code"] == _NO_ERROR and answer["partitions"]
+    }
+    if not present:
+        return {}
+    configs: dict[str, dict[str, str]] = {}
+    resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in present]
+    for response in await admin.describe_configs(resources):
+        for resource in response.to_object()["resources"]:
+            configs[resource["resource_name"]] = {
+                entry["config_names"]: entry["config_value"] for entry in resource["config_entries"]
+            }
+    return {
+        name: Found(
+            partitions=len(partitions),
+            replication=min(len(partition["replicas"]) for partition in partitions),
+            config=configs.get(name, {}),
+        )
+        for name, partitions in present.items()
+    }
+
+
+async def _create(admin: Any, settings: Settings, topics: Sequence[Topic]) -> list[str]:
+    """Create the topics and return the names of those that we, not another process, created."""
+    wanted = [
+        NewTopic(
+            topic.name,
+            partitions_of(topic, settings),
+            settings.replication,
+            topic_configs=creation_config(topic, settings),
+        )
+        for topic in topics
+    ]
+    answer = (await admin.create_topics(wanted)).to_object()
+    created = []
+    for result in answer["topic_errors"]:
+        if result["error_code"] == _NO_ERROR:
+            created.append(result["topic"])
+        elif result["error_code"] != _TOPIC_EXISTS:
+            raise UptakeError(
+                f"Kafka at {settings.kafka} did not create topic {result['topic']}: "
+                f"{result['error_message'] or 'error ' + str(result['error_code'])}"
+            )
+    await _wait_for_leaders(admin, {topic.name: partitions_of(topic, settings) for topic in topics})
+    return created
+
+
+async def _wait_for_leaders(admin: Any, expected: dict[str, int], wait_ms: int = 30_000) -> None:
+    deadline = time.monotonic() + wait_ms / 1000
+    while time.monotonic() < deadline:
+        led = {
+            answer["topic"]
+            for answer in await admin.describe_topics(list(expected))
+            if answer["partitions"] and all(partition["leader"] >= 0 for partition in answer["partitions"])
+        }
+        if led == set(expected):
+            return
+        await asyncio.sleep(0.05)
+    raise NoBrokerError(f"the new topics have no leader after {wait_ms} ms: {sorted(set(expected) - led)}")
+
+
+async def _write_creation_ids(settings: Settings, names: list[str]) -> None:
+    """Write a fresh id for each created topic into uptake.meta: state that names another id belongs to a former topic."""
+    producer = AIOKafkaProducer(bootstrap_servers=settings.kafka, acks="all", enable_idempotence=True)
+    await producer.start()
+    try:
+        created_ms = int(time.time() * 1000)
+        sent = []
+        for name in names:
+            value = json.dumps({"id": str(uuid.uuid4()), "created_ms": created_ms})
+            sent.append(await producer.send(META, value.encode(), key=name.encode(), partition=0))
+        await asyncio.gather(*sent)
+    finally:
+        await producer.stop()

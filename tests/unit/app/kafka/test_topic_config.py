@@ -1,0 +1,70 @@
+"""Differences between a topic as it must be and as the broker has it."""
+
+import pytest
+
+from app.errors import TopicMismatchError
+from app.kafka.topic_config import Found, binding_config, compare, creation_config, refuse_wrong_partitions
+from app.settings import Settings
+from events.topics import DAY_MS, TOPICS, Topic
+
+SETTINGS = Settings(kafka="127.0.0.1:1", partitions=8)
+JOURNAL = Topic("a.journal", "user", "events", retention_ms=7 * DAY_MS)
+TABLE = Topic("a.table", "row", "rows", "compact")
+META = Topic("a.meta", "topic", "ids", "compact", is_partitioned=False)
+
+
+def found(topic: Topic, partitions: int = 8, replication: int = 1, **config: str) -> Found:
+    return Found(partitions, replication, {**binding_config(topic), **config})
+
+
+@pytest.mark.parametrize("topic", TOPICS, ids=lambda topic: topic.name)
+def test_topic_created_by_us_differs_in_nothing(topic: Topic) -> None:
+    partitions = 8 if topic.is_partitioned else 1
+    as_created = Found(partitions, 1, creation_config(topic, SETTINGS))
+    assert compare(topic, SETTINGS, as_created).differences == []
+
+
+@pytest.mark.parametrize(
+    ("topic", "was", "what"),
+    [
+        (JOURNAL, None, ["topic"]),
+        (JOURNAL, found(JOURNAL, partitions=4), ["partitions"]),
+        (META, found(META, partitions=8), ["partitions"]),
+        (JOURNAL, found(JOURNAL, **{"retention.ms": "1000"}), ["retention.ms"]),
+        (TABLE, found(TABLE, **{"cleanup.policy": "delete"}), ["cleanup.policy"]),
+        (TABLE, found(TABLE, **{"max.message.bytes": "1000"}), ["max.message.bytes"]),
+        (TABLE, found(TABLE, **{"max.message.bytes": "99000000"}), []),
+        (TABLE, found(TABLE, **{"segment.bytes": "1"}), []),
+        (TABLE, found(TABLE, replication=3), []),
+        (JOURNAL, found(JOURNAL, **{"message.timestamp.type": "LogAppendTime"}), ["message.timestamp.type"]),
+    ],
+)
+def test_only_what_matters_is_a_difference(topic: Topic, was: Found | None, what: list[str]) -> None:
+    assert [difference.what for difference in compare(topic, SETTINGS, was).differences] == what
+
+
+def test_too_few_replicas_are_a_difference() -> None:
+    three = Settings(kafka="127.0.0.1:1", replication=3)
+    assert [d.what for d in compare(JOURNAL, three, found(JOURNAL, replication=1)).differences] == [
+        "replication"
+    ]
+    assert creation_config(JOURNAL, three)["min.insync.replicas"] == "2"
+
+
+def test_difference_says_what_is_wrong_and_what_to_do() -> None:
+    (difference,) = compare(JOURNAL, SETTINGS, found(JOURNAL, **{"retention.ms": "1000"})).differences
+    assert "retention.ms is 1000, expected 604800000" in difference.sentence
+    assert "--add-config retention.ms=604800000" in difference.sentence
+    (missing,) = compare(JOURNAL, SETTINGS, None).differences
+    assert missing.is_missing
+    assert "uptake topics --create" in missing.sentence
+
+
+def test_wrong_partition_count_is_refused_and_others_pass() -> None:
+    refuse_wrong_partitions([compare(JOURNAL, SETTINGS, None), compare(TABLE, SETTINGS, found(TABLE))])
+    with pytest.raises(TopicMismatchError, match=r"a\.table has 4 partitions on the broker, expected 8"):
+        refuse_wrong_partitions([compare(TABLE, SETTINGS, found(TABLE, partitions=4))])
+
+
+def test_raw_records_go_after_their_retention_not_after_twice_of_it() -> None:
+    assert int(creation_config(JOURNAL, SETTINGS)["segment.ms"]) <= DAY_MS
