@@ -1,0 +1,1 @@
+"""HTTP in: the tracker API, answered when Kafka has acknowledged the event."""

@@ -1,0 +1,127 @@
+"""How much of a stranger's request do we read: one HTTP/1.1 connection with its limits, on aiohttp's low-level server.
+
+aiohttp answers 400 to whatever its parser refuses and logs it with the request; here it gets the right status (414, 431)
+and no log line holds what was sent, because it may hold user ids.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from aiohttp import web
+from aiohttp.http_exceptions import LineTooLong
+
+from app.collector import answers
+from app.collector.metrics import Metrics
+from events.rejections import Rejection
+
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+
+MAX_HEADERS: Final = 64
+MAX_HEADER_BYTES: Final = 8_000
+LINGER_SECONDS: Final = (
+    1.0  # how long we listen to the rest of a refused request, so that its sender gets to read why
+)
+QUIET_SECONDS: Final = 0.05
+
+
+class Server(web.Server):
+    """Makes a Connection for each socket, up to ``max_connections``."""
+
+    def __init__(
+        self,
+        handler: Handler,
+        metrics: Metrics,
+        *,
+        max_uri_bytes: int,
+        max_connections: int,
+        request_timeout_ms: int,
+    ) -> None:
+        super().__init__(handler)
+        self.metrics, self.max_connections = metrics, max_connections
+        self._max_uri_bytes, self._timeout_seconds = max_uri_bytes, request_timeout_ms / 1000
+
+    def __call__(self) -> "Connection":
+        """Return the protocol of a new socket."""
+        return Connection(
+            self,
+            loop=self._loop,
+            # aiohttp's timer runs from the last answer (or the start) to the next complete head: it ends both silent
+            # connections and heads that are sent byte by byte.
+            keepalive_timeout=self._timeout_seconds,
+            access_log=None,
+            max_line_size=self._max_uri_bytes,
+            # The parser tells a long line from a long header by the limit that it broke, so the two must differ.
+            max_field_size=MAX_HEADER_BYTES + (self._max_uri_bytes == MAX_HEADER_BYTES),
+            max_headers=MAX_HEADERS,
+            lingering_time=LINGER_SECONDS,
+            auto_decompress=False,
+        )
+
+
+class Connection(web.RequestHandler):
+    """One client connection."""
+
+    def __init__(self, server: Server, **limits: Any) -> None:
+        super().__init__(server, **limits)
+        self._server = server
+        self._is_refused = False
+        self._discarded_at = 0.0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the connection, unless there are too many."""
+        super().connection_made(transport)
+        open_now = len(self._server.connections)
+        self._server.metrics.connections.set(open_now)
+        if open_now > self._server.max_connections:
+            self.force_close()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Forget the connection."""
+        super().connection_lost(exc)
+        self._server.metrics.connections.set(len(self._server.connections))
+
+    def data_received(self, data: bytes) -> None:
+        """Feed the parser, until it has refused something: what follows is then thrown away."""
+        if self._is_refused:
+            self._discarded_at = self._loop.time()
+            return
+        super().data_received(data)
+
+    def _make_error_handler(self, err_info: Any) -> Handler:
+        """Return the handler of a request that the parser refused; aiohttp's own method, replaced."""
+        self._is_refused = True
+        refused = self._rejection(err_info.exc)
+
+        async def handler(_request: web.BaseRequest) -> web.StreamResponse:
+            await self._linger()
+            self._server.metrics.rejected[refused.code].inc()
+            response = answers.rejected(refused, answers.base_headers(None, None))
+            response.force_close()
+            return response
+
+        return handler
+
+    async def _linger(self) -> None:
+        """Wait until the client has said all it wanted to, within bounds.
+
+        Closing a socket that holds unread bytes resets the connection, and the client would lose our answer.
+        """
+        end = self._loop.time() + LINGER_SECONDS
+        while self._loop.time() < end:
+            await asyncio.sleep(QUIET_SECONDS)
+            if self._loop.time() - self._discarded_at >= QUIET_SECONDS:
+                return
+
+    def _rejection(self, error: BaseException | None) -> Rejection:
+        if isinstance(error, LineTooLong):
+            limit = error.args[1]
+            if limit == self.max_line_size:
+                return Rejection("uri_too_long", f"the request line takes at most {limit} bytes")
+            return Rejection("headers_too_large", f"a header takes at most {limit} bytes")
+        if "Too many headers" in str(error):
+            return Rejection("headers_too_large", f"a request takes at most {self.max_headers} headers")
+        return Rejection("malformed_request", "this is not a well-formed HTTP/1.1 request")
+
+    def log_exception(self, *_args: Any, **_kw: Any) -> None:
+        """Say nothing: the handler logs its own failures, without what the client sent."""

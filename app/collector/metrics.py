@@ -1,0 +1,48 @@
+"""What does the collector count: the one list of its Prometheus metrics."""
+
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from events.rejections import STATUS
+from events.tracker import TRACKER_EVENTS
+
+CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+
+class Metrics:
+    """The metrics of one collector, in a registry of their own. Every label value is there from the start, at zero."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        accepted = Counter(
+            "uptake_collector_accepted", "Events acknowledged by Kafka", ["event"], registry=self.registry
+        )
+        rejected = Counter(
+            "uptake_collector_rejected",
+            "Requests refused, by rejection code",
+            ["code"],
+            registry=self.registry,
+        )
+        self.accepted = {name: accepted.labels(name) for name in TRACKER_EVENTS}
+        self.rejected = {code: rejected.labels(code) for code in STATUS}
+        self.empty = Counter(
+            "uptake_collector_empty", "Requests with nothing to record", registry=self.registry
+        )
+        self.clamped = Counter(
+            "uptake_collector_clamped",
+            "Events whose client time was further than 24 h before, or after, their receipt",
+            registry=self.registry,
+        )
+        self.seconds = Histogram(
+            "uptake_collector_request_seconds",
+            "From a request's head to its answer, for requests that reached Kafka",
+            registry=self.registry,
+            buckets=_BUCKETS,
+        )
+        self.connections = Gauge("uptake_collector_connections", "Open connections", registry=self.registry)
+
+    def page(self) -> bytes:
+        """Return all metrics in Prometheus' text format."""
+        return generate_latest(self.registry)

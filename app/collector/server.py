@@ -1,0 +1,138 @@
+"""How does a collector start, serve and stop: ``run_collector`` is the whole process."""
+
+import asyncio
+import logging
+import signal
+import time
+from collections.abc import Callable
+from typing import Final
+
+import uvloop
+from aiohttp import web
+
+from app.clock import SystemClock
+from app.collector.handler import Collector
+from app.collector.http import Server
+from app.collector.kafka_sink import KafkaSink
+from app.collector.metrics import Metrics
+from app.collector.sink import EventSink
+from app.customers import Customers
+from app.errors import PortTakenError
+from app.settings import Settings
+
+log = logging.getLogger(__name__)
+
+DEFAULT_PORT: Final = 8080
+SHUTDOWN_SECONDS: Final = 9.0  # an answer in flight takes at most this long after the stop began
+BACKLOG: Final = 1024
+DRAIN_STEP_SECONDS: Final = 0.02
+REPEAT_SECONDS: Final = 60.0
+
+
+def run_collector(settings: Settings) -> None:
+    """Run a collector until SIGTERM or SIGINT. Raises UptakeError when it cannot start for a reason that stays."""
+    customers = Customers.load(settings.customers_file)
+    quiet_client_library()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_run(settings, customers))
+
+
+async def _run(settings: Settings, customers: Customers) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    await serve_collector(settings, customers, KafkaSink.of(settings), stop)
+
+
+async def serve_collector(
+    settings: Settings,
+    customers: Customers,
+    sink: EventSink,
+    stop: asyncio.Event,
+    *,
+    on_listening: Callable[[str, int], None] | None = None,
+) -> None:
+    """Serve until ``stop`` is set; then stop accepting, answer what is in flight, and wait for the sink.
+
+    ``on_listening`` is told the address, which matters when the port in the settings is 0.
+    """
+    metrics = Metrics()
+    collector = Collector(
+        customers,
+        sink,
+        SystemClock(),
+        metrics,
+        partitions=settings.partitions,
+        max_body_bytes=settings.max_body_bytes,
+        request_timeout_ms=settings.request_timeout_ms,
+    )
+    server = Server(
+        collector,
+        metrics,
+        max_uri_bytes=settings.max_uri_bytes,
+        max_connections=settings.max_connections,
+        request_timeout_ms=settings.request_timeout_ms,
+    )
+    runner = web.ServerRunner(server, shutdown_timeout=SHUTDOWN_SECONDS)
+    await runner.setup()
+    port = DEFAULT_PORT if settings.port is None else settings.port
+    try:
+        site = web.TCPSite(runner, settings.host, port, backlog=BACKLOG)
+        try:
+            await site.start()
+        except OSError as error:
+            raise PortTakenError(settings.host, port, "collector") from error
+        host, bound_port = runner.addresses[0][:2]
+        await sink.start()
+        log.info("collector listens on http://%s:%d for customers %s", host, bound_port, ", ".join(customers))
+        if on_listening is not None:
+            on_listening(host, bound_port)
+        await stop.wait()
+        log.info("collector stops: no new connections, %d open", len(server.connections))
+        collector.is_draining = True
+        await site.stop()
+        await _drain(server, settings.drain_ms / 1000)
+    finally:
+        await runner.cleanup()
+        await sink.stop()
+    log.info("collector stopped")
+
+
+async def _drain(server: Server, seconds: float) -> None:
+    """Let connections end by an answer that says ``Connection: close``.
+
+    An idle connection that is closed at once may have a request on its way, which its client would see fail.
+    """
+    end = time.monotonic() + seconds
+    while server.connections and time.monotonic() < end:  # noqa: ASYNC110 - aiohttp has no event for the last one
+        await asyncio.sleep(DRAIN_STEP_SECONDS)
+
+
+class _Repeated(logging.Filter):
+    """Lets each message of a library through once a minute: a broker that is away would fill the disk with the same line."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._last_seconds: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        last = self._last_seconds.get(str(record.msg))
+        if last is not None and record.created - last < REPEAT_SECONDS:
+            return False
+        self._last_seconds[str(record.msg)] = record.created
+        return True
+
+
+def quiet_client_library() -> None:
+    """Keep aiokafka's log lines, but each only once a minute; what matters is said by KafkaSink."""
+    for name in (
+        "aiokafka",
+        "aiokafka.client",
+        "aiokafka.conn",
+        "aiokafka.producer.sender",
+        "aiokafka.producer.producer",
+    ):
+        library = logging.getLogger(name)
+        if not any(isinstance(existing, _Repeated) for existing in library.filters):
+            library.addFilter(_Repeated())

@@ -1,0 +1,54 @@
+"""When did it happen: the event time of SEMANTICS, "Time of an event", and the timestamps of signed imports."""
+
+import re
+from datetime import datetime, tzinfo
+from typing import Final
+
+from events.topics import DAY_MS
+
+MAX_SKEW_MS: Final = DAY_MS  # a client's time further back than this is moved to it, and counted as clamped
+
+_OVERRIDE: Final = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})T([0-9]{2}):([0-9]{2}):([0-9]{2})")
+
+
+def event_time(
+    received_ms: int,
+    *,
+    created_ms: int | None = None,
+    sent_ms: int | None = None,
+    override_ms: int | None = None,
+) -> tuple[int, bool]:
+    """Return (event time in ms, whether the client's time was clamped).
+
+    A signed override wins. Else the client's own clock is corrected by the difference between its ``sent`` and our
+    ``received``, when it gave both, and held within the 24 h before ``received``. Else it is ``received``.
+    """
+    if override_ms is not None:
+        return override_ms, False
+    if created_ms is None or sent_ms is None:
+        return received_ms, False
+    corrected_ms = created_ms + (received_ms - sent_ms)
+    time_ms = min(max(corrected_ms, received_ms - MAX_SKEW_MS), received_ms)
+    return time_ms, time_ms != corrected_ms
+
+
+def parse_override(text: str, zone: tzinfo) -> int | None:
+    """Return the ms of an ``overridetimestamp`` (``yyyy-MM-ddTHH:mm:ss``, wall time of ``zone``); None when it is none.
+
+    A wall time that a change to winter time repeats is the first of the two.
+    """
+    match = _OVERRIDE.fullmatch(text)
+    if match is None:
+        return None
+    year, month, day, hour, minute, second = map(int, match.groups())
+    try:
+        moment = datetime(year, month, day, hour, minute, second, tzinfo=zone)
+        seconds = int(moment.timestamp())
+    except (ValueError, OverflowError):
+        return None
+    return seconds * 1000 if seconds >= 0 else None
+
+
+def format_override(time_ms: int, zone: tzinfo) -> str:
+    """Return the ``overridetimestamp`` of a time; milliseconds are cut, the format has none."""
+    return datetime.fromtimestamp(time_ms // 1000, zone).strftime("%Y-%m-%dT%H:%M:%S")

@@ -1,0 +1,32 @@
+"""What may a customer send: the per-customer settings that parsers and pseudonyms depend on."""
+
+from dataclasses import dataclass, field
+from datetime import UTC, tzinfo
+
+from events.pseudonym import pseudonym
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The rules of one customer. Keys are secrets: they are left out of the repr."""
+
+    customer: str
+    key_id: str
+    pseudonym_key: bytes = field(repr=False)
+    previous_key_id: str | None = None
+    previous_pseudonym_key: bytes | None = field(default=None, repr=False)
+    license_key: str | None = field(default=None, repr=False)
+    time_zone: tzinfo = UTC
+    max_itemtype: int = 5
+    string_items: bool = True
+    strict_scenario: bool = False
+
+    def user(self, raw_user: str) -> str:
+        """Return the pseudonym of a raw user id."""
+        return pseudonym(self.pseudonym_key, self.key_id, raw_user)
+
+    def previous_user(self, raw_user: str) -> str | None:
+        """Return the pseudonym under the key that is being replaced; None when none is."""
+        if self.previous_pseudonym_key is None or self.previous_key_id is None:
+            return None
+        return pseudonym(self.previous_pseudonym_key, self.previous_key_id, raw_user)

@@ -1,0 +1,136 @@
+"""What does a request target say: the raw path and query of the tracker API, split first and percent-decoded after.
+
+``read_target`` and ``build_target`` are each other's inverse.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Final
+from urllib.parse import quote, quote_plus, unquote_to_bytes
+
+import msgspec
+
+from events.rejections import Rejection
+from events.signature import ABSENT
+
+PREFIXES: Final = frozenset(("api", "ebl", "news"))
+MAX_PARAMETERS: Final = 1_000  # more pairs than any client sends; a body of 64 KB could hold 30,000
+
+_ITEM_SEGMENT: Final = 2  # {user}/{itemtype}/{item}
+_BAD_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_ECHO_CHARS: Final = 80
+
+
+class RefusedError(Exception):
+    """Carries a Rejection out of nested parsing; caught by the public function that was called, never seen outside."""
+
+    def __init__(
+        self, code: str, sentence: str, parameter: str | None = None, value: str | None = None
+    ) -> None:
+        super().__init__(code)
+        self.rejection = Rejection(code, sentence, parameter, None if value is None else value[:_ECHO_CHARS])
+
+
+class Target(msgspec.Struct, gc=False):
+    """A request target, read but not yet understood. ``segments`` are those after the event name, decoded.
+
+    ``conflicts`` are the parameters that came more than once with different values; ``params`` holds the first.
+    """
+
+    customer: str
+    event: str
+    segments: tuple[str, ...]
+    params: dict[str, str]
+    conflicts: frozenset[str] = frozenset()
+
+
+class RawPath(msgspec.Struct, gc=False):
+    """A path that has been split, its segments after the event name still raw."""
+
+    customer: str
+    event: str
+    segments: list[str]
+
+
+def split_path(raw_path: str) -> RawPath | Rejection:
+    """Split ``/{prefix}/{customer}/{event}/...``, where every segment may be percent-encoded."""
+    try:
+        if "\\" in raw_path or "%5C" in raw_path or "%5c" in raw_path:
+            raise RefusedError("backslash_in_path", "the path must not contain a backslash (%5C)")
+        segments = raw_path.split("/")
+        if len(segments) < 4 or segments[0] or segments[1] not in PREFIXES:
+            raise RefusedError(
+                "unknown_path", "there is nothing at this path; events go to /api/{customer}/{event}/..."
+            )
+        return RawPath(decode(segments[2], "customer"), decode(segments[3], "event"), segments[4:])
+    except RefusedError as refused:
+        return refused.rejection
+
+
+def read_target(path: RawPath, *raw_params: str) -> Target | Rejection:
+    """Decode the rest of a path and its parameters: the raw query and, for a POST, the form-encoded body.
+
+    A ``&`` within the item segment starts stray parameters, as a shipped client builds them (``/consume/u/1/55&a=3``).
+    """
+    try:
+        segments = path.segments
+        sources = [text for text in raw_params if text]
+        if len(segments) > _ITEM_SEGMENT and "&" in segments[_ITEM_SEGMENT]:
+            item, _, stray = segments[_ITEM_SEGMENT].partition("&")
+            segments = [*segments[:_ITEM_SEGMENT], item, *segments[_ITEM_SEGMENT + 1 :]]
+            sources.append(stray)
+        decoded = tuple([decode(segment, "path") for segment in segments])
+        params: dict[str, str] = {}
+        conflicts: set[str] = set()
+        for source in sources:
+            _read_params(source, params, conflicts)
+        return Target(path.customer, path.event, decoded, params, frozenset(conflicts))
+    except RefusedError as refused:
+        return refused.rejection
+
+
+def build_target(
+    customer: str,
+    event: str,
+    segments: Sequence[str],
+    params: Mapping[str, str] | None = None,
+    *,
+    prefix: str = "api",
+) -> str:
+    """Return the path and query that ``read_target`` reads back. Commas stay raw: they separate rendered items."""
+    path = "/".join(quote(segment, safe=",") for segment in (prefix, customer, event, *segments))
+    query = "&".join(f"{quote_plus(name)}={quote_plus(value)}" for name, value in (params or {}).items())
+    return f"/{path}?{query}" if query else f"/{path}"
+
+
+def decode(raw: str, parameter: str) -> str:
+    """Percent-decode one segment or value as strict UTF-8; raise RefusedError when it cannot be."""
+    if "%" not in raw and raw.isascii():
+        return raw
+    try:
+        if _BAD_ESCAPE.search(raw) is None:
+            # A raw byte above 127 arrives as a lone surrogate; it may be part of UTF-8 all the same.
+            return unquote_to_bytes(raw.encode("utf-8", "surrogateescape")).decode("utf-8")
+    except UnicodeError:
+        pass
+    raise RefusedError(
+        "malformed_encoding",
+        f"{parameter}: the percent-encoding is broken or is not UTF-8; write each byte as % and two hex digits",
+        parameter,
+    )
+
+
+def _read_params(source: str, params: dict[str, str], conflicts: set[str]) -> None:
+    pairs = source.split("&", MAX_PARAMETERS)
+    if len(pairs) > MAX_PARAMETERS:
+        raise RefusedError("bad_parameter", f"a request takes at most {MAX_PARAMETERS} parameters")
+    for pair in pairs:
+        raw_name, _, raw_value = pair.partition("=")
+        if raw_value in ABSENT:
+            continue
+        name = decode(raw_name.replace("+", " "), "query")
+        value = decode(raw_value.replace("+", " "), name[:_ECHO_CHARS] or "query")
+        if not name or value in ABSENT:
+            continue
+        if params.setdefault(name, value) != value:
+            conflicts.add(name)

@@ -1,0 +1,263 @@
+"""Which event does a request of the tracker API report: one builder per event of TRACKER_API, all rules applied.
+
+Pure: the request target, the customer's rules and the time of receipt go in; an event of the journal, "nothing to record"
+or a Rejection comes out.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from events import fields, signature
+from events.clock import event_time, parse_override
+from events.fields import Fields
+from events.model import (
+    ALIASES,
+    NO_PROFILE_USER,
+    Basket,
+    Blacklist,
+    Buy,
+    Click,
+    ClickRecommended,
+    Consume,
+    DeleteFromBasket,
+    DeleteFromWishlist,
+    EventBase,
+    Login,
+    Owns,
+    Rate,
+    Rendered,
+    Viewed,
+    Wishlist,
+)
+from events.rejections import Rejection
+from events.rules import Rules
+from events.target import RefusedError, Target
+from events.topics import HISTORY, JOURNAL
+
+JSONP_NAMES: Final = ("jsonp", "jsonpCallback", "jsonpcallback")
+
+_Own = dict[str, Any]  # the fields that one event has beside the common ones
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """An event that may enter the journal. ``is_history``: signed, so it goes the way of imports."""
+
+    event: EventBase
+    is_history: bool = False
+
+    @property
+    def topic(self) -> str:
+        """The topic it belongs to."""
+        return HISTORY if self.is_history else JOURNAL
+
+
+def parse(target: Target, rules: Rules, received_ms: int) -> Accepted | Rejection | None:
+    """Return the event that a request reports, why it is refused, or None when there is nothing to record.
+
+    None happens for an empty list of rendered items, which a shipped client does send.
+    """
+    name = ALIASES.get(target.event, target.event)
+    reader = _READERS.get(name)
+    if reader is None:
+        return Rejection(
+            "unknown_event", f"there is no event {fields.quoted(target.event)}", "event", target.event[:80]
+        )
+    try:
+        return _read(reader, target, rules, received_ms)
+    except RefusedError as refused:
+        return refused.rejection
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """How one event is read: its struct, its path, and what its own parameters become. None: nothing to record."""
+
+    struct: type[EventBase]
+    path: str
+    read: Callable[[tuple[str, ...], Fields, Rules], _Own | None]
+
+
+def _read(reader: _Reader, target: Target, rules: Rules, received_ms: int) -> Accepted | None:
+    segments = target.segments
+    places = reader.path.count("/") + 1
+    if len(segments) > places:
+        raise RefusedError(
+            "malformed_path", f"the path after the event is {reader.path}; it has {len(segments)} segments"
+        )
+    if len(segments) < places:
+        segments += ("",) * (places - len(segments))
+    raw_user = fields.raw_user(segments[0])
+    left = Fields(target.params, target.conflicts)
+    override_ms = _signed_override_ms(target, left, rules, received_ms)
+    own = reader.read(segments, left, rules)
+    if own is None:
+        return None
+    created_ms = left.number("created", fields.MAX_CLOCK_MS)
+    sent_ms = left.number("sent", fields.MAX_CLOCK_MS)
+    time_ms, is_clamped = event_time(
+        received_ms, created_ms=created_ms, sent_ms=sent_ms, override_ms=override_ms
+    )
+    if raw_user in fields.NO_PROFILE_IDS:
+        user, previous_user = NO_PROFILE_USER, None
+    else:
+        user, previous_user = rules.user(raw_user), rules.previous_user(raw_user)
+    left.take(*JSONP_NAMES)
+    event = reader.struct(
+        customer=rules.customer,
+        user=user,
+        previous_user=previous_user,
+        time_ms=time_ms,
+        received_ms=received_ms,
+        created_ms=created_ms,
+        sent_ms=sent_ms,
+        is_clamped=is_clamped,
+        eid=left.word("eid"),
+        experiment=left.word("experiment"),
+        variant=left.word("variant"),
+        row=left.number("row", fields.MAX_POSITION),
+        rank=left.number("rank", fields.MAX_POSITION),
+        lang=left.word("lang"),
+        store_view_id=left.word("storeViewId"),
+        segments=left.word("segments", greatest=fields.MAX_LONG_WORD_CHARS),
+        **own,
+        properties=left.properties(),
+    )
+    return Accepted(event, override_ms is not None)
+
+
+def _signed_override_ms(target: Target, left: Fields, rules: Rules, received_ms: int) -> int | None:
+    """Return the time of a signed import; None for a live event. A timestamp without a right signature is refused."""
+    text, given = left.take("overridetimestamp"), left.take(signature.PARAMETER)
+    if text is None:
+        return None
+    if given is None:
+        raise RefusedError(
+            "missing_signature", "overridetimestamp is taken only with a signature", signature.PARAMETER
+        )
+    if target.conflicts:
+        raise RefusedError(
+            "duplicate_parameter",
+            f"a signed request takes each parameter once: {min(target.conflicts)}",
+        )
+    if rules.license_key is None or not signature.is_valid(
+        target.segments[1:], rules.license_key, target.params, given
+    ):
+        raise RefusedError(
+            "bad_signature",
+            "signature does not fit the request; it is the md5 of itemtype&item&licensekey&name=value&...",
+            signature.PARAMETER,
+            given,
+        )
+    override_ms = parse_override(text, rules.time_zone)
+    if override_ms is None or override_ms > received_ms:
+        raise RefusedError(
+            "bad_timestamp",
+            f"overridetimestamp {fields.quoted(text)} must be a time that has passed, as in 2012-01-31T11:00:00",
+            "overridetimestamp",
+            text,
+        )
+    return override_ms
+
+
+def _item(segments: tuple[str, ...], left: Fields, rules: Rules) -> _Own:
+    return {
+        "itemtype": fields.itemtype(segments[1], rules),
+        "item": fields.item(segments[2], rules),
+        "categorypath": left.categorypath(),
+    }
+
+
+def _recommendation(left: Fields) -> _Own:
+    return {
+        "scenario": left.word("scenario"),
+        "modelid": left.word("modelid", "modelId"),
+        "request_id": left.word("requestuuid"),
+    }
+
+
+def _clickrecommended(segments: tuple[str, ...], left: Fields, rules: Rules) -> _Own:
+    own = _item(segments, left, rules) | _recommendation(left)
+    if own["scenario"] is None and rules.strict_scenario:
+        raise RefusedError("missing_scenario", "clickrecommended needs the parameter scenario", "scenario")
+    return own
+
+
+def _consume(segments: tuple[str, ...], left: Fields, rules: Rules) -> _Own:
+    percentage = left.number("percentage", 100, "bad_percentage")
+    return _item(segments, left, rules) | {"percentage": 100 if percentage is None else percentage}
+
+
+def _purchase(segments: tuple[str, ...], left: Fields, rules: Rules) -> _Own:
+    price, currency = left.money()
+    quantity = left.number("quantity", fields.MAX_QUANTITY, "bad_quantity", least=1)
+    bought = {"price": price, "currency": currency, "quantity": 1 if quantity is None else quantity}
+    return _item(segments, left, rules) | bought
+
+
+def _basket(segments: tuple[str, ...], left: Fields, rules: Rules) -> _Own:
+    # The table of paths knows no price here: one that we cannot read is an unknown parameter, never an error.
+    price, currency = left.noted_money(must_be_readable=False)
+    return _item(segments, left, rules) | {"price": price, "currency": currency}
+
+
+def _wishlist(segments: tuple[str, ...], left: Fields, rules: Rules) -> _Own:
+    price, currency = left.noted_money()
+    return _item(segments, left, rules) | {"price": price, "currency": currency}
+
+
+def _shown(segments: tuple[str, ...], left: Fields, rules: Rules) -> _Own | None:
+    shown = fields.items(segments[2], rules)
+    if not shown:
+        return None
+    itemtype = fields.itemtype(segments[1], rules)
+    own = {"itemtype": itemtype, "items": shown, "categorypath": left.categorypath()}
+    return own | _recommendation(left)
+
+
+def _rendered(segments: tuple[str, ...], left: Fields, rules: Rules) -> _Own | None:
+    own = _shown(segments, left, rules)
+    if own is not None:
+        own["image"] = left.word("image", greatest=fields.MAX_LONG_WORD_CHARS)
+    return own
+
+
+def _rate(segments: tuple[str, ...], left: Fields, rules: Rules) -> _Own:
+    rating = left.number("rating", 100, "bad_rating")
+    if rating is None:
+        raise RefusedError(
+            "bad_rating", "rate needs the parameter rating, an integer from 0 to 100", "rating"
+        )
+    return _item(segments, left, rules) | {"rating": rating}
+
+
+def _login(segments: tuple[str, ...], _left: Fields, rules: Rules) -> _Own:
+    target = fields.raw_user(segments[1], "target")
+    if target in fields.JUNK_TARGETS:
+        return {"target": NO_PROFILE_USER, "is_junk_target": True}
+    return {"target": rules.user(target)}
+
+
+_ITEM_PATH: Final = "{user}/{itemtype}/{item}"
+_ITEMS_PATH: Final = "{user}/{itemtype}/{item[,item]}"
+
+_READERS: Final[dict[str, _Reader]] = {
+    "click": _Reader(Click, _ITEM_PATH, _item),
+    "clickrecommended": _Reader(ClickRecommended, _ITEM_PATH, _clickrecommended),
+    "consume": _Reader(Consume, _ITEM_PATH, _consume),
+    "buy": _Reader(Buy, _ITEM_PATH, _purchase),
+    "owns": _Reader(Owns, _ITEM_PATH, _purchase),
+    "basket": _Reader(Basket, _ITEM_PATH, _basket),
+    "deletefrombasket": _Reader(DeleteFromBasket, _ITEM_PATH, _item),
+    "wishlist": _Reader(Wishlist, _ITEM_PATH, _wishlist),
+    "deletefromwishlist": _Reader(DeleteFromWishlist, _ITEM_PATH, _item),
+    "rendered": _Reader(Rendered, _ITEMS_PATH, _rendered),
+    "viewed": _Reader(Viewed, _ITEMS_PATH, _shown),
+    "rate": _Reader(Rate, _ITEM_PATH, _rate),
+    "blacklist": _Reader(Blacklist, _ITEM_PATH, _item),
+    "login": _Reader(Login, "{source}/{target}", _login),
+}
+
+TRACKER_EVENTS: Final = tuple(_READERS)
+"""The canonical names of the events that the tracker paths take."""
