@@ -1,0 +1,85 @@
+"""What is stored today can be read tomorrow: a change of any state's bytes is a visible diff of tests/data/golden_states.json.
+
+Fields are positional, so a new one is only ever appended, with a default; then the bytes here change and ``SHORTER`` still decode.
+"""
+
+import json
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from tables.basket import BasketItem, BasketState
+from tables.clicked import Clicked, ClickedState
+from tables.consumed import Consumed, ConsumedState
+from tables.identity import IdentityState, Stretch, Transfer
+from tables.impressions import Impression, ImpressionsState, RecommendedClick
+from tables.preferences import Preference, PreferencesState
+from tables.purchases import Purchase, PurchasesState
+from tables.recommended import RecommendedState, ServedList
+from tables.rendered import RenderedState, Shown
+
+GOLDEN = Path(__file__).parents[2] / "data" / "golden_states.json"
+T = 1_700_000_000_000
+RENDERED = RenderedState({"1/7": Shown(3, T, [T + 1, T + 2, T + 3], 1, T + 4)})
+
+STATES: dict[str, Any] = {
+    "rendered": RENDERED,
+    "impressions": ImpressionsState(
+        [Impression(T, T + 1, 1, ["7", "8"], "home", "a", "e", 0, 2, "r1")],
+        [RecommendedClick(T + 5, T + 6, "1/7", T, "home", "a", 0, 2, ["basket"])],
+    ),
+    "clicked": ClickedState({"1/7": Clicked(2, T + 9, 1, T)}),
+    "consumed": ConsumedState({"1/7": Consumed(90, T, T + 9, 5_000, 200, 300)}),
+    "basket": BasketState(
+        {"1/7": BasketItem(T, "Cameras/Film", Decimal("12.45"), "EUR", T + 1, T + 2)}, T + 3
+    ),
+    "purchases": PurchasesState(
+        {"1/7": Purchase(3, {"EUR": Decimal("59.97"), "JPY": Decimal(456)}, T, T + 9, True, 2)}
+    ),
+    "preferences": PreferencesState({"1/7": Preference(80, T, T + 1, T + 2, T + 3)}),
+    "identity": IdentityState("k1.target", T, T + 1, 2, {"k1.source": 3}, 1),
+    "recommended": RecommendedState([ServedList(T, T + 1, "r1", 1, ["7", "8"], "home", "a", 0, "e")]),
+    "transfer": Transfer("00000", "k1.source", "k1.target", 3, T, T + 1, Stretch(rendered=RENDERED)),
+}
+
+SHORTER: list[tuple[list[Any], Any]] = [
+    ([], RenderedState()),
+    ([{"1/7": [3, T, [T]]}], RenderedState({"1/7": Shown(3, T, [T])})),
+    ([[[T, T, 1, ["7"]]]], ImpressionsState([Impression(T, T, 1, ["7"])])),
+    ([[], [[T, T, "1/7", T]]], ImpressionsState([], [RecommendedClick(T, T, "1/7", T)])),
+    ([{"1/7": [2, T]}], ClickedState({"1/7": Clicked(2, T)})),
+    ([{"1/7": [90, T, T]}], ConsumedState({"1/7": Consumed(90, T, T)})),
+    ([{"1/7": [T]}], BasketState({"1/7": BasketItem(T)})),
+    ([{"1/7": [1, {}, T, T]}], PurchasesState({"1/7": Purchase(1, {}, T, T)})),
+    ([{"1/7": [80, T]}], PreferencesState({"1/7": Preference(80, T)})),
+    (["b", T, T, 1], IdentityState("b", T, T, 1)),
+    ([[[T, T, "r", 1, ["7"]]]], RecommendedState([ServedList(T, T, "r", 1, ["7"])])),
+]
+"""Rows as they were stored before the last fields were appended, and what they mean today."""
+
+
+def golden() -> dict[str, str]:
+    return json.loads(GOLDEN.read_text())
+
+
+def test_every_state_has_golden_bytes() -> None:
+    assert set(golden()) == set(STATES)
+
+
+@pytest.mark.parametrize("name", STATES)
+def test_state_is_stored_in_the_golden_bytes(name: str) -> None:
+    assert msgspec.msgpack.encode(STATES[name]).hex() == golden()[name]
+
+
+@pytest.mark.parametrize("name", STATES)
+def test_golden_bytes_are_read_back(name: str) -> None:
+    state = STATES[name]
+    assert msgspec.msgpack.decode(bytes.fromhex(golden()[name]), type=type(state)) == state
+
+
+@pytest.mark.parametrize(("row", "state"), SHORTER)
+def test_row_without_the_appended_fields_is_still_read(row: list[Any], state: Any) -> None:
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(row), type=type(state)) == state
