@@ -1,0 +1,194 @@
+"""What is known of one user: one page that a person can read, and one call that a model can use as features."""
+
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+from app.lookup.answers import UserView, items_of, merged_basket, session_of
+from tables.basket import BasketItem
+from tables.items import split_item_key
+from tables.preferences import Preference, is_blacklisted, is_wished
+from tables.rendered import MAX_TIMES
+
+Entry = dict[str, Any]
+
+
+def user_page(view: UserView, as_of_ms: int) -> Entry:
+    """Return everything known of a user as JSON: each table with the latest item first, and totals.
+
+    Items that began after ``as_of_ms`` are left out; counts are those of now. What a login moved to another user is merged in, and
+    marked ``moved`` where nothing else is known of the item.
+    """
+    tables = {
+        name: sorted(
+            make(view, as_of_ms), key=lambda entry: (-entry["last_ms"], entry["item"], entry["itemtype"])
+        )
+        for name, make in _TABLES.items()
+    }
+    return {
+        "known": view.is_known,
+        "as_of_ms": as_of_ms,
+        "session_start_ms": session_of(view, as_of_ms),
+        "totals": {
+            "rendered": sum(entry["count"] for entry in tables["rendered"]),
+            "viewed": sum(entry["viewed"] for entry in tables["rendered"]),
+            "clicks": sum(entry["count"] for entry in tables["clicked"]),
+            "clicks_on_recommendations": sum(entry["recommended"] for entry in tables["clicked"]),
+            "purchases": sum(entry["orders"] for entry in tables["purchases"]),
+            "items": {name: len(entries) for name, entries in tables.items()},
+        },
+        **tables,
+        "recommended": _recommended(view, as_of_ms),
+        "identity": _identity(view),
+    }
+
+
+def _rendered(view: UserView, as_of_ms: int) -> Iterator[Entry]:
+    for entry, parts in _merged(view, "rendered"):
+        times = sorted(time for part in parts for time in part.times if time <= as_of_ms)
+        viewed_last_ms = max((part.viewed_last_ms for part in parts), default=0)
+        starts = [part.first_ms if part.total else part.viewed_last_ms for part in parts]
+        if min(starts) > as_of_ms:
+            continue
+        yield entry | {
+            "count": sum(part.total for part in parts),
+            "first_ms": min((part.first_ms for part in parts if part.total), default=None),
+            "last_ms": times[-1] if times else viewed_last_ms,
+            "times_ms": times[-MAX_TIMES:],
+            "viewed": sum(part.viewed for part in parts),
+        }
+
+
+def _clicked(view: UserView, as_of_ms: int) -> Iterator[Entry]:
+    for entry, parts in _merged(view, "clicked"):
+        if min(part.first_ms for part in parts) <= as_of_ms:
+            yield entry | {
+                "count": sum(part.count for part in parts),
+                "recommended": sum(part.recommended for part in parts),
+                **_span(parts),
+            }
+
+
+def _consumed(view: UserView, as_of_ms: int) -> Iterator[Entry]:
+    for entry, parts in _merged(view, "consumed"):
+        if min(part.first_ms for part in parts) <= as_of_ms:
+            yield entry | {
+                "percentage": max(part.percentage for part in parts),
+                **_span(parts),
+                "played_ms": sum(part.played_ms for part in parts),
+                "buffered_ms": sum(part.buffered_ms for part in parts),
+                "paused_ms": sum(part.paused_ms for part in parts),
+            }
+
+
+def _basket(view: UserView, as_of_ms: int) -> Iterator[Entry]:
+    for entry, parts in _merged(view, "basket"):
+        added_ms, removed_ms = merged_basket(parts[0], parts[-1])
+        if added_ms is None or added_ms > as_of_ms:
+            continue
+        if removed_ms is not None and added_ms <= removed_ms <= as_of_ms:
+            continue
+        facts: BasketItem = next(part for part in parts if part.added_ms == added_ms)
+        yield entry | {
+            "last_ms": added_ms,
+            "categorypath": facts.categorypath,
+            "price": facts.price,
+            "currency": facts.currency,
+        }
+
+
+def _purchases(view: UserView, as_of_ms: int) -> Iterator[Entry]:
+    for entry, parts in _merged(view, "purchases"):
+        if min(part.first_ms for part in parts) > as_of_ms:
+            continue
+        revenue: dict[str, Any] = {}
+        for part in parts:
+            for currency, amount in part.revenue.items():
+                revenue[currency] = revenue.get(currency, 0) + amount
+        yield entry | {
+            "quantity": sum(part.quantity for part in parts),
+            "orders": sum(part.orders for part in parts),
+            "revenue": revenue,
+            "owned": any(part.owned for part in parts),
+            **_span(parts),
+        }
+
+
+def _preferences(view: UserView, as_of_ms: int) -> Iterator[Entry]:
+    for entry, parts in _merged(view, "preferences"):
+        told: list[Preference] = parts
+        rated = max(told, key=lambda part: -1 if part.rated_ms is None else part.rated_ms)
+        both = Preference(
+            rated.rating,
+            rated.rated_ms,
+            max(
+                (part.blacklisted_until_ms for part in told if part.blacklisted_until_ms is not None),
+                default=None,
+            ),
+            max((part.wished_ms for part in told if part.wished_ms is not None), default=None),
+            max((part.unwished_ms for part in told if part.unwished_ms is not None), default=None),
+        )
+        times = (both.rated_ms, both.wished_ms, both.unwished_ms)
+        yield entry | {
+            "rating": both.rating,
+            "rated_ms": both.rated_ms,
+            "blacklisted": is_blacklisted(both, as_of_ms),
+            "blacklisted_until_ms": both.blacklisted_until_ms,
+            "wished": is_wished(both),
+            "last_ms": max((time for time in times if time is not None), default=0),
+        }
+
+
+def _recommended(view: UserView, as_of_ms: int) -> list[Entry]:
+    served = [] if view.recommended is None else view.recommended.lists
+    return [
+        {
+            "time_ms": one.time_ms,
+            "request_id": one.request_id,
+            "scenario": one.scenario,
+            "variant": one.variant,
+            "row": one.row,
+            "itemtype": one.itemtype,
+            "items": one.items,
+        }
+        for one in sorted(served, key=lambda one: -one.time_ms)
+        if one.time_ms <= as_of_ms
+    ]
+
+
+def _identity(view: UserView) -> Entry | None:
+    state = view.identity
+    if state is None:
+        return None
+    has_logged_in = state.target is not None
+    return {
+        "logged_in_as": state.target,
+        "login_ms": state.login_ms if has_logged_in else None,
+        "transfers_sent": state.sent,
+        "received_from": sorted(state.sources),
+        "junk_logins": state.junk_logins,
+    }
+
+
+def _merged(view: UserView, table: str) -> Iterator[tuple[Entry, list[Any]]]:
+    """Yield the beginning of each item's entry, and its states: the own one, the moved one, or both."""
+    own, moved = items_of(view, table)
+    for key in {**own, **moved}:
+        itemtype, item = split_item_key(key)
+        entry: Entry = {"item": item, "itemtype": itemtype}
+        if key not in own:
+            entry["moved"] = True
+        yield entry, [items[key] for items in (own, moved) if key in items]
+
+
+def _span(parts: list[Any]) -> Entry:
+    return {"first_ms": min(part.first_ms for part in parts), "last_ms": max(part.last_ms for part in parts)}
+
+
+_TABLES: Final[dict[str, Callable[[UserView, int], Iterator[Entry]]]] = {
+    "rendered": _rendered,
+    "clicked": _clicked,
+    "consumed": _consumed,
+    "basket": _basket,
+    "purchases": _purchases,
+    "preferences": _preferences,
+}

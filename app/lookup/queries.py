@@ -1,0 +1,263 @@
+"""What does a lookup ask for: its query parameters and JSON bodies, read and checked, with a sentence for what is wrong."""
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Annotated, Final
+
+import msgspec
+from multidict import MultiMapping
+
+from app.customers import Customer
+from app.lookup.answers import REASONS, ExclusionRules, Rotation, Within
+from events import fields
+from events.duration import parse_duration_ms
+from events.target import RefusedError
+from tables.window_keys import MAX_TIME_MS, PANE_MS
+
+MAX_CANDIDATES: Final = 10_000
+MAX_USERS: Final = 1_000
+MAX_PAIRS: Final = 200_000  # users x candidates of one request: some 0.2 s of one core
+MAX_STEPS: Final = 10_000  # windows of one scenario in one answer: a week of minutes
+MAX_THRESHOLD: Final = 1_000_000
+MAX_STRENGTH: Final = 0.99  # with 32 known showings the factor stays above 0
+DAY_MS: Final = 86_400_000
+
+Text = Annotated[str, msgspec.Meta(max_length=fields.MAX_ITEM_CHARS)]
+
+
+class RotationBody(msgspec.Struct, forbid_unknown_fields=True):
+    """``rotation`` of a filter: see answers.rotation_factor."""
+
+    half_life: str = "PT24H"
+    strength: float = 0.5
+
+
+class FilterBody(msgspec.Struct, forbid_unknown_fields=True):
+    """The JSON of a filter. ``users`` (raw ids) only where many are asked for. What is left out has the customer's default."""
+
+    candidates: Annotated[list[Text | int], msgspec.Meta(max_length=MAX_CANDIDATES)]
+    itemtype: int = 1
+    scenario: Text | None = None
+    limit: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    exclude: list[str] | None = None
+    threshold: int | None = None
+    within: str | None = None
+    consumed_at_least: int | None = None
+    rotation: RotationBody | None = None
+    as_of_ms: int | None = None
+    users: Annotated[list[str], msgspec.Meta(min_length=1, max_length=MAX_USERS)] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """A filter, checked. With ``rotation`` nothing is dropped and ``limit`` and ``rules`` do not apply."""
+
+    candidates: list[str]
+    rules: ExclusionRules
+    itemtype: int
+    limit: int | None
+    rotation: Rotation | None
+    as_of_ms: int
+    users: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class CtrQuery:
+    """A question about CTR. ``step_ms`` None: one window over the whole span. ``by`` holds ``variant``, ``position`` or both."""
+
+    scenario: str | None
+    from_ms: int
+    to_ms: int
+    step_ms: int | None
+    by: frozenset[str]
+    as_of_ms: int
+
+
+class Params:
+    """The query parameters of one request: each at most once, and none that we do not know."""
+
+    def __init__(self, query: MultiMapping[str]) -> None:
+        self._left: dict[str, str] = {}
+        for name, value in query.items():
+            if name in self._left:
+                raise RefusedError("duplicate_parameter", f"{name[:40]}: give it once", name[:40])
+            self._left[name] = value
+        self._taken: list[str] = []
+
+    def take(self, name: str) -> str | None:
+        """Return a parameter; None when it is absent or empty."""
+        self._taken.append(name)
+        return self._left.pop(name, None) or None
+
+    def integer(self, name: str, least: int, greatest: int) -> int | None:
+        """Return a whole number within bounds; None when absent."""
+        text = self.take(name)
+        if text is None:
+            return None
+        number = fields.integer(text, greatest)
+        if number is None:
+            raise _bad(name, f"must be a whole number from {least} to {greatest}", text)
+        return _bounded(name, number, least, greatest)
+
+    def done(self) -> None:
+        """Refuse what nobody took: a mistyped parameter must not change an answer silently."""
+        for name in self._left:
+            known = ", ".join(self._taken) or "none"
+            raise RefusedError(
+                "bad_parameter", f"{name[:40]!r} is not a parameter here; there are: {known}", name[:40]
+            )
+
+
+def read_exclusions(params: Params, customer: Customer, now_ms: int) -> tuple[ExclusionRules, int]:
+    """Return the rules of an exclusions lookup and its ``as_of_ms``."""
+    itemtype = params.take("itemtype")
+    reasons = params.take("reasons")
+    rules = _rules(
+        customer,
+        params.integer("threshold", 1, MAX_THRESHOLD),
+        params.take("within"),
+        params.integer("consumed_at_least", 0, 100),
+        None if reasons is None else reasons.split(","),
+        "reasons",
+    )
+    if itemtype is not None:
+        rules = replace(rules, itemtype=fields.itemtype(itemtype, customer.rules))
+    return rules, read_as_of(params, now_ms)
+
+
+def read_as_of(params: Params, now_ms: int) -> int:
+    """Return ``as_of_ms`` of a lookup: the given one, or now."""
+    as_of_ms = params.integer("as_of_ms", 0, MAX_TIME_MS)
+    return now_ms if as_of_ms is None else as_of_ms
+
+
+def read_filter(raw: bytes, customer: Customer, now_ms: int, *, is_for_many: bool) -> Filter:
+    """Return the filter of a JSON body."""
+    try:
+        body = msgspec.json.decode(raw, type=FilterBody)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise RefusedError("bad_body", f"the body is not the JSON of a filter: {error}") from None
+    if is_for_many != (body.users is not None):
+        hint = "name them in `users`" if is_for_many else "`users` belongs to POST /v1/{customer}/filter"
+        raise RefusedError("bad_body", f"whose candidates? {hint}", "users")
+    users = [fields.raw_user(user, "users") for user in body.users or ()]
+    if len(users) * len(body.candidates) > MAX_PAIRS:
+        raise RefusedError(
+            "bad_body", f"users x candidates is at most {MAX_PAIRS}; split the request", "users"
+        )
+    itemtype = fields.itemtype(str(body.itemtype), customer.rules)
+    if body.threshold is not None:
+        _bounded("threshold", body.threshold, 1, MAX_THRESHOLD)
+    if body.consumed_at_least is not None:
+        _bounded("consumed_at_least", body.consumed_at_least, 0, 100)
+    if body.as_of_ms is not None:
+        _bounded("as_of_ms", body.as_of_ms, 0, MAX_TIME_MS)
+    rules = _rules(customer, body.threshold, body.within, body.consumed_at_least, body.exclude, "exclude")
+    return Filter(
+        [str(candidate) for candidate in body.candidates],
+        replace(rules, itemtype=itemtype),
+        itemtype,
+        body.limit,
+        None if body.rotation is None else _rotation(body.rotation),
+        now_ms if body.as_of_ms is None else body.as_of_ms,
+        users,
+    )
+
+
+def read_ctr(params: Params, now_ms: int) -> CtrQuery:
+    """Return the question of a CTR lookup: the last 24 hours unless it says otherwise."""
+    scenario = params.take("scenario")
+    granularity = params.take("granularity")
+    step_ms = None if granularity is None else parse_duration_ms(granularity)
+    if granularity is not None and (step_ms is None or step_ms % PANE_MS):
+        raise _bad(
+            "granularity", "must be a duration of whole minutes, as in PT5M, PT1H, P1D or P1W", granularity
+        )
+    to_ms = _time(params, "to", now_ms)
+    from_ms = _time(params, "from", max(0, to_ms - DAY_MS))
+    if from_ms >= to_ms:
+        raise RefusedError("bad_parameter", "from must be before to", "from")
+    if step_ms is not None and (to_ms - from_ms) // step_ms > MAX_STEPS:
+        raise RefusedError(
+            "bad_parameter",
+            f"from, to and granularity ask for more than {MAX_STEPS} windows; take a shorter span or larger steps",
+            "granularity",
+        )
+    by = frozenset((params.take("by") or "").split(",")) - {""}
+    if by - {"variant", "position"}:
+        raise _bad("by", "takes variant, position, or both with a comma", ",".join(sorted(by)))
+    return CtrQuery(scenario, from_ms, to_ms, step_ms, by, now_ms)
+
+
+def _rules(
+    customer: Customer,
+    threshold: int | None,
+    within: str | None,
+    consumed_at_least: int | None,
+    reasons: list[str] | None,
+    parameter: str,
+) -> ExclusionRules:
+    defaults = customer.exclusions
+    standard = ExclusionRules(
+        threshold=defaults.threshold,
+        within="session" if defaults.within_ms is None else defaults.within_ms,
+    )
+    given: dict[str, object] = {}
+    if threshold is not None:
+        given["threshold"] = threshold
+    if within is not None:
+        given["within"] = _within(within)
+    if consumed_at_least is not None:
+        given["consumed_at_least"] = consumed_at_least
+    if reasons is not None:
+        unknown = next((reason for reason in reasons if reason not in REASONS), None)
+        if unknown is not None:
+            raise _bad(parameter, f"takes any of {', '.join(REASONS)}", unknown)
+        given["reasons"] = frozenset(reasons)
+    return replace(standard, **given)  # type: ignore[arg-type] # each value was checked above
+
+
+def _within(text: str) -> Within:
+    if text == "session" or text == "ever":
+        return "session" if text == "session" else "ever"
+    duration_ms = parse_duration_ms(text)
+    if duration_ms is None:
+        raise _bad("within", "must be a duration as in PT30M or P7D, or session, or ever", text)
+    return duration_ms
+
+
+def _rotation(body: RotationBody) -> Rotation:
+    half_life_ms = parse_duration_ms(body.half_life)
+    if half_life_ms is None:
+        raise _bad("rotation.half_life", "must be a duration as in PT24H", body.half_life)
+    if not 0 < body.strength <= MAX_STRENGTH:
+        raise _bad("rotation.strength", f"must be above 0 and at most {MAX_STRENGTH}", str(body.strength))
+    return Rotation(half_life_ms, body.strength)
+
+
+def _time(params: Params, name: str, default_ms: int) -> int:
+    """Return a time given as epoch milliseconds or as ISO 8601 (UTC when it names no zone)."""
+    text = params.take(name)
+    if text is None:
+        return default_ms
+    if text.isascii() and text.isdigit() and len(text) != 8:  # 20191124 is a date
+        return _bounded(name, int(text[:19]), 0, MAX_TIME_MS)
+    try:
+        # A plus that was not percent-encoded arrives as a blank.
+        moment = datetime.fromisoformat(text.replace(" ", "+") if "T" in text else text)
+    except ValueError:
+        raise _bad(
+            name, "must be milliseconds since 1970 or ISO 8601, as in 2019-11-24T00:00:00Z", text
+        ) from None
+    moment = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+    return _bounded(name, round(moment.timestamp() * 1_000), 0, MAX_TIME_MS)
+
+
+def _bounded(name: str, number: int, least: int, greatest: int) -> int:
+    if not least <= number <= greatest:
+        raise _bad(name, f"must be a whole number from {least} to {greatest}", str(number))
+    return number
+
+
+def _bad(name: str, takes: str, value: str) -> RefusedError:
+    return RefusedError("bad_parameter", f"{name} {takes}, not {value[:40]!r}", name, value)
