@@ -1,0 +1,1 @@
+"""Who remembers: Faust agents, thin over a partition that owns its overlay, its flush and its position."""

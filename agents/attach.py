@@ -1,0 +1,58 @@
+"""The Faust agents: each hands the chunks of its topics to the partition that owns them, and nothing else."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Protocol
+
+import faust
+
+from agents.ctr import fold_partials
+from agents.events import fold_history, fold_live
+from agents.partition import FoldOne
+from agents.registry import Partitions
+from agents.transfers import fold_moved
+from events.topics import HISTORY, JOURNAL, PARTIALS, TRANSFERS
+
+AGENTS: Final[dict[str, dict[str, FoldOne]]] = {
+    "events": {JOURNAL: fold_live, HISTORY: fold_history},
+    "transfers": {TRANSFERS: fold_moved},
+    "ctr": {PARTIALS: fold_partials},
+}
+"""Agent -> its topics, each with what folds one record of it."""
+
+
+class Chunk(Protocol):
+    """A run of records of one partition (app/kafka/transport.py)."""
+
+    @property
+    def topic(self) -> str: ...
+    @property
+    def partition(self) -> int: ...
+    @property
+    def epoch(self) -> int: ...
+    @property
+    def records(self) -> Sequence[Any]: ...
+
+
+def attach(app: faust.App, partitions: Partitions, on_failed: Callable[[BaseException], None]) -> None:
+    """Register the agents with a Faust app. An error that a fold did not foresee goes to ``on_failed`` and stops the agent."""
+    for name, folds in AGENTS.items():
+        topic = app.topic(*folds, key_serializer="raw", value_serializer="raw")
+        app.agent(topic, name=name)(_agent(folds, partitions, on_failed))
+
+
+def _agent(
+    folds: dict[str, FoldOne], partitions: Partitions, on_failed: Callable[[BaseException], None]
+) -> Callable[[Any], Any]:
+    async def remember(stream: Any) -> None:
+        chunk: Chunk
+        async for chunk in stream:
+            partition = partitions.get(chunk.partition)
+            if partition is None or partition.epoch != chunk.epoch:
+                continue  # fetched before the position was sought again
+            try:
+                await partition.fold(chunk.topic, chunk.records, folds[chunk.topic])
+            except Exception as error:
+                on_failed(error)
+                raise
+
+    return remember

@@ -1,0 +1,68 @@
+"""The agents' first question: what does one record of the journal change in its partition?"""
+
+from typing import Any
+
+import msgspec
+
+from agents.partition import Partition
+from agents.ports import Output
+from events.codec import UndecodableError, decode
+from events.model import NO_PROFILE_USER, Event, user_key
+from events.partitions import partition_of
+from events.topics import DAY_MS, HISTORY, JOURNAL
+from tables.fold import fold
+
+
+def fold_live(partition: Partition, record: Any) -> None:
+    """Fold a record of the journal: its time is held within 24 h before its receipt."""
+    _fold(partition, record, JOURNAL, DAY_MS)
+
+
+def fold_history(partition: Partition, record: Any) -> None:
+    """Fold a record of a signed import: its time may be any in the past."""
+    _fold(partition, record, HISTORY, None)
+
+
+def _fold(partition: Partition, record: Any, topic: str, max_age_ms: int | None) -> None:
+    event = decode(record.value)
+    key: bytes | None = record.key
+    overlay = partition.overlay
+    if key is None or overlay.verified.get(key) != (event.customer, event.user):
+        key = _check_key(key, event)
+        home = partition_of(key, partition.limits.partitions)
+        if home != partition.number and event.user != NO_PROFILE_USER:
+            origin = b"%s/%d/%d" % (topic.encode(), partition.number, record.offset)
+            partition.send(Output(topic, home, key, record.value, (("origin", origin),)))
+            partition.stats.forwarded += 1
+            return
+        overlay.verify(key, event.customer, event.user)
+    received_ms = event.received_ms or record.timestamp
+    time_ms = event.time_ms or received_ms
+    if time_ms > received_ms:
+        time_ms = received_ms
+    elif max_age_ms is not None and time_ms < received_ms - max_age_ms:
+        time_ms = received_ms - max_age_ms
+    if time_ms != event.time_ms or received_ms != event.received_ms:
+        partition.stats.clamped += event.time_ms not in (0, time_ms)
+        event = msgspec.structs.replace(event, time_ms=time_ms, received_ms=received_ms)
+    if received_ms > overlay.newest_received_ms:
+        overlay.newest_received_ms = received_ms
+    if max_age_ms is not None and time_ms > overlay.newest_time_ms:
+        overlay.newest_time_ms = time_ms
+    if not fold(overlay, key, event):
+        partition.stats.repeated += 1
+
+
+def _check_key(key: bytes | None, event: Event) -> bytes:
+    """Return the record's key when it is that of the event's user; a key that is not would put the event into another's tables."""
+    if event.user == NO_PROFILE_USER:
+        if key is not None and key.startswith(f"{event.customer}|{NO_PROFILE_USER}".encode()):
+            return key
+    else:
+        try:
+            expected = user_key(event.customer, event.user)
+        except UnicodeEncodeError:
+            raise UndecodableError("bad_key", "customer and user must be ASCII") from None
+        if key == expected and b"\0" not in key:
+            return key
+    raise UndecodableError("bad_key", "the key must be {customer}|{user} of the event, or {customer}|~{n} for no user")

@@ -1,0 +1,116 @@
+"""The rows and tallies that the transitions of one partition work on, and how what changed becomes a flush."""
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from agents.ports import Change, Output, Store
+from agents.rows import Rows
+from events.model import user_key
+from events.partitions import partition_of
+from events.topics import PARTIALS, TABLES, TRANSFERS, WINDOWS
+from tables import partials
+from tables.basket import BasketState
+from tables.clicked import ClickedState
+from tables.consumed import ConsumedState
+from tables.declare import codec
+from tables.identity import IdentityState, Transfer
+from tables.identity import encode as encode_transfer
+from tables.impressions import ImpressionsState
+from tables.panes import Pane, Tally
+from tables.preferences import PreferencesState
+from tables.purchases import PurchasesState
+from tables.recommended import RecommendedState
+from tables.rendered import RenderedState
+from tables.window_keys import WindowKey
+from tables.windows import WindowState, encode_record
+
+MAX_VERIFIED_KEYS: Final = 50_000  # about 10 MB; a key that is not remembered is hashed again
+
+
+class Overlay:
+    """Every table of a partition in memory, fresh to the last folded event."""
+
+    rendered: Rows[RenderedState]
+    impressions: Rows[ImpressionsState]
+    clicked: Rows[ClickedState]
+    consumed: Rows[ConsumedState]
+    basket: Rows[BasketState]
+    purchases: Rows[PurchasesState]
+    preferences: Rows[PreferencesState]
+    identity: Rows[IdentityState]
+    recommended: Rows[RecommendedState]
+    seen: Rows[int]
+    panes: Rows[Pane]
+    windows: Rows[WindowState]
+
+    def __init__(self, store: Store, number: int, partitions: int) -> None:
+        self._store, self._number, self._partitions = store, number, partitions
+        self.tables: dict[str, Rows[Any]] = {}
+        for table in TABLES:
+            rows = self._rows(table)
+            self.tables[table] = rows
+            setattr(self, table, rows)
+        self.tally = Tally()
+        self._transfer_outputs: list[Output] = []
+        self.verified: dict[bytes, tuple[str, str]] = {}
+        self.newest_received_ms = 0
+        self.newest_time_ms = 0
+
+    def _rows(self, table: str) -> Rows[Any]:
+        get, coding = self._store.get, codec(table)
+        return Rows(lambda key: get(table, key), coding.decode, coding.encode)
+
+    @property
+    def changes(self) -> int:
+        """How many rows and tallies wait for the next flush."""
+        return sum(len(rows.changed) for rows in self.tables.values()) + len(self.tally)
+
+    def transfer(self, transfer: Transfer) -> None:
+        """Send what a login moves to the target's partition. Encoded at once: the state it carries goes on changing."""
+        key = user_key(transfer.customer, transfer.target)
+        self._transfer_outputs.append(
+            Output(TRANSFERS, partition_of(key, self._partitions), key, encode_transfer(transfer))
+        )
+
+    def verify(self, key: bytes, customer: str, user: str) -> None:
+        """Remember that a key was checked against its event, so that the next event of this user need not be."""
+        if len(self.verified) >= MAX_VERIFIED_KEYS:
+            self.verified.clear()
+        self.verified[key] = (customer, user)
+
+    def encode_changes(self) -> tuple[dict[str, list[Change]], list[Output]]:
+        """Return the changed rows of every table and what the flush sends on: transfers, partial counts, windows."""
+        outputs, self._transfer_outputs = self._transfer_outputs, []
+        outputs.extend(self._publish_panes())
+        outputs.extend(self._publish_windows())
+        changes = {name: rows.encode_changes() for name, rows in self.tables.items() if rows.changed}
+        return changes, outputs
+
+    def _publish_panes(self) -> Iterator[Output]:
+        drained = self.tally.drain(lambda key: self.panes.get(key.encode()), self.newest_received_ms)
+        for key, pane in drained.items():
+            self.panes.put(key.encode(), pane)
+        for record_key, value in partials.records(drained, self._number, self.newest_time_ms):
+            yield Output(PARTIALS, partition_of(record_key, self._partitions), record_key, value)
+
+    def _publish_windows(self) -> Iterator[Output]:
+        for key, state in self.windows.changed.items():
+            if state is not None:
+                yield Output(WINDOWS, self._number, key, encode_record(WindowKey.decode(key), state))
+
+    def scan(self, table: str, start: bytes, end: bytes) -> dict[bytes, Any]:
+        """Return the rows of a key range, in key order, fresh: what the store has, overruled by what is in memory."""
+        rows = self.tables[table]
+        found: dict[bytes, Any] = {
+            key: rows.decode(value) for key, value in self._store.scan(table, start, end)
+        }
+        found.update(rows.scan_memory(start, end))
+        return {key: found[key] for key in sorted(found) if found[key] is not None}
+
+    def settle(self, max_rows: int, max_bytes: int) -> None:
+        """Let the caches age when they hold too much. Only when nothing is between here and the store."""
+        rows = sum(len(table) for table in self.tables.values())
+        loaded_bytes = sum(table.loaded_bytes for table in self.tables.values())
+        if rows > max_rows // 2 or loaded_bytes > max_bytes // 2:
+            for table in self.tables.values():
+                table.age()

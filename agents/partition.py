@@ -1,0 +1,222 @@
+"""Who owns one partition's memory: rows changed since the last flush, the flush that makes them durable, and the position it covers.
+
+A record counts exactly when its offset is below the committed position. Rows, outputs and position are committed in one transaction;
+the store is written after it. Folding goes on while a flush is being sent.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+import msgspec
+
+from agents.overlay import Overlay
+from agents.ports import Clock, Flush, Outbox, Output, PartitionLostError, Store
+from events.codec import UndecodableError
+from events.topics import DEADLETTERS
+from tables.declare import POSITIONS_TABLE
+
+SLICE_SECONDS: Final = 0.004  # how long a fold may keep the loop: lookups wait behind it
+SLICE_RECORDS: Final = 32  # records between two looks at the clock
+
+
+class Record(Protocol):
+    """A record of a source topic, as aiokafka has it."""
+
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    timestamp: int
+
+
+FoldOne = Callable[["Partition", Any], None]
+"""Folds one record into a partition; raises UndecodableError for what must go to the dead letters."""
+
+
+@dataclass(slots=True)
+class PartitionLimits:
+    """What a partition may hold before it flushes, and before its cache ages."""
+
+    flush_interval_ms: int = 1_000
+    flush_max_changes: int = 20_000
+    cache_rows: int = 2_500
+    cache_bytes: int = 2_097_152
+    partitions: int = 8
+
+
+@dataclass(slots=True)
+class PartitionStats:
+    """What a partition has done since it was opened."""
+
+    folded: int = 0
+    deadlettered: int = 0
+    forwarded: int = 0
+    repeated: int = 0
+    clamped: int = 0
+    flushes: int = 0
+    flush_seconds: float = 0.0
+
+
+class Partition:
+    """One partition of the journal and of everything that follows it, owned by this worker in one generation."""
+
+    def __init__(
+        self,
+        number: int,
+        epoch: int,
+        store: Store,
+        outbox: Outbox,
+        clock: Clock,
+        limits: PartitionLimits,
+        on_lost: Callable[[PartitionLostError], None],
+        on_failed: Callable[[BaseException], None],
+    ) -> None:
+        self.number, self.epoch = number, epoch
+        self.clock, self.limits = clock, limits
+        self.stats = PartitionStats()
+        self.store = store
+        self.overlay = Overlay(store, number, limits.partitions)
+        self.outputs: list[Output] = []
+        self._outbox, self._on_lost, self._on_failed = outbox, on_lost, on_failed
+        self._row_key = b"%d" % number
+        position = store.get(POSITIONS_TABLE, self._row_key)
+        self.positions: dict[str, int] = {} if position is None else msgspec.json.decode(position, type=dict[str, int])
+        """Next offset to fold, per source topic."""
+        self.durable: dict[str, int] = dict(self.positions)
+        """Next offset that a committed flush covers, per source topic."""
+        self.is_open = True
+        self.lost: PartitionLostError | None = None
+        self._is_released = False
+        self._flushing = asyncio.Lock()
+        self._closing = asyncio.Event()
+        self._timer = asyncio.get_running_loop().create_task(self._flush_regularly())
+
+    # --- folding ------------------------------------------------------------------------------------------------------------------
+
+    async def fold(self, topic: str, records: Sequence[Record], fold_one: FoldOne) -> None:
+        """Fold a chunk of a source topic, in slices. Records below the position were folded already and are passed over.
+
+        Returns early when the partition is closed meanwhile: what is left is read again from the position by its next owner.
+        """
+        deadline = time.perf_counter() + SLICE_SECONDS
+        count = 0
+        for record in records:
+            if not self.is_open:
+                return
+            if record.offset < self.positions.get(topic, 0):
+                continue
+            try:
+                fold_one(self, record)
+            except UndecodableError as error:
+                self.dead_letter(topic, record, error)
+            except BaseException as error:
+                # rows may be half changed: nothing of this partition may be flushed any more
+                self._lose(PartitionLostError(self.number, f"{topic} offset {record.offset}: {error!r}"))
+                raise
+            self.positions[topic] = record.offset + 1
+            self.stats.folded += 1
+            count += 1
+            if count >= SLICE_RECORDS:
+                count = 0
+                if time.perf_counter() >= deadline:
+                    if self.overlay.changes >= self.limits.flush_max_changes:
+                        await self.flush()
+                    await asyncio.sleep(0)
+                    deadline = time.perf_counter() + SLICE_SECONDS
+
+    def send(self, output: Output) -> None:
+        """Send a record on, in the transaction of the next flush."""
+        self.outputs.append(output)
+
+    def dead_letter(self, topic: str, record: Record, error: UndecodableError) -> None:
+        """Keep a record that cannot be read: its bytes as they are, where it stood and why in the headers."""
+        self.stats.deadlettered += 1
+        self.send(
+            Output(
+                DEADLETTERS,
+                self.number,
+                record.key,
+                record.value,
+                (
+                    ("topic", topic.encode()),
+                    ("partition", self._row_key),
+                    ("offset", b"%d" % record.offset),
+                    ("timestamp", b"%d" % record.timestamp),
+                    ("reason", error.reason.encode()),
+                    ("detail", error.detail.encode()[:1_000]),
+                ),
+            )
+        )
+
+    # --- flushing -----------------------------------------------------------------------------------------------------------------
+
+    async def _flush_regularly(self) -> None:
+        interval_seconds = self.limits.flush_interval_ms / 1000
+        try:
+            while not self._closing.is_set():
+                try:
+                    await asyncio.wait_for(self._closing.wait(), interval_seconds)
+                except TimeoutError:
+                    await self.flush()
+        except Exception as error:
+            self._on_failed(error)
+
+    async def flush(self) -> bool:
+        """Make everything folded so far durable; return whether it is. A lost partition is closed, and its owner told."""
+        async with self._flushing:
+            if self.lost is not None:
+                return False
+            if self.positions == self.durable:
+                return True
+            started = time.perf_counter()
+            try:
+                flush = self._encode()
+                committed = await self._outbox.commit(flush)
+                if self._is_released:  # closed while the broker did not answer: the next owner reads what was committed
+                    return False
+                self.store.write(flush.changes, committed.offsets)
+            except PartitionLostError as error:
+                self._lose(error)
+                self._on_lost(error)
+                return False
+            except BaseException as error:
+                self._lose(PartitionLostError(self.number, f"a flush failed: {error!r}"))
+                raise
+            self.durable = flush.positions
+            self.overlay.settle(self.limits.cache_rows, self.limits.cache_bytes)
+            self.stats.flushes += 1
+            self.stats.flush_seconds += time.perf_counter() - started
+            return True
+
+    def _encode(self) -> Flush:
+        """Take what changed; nothing is folded meanwhile, for this does not yield to the loop."""
+        outputs, self.outputs = self.outputs, []
+        positions = dict(self.positions)
+        changes, published = self.overlay.encode_changes()
+        changes[POSITIONS_TABLE] = [(self._row_key, msgspec.json.encode(positions))]
+        return Flush(changes, outputs + published, positions)
+
+    def _lose(self, error: PartitionLostError) -> None:
+        """Never flush again: what was changed since the last flush is gone, or of unknown fate."""
+        self.lost = error
+        self.is_open = False
+
+    async def close(self, timeout_seconds: float) -> None:
+        """Stop folding, try one last flush, and let go of producer and store.
+
+        The last flush may fail or not be known to have succeeded: the next owner reads the changelog to its end before it folds.
+        """
+        self.is_open = False
+        self._closing.set()
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                await self.flush()
+        except TimeoutError:
+            self.lost = PartitionLostError(self.number, "the last flush took too long")
+        finally:
+            self._is_released = True
+            await self._outbox.close()
+            self._timer.cancel()
+            self.store.close()

@@ -1,0 +1,20 @@
+"""The agents' second question: what does a transfer, sent by a login, change at its target?"""
+
+from typing import Any
+
+from agents.partition import Partition
+from events.partitions import partition_of
+from events.codec import UndecodableError
+from events.model import user_key
+from tables.fold import fold_transfer
+from tables.identity import decode as decode_transfer
+
+
+def fold_moved(partition: Partition, record: Any) -> None:
+    """Fold a record of ``uptake.transfers``."""
+    transfer = decode_transfer(record.value)
+    key = user_key(transfer.customer, transfer.target)
+    if partition_of(key, partition.limits.partitions) != partition.number:
+        raise UndecodableError("bad_key", "the transfer's target belongs to another partition")
+    if not fold_transfer(partition.overlay, transfer):
+        partition.stats.repeated += 1

@@ -1,0 +1,11 @@
+"""What time is it: the machine's clock, behind the Protocol that the rest is given."""
+
+import time
+
+
+class SystemClock:
+    """Wall-clock time of this machine."""
+
+    def now_ms(self) -> int:
+        """Return milliseconds since 1970 UTC."""
+        return time.time_ns() // 1_000_000

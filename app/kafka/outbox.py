@@ -1,0 +1,117 @@
+"""How a partition writes to Kafka: one transactional producer a partition, one transaction a flush.
+
+Starting the producer fences every earlier one of the same partition, so whoever starts it last is the only writer.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Iterable
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+from agents.ports import Committed, Flush, PartitionLostError
+from tables.declare import CHANGELOGS
+
+log = logging.getLogger(__name__)
+
+BATCH_BYTES = 900_000  # below the broker's limit of 1 MB a batch
+STOP_SECONDS = 2.0
+
+
+class KafkaOutbox:
+    """The transactional producer of one partition. ``transactional.id`` is ``{app}-{partition}``."""
+
+    def __init__(self, producer: AIOKafkaProducer, partition: int) -> None:
+        self._producer, self._partition = producer, partition
+
+    @classmethod
+    async def start(
+        cls, bootstrap: str, app_id: str, partition: int, transaction_timeout_ms: int
+    ) -> "KafkaOutbox":
+        """Return a producer that is now the only one that may write for the partition; what an earlier one left open is ended."""
+        producer = AIOKafkaProducer(
+            bootstrap_servers=bootstrap,
+            client_id=f"{app_id}-flush-{partition}",
+            transactional_id=f"{app_id}-{partition}",
+            transaction_timeout_ms=transaction_timeout_ms,
+            acks="all",
+            linger_ms=0,
+            max_batch_size=BATCH_BYTES,
+            max_request_size=16 * 1_048_576,
+            metadata_max_age_ms=60_000,
+        )
+        outbox = cls(producer, partition)
+        try:
+            await producer.start()
+        except BaseException:
+            await outbox.close()
+            raise
+        return outbox
+
+    async def commit(self, flush: Flush) -> Committed:
+        """Write a flush in one transaction and return where its changelog records ended.
+
+        Every failure loses the partition: a fence because it has another owner, any other error because the fate of the
+        transaction is not known, and only a new producer and a look at the changelog tells.
+        """
+        try:
+            return await self._commit(flush)
+        except (KafkaError, AssertionError, OSError) as error:  # aiokafka asserts on transitions after a fence
+            raise PartitionLostError(self._partition, repr(error)) from error
+
+    async def _commit(self, flush: Flush) -> Committed:
+        producer = self._producer
+        await producer.begin_transaction()
+        committed = Committed()
+        deliveries: list[tuple[str | None, int, asyncio.Future[object]]] = []
+        for table, changes in flush.changes.items():
+            topic = CHANGELOGS[table]
+            rows = ((key, value, ()) for key, value in changes)
+            async for count, delivery in self._send(topic, self._partition, rows):
+                deliveries.append((topic, count, delivery))
+        outputs: dict[tuple[str, int], list[tuple[bytes | None, bytes | None, tuple[tuple[str, bytes], ...]]]] = {}
+        for output in flush.outputs:
+            outputs.setdefault((output.topic, output.partition), []).append(
+                (output.key, output.value, output.headers)
+            )
+        for (topic, partition), records in outputs.items():
+            async for count, delivery in self._send(topic, partition, records):
+                deliveries.append((None, count, delivery))
+        for changelog, count, delivery in deliveries:
+            metadata = await delivery
+            if changelog is not None:
+                committed.offsets[changelog] = metadata.offset + count  # type: ignore[attr-defined]
+        await producer.commit_transaction()
+        return committed
+
+    async def _send(
+        self,
+        topic: str,
+        partition: int,
+        records: Iterable[tuple[bytes | None, bytes | None, tuple[tuple[str, bytes], ...]]],
+    ):  # type: ignore[no-untyped-def]
+        """Hand records to the producer in batches; yield each batch's number of records and its delivery."""
+        producer = self._producer
+        batch, count = producer.create_batch(), 0
+        for key, value, headers in records:
+            if batch.append(key=key, value=value, timestamp=None, headers=list(headers)) is None:
+                batch.close()
+                yield count, await producer.send_batch(batch, topic, partition=partition)
+                batch, count = producer.create_batch(), 0
+                batch.append(key=key, value=value, timestamp=None, headers=list(headers))
+            count += 1
+        if count:
+            batch.close()
+            yield count, await producer.send_batch(batch, topic, partition=partition)
+
+    async def close(self) -> None:
+        """Let go of the producer; what is in flight is left to the broker, which aborts it when the next owner starts."""
+        task = asyncio.ensure_future(self._producer.stop())
+        done, _ = await asyncio.wait({task}, timeout=STOP_SECONDS)
+        if not done:
+            log.warning("the producer of partition %d did not stop in time and is abandoned", self._partition)
+            task.cancel()
+        with contextlib.suppress(Exception, asyncio.CancelledError):
+            await task

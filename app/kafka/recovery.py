@@ -1,0 +1,154 @@
+"""What happens at an assignment: every partition is opened anew, the consumer sought to the positions, and only then resumed.
+
+Takes the place of Faust's table recovery. Faust knows no tables here; its recovery service still says when.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any, Final
+
+from aiokafka.errors import KafkaError
+from faust.tables.manager import TableManager
+from faust.tables.recovery import Recovery
+from faust.types.tuples import TP
+
+from agents.ports import PartitionLostError
+from agents.registry import Partitions
+from app.kafka.restore import Restorer
+from events.topics import JOURNAL
+
+log = logging.getLogger(__name__)
+
+MAX_PAUSE_SECONDS: Final = 10.0
+
+
+class SourceRecreatedError(RuntimeError):
+    """A source topic ends before the position that was reached in it: it was deleted and made again."""
+
+    def __init__(self, tp: TP, position: int, end: int) -> None:
+        super().__init__(
+            f"{tp.topic} partition {tp.partition} ends at {end}, but {position} was reached: the topic was recreated. "
+            "Delete the changelog topics and uptake.positions too, or restore the topic"
+        )
+        self.tp, self.position, self.end = tp, position, end
+
+
+class PositionRecovery(Recovery):
+    """Opens partitions and seeks to their positions. ``partitions`` and ``restorer`` are set by the table manager."""
+
+    partitions: Partitions
+    restorer: Restorer
+    reopen_pause_seconds: float
+
+    async def _resume_streams(self, generation_id: int = 0) -> None:
+        app: Any = self.app
+        consumer = app.consumer
+        consumer.stop_flow()
+        await self._wait(consumer.wait_idle())
+        await self.partitions.on_revoked()  # nothing is open after a rebalance; something may be after a lost partition
+        await app.on_rebalance_complete.send()
+        assignment: set[TP] = set(consumer.assignment())
+        if app.consumer_generation_id != generation_id:
+            return  # another assignment is under way and will signal again
+        if assignment:
+            await self._take_up(consumer, assignment)
+        self.completed.set()
+        app.flow_control.resume()
+        consumer.resume_flow()
+        await app._fetcher.maybe_start()
+        self.tables.on_actives_ready()
+        self.tables.on_standbys_ready()
+        app.on_rebalance_end()
+
+    async def _take_up(self, consumer: Any, assignment: set[TP]) -> None:
+        numbers = {tp.partition for tp in assignment if tp.topic == JOURNAL}
+        pause = 0.5
+        while True:
+            try:
+                await self._wait(self._open_and_seek(consumer, numbers, assignment))
+                break
+            except (KafkaError, OSError) as error:
+                log.warning("partitions cannot be opened, trying again in %.1f s: %r", pause, error)
+                await self._wait(asyncio.sleep(pause))
+                pause = min(pause * 2, MAX_PAUSE_SECONDS)
+        consumer.resume_partitions(assignment)
+        log.info("ready: partitions %s", ", ".join(map(str, sorted(numbers))))
+
+    async def _open_and_seek(self, consumer: Any, numbers: set[int], assignment: set[TP]) -> None:
+        opened = await self.restorer.open(numbers, self.partitions.epoch)
+        try:
+            earliest = await consumer.earliest_offsets(*assignment)
+            ends = await consumer.highwaters(*assignment)
+            positions = {partition.number: partition.positions for partition in opened}
+            seeks: dict[TP, int] = {}
+            for tp in assignment:
+                position = positions[tp.partition].get(tp.topic)
+                if position is not None and position > ends[tp]:
+                    raise SourceRecreatedError(tp, position, ends[tp])
+                if position is not None and position < earliest[tp]:
+                    log.error(
+                        "%s partition %d: offsets %d to %d were deleted before they were read",
+                        tp.topic,
+                        tp.partition,
+                        position,
+                        earliest[tp],
+                    )
+                seeks[tp] = max(position or 0, earliest[tp])
+            await consumer.seek_wait(seeks)
+        except BaseException:
+            await asyncio.gather(*(partition.close(0) for partition in opened))
+            raise
+        for partition in opened:
+            self.partitions.add(partition)
+
+    def on_lost(self, error: PartitionLostError) -> None:
+        """Take the partitions up again, unless a rebalance, which is the usual cause, comes first."""
+        log.warning("%s", error)
+        generation = self.app.consumer_generation_id
+
+        async def reopen() -> None:
+            await asyncio.sleep(self.reopen_pause_seconds)
+            is_stale = self.app.consumer_generation_id != generation or self.app.rebalancing
+            if not is_stale and any(partition.lost for partition in self.partitions):
+                self._generation_id = generation
+                self.signal_recovery_start.set()
+
+        self.add_future(reopen())
+
+
+class PositionTables(TableManager):
+    """Faust's table manager without Faust tables: it lets partitions go on stop and opens them by PositionRecovery."""
+
+    partitions: Partitions
+    restorer: Restorer
+    reopen_pause_seconds: float
+
+    @property
+    def recovery(self) -> PositionRecovery:
+        """The recovery service."""
+        if self._recovery is None:
+            recovery = PositionRecovery(self.app, self, beacon=self.beacon, loop=self.loop)
+            recovery.partitions, recovery.restorer = self.partitions, self.restorer
+            recovery.reopen_pause_seconds = self.reopen_pause_seconds
+            self._recovery = recovery
+        return self._recovery  # type: ignore[return-value]
+
+    async def on_stop(self) -> None:
+        """Flush and let go of all partitions, after the fetcher has stopped."""
+        await super().on_stop()
+        await self.partitions.on_revoked()
+
+
+def table_manager(
+    partitions: Partitions, restorer: Restorer, reopen_pause_seconds: float
+) -> Callable[..., PositionTables]:
+    """Return what Faust's ``TableManager`` setting wants: a factory, with what it needs filled in."""
+
+    def create(app: Any, **kwargs: Any) -> PositionTables:
+        manager = PositionTables(app, **kwargs)
+        manager.partitions, manager.restorer = partitions, restorer
+        manager.reopen_pause_seconds = reopen_pause_seconds
+        return manager
+
+    return create

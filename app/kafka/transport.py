@@ -1,0 +1,149 @@
+"""How records come out of Faust's consumer: as chunks, one message for a run of records of one partition.
+
+Faust's cost is per message (docs/decisions/0001). The group, its assignment and its rebalances stay Faust's; what may be committed is
+the partitions' own account, for Faust's bookkeeping of gaps does not fit messages that stand for many offsets.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, ClassVar, Final, NamedTuple, Protocol
+
+import aiokafka
+from faust.transport.drivers import aiokafka as driver
+from faust.types.tuples import TP, ConsumerMessage
+
+CHUNK_RECORDS: Final = 2_000
+FETCH_MAX_WAIT_MS: Final = 500
+POLL_SECONDS: Final = 0.25  # a rebalance waits for a poll that is under way
+FETCH_BYTES_PER_PARTITION: Final = 1_048_576
+
+
+class Chunk(NamedTuple):
+    """A run of records of one partition, fetched while the partitions of ``epoch`` were open."""
+
+    topic: str
+    partition: int
+    epoch: int
+    records: list[Any]
+
+
+class Ownership(Protocol):
+    """What the consumer tells, and asks, of those who own partitions."""
+
+    @property
+    def epoch(self) -> int:
+        """The number of times that partitions were let go of: a chunk of an earlier epoch must not be folded."""
+
+    async def on_revoked(self) -> None:
+        """Flush and let go of every partition: all of them are taken up again, or not, at the next assignment."""
+
+    def durable(self, topic: str, partition: int) -> int | None:
+        """Return the next offset that a committed flush covers, or None when the partition is not owned here."""
+
+
+class ChunkThread(driver.AIOKafkaConsumerThread):
+    """Faust's consumer thread with a consumer that reads only what was committed, and always Faust's assignor."""
+
+    def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
+        conf = self.app.conf
+        self._assignor = self.app.assignor
+        return aiokafka.AIOKafkaConsumer(
+            client_id=conf.broker_client_id,
+            group_id=conf.id,
+            bootstrap_servers=driver.server_list(transport.url, transport.default_port),
+            partition_assignment_strategy=[self._assignor],
+            isolation_level="read_committed",
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            max_poll_records=conf.broker_max_poll_records,
+            max_poll_interval_ms=int(conf.broker_max_poll_interval * 1000),
+            max_partition_fetch_bytes=FETCH_BYTES_PER_PARTITION,
+            fetch_max_wait_ms=FETCH_MAX_WAIT_MS,
+            request_timeout_ms=int(conf.broker_request_timeout * 1000),
+            session_timeout_ms=int(conf.broker_session_timeout * 1000),
+            rebalance_timeout_ms=int(conf.broker_rebalance_timeout * 1000),
+            heartbeat_interval_ms=int(conf.broker_heartbeat_interval * 1000),
+            metadata_max_age_ms=60_000,
+        )
+
+
+class ChunkConsumer(driver.Consumer):
+    """Faust's consumer, handing on chunks. A chunk's message has the offset of its last record and a Chunk as value."""
+
+    ownership: Ownership
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def _new_consumer_thread(self) -> ChunkThread:
+        return ChunkThread(self, loop=self.loop, beacon=self.beacon)
+
+    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Any]]:
+        """Fetch, and yield one message for each run of at most CHUNK_RECORDS records of a partition."""
+        epoch = self.ownership.epoch
+        records, active = await self._fetch()
+        for tp, run in (records or {}).items():
+            if active is not None and tp not in active and tp not in self._buffered_partitions:
+                continue
+            for start in range(0, len(run), CHUNK_RECORDS):
+                if not self.flow_active or self.ownership.epoch != epoch:
+                    return  # read again from the position, which is sought before the flow is resumed
+                yield tp, self._chunk(tp, run[start : start + CHUNK_RECORDS], epoch)
+
+    async def _fetch(self) -> tuple[Mapping[TP, Any] | None, set[TP] | None]:
+        if not self.flow_active:
+            await self.wait(self.can_resume_flow)
+            return None, None  # the generation may be another now: begin again
+        self._idle.clear()
+        try:
+            return await self._wait_next_records(POLL_SECONDS)
+        finally:
+            self._idle.set()
+
+    def _chunk(self, tp: TP, records: list[Any], epoch: int) -> ConsumerMessage:
+        last = records[-1]
+        return ConsumerMessage(
+            tp.topic,
+            tp.partition,
+            last.offset,
+            last.timestamp / 1000,
+            last.timestamp_type,
+            [],
+            None,
+            Chunk(tp.topic, tp.partition, epoch, records),
+            None,
+            0,
+            len(records),
+            tp,
+            generation_id=self.app.consumer_generation_id,
+        )
+
+    async def wait_idle(self) -> None:
+        """Wait until no fetch is under way: what one brings that began before a seek must not be delivered after it."""
+        await self._idle.wait()
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        """Stop the flow, then let every partition flush and go, before Faust forgets what it had."""
+        self.stop_flow()
+        await self.ownership.on_revoked()
+        await super().on_partitions_revoked(revoked)
+
+    def _new_offset(self, tp: TP) -> int | None:
+        """Return what may be committed to the group, for lag monitors: what a flush made durable. Nobody resumes from it."""
+        self._acked[tp].clear()
+        self._acked_index[tp].clear()
+        return self.ownership.durable(tp.topic, tp.partition)
+
+    async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
+        """Keep no gaps: a chunk's message stands for all offsets up to its own."""
+
+    async def perform_seek(self) -> None:
+        """Leave the place alone: recovery seeks to the positions, never to the group's offsets."""
+
+
+class ChunkTransport(driver.Transport):
+    """Faust's aiokafka transport with the chunk consumer."""
+
+    Consumer: ClassVar[type[ChunkConsumer]] = ChunkConsumer

@@ -1,0 +1,114 @@
+"""Where the parts of a worker meet: settings, store, Kafka, agents and lookups. The only module that knows them all."""
+
+import logging
+import sys
+from typing import Any
+
+import faust
+import uvloop
+from yarl import URL
+
+from agents.attach import attach
+from agents.partition import PartitionLimits
+from agents.registry import Partitions
+from app.clock import SystemClock
+from app.kafka.recovery import table_manager
+from app.kafka.restore import Restorer
+from app.kafka.transport import ChunkConsumer, ChunkTransport
+from app.settings import Settings
+from tables.store import StoreMemory
+
+log = logging.getLogger(__name__)
+
+WORKER_PORT = 6067
+POLL_RECORDS = 20_000
+
+
+class Worker:
+    """One worker: the Faust app, the partitions it owns, and how they are opened."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.failure: BaseException | None = None
+        port = settings.port or WORKER_PORT
+        self.url = settings.advertise or f"http://{settings.host}:{port}"
+        self.partitions = Partitions(close_timeout_seconds=settings.session_timeout_ms / 2_000)
+        self.restorer = Restorer(
+            bootstrap=settings.kafka,
+            app_id=settings.app_id,
+            state_dir=settings.data_dir / "state",
+            memory=StoreMemory(settings.block_cache_bytes, settings.memtable_bytes),
+            clock=SystemClock(),
+            limits=PartitionLimits(
+                flush_interval_ms=settings.flush_interval_ms,
+                flush_max_changes=settings.flush_max_changes,
+                cache_rows=settings.cache_rows // settings.partitions,
+                cache_bytes=settings.cache_bytes // settings.partitions,
+                partitions=settings.partitions,
+            ),
+            transaction_timeout_ms=settings.transaction_timeout_ms,
+            on_lost=self._on_lost,
+            on_failed=self._on_failed,
+        )
+        self.app = self._create_app()
+
+    def _create_app(self) -> faust.App:
+        settings = self.settings
+        brokers = [URL(f"kafka://{server}") for server in settings.kafka.split(",")]
+        app = faust.App(
+            settings.app_id,
+            broker=brokers,
+            canonical_url=self.url,
+            datadir=settings.data_dir,
+            store="memory://",
+            web_enabled=False,
+            topic_allow_declare=False,
+            topic_disable_leader=True,
+            stream_buffer_maxsize=4,
+            stream_wait_empty=False,
+            broker_max_poll_records=POLL_RECORDS,
+            broker_commit_interval=2.0,
+            broker_session_timeout=settings.session_timeout_ms / 1000,
+            broker_heartbeat_interval=settings.heartbeat_ms / 1000,
+            broker_request_timeout=max(40.0, settings.session_timeout_ms / 1000),
+            TableManager=table_manager(
+                self.partitions, self.restorer, reopen_pause_seconds=2 * settings.heartbeat_ms / 1000
+            ),
+        )
+        consumer_class = type("Consumer", (ChunkConsumer,), {"ownership": self.partitions})
+        transport_class = type("Transport", (ChunkTransport,), {"Consumer": consumer_class})
+        app.transport = transport_class(brokers, app)
+        attach(app, self.partitions, self._on_failed)
+        return app
+
+    def _on_lost(self, error: Any) -> None:
+        self.app.tables.recovery.on_lost(error)
+
+    def _on_failed(self, error: BaseException) -> None:
+        """End the process on what nobody foresaw: the supervisor starts it again, and the position says where."""
+        if self.failure is None:
+            self.failure = error
+            log.error("the worker stops: %r", error, exc_info=error)
+            self.app.loop.create_task(self.app.crash(error))
+
+    def run(self) -> int:
+        """Run until a signal or a failure; return the exit status."""
+        worker = self.app.Worker(
+            loglevel=None,
+            override_logging=False,
+            redirect_stdouts=False,
+            quiet=True,
+        )
+        try:
+            worker.execute_from_commandline()
+        except SystemExit as exit_:
+            status = exit_.code if isinstance(exit_.code, int) else 1
+        else:
+            status = 0
+        return 1 if self.failure is not None else status
+
+
+def run_worker(settings: Settings) -> None:
+    """Run a worker in this process until it is told to stop; exit with its status."""
+    uvloop.install()
+    sys.exit(Worker(settings).run())

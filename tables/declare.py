@@ -1,0 +1,68 @@
+"""The one list of tables with the type of their rows: each has a changelog topic (events/topics.py) and a RocksDB column family.
+
+Rows are msgpack. ``positions`` is no table of SEMANTICS.md, but is kept and restored like one.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+
+from events.topics import POSITIONS, TABLES, changelog
+from tables.basket import BasketState
+from tables.clicked import ClickedState
+from tables.consumed import ConsumedState
+from tables.identity import IdentityState
+from tables.impressions import ImpressionsState
+from tables.panes import Pane
+from tables.preferences import PreferencesState
+from tables.purchases import PurchasesState
+from tables.recommended import RecommendedState
+from tables.rendered import RenderedState
+from tables.windows import WindowState
+
+POSITIONS_TABLE: Final = "positions"
+
+STATES: Final[dict[str, Any]] = {
+    "rendered": RenderedState,
+    "impressions": ImpressionsState,
+    "clicked": ClickedState,
+    "consumed": ConsumedState,
+    "basket": BasketState,
+    "purchases": PurchasesState,
+    "preferences": PreferencesState,
+    "identity": IdentityState,
+    "recommended": RecommendedState,
+    "seen": int,
+    "panes": Pane,
+    "windows": WindowState,
+}
+"""Table -> type of its rows."""
+
+USER_TABLES: Final = ("rendered", "clicked", "consumed", "basket", "purchases", "preferences")
+"""The tables that a login moves from one user to another."""
+
+STORED: Final = (*TABLES, POSITIONS_TABLE)
+"""Every column family that is restored from a changelog."""
+
+CHANGELOGS: Final[dict[str, str]] = {
+    **{table: changelog(table) for table in TABLES},
+    POSITIONS_TABLE: POSITIONS,
+}
+"""Column family -> its changelog topic."""
+
+
+@dataclass(frozen=True, slots=True)
+class Codec:
+    """How the rows of one table are written and read."""
+
+    encode: Any
+    decode: Any
+
+
+def codec(table: str) -> Codec:
+    """Return the codec of a table's rows."""
+    return Codec(
+        msgspec.msgpack.Encoder(decimal_format="string").encode,
+        msgspec.msgpack.Decoder(STATES[table]).decode,
+    )

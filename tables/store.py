@@ -1,0 +1,157 @@
+"""Where a partition's rows are kept on disk: one RocksDB a partition, a column family a table, memory bounded for the whole worker.
+
+The store is written only after the changelog's transaction was committed, rows, changelog offsets and source positions in one
+batch: it is always a prefix of the committed changelog, and recovery is a catch-up from the offsets it holds.
+"""
+
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+import rocksdict
+
+FORMAT_VERSION: Final = 1
+OFFSETS: Final = "offsets"  # the column family of the changelog offsets the rows stand for
+FORMAT: Final = "format"
+OPEN_FILES_PER_DATABASE: Final = (
+    64  # the default, 90 % of the ulimit for each database, exhausts it with a few partitions
+)
+MEMTABLE_BYTES: Final = 8 * 1_048_576
+"""Size at which one table's memtable is flushed; the sum over all is bounded by the shared write-buffer manager."""
+
+Change = tuple[bytes, bytes | None]
+"""A row and its encoded value; None deletes."""
+
+
+class StoreFormatError(RuntimeError):
+    """The directory was written in another format. ``path``, ``found`` and ``expected`` say which; delete it to rebuild."""
+
+    def __init__(self, path: Path, found: int, expected: int) -> None:
+        super().__init__(
+            f"{path} has store format {found}, this version reads {expected}: "
+            "delete the directory and the worker rebuilds it from the changelogs"
+        )
+        self.path, self.found, self.expected = path, found, expected
+
+
+class StoreMemory:
+    """The block cache and the memtable budget that all databases of one worker share.
+
+    RocksDB's own defaults are 2 GiB of cache and three 64 MiB memtables per table and partition.
+    """
+
+    def __init__(self, block_cache_bytes: int, memtable_bytes: int) -> None:
+        self.cache = rocksdict.Cache(block_cache_bytes)
+        self.write_buffers = rocksdict.WriteBufferManager(memtable_bytes, False)
+
+    def options(self) -> rocksdict.Options:
+        """Return fresh options (they must not be shared between column families) on the shared budgets."""
+        table = rocksdict.BlockBasedOptions()
+        table.set_block_cache(self.cache)
+        table.set_bloom_filter(10, False)
+        table.set_cache_index_and_filter_blocks(True)
+        options = rocksdict.Options(raw_mode=True)
+        options.create_if_missing(True)
+        options.create_missing_column_families(True)
+        options.set_block_based_table_factory(table)
+        options.set_write_buffer_manager(self.write_buffers)
+        options.set_write_buffer_size(MEMTABLE_BYTES)
+        options.set_arena_block_size(
+            64 * 1024
+        )  # the default, 1 MiB, is taken by every table that has one row
+        options.set_max_write_buffer_number(2)
+        options.set_max_open_files(OPEN_FILES_PER_DATABASE)
+        options.set_max_total_wal_size(32 * 1_048_576)
+        options.set_max_background_jobs(2)
+        options.set_keep_log_file_num(2)
+        options.set_compression_type(rocksdict.DBCompressionType.lz4())
+        return options
+
+
+class RocksStore:
+    """The rows of one partition on disk. Not thread-safe; one owner, the partition."""
+
+    def __init__(self, path: Path, tables: Iterable[str], memory: StoreMemory) -> None:
+        path.mkdir(parents=True, exist_ok=True)
+        self.path = path
+        names = [*tables, OFFSETS]
+        families = {name: memory.options() for name in names}
+        on_disk = path / "CURRENT"
+        if on_disk.exists():  # RocksDB refuses to open a database without naming each of its families
+            for name in rocksdict.Rdict.list_cf(str(path), memory.options()):
+                families.setdefault(name, memory.options())
+        families.pop("default", None)
+        self._database = rocksdict.Rdict(str(path), memory.options(), column_families=families)
+        self._families = {name: self._database.get_column_family(name) for name in names}
+        self._handles = {name: self._database.get_column_family_handle(name) for name in names}
+        self._getters = {name: family.get for name, family in self._families.items()}
+        self._check_format()
+
+    def _check_format(self) -> None:
+        offsets = self._families[OFFSETS]
+        found = offsets.get(FORMAT.encode())
+        if found is None:
+            offsets.put(FORMAT.encode(), b"%d" % FORMAT_VERSION)
+        elif int(found) != FORMAT_VERSION:
+            self.close()
+            raise StoreFormatError(self.path, int(found), FORMAT_VERSION)
+
+    def get(self, table: str, key: bytes) -> bytes | None:
+        """Return the stored value of a row, or None."""
+        value: bytes | None = self._getters[table](key)
+        return value
+
+    def scan(self, table: str, start: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """Yield the rows with ``start <= key < end`` in key order, as they are on disk now."""
+        options = rocksdict.ReadOptions()
+        options.set_iterate_upper_bound(end)
+        rows = self._families[table].iter(options)
+        rows.seek(start)
+        while rows.valid():
+            yield rows.key(), rows.value()
+            rows.next()
+
+    def offsets(self) -> dict[str, int]:
+        """Return, per changelog topic, the offset up to which (exclusive) the rows hold it."""
+        return {
+            key.decode(): int(value)
+            for key, value in self._families[OFFSETS].items()
+            if key != FORMAT.encode()
+        }
+
+    def write(self, changes: Mapping[str, Iterable[Change]], offsets: Mapping[str, int]) -> None:
+        """Write changed rows and the changelog offsets they stand for, all or nothing."""
+        batch = rocksdict.WriteBatch(raw_mode=True)
+        for table, rows in changes.items():
+            handle = self._handles[table]
+            put, delete = batch.put, batch.delete
+            for key, value in rows:
+                if value is None:
+                    delete(key, handle)
+                else:
+                    put(key, value, handle)
+        handle = self._handles[OFFSETS]
+        for topic, offset in offsets.items():
+            batch.put(topic.encode(), b"%d" % offset, handle)
+        self._database.write(batch)
+
+    def close(self) -> None:
+        """Release the database and its lock. Another reference to a family would keep the lock, so all are dropped."""
+        self._getters.clear()
+        for family in self._families.values():
+            family.close()
+        self._families.clear()
+        self._handles.clear()
+        self._database.close()
+
+
+def wipe(path: Path) -> None:
+    """Delete a partition's directory, so that it is rebuilt from the changelogs."""
+    shutil.rmtree(path, ignore_errors=True)
+
+
+def last_written_ms(path: Path) -> int | None:
+    """Return when a partition's directory was last written, ms by this machine's clock; None when there is none."""
+    newest = max((file.stat().st_mtime_ns for file in path.glob("*.log")), default=None)
+    return None if newest is None else newest // 1_000_000
