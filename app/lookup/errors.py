@@ -1,0 +1,110 @@
+"""How does a lookup that cannot be answered sound: every error as JSON with a code and a sentence, in one place."""
+
+import hmac
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
+
+import msgspec
+from aiohttp import web
+from prometheus_client import Histogram
+
+from app.customers import Customer
+from app.lookup.routing import PeerRefusedError
+from app.lookup.service import UnavailableError
+from events.rejections import Rejection
+from events.target import RefusedError
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+_HTTP_ERRORS: Final = {
+    404: ("unknown_path", "there is nothing at this path; docs/lookups.md lists them"),
+    405: ("method_not_allowed", "this path takes another method; see the header Allow"),
+    413: ("body_too_large", "the body is larger than 1 MB; ask for fewer candidates or users at once"),
+}
+_HEADERS: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+
+
+def json_response(
+    answer: object, *, status: int = 200, is_pretty: bool = False, headers: Mapping[str, str] | None = None
+) -> web.Response:
+    """Return an answer as JSON, never cached; money as text."""
+    body = msgspec.json.encode(answer)
+    if is_pretty:
+        body = msgspec.json.format(body, indent=2) + b"\n"
+    return web.Response(
+        status=status, body=body, headers={"Content-Type": "application/json", **_HEADERS, **(headers or {})}
+    )
+
+
+def guard(
+    customers: Mapping[str, Customer], api_key_of: Callable[[str], str | None] | None, seconds: Histogram
+) -> Any:
+    """Return the middleware that lets in known customers with their key, times each lookup, and puts errors into words."""
+
+    @web.middleware
+    async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
+        start_s = time.perf_counter()
+        try:
+            customer_id = request.match_info.get("customer")
+            if customer_id is not None:
+                _check(request, customer_id, customers, api_key_of)
+            response = await handler(request)
+        except RefusedError as refused:
+            response = _refused(refused.rejection)
+        except UnavailableError as unavailable:
+            response = _unavailable(unavailable)
+        except PeerRefusedError as refused:
+            response = web.Response(
+                status=refused.reply.status, body=refused.reply.body, headers=refused.reply.headers
+            )
+        except web.HTTPException as error:
+            response = _http_error(error)
+        resource = request.match_info.route.resource
+        route = "none" if resource is None else resource.canonical
+        seconds.labels(route, str(response.status)).observe(time.perf_counter() - start_s)
+        return response
+
+    return guarded
+
+
+def _check(
+    request: web.Request,
+    customer_id: str,
+    customers: Mapping[str, Customer],
+    api_key_of: Callable[[str], str | None] | None,
+) -> None:
+    if api_key_of is not None:
+        # An unknown customer is refused like a wrong key, so that strangers cannot find out who is served.
+        key = api_key_of(customer_id) if customer_id in customers else None
+        scheme, _, given = request.headers.get("Authorization", "").partition(" ")
+        is_right = hmac.compare_digest(given.encode("utf-8", "surrogateescape"), (key or "").encode())
+        if not key or not given or scheme.lower() != "bearer" or not is_right:
+            raise RefusedError("unauthorized", "send the customer's key: Authorization: Bearer <key>")
+    if customer_id not in customers:
+        raise RefusedError("unknown_customer", f"customer {customer_id[:40]!r} is not known here", "customer")
+
+
+def _refused(rejection: Rejection) -> web.Response:
+    answer = {"code": rejection.code, "sentence": rejection.sentence}
+    if rejection.parameter is not None:
+        answer["parameter"] = rejection.parameter
+    headers = {"WWW-Authenticate": 'Bearer realm="uptake"'} if rejection.status == 401 else {}
+    return json_response(answer, status=rejection.status, headers=headers)
+
+
+def _unavailable(unavailable: UnavailableError) -> web.Response:
+    answer = {
+        "code": "unavailable",
+        "sentence": unavailable.sentence,
+        "partition": unavailable.partition,
+        "retry_after_s": unavailable.retry_after_s,
+        "progress": unavailable.progress,
+    }
+    return json_response(answer, status=503, headers={"Retry-After": str(unavailable.retry_after_s)})
+
+
+def _http_error(error: web.HTTPException) -> web.Response:
+    code, sentence = _HTTP_ERRORS.get(error.status, ("bad_request", error.reason))
+    headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
+    return json_response({"code": code, "sentence": sentence}, status=error.status, headers=headers)

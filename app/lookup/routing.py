@@ -1,0 +1,90 @@
+"""Who answers: this worker or the owner of the partition, which is then asked in one hop.
+
+A request that was passed on once is never passed on again, so that two workers with different maps cannot play ball with it.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import aiohttp
+from yarl import URL
+
+from app.lookup.service import LookupService, UnavailableError
+
+HOP_HEADER: Final = "X-Uptake-Hop"
+RETRY_AFTER_S: Final = 1
+MOVING_S: Final = 3  # about what a rebalance takes
+_PASSED_ON: Final = ("Authorization", "Content-Type")
+_GIVEN_BACK: Final = ("Content-Type", "Retry-After")
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What another worker answered."""
+
+    status: int
+    body: bytes
+    headers: dict[str, str]
+
+
+class PeerRefusedError(Exception):
+    """Another worker, asked for a part of an answer, did not give it; its reply is what the client gets."""
+
+    def __init__(self, reply: Reply) -> None:
+        super().__init__(f"another worker answered {reply.status}")
+        self.reply = reply
+
+
+class Router:
+    """Knows where partitions are, and asks other workers."""
+
+    def __init__(self, service: LookupService, session: aiohttp.ClientSession) -> None:
+        self._service = service
+        self._session = session
+
+    def place(self, partition: int, *, is_hop: bool) -> str | None:
+        """Return the owner's address, None when this worker owns the partition; raise UnavailableError when it is nowhere."""
+        if self._service.is_local(partition):
+            return None
+        if is_hop:
+            raise UnavailableError(
+                f"partition {partition} is not at this worker any more; ask again in {MOVING_S} s",
+                MOVING_S,
+                partition,
+            )
+        owner = self._service.owner_of(partition)
+        if owner is None:
+            raise UnavailableError(
+                f"no worker owns partition {partition} now; ask again in {MOVING_S} s", MOVING_S, partition
+            )
+        return owner
+
+    def places(self, partitions: Iterable[int], *, is_hop: bool) -> dict[str | None, list[int]]:
+        """Return address (None: here) -> partitions; raise UnavailableError when any of them is nowhere."""
+        found: dict[str | None, list[int]] = {}
+        for partition in partitions:
+            found.setdefault(self.place(partition, is_hop=is_hop), []).append(partition)
+        return found
+
+    async def ask(self, owner: str, method: str, path: str, body: bytes, headers: Mapping[str, str]) -> Reply:
+        """Ask another worker; raise UnavailableError when it does not answer. ``path`` is raw, with its query."""
+        passed_on = {name: headers[name] for name in _PASSED_ON if name in headers}
+        try:
+            async with self._session.request(
+                method,
+                URL(owner.rstrip("/") + path, encoded=True),
+                data=body or None,
+                headers={**passed_on, HOP_HEADER: "1"},
+                allow_redirects=False,
+            ) as response:
+                answer = await response.read()
+                given_back = {
+                    name: response.headers[name] for name in _GIVEN_BACK if name in response.headers
+                }
+                return Reply(response.status, answer, given_back)
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            raise UnavailableError(
+                f"the worker at {owner} does not answer ({type(error).__name__}); ask again in {RETRY_AFTER_S} s",
+                RETRY_AFTER_S,
+            ) from None

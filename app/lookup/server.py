@@ -1,0 +1,231 @@
+"""The HTTP face of a worker: the routes of lookups, each thin over answers, and passed on to the owner where it is another worker."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any, Final
+
+import aiohttp
+import msgspec
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Histogram, generate_latest
+
+from agents.ports import Clock
+from app.clock import SystemClock
+from app.customers import Customer
+from app.lookup.answers import UserView, exclusions, filter_candidates, rotate
+from app.lookup.errors import guard, json_response
+from app.lookup.pages import user_page
+from app.lookup.queries import Filter, Params, read_as_of, read_ctr, read_exclusions, read_filter
+from app.lookup.routing import HOP_HEADER, PeerRefusedError, Reply, Router
+from app.lookup.service import LookupService
+from app.lookup.windows import answer_ctr, local_rows, read_rows_request
+from events import fields
+from events.model import user_key
+from events.target import RefusedError, decode
+
+MAX_BODY_BYTES: Final = 1_048_576
+TIMEOUT_S: Final = 5.0
+CONNECT_TIMEOUT_S: Final = 1.0
+USERS_A_TURN: Final = 16  # users filtered before other lookups get a turn
+
+
+def create_lookup_app(
+    service: LookupService,
+    *,
+    clock: Clock | None = None,
+    registry: CollectorRegistry | None = None,
+    api_key_of: Callable[[str], str | None] | None = None,
+    timeout_s: float = TIMEOUT_S,
+) -> web.Application:
+    """Return the application that answers lookups of this worker.
+
+    ``registry`` holds what /metrics shows. ``api_key_of`` (customer id -> key) makes every lookup need ``Authorization: Bearer``;
+    leave it out only where the server listens on loopback. ``timeout_s`` is how long another worker may take.
+    """
+    registry = CollectorRegistry() if registry is None else registry
+    seconds = Histogram(
+        "uptake_lookup_seconds", "From a lookup's head to its answer", ["route", "status"], registry=registry
+    )
+    app = web.Application(
+        client_max_size=MAX_BODY_BYTES, middlewares=[guard(service.customers, api_key_of, seconds)]
+    )
+    routes = _Routes(service, clock or SystemClock(), registry)
+
+    async def connected(_: web.Application) -> AsyncIterator[None]:
+        timeout = aiohttp.ClientTimeout(total=timeout_s, connect=min(CONNECT_TIMEOUT_S, timeout_s))
+        async with aiohttp.ClientSession(timeout=timeout) as session:
+            routes.router = Router(service, session)
+            yield
+
+    app.cleanup_ctx.append(connected)
+    user = "/v1/{customer:[^/]+}/users/{user:[^/]+}"
+    app.add_routes(
+        [
+            web.get(user, routes.user),
+            web.get(f"{user}/exclusions", routes.exclusions),
+            web.post(f"{user}/filter", routes.filter),
+            web.post("/v1/{customer:[^/]+}/filter", routes.filter_many),
+            web.get("/v1/{customer:[^/]+}/ctr", routes.ctr),
+            web.post("/v1/{customer:[^/]+}/ctr/rows", routes.ctr_rows),
+            web.get("/v1/status", routes.status),
+            web.get("/health/live", routes.live),
+            web.get("/health/ready", routes.ready),
+            web.get("/metrics", routes.metrics),
+        ]
+    )
+    return app
+
+
+class _Routes:
+    """One method a route. ``router`` is there while the application runs."""
+
+    router: Router
+
+    def __init__(self, service: LookupService, clock: Clock, registry: CollectorRegistry) -> None:
+        self._service = service
+        self._clock = clock
+        self._registry = registry
+
+    async def exclusions(self, request: web.Request) -> web.Response:
+        customer, params = self._customer(request), Params(request.query)
+        rules, as_of_ms = read_exclusions(params, customer, self._clock.now_ms())
+        is_pretty = _pretty(params)
+        view = await self._view(request, customer)
+        if isinstance(view, Reply):
+            return _given_back(view)
+        return json_response(exclusions(view, rules, as_of_ms), is_pretty=is_pretty)
+
+    async def user(self, request: web.Request) -> web.Response:
+        customer, params = self._customer(request), Params(request.query)
+        as_of_ms = read_as_of(params, self._clock.now_ms())
+        is_pretty = _pretty(params)
+        view = await self._view(request, customer)
+        if isinstance(view, Reply):
+            return _given_back(view)
+        page = {"customer": customer.id, "user": customer.rules.user(_raw_user(request))}
+        return json_response(page | user_page(view, as_of_ms), is_pretty=is_pretty)
+
+    async def filter(self, request: web.Request) -> web.Response:
+        customer = self._customer(request)
+        Params(request.query).done()
+        asked = read_filter(await request.read(), customer, self._clock.now_ms(), is_for_many=False)
+        view = await self._view(request, customer)
+        if isinstance(view, Reply):
+            return _given_back(view)
+        return json_response(_filtered(view, asked))
+
+    async def filter_many(self, request: web.Request) -> web.Response:
+        customer = self._customer(request)
+        Params(request.query).done()
+        raw = await request.read()
+        asked = read_filter(raw, customer, self._clock.now_ms(), is_for_many=True)
+        keys = {user: user_key(customer.id, customer.rules.user(user)) for user in asked.users}
+        partitions = {user: self._service.partition_of(key) for user, key in keys.items()}
+        owners: dict[str | None, list[str]] = {}
+        for user, partition in partitions.items():
+            owner = self.router.place(partition, is_hop=_is_hop(request))
+            owners.setdefault(owner, []).append(user)
+        here = owners.pop(None, [])
+        body = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
+        body["as_of_ms"] = msgspec.Raw(b"%d" % asked.as_of_ms)  # one time for all users
+        others = asyncio.gather(
+            *(self._filter_elsewhere(request, owner, users, body) for owner, users in owners.items() if owner)
+        )
+        results: dict[str, Any] = {}
+        try:
+            for number, user in enumerate(here):
+                if number % USERS_A_TURN == USERS_A_TURN - 1:
+                    await asyncio.sleep(0)
+                results[user] = _filtered(self._service.user_view(partitions[user], keys[user]), asked)
+        finally:
+            answers = await others
+        for answer in answers:
+            results |= answer
+        return json_response(
+            {
+                "as_of_ms": asked.as_of_ms,
+                "results": [{"user": user, **results[user]} for user in asked.users],
+            }
+        )
+
+    async def ctr(self, request: web.Request) -> web.Response:
+        customer, params = self._customer(request), Params(request.query)
+        query = read_ctr(params, self._clock.now_ms())
+        is_pretty = _pretty(params)
+        answer = await answer_ctr(self._service, self.router, customer.id, query, request.headers)
+        return json_response(answer, is_pretty=is_pretty)
+
+    async def ctr_rows(self, request: web.Request) -> web.Response:
+        """Answer another worker that gathers windows."""
+        customer = self._customer(request)
+        asked = read_rows_request(await request.read())
+        return json_response(local_rows(self._service, customer.id, asked))
+
+    async def status(self, request: web.Request) -> web.Response:
+        params = Params(request.query)
+        return json_response(dict(self._service.status()), is_pretty=_pretty(params))
+
+    async def live(self, _: web.Request) -> web.Response:
+        return json_response({"live": True})
+
+    async def ready(self, _: web.Request) -> web.Response:
+        status = dict(self._service.status())
+        return json_response(status, status=200 if status.get("ready") else 503)
+
+    async def metrics(self, _: web.Request) -> web.Response:
+        return web.Response(
+            body=generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE_LATEST}
+        )
+
+    def _customer(self, request: web.Request) -> Customer:
+        return self._service.customers[request.match_info["customer"]]  # the guard let it in
+
+    async def _view(self, request: web.Request, customer: Customer) -> UserView | Reply:
+        """Return the states of the user, or what the worker that has them answered to this request."""
+        key = user_key(customer.id, customer.rules.user(_raw_user(request)))
+        partition = self._service.partition_of(key)
+        owner = self.router.place(partition, is_hop=_is_hop(request))
+        if owner is None:
+            return self._service.user_view(partition, key)
+        body = await request.read()
+        return await self.router.ask(owner, request.method, request.raw_path, body, request.headers)
+
+    async def _filter_elsewhere(
+        self, request: web.Request, owner: str, users: list[str], body: dict[str, msgspec.Raw]
+    ) -> dict[str, Any]:
+        mine = {**body, "users": msgspec.Raw(msgspec.json.encode(users))}
+        reply = await self.router.ask(
+            owner, "POST", request.rel_url.raw_path, msgspec.json.encode(mine), request.headers
+        )
+        if reply.status != 200:
+            raise PeerRefusedError(reply)
+        return {entry.pop("user"): entry for entry in msgspec.json.decode(reply.body)["results"]}
+
+
+def _raw_user(request: web.Request) -> str:
+    """Return the raw user id of the path, percent-decoded strictly: ids may contain slashes and blanks."""
+    segments = request.rel_url.raw_path.split("/")  # "", v1, customer, users, user, ...
+    return fields.raw_user(decode(segments[4], "user"))
+
+
+def _filtered(view: UserView, asked: Filter) -> dict[str, Any]:
+    if asked.rotation is not None:
+        return rotate(view, asked.candidates, asked.itemtype, asked.rotation, asked.as_of_ms)
+    return filter_candidates(view, asked.candidates, asked.rules, asked.limit, asked.as_of_ms)
+
+
+def _is_hop(request: web.Request) -> bool:
+    return HOP_HEADER in request.headers
+
+
+def _pretty(params: Params) -> bool:
+    """Take the last parameter of a route: whether people are to read the answer."""
+    text = params.take("pretty")
+    params.done()
+    if text not in (None, "0", "1"):
+        raise RefusedError("bad_parameter", "pretty takes 1 or 0", "pretty", text)
+    return text == "1"
+
+
+def _given_back(reply: Reply) -> web.Response:
+    return web.Response(status=reply.status, body=reply.body, headers=reply.headers)

@@ -1,0 +1,124 @@
+"""How is a question about CTR answered: windows gathered from every worker that holds some, summed, and given rates."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from app.lookup.queries import CtrQuery
+from app.lookup.routing import MOVING_S, PeerRefusedError, Router
+from app.lookup.service import LookupService, UnavailableError
+from events.target import RefusedError
+from tables.ctr import rates
+from tables.panes import Counts
+from tables.window_keys import scenario_key
+from tables.window_sums import Segment, WindowRow, WindowSum, dimension_of, segments, sum_windows, total
+
+MAX_ROWS: Final = 200_000  # stored windows read for one answer: some 100 MB
+
+
+class RowsRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What one worker asks another: the stored windows of these partitions."""
+
+    partitions: list[int]
+    scenario: str | None
+    dimension: str
+    segments: list[Segment]
+
+
+_rows_decoder: Final = msgspec.json.Decoder(list[WindowRow])
+
+
+async def answer_ctr(
+    service: LookupService, router: Router, customer: str, query: CtrQuery, headers: Mapping[str, str]
+) -> dict[str, Any]:
+    """Return the answer of ``/ctr``; raise UnavailableError unless every partition that may hold windows answered."""
+    if query.scenario is None:
+        partitions = list(range(service.partition_count))
+    else:
+        partitions = [service.partition_of(scenario_key(customer, query.scenario))]
+    spans = segments(query.from_ms, query.to_ms, query.step_ms)
+    dimension = dimension_of(query.by)
+    asked = [
+        _rows(service, router, customer, owner, RowsRequest(here, query.scenario, dimension, spans), headers)
+        for owner, here in router.places(partitions, is_hop=False).items()
+    ]
+    rows = [row for part in await asyncio.gather(*asked) for row in part]
+    if len(rows) > MAX_ROWS:
+        raise RefusedError(
+            "bad_parameter",
+            f"the span holds more than {MAX_ROWS} stored windows; take a shorter one, one scenario, or a larger granularity",
+            "from",
+        )
+    windows = sum_windows(rows, query.by, query.from_ms, query.to_ms, query.step_ms, query.as_of_ms)
+    all_counts = total(windows)
+    return {
+        "customer": customer,
+        "scenario": query.scenario,
+        "from_ms": spans[0].from_ms if spans else query.from_ms,
+        "to_ms": spans[-1].to_ms if spans else query.to_ms,
+        "step_ms": query.step_ms,
+        "by": sorted(query.by),
+        "as_of_ms": query.as_of_ms,
+        "windows": [_window(window, query) for window in windows],
+        "total": {**_counters(all_counts), **rates(all_counts)},
+    }
+
+
+def read_rows_request(raw: bytes) -> RowsRequest:
+    """Return what another worker asks for; raise RefusedError when it is none of ours."""
+    try:
+        return msgspec.json.decode(raw, type=RowsRequest)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise RefusedError("bad_body", f"the body does not ask for windows: {error}") from None
+
+
+def local_rows(service: LookupService, customer: str, request: RowsRequest) -> list[WindowRow]:
+    """Return the stored windows of partitions that this worker owns; raise UnavailableError when one is not here."""
+    rows: list[WindowRow] = []
+    for partition in request.partitions:
+        if not service.is_local(partition):
+            raise UnavailableError(
+                f"partition {partition} is not at this worker any more", MOVING_S, partition
+            )
+        rows += service.windows(partition, customer, request.scenario, request.dimension, request.segments)
+    return rows
+
+
+async def _rows(
+    service: LookupService,
+    router: Router,
+    customer: str,
+    owner: str | None,
+    request: RowsRequest,
+    headers: Mapping[str, str],
+) -> Sequence[WindowRow]:
+    if owner is None:
+        return local_rows(service, customer, request)
+    body = msgspec.json.encode(request)
+    reply = await router.ask(owner, "POST", f"/v1/{customer}/ctr/rows", body, headers)
+    if reply.status != 200:
+        raise PeerRefusedError(reply)
+    return _rows_decoder.decode(reply.body)
+
+
+def _window(window: WindowSum, query: CtrQuery) -> dict[str, Any]:
+    place: dict[str, Any] = {"scenario": window.scenario}
+    if "variant" in query.by:
+        place["variant"] = window.variant
+    if "position" in query.by:
+        place |= {"row": window.row, "rank": window.rank}
+    return {
+        "start_ms": window.start_ms,
+        "end_ms": window.end_ms,
+        **place,
+        **_counters(window.counts),
+        **rates(window.counts),
+        "final": window.is_final,
+        "revision": window.revision,
+    }
+
+
+def _counters(counts: Counts) -> dict[str, Any]:
+    return msgspec.structs.asdict(counts)
