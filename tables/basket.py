@@ -75,7 +75,6 @@ def merge(into: BasketState | None, other: BasketState) -> BasketState:
     for key, moved in other.items.items():
         own = items.pop(key, None)
         items[key] = moved if own is None else _merge_item(own, moved)
-    into.swept_ms = min(into.swept_ms, other.swept_ms)
     drop_oldest(items)
     return into
 

@@ -78,8 +78,6 @@ def _put(state: PurchasesState | None, key: str, more: Purchase) -> PurchasesSta
 
 def _add(revenue: dict[str, Decimal], currency: str, amount: Decimal) -> None:
     """Add an amount; one that is no number (a producer other than the collector may write it) must not spoil the sum."""
-    if not amount.is_finite():
-        return
     total = _EXACT.add(revenue[currency], amount) if currency in revenue else amount
     if total.is_finite():
         revenue[currency] = total

@@ -115,6 +115,13 @@ def test_price_of_a_million_digits_stays_small() -> None:
     assert len(str(state.items["1/1"].revenue["EUR"])) < 200
 
 
+def test_largest_prices_are_summed_to_the_last_digit() -> None:
+    """More digits than Python's default of 28."""
+    price, quantity = Decimal("999999999999.999999"), 2_147_483_647
+    state = folded([a_buy(price=price, quantity=quantity)] * 101)
+    assert Fraction(state.items["1/1"].revenue["EUR"]) == Fraction(price) * quantity * 101
+
+
 @given(streams, st.randoms())
 def test_any_order_gives_the_exact_sum(events, random) -> None:
     expected = exact(events)
