@@ -107,6 +107,18 @@ class Overlay:
         found.update(rows.scan_memory(start, end))
         return {key: found[key] for key in sorted(found) if found[key] is not None}
 
+    def first_key(self, table: str, start: bytes, end: bytes) -> bytes | None:
+        """Return the first key in a range that has a row, in memory or in the store."""
+        rows = self.tables[table]
+        fresh = dict(rows.scan_memory(start, end))
+        here = min((key for key, state in fresh.items() if state is not None), default=None)
+        for key, _ in self._store.scan(table, start, end):
+            if here is not None and key >= here:
+                break
+            if fresh.get(key, key) is not None:
+                return key
+        return here
+
     def settle(self, max_rows: int, max_bytes: int) -> None:
         """Let the caches age when they hold too much. Only when nothing is between here and the store."""
         rows = sum(len(table) for table in self.tables.values())

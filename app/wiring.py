@@ -6,15 +6,20 @@ from typing import Any
 
 import faust
 import uvloop
+from aiohttp import web
+from mode import Service
 from yarl import URL
 
 from agents.attach import attach
 from agents.partition import PartitionLimits
 from agents.registry import Partitions
 from app.clock import SystemClock
+from app.customers import Customers
 from app.kafka.recovery import table_manager
 from app.kafka.restore import Restorer
 from app.kafka.transport import ChunkConsumer, ChunkTransport
+from app.lookup.server import create_lookup_app
+from app.lookup.worker import WorkerLookups
 from app.settings import Settings
 from tables.store import StoreMemory
 
@@ -24,14 +29,32 @@ WORKER_PORT = 6067
 POLL_RECORDS = 20_000
 
 
+class LookupServer(Service):
+    """Serves lookups for as long as the Faust app runs: from before the first partition is open, and answers 503 until it is."""
+
+    def __init__(self, app: web.Application, host: str, port: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._runner = web.AppRunner(app, access_log=None, handle_signals=False)
+        self._host, self._port = host, port
+
+    async def on_start(self) -> None:
+        """Listen."""
+        await self._runner.setup()
+        await web.TCPSite(self._runner, self._host, self._port).start()
+
+    async def on_stop(self) -> None:
+        """Stop listening, and finish what was asked."""
+        await self._runner.cleanup()
+
+
 class Worker:
     """One worker: the Faust app, the partitions it owns, and how they are opened."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.failure: BaseException | None = None
-        port = settings.port or WORKER_PORT
-        self.url = settings.advertise or f"http://{settings.host}:{port}"
+        self.port = settings.port or WORKER_PORT
+        self.url = settings.advertise or f"http://{settings.host}:{self.port}"
         self.partitions = Partitions(close_timeout_seconds=settings.session_timeout_ms / 2_000)
         self.restorer = Restorer(
             bootstrap=settings.kafka,
@@ -51,6 +74,15 @@ class Worker:
             on_failed=self._on_failed,
         )
         self.app = self._create_app()
+        self.lookups = WorkerLookups(
+            Customers.load(settings.customers_file),
+            self.partitions,
+            self.restorer,
+            settings.partitions,
+            self.url,
+            lambda: self.app,
+        )
+        self.app.add_dependency(LookupServer(create_lookup_app(self.lookups), settings.host, self.port))
 
     def _create_app(self) -> faust.App:
         settings = self.settings

@@ -76,6 +76,7 @@ class ChunkConsumer(driver.Consumer):
         super().__init__(*args, **kwargs)
         self._idle = asyncio.Event()
         self._idle.set()
+        self._delivered: dict[TP, int] = {}
 
     def _new_consumer_thread(self) -> ChunkThread:
         return ChunkThread(self, loop=self.loop, beacon=self.beacon)
@@ -90,6 +91,7 @@ class ChunkConsumer(driver.Consumer):
             for start in range(0, len(run), CHUNK_RECORDS):
                 if not self.flow_active or self.ownership.epoch != epoch:
                     return  # read again from the position, which is sought before the flow is resumed
+                self._delivered[tp] = run[min(start + CHUNK_RECORDS, len(run)) - 1].offset + 1
                 yield tp, self._chunk(tp, run[start : start + CHUNK_RECORDS], epoch)
 
     async def _fetch(self) -> tuple[Mapping[TP, Any] | None, set[TP] | None]:
@@ -124,9 +126,26 @@ class ChunkConsumer(driver.Consumer):
         """Wait until no fetch is under way: what one brings that began before a seek must not be delivered after it."""
         await self._idle.wait()
 
+    def delivered(self, tp: TP) -> int:
+        """Return the offset after the last record handed on since the partition was taken up, 0 before there is any."""
+        return self._delivered.get(tp, 0)
+
+    def unread(self, tp: TP) -> int:
+        """Return how many offsets are on the broker, as far as it told, and not fetched; 0 before the first fetch."""
+        consumer = self._thread._consumer
+        subscription = None if consumer is None else consumer._subscription.subscription
+        if subscription is None or subscription.assignment is None or tp not in subscription.assignment.tps:
+            return 0
+        state = subscription.assignment.state_value(tp)
+        if state is None or not state.has_valid_position:
+            return 0
+        stable = state.lso if state.lso is not None else state.highwater
+        return 0 if stable is None else max(0, stable - state.position)
+
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Stop the flow, then let every partition flush and go, before Faust forgets what it had."""
         self.stop_flow()
+        self._delivered.clear()
         await self.ownership.on_revoked()
         await super().on_partitions_revoked(revoked)
 

@@ -1,0 +1,145 @@
+"""What a worker answers lookups from: the partitions that are open in it, and Faust's map of who has the others."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from agents.partition import Partition
+from agents.registry import Partitions
+from app.customers import Customer
+from app.kafka.lag import lag_of
+from app.kafka.restore import Restorer
+from app.lookup.answers import UserView
+from app.lookup.service import PartitionNotReady
+from events.partitions import partition_of
+from events.topics import JOURNAL
+from faust.types.tuples import TP
+from tables.declare import USER_TABLES
+from tables.fold import MOVED
+from tables.identity import Stretch
+from tables.window_keys import WindowKey, after_scenario, customer_range, range_of
+from tables.window_sums import Segment, WindowRow
+
+RETRY_AFTER_S = 2
+
+
+class WorkerLookups:
+    """Reads the partitions of this worker; every read sees what was folded so far, flushed or not."""
+
+    def __init__(
+        self,
+        customers: Mapping[str, Customer],
+        partitions: Partitions,
+        restorer: Restorer,
+        partition_count: int,
+        url: str,
+        app: Callable[[], Any],
+    ) -> None:
+        self.customers, self.partition_count = customers, partition_count
+        self._partitions, self._restorer, self._url, self._app = partitions, restorer, url, app
+
+    def partition_of(self, key: bytes) -> int:
+        """Return the partition of a user's or scenario's key."""
+        return partition_of(key, self.partition_count)
+
+    def owner_of(self, partition: int) -> str | None:
+        """Return the address of the worker to which the group's leader gave a partition; None when it gave it to nobody."""
+        urls: Mapping[TP, str] = self._app().assignor._external_tps_url
+        return urls.get(TP(JOURNAL, partition))
+
+    def is_local(self, partition: int) -> bool:
+        """Tell whether this worker owns a partition, restored or not."""
+        owner = self.owner_of(partition)
+        return owner is not None and owner.rstrip("/") == self._url.rstrip("/")
+
+    def _open(self, number: int) -> Partition:
+        partition = self._partitions.get(number)
+        if partition is None:
+            progress = self._restorer.progress
+            share = progress.done / progress.total if progress is not None and progress.total else None
+            raise PartitionNotReady(number, RETRY_AFTER_S, share)
+        return partition
+
+    def user_view(self, partition: int, key: bytes) -> UserView:
+        """Return all that is known of a user; raise PartitionNotReady."""
+        overlay = self._open(partition).overlay
+        own, moved = (
+            Stretch(**{name: overlay.tables[name].get(row) for name in USER_TABLES})
+            for row in (key, key + MOVED)
+        )
+        has_moved = any(getattr(moved, name) is not None for name in USER_TABLES)
+        return UserView(
+            own,
+            moved if has_moved else None,
+            overlay.identity.get(key),
+            overlay.impressions.get(key),
+            overlay.recommended.get(key),
+        )
+
+    def windows(
+        self, partition: int, customer: str, scenario: str | None, dimension: str, segments: Sequence[Segment]
+    ) -> list[WindowRow]:
+        """Return the windows merged in a partition that start within the segments; raise PartitionNotReady."""
+        overlay = self._open(partition).overlay
+        scenarios = self._scenarios(overlay, customer) if scenario is None else [scenario]
+        return [
+            WindowRow(WindowKey.decode(key), state.counts, state.revision, state.is_final)
+            for each in scenarios
+            for segment in segments
+            for key, state in overlay.scan(
+                "windows", *range_of(customer, each, dimension, segment.granularity, segment.from_ms, segment.to_ms)
+            ).items()
+        ]
+
+    @staticmethod
+    def _scenarios(overlay: Any, customer: str) -> list[str]:
+        """Return the scenarios that have windows here, by skipping from one to the next."""
+        found: list[str] = []
+        start, end = customer_range(customer)
+        while (key := overlay.first_key("windows", start, end)) is not None:
+            scenario = WindowKey.decode(key).scenario
+            found.append(scenario)
+            start = after_scenario(customer, scenario)
+        return found
+
+    def status(self) -> Mapping[str, Any]:
+        """Return the state of this worker: ready when every partition that the group gave it is open."""
+        app = self._app()
+        assigned = sorted(
+            tp.partition for tp, url in app.assignor._external_tps_url.items()
+            if tp.topic == JOURNAL and url.rstrip("/") == self._url.rstrip("/")
+        )  # fmt: skip
+        partitions: dict[str, Any] = {}
+        for number in assigned:
+            partition = self._partitions.get(number)
+            if partition is None:
+                partitions[str(number)] = {"ready": False}
+                continue
+            stats = partition.stats
+            partitions[str(number)] = {
+                "ready": True,
+                "lag": lag_of(app.consumer, partition),
+                "positions": dict(partition.positions),
+                "durable": dict(partition.durable),
+                "folded": stats.folded,
+                "repeated": stats.repeated,
+                "clamped": stats.clamped,
+                "forwarded": stats.forwarded,
+                "deadlettered": stats.deadlettered,
+                "flushes": stats.flushes,
+            }
+        is_ready = bool(assigned) and all(entry["ready"] for entry in partitions.values()) and not app.rebalancing
+        progress = self._restorer.progress
+        return {
+            "ready": is_ready,
+            "url": self._url,
+            "lag": sum(entry.get("lag", 0) for entry in partitions.values()),
+            "partitions": partitions,
+            "restoring": None
+            if progress is None
+            else {
+                "records": progress.total,
+                "done": progress.done,
+                "records_per_second": round(progress.rate),
+                "seconds_left": progress.seconds_left,
+            },
+        }
