@@ -121,16 +121,26 @@ class LocalBroker:
         """Say whether the broker answers; NoBrokerError when its process has ended."""
         if not self.is_running:
             raise NoBrokerError(
-                f"Kafka ended while it started: {self._last_words()}; its log: {self.log_path}"
+                f"Kafka ended while it started: {self.last_words()}; its log: {self.log_path}"
             )
         return answers(HOST, self.port)
+
+    @property
+    def status(self) -> int | None:
+        """The exit status of a broker that ended, else None."""
+        return self._process.poll() if self._process is not None else None
+
+    def terminate(self) -> None:
+        """Ask the broker to end, without waiting for it."""
+        if self._process is not None:
+            self._process.terminate()
+            self.thaw()  # a frozen process would never hear it
 
     def stop(self, timeout_ms: int = 15_000) -> None:
         """Ask the broker to end, and kill it when it has not within the time. Nothing happens when it does not run."""
         if self._process is None:
             return
-        self.thaw()
-        self._process.terminate()
+        self.terminate()
         try:
             self._process.wait(timeout_ms / 1000)
         except subprocess.TimeoutExpired:
@@ -251,7 +261,8 @@ class LocalBroker:
         self._process = None
         self._release_lock()
 
-    def _last_words(self) -> str:
+    def last_words(self) -> str:
+        """Return the last line the broker wrote."""
         for path in (self.data_dir / "broker.out", self.log_path):
             if path.is_file():
                 lines = path.read_text(encoding="utf-8", errors="replace").strip().splitlines()

@@ -1,0 +1,94 @@
+"""The command line: which commands there are, and how an error that we foresaw is told.
+
+Each command lives in a module of its own that is imported only when it is called, so that `uptake --help` is quick.
+"""
+
+import importlib
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import typer
+
+from app.errors import UptakeError
+
+FORESEEN: Final = 2  # the exit status of an error with a message
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A command: the function ``function`` of ``module``, and its line in `uptake --help`."""
+
+    name: str
+    module: str
+    function: str
+    summary: str
+
+
+COMMANDS: Final = (
+    Command("up", "app.commands.up", "up", "Run Kafka, collector and workers on this machine until Ctrl-C."),
+    Command(
+        "demo", "app.commands.demo", "demo", "Start everything, replay real events, show CTR and lookups."
+    ),
+    Command(
+        "collector", "app.commands.collector", "collector", "Take events over HTTP and write them to Kafka."
+    ),
+    Command("worker", "app.commands.worker", "worker", "Keep the tables of some users and answer lookups."),
+    Command("topics", "app.commands.topics", "topics", "Show the topics, and what differs on the broker."),
+    Command("kafka", "app.commands.kafka", "kafka", "Run only the local Kafka, until Ctrl-C."),
+    Command(
+        "doctor", "app.commands.doctor", "doctor", "Check this machine and the broker, and name the cures."
+    ),
+    Command("replay", "app.commands.replay", "replay", "Send a file of events to a collector."),
+)
+
+_HELP: Final = """Uptake: what users did with what they were shown.
+
+`uptake demo` shows it on real events; `uptake up` runs it. `uptake COMMAND --help` tells more. Every option may also be set in the
+environment: --data-dir as UPTAKE_DATA_DIR.
+"""
+
+
+def create_cli(chosen: str | None) -> typer.Typer:
+    """Return the command line, with only the ``chosen`` command's module loaded."""
+    cli = typer.Typer(
+        help=_HELP,
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode="rich",
+    )
+
+    @cli.callback()
+    def uptake() -> None:
+        pass  # keeps the name of the command necessary, and _HELP the help
+
+    for command in COMMANDS:
+        if command.name == chosen:
+            cli.command(command.name)(_load(command))
+        else:
+            cli.command(command.name, help=command.summary)(_not_chosen)
+    return cli
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command line and exit: 0, 1 as a command says, 2 for wrong usage and errors with a message, 130 after Ctrl-C."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    chosen = next((word for word in arguments if not word.startswith("-")), None)
+    try:
+        create_cli(chosen)(args=arguments, prog_name="uptake")
+    except UptakeError as error:
+        print(f"uptake: {error}", file=sys.stderr)
+        sys.exit(FORESEEN)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _not_chosen() -> None:
+    raise AssertionError("only the chosen command is called")
+
+
+def _load(command: Command) -> Callable[..., Any]:
+    function: Callable[..., Any] = getattr(importlib.import_module(command.module), command.function)
+    return function

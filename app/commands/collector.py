@@ -1,0 +1,30 @@
+"""`uptake collector`: take events over HTTP and write them to Kafka."""
+
+from typing import Annotated
+
+from app.commands import options
+from app.commands.options import make_settings, setting
+
+
+def collector(
+    kafka: options.Kafka = None,
+    partitions: options.Partitions = None,
+    host: options.Host = None,
+    port: Annotated[int | None, setting("port", "events are taken here", 8080)] = None,
+    customers_file: options.CustomersFile = None,
+    log_level: options.LogLevel = None,
+    log_json: options.LogJson = None,
+) -> None:
+    """Take events over HTTP and write them to Kafka.
+
+    It keeps nothing itself: start as many as you like behind a load balancer.
+
+    Example: uptake collector --kafka 127.0.0.1:9092 --customers-file uptake.toml
+    """
+    settings = make_settings(**locals())
+
+    from app.collector.server import run_collector
+    from app.logs import setup_logging
+
+    setup_logging(settings)
+    run_collector(settings)

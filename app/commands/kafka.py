@@ -1,0 +1,56 @@
+"""`uptake kafka`: only the local Kafka, in the foreground."""
+
+import asyncio
+from typing import Annotated
+
+import typer
+
+from app.commands import options
+from app.commands.options import make_settings
+from app.kafka.broker import HOST, LocalBroker
+from app.kafka.jars import kafka_version, locate
+from app.kafka.topics import ensure_topics
+from app.logs import setup_logging
+from app.ports import first_free
+from app.supervisor import Supervisor
+
+
+def kafka(
+    data_dir: options.DataDir = None,
+    port: Annotated[
+        int | None, typer.Option(help="port of the broker", show_default="9092, or the next free one")
+    ] = None,
+    partitions: options.Partitions = None,
+    topics: Annotated[bool, typer.Option(help="create the topics that are missing")] = True,
+    fetch: Annotated[bool, typer.Option("--fetch", help="only fetch what it needs, and end")] = False,
+    log_level: options.LogLevel = None,
+) -> None:
+    """Run only the local Kafka, until Ctrl-C. Its data stays in --data-dir.
+
+    Example: uptake kafka --port 9092, and in other terminals uptake collector, uptake worker
+    """
+    settings = make_settings(data_dir=data_dir, partitions=partitions, log_level=log_level)
+    setup_logging(settings)
+    runtime = locate(lambda line: typer.echo(line, err=True))
+    if fetch:
+        typer.echo(f"Kafka {kafka_version()} in {runtime.lib}, Java in {runtime.java}")
+        return
+    broker = LocalBroker(settings.data_dir / "kafka", port=port or first_free(HOST, 9092), runtime=runtime)
+    settings = settings.model_copy(update={"kafka": broker.bootstrap})
+
+    async def run() -> None:
+        supervisor = Supervisor()
+        supervisor.add_broker(broker)
+        try:
+            await supervisor.start()
+            await supervisor.wait_ready()
+            if topics:
+                await ensure_topics(settings)
+            typer.echo(
+                f"Kafka {kafka_version()} listens on {broker.bootstrap}; its log: {broker.log_path}; Ctrl-C stops it"
+            )
+            await supervisor.run_until_signal()
+        finally:
+            await supervisor.stop()
+
+    asyncio.run(run())

@@ -1,0 +1,55 @@
+"""The options that several commands share: each is a field of Settings, with its default and its reason."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from pydantic import ValidationError
+
+from app.errors import UptakeError
+from app.settings import Settings
+
+
+def setting(field: str, help_text: str | None = None, default: object = None) -> Any:
+    """Return the option of a setting; ``default`` where a command shows another one than Settings has."""
+    info = Settings.model_fields[field]
+    shown = info.default if default is None else default
+    return typer.Option(
+        f"--{field.replace('_', '-')}",
+        help=help_text or info.description,
+        envvar=f"UPTAKE_{field.upper()}",
+        show_default=False if shown is None else str(shown),
+    )
+
+
+Kafka = Annotated[str | None, setting("kafka")]
+AppId = Annotated[str | None, setting("app_id")]
+Partitions = Annotated[int | None, setting("partitions")]
+Replication = Annotated[int | None, setting("replication")]
+DataDir = Annotated[Path | None, setting("data_dir")]
+CustomersFile = Annotated[Path | None, setting("customers_file")]
+Host = Annotated[str | None, setting("host")]
+Advertise = Annotated[str | None, setting("advertise")]
+FlushIntervalMs = Annotated[int | None, setting("flush_interval_ms")]
+LogLevel = Annotated[str | None, setting("log_level", "debug, info, warning or error")]
+LogJson = Annotated[
+    bool | None,
+    typer.Option("--log-json", help="one JSON object a line", envvar="UPTAKE_LOG_JSON", show_default=False),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="for machines: JSON on standard output")]
+
+
+def make_settings(**given: object) -> Settings:
+    """Return the settings: what was given (None: not given), then the environment, then the defaults.
+
+    Raise UptakeError when a value does not fit.
+    """
+    values: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    try:
+        return Settings(**values)
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']} (it is {problem['input']!r})"
+            for problem in error.errors()
+        )
+        raise UptakeError(f"a setting does not fit: {problems}") from None

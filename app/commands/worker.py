@@ -1,0 +1,34 @@
+"""`uptake worker`: keep the tables of some users and answer lookups."""
+
+from typing import Annotated
+
+from app.commands import options
+from app.commands.options import make_settings, setting
+
+
+def worker(
+    kafka: options.Kafka = None,
+    app_id: options.AppId = None,
+    partitions: options.Partitions = None,
+    host: options.Host = None,
+    port: Annotated[int | None, setting("port", "lookups are answered here", 6067)] = None,
+    advertise: options.Advertise = None,
+    data_dir: options.DataDir = None,
+    customers_file: options.CustomersFile = None,
+    flush_interval_ms: options.FlushIntervalMs = None,
+    log_level: options.LogLevel = None,
+    log_json: options.LogJson = None,
+) -> None:
+    """Keep the tables of some users and answer lookups.
+
+    Start one for each core, each with its own --port and --data-dir: the users are spread over all workers with the same --app-id.
+
+    Example: uptake worker --kafka 127.0.0.1:9092 --port 6068 --data-dir .uptake/worker-1
+    """
+    settings = make_settings(**locals())
+
+    from app.logs import setup_logging
+    from app.wiring import run_worker
+
+    setup_logging(settings)
+    run_worker(settings)

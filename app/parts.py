@@ -1,0 +1,238 @@
+"""What the supervisor runs: one part is one child process, a command of ours or the local Kafka."""
+
+import asyncio
+import contextlib
+import http.client
+import os
+import signal
+import subprocess
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+from urllib.parse import urlsplit
+
+from app.children import spawn
+from app.errors import NoBrokerError
+from app.kafka.broker import LocalBroker
+
+_LONGEST_LINE = 64 * 1024
+
+
+class Part(Protocol):
+    """One child process."""
+
+    name: str
+    stage: int
+    stop_timeout_ms: int
+
+    @property
+    def is_running(self) -> bool:
+        """Say whether the process lives."""
+
+    @property
+    def pid(self) -> int:
+        """The id of the process, or of the last one."""
+
+    async def launch(self) -> None:
+        """Start the process without waiting for it."""
+
+    def is_ready(self) -> bool:
+        """Say whether it does its work. Blocks for a second at most; called in a thread."""
+
+    def terminate(self) -> None:
+        """Ask it to end."""
+
+    async def finish(self) -> None:
+        """Kill it if it still runs, reap it, and take the rest of its output."""
+
+    def ending(self) -> str:
+        """How it ended, as in `ended with status 1`."""
+
+    def last_lines(self) -> list[str]:
+        """The last lines it wrote."""
+
+
+class CommandPart:
+    """A command in a process group of its own, its output read line by line."""
+
+    def __init__(
+        self,
+        name: str,
+        argv: Sequence[str],
+        env: Mapping[str, str] | None,
+        ready_url: str | None,
+        stage: int,
+        stop_timeout_ms: int,
+        write: Callable[[str, str], None],
+    ) -> None:
+        self.name = name
+        self.stage = stage
+        self.stop_timeout_ms = stop_timeout_ms
+        self._argv = list(argv)
+        self._env = env
+        self._ready_url = ready_url
+        self._write = write
+        self._process: subprocess.Popen[bytes] | None = None
+        self._transport: asyncio.BaseTransport | None = None
+        self._output_ended = asyncio.Event()
+        self._last: deque[str] = deque(maxlen=3)
+
+    @property
+    def is_running(self) -> bool:
+        """Say whether the process lives."""
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def pid(self) -> int:
+        """The id of the process, or of the last one."""
+        return self._process.pid if self._process is not None else 0
+
+    async def launch(self) -> None:
+        """Start the process without waiting for it."""
+        self._process = spawn(self._argv, env=self._env, stdout=subprocess.PIPE)
+        self._output_ended.clear()
+        self._transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+            lambda: _Lines(self._take_line, self._output_ended.set), self._process.stdout
+        )
+
+    def is_ready(self) -> bool:
+        """Say whether ``ready_url`` answers 200; without one, whether the process lives."""
+        return self.is_running if self._ready_url is None else answers_200(self._ready_url)
+
+    def terminate(self) -> None:
+        """Ask it to end."""
+        self._signal(signal.SIGTERM)
+        self._signal(signal.SIGCONT)  # one that was frozen would never hear it
+
+    async def finish(self) -> None:
+        """Kill it, and what it started, if it still runs; reap it, and take the rest of its output."""
+        if self._process is None:
+            return
+        if self.is_running:
+            self._signal(signal.SIGKILL, whole_group=True)
+        self._process.wait()
+        with contextlib.suppress(TimeoutError):  # a grandchild may hold the pipe open
+            await asyncio.wait_for(self._output_ended.wait(), 1)
+        if self._transport is not None:
+            self._transport.close()
+            self._transport = None
+            await asyncio.sleep(0)
+
+    def ending(self) -> str:
+        """How it ended."""
+        return describe_status(self._process.poll() if self._process is not None else None)
+
+    def last_lines(self) -> list[str]:
+        """The last lines it wrote."""
+        return list(self._last) or ["it said nothing"]
+
+    def _take_line(self, line: str) -> None:
+        self._last.append(line)
+        self._write(self.name, line)
+
+    def _signal(self, number: signal.Signals, *, whole_group: bool = False) -> None:
+        if self._process is None or self._process.poll() is not None:
+            return
+        try:
+            if whole_group:
+                os.killpg(self._process.pid, number)
+            else:
+                os.kill(self._process.pid, number)
+        except ProcessLookupError:
+            pass
+
+
+class BrokerPart:
+    """The local Kafka."""
+
+    def __init__(self, name: str, broker: LocalBroker, stage: int, stop_timeout_ms: int = 15_000) -> None:
+        self.name = name
+        self.stage = stage
+        self.stop_timeout_ms = stop_timeout_ms
+        self._broker = broker
+        self._pid = 0
+
+    @property
+    def is_running(self) -> bool:
+        """Say whether the process lives."""
+        return self._broker.is_running
+
+    @property
+    def pid(self) -> int:
+        """The id of the process, or of the last one."""
+        return self._pid
+
+    async def launch(self) -> None:
+        """Start the process without waiting for it."""
+        self._broker.launch()
+        self._pid = self._broker.pid
+
+    def is_ready(self) -> bool:
+        """Say whether it answers a metadata request."""
+        try:
+            return self._broker.is_ready()
+        except NoBrokerError:  # it ended; the supervisor sees that too
+            return False
+
+    def terminate(self) -> None:
+        """Ask it to end."""
+        self._broker.terminate()
+
+    async def finish(self) -> None:
+        """Kill it if it still runs, and give its directory free."""
+        self._broker.kill()
+
+    def ending(self) -> str:
+        """How it ended."""
+        return f"{describe_status(self._broker.status)} (its log: {self._broker.log_path})"
+
+    def last_lines(self) -> list[str]:
+        """The last line it wrote."""
+        return [self._broker.last_words()]
+
+
+class _Lines(asyncio.Protocol):
+    """Cuts a pipe's bytes into lines, and a line that is too long into pieces."""
+
+    def __init__(self, take: Callable[[str], None], on_end: Callable[[], None]) -> None:
+        self._take = take
+        self._on_end = on_end
+        self._rest = b""
+
+    def data_received(self, data: bytes) -> None:
+        """Hand on every whole line."""
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        for line in lines:
+            self._take(line.decode("utf-8", "replace"))
+        if len(self._rest) > _LONGEST_LINE:
+            self._take(self._rest.decode("utf-8", "replace"))
+            self._rest = b""
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        """Hand on what came after the last line end."""
+        if self._rest:
+            self._take(self._rest.decode("utf-8", "replace"))
+            self._rest = b""
+        self._on_end()
+
+
+def describe_status(status: int | None) -> str:
+    """Return an exit status in words: of a process that was killed, the signal."""
+    if status is None:
+        return "ended"
+    if status < 0:
+        return f"was killed by {signal.Signals(-status).name}"
+    return f"ended with status {status}"
+
+
+def answers_200(url: str, timeout_s: float = 1.0) -> bool:
+    """Say whether a GET of ``url`` answers 200. No proxy is asked: these are addresses on this machine."""
+    parts = urlsplit(url)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port or 80, timeout=timeout_s)
+    try:
+        connection.request("GET", parts.path or "/")
+        return connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()

@@ -1,0 +1,125 @@
+"""Everything on one machine: a Kafka (ours, or one that runs already), its topics, a collector and workers, as one supervised set."""
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from app.customers import create_customers_file
+from app.errors import PortTakenError
+from app.kafka.broker import HOST, LocalBroker
+from app.kafka.jars import Runtime
+from app.kafka.topics import ensure_topics
+from app.ports import first_free, free_port, is_free
+from app.settings import Settings
+from app.supervisor import Supervisor
+
+COLLECTOR_PORT: Final = 8080
+WORKER_PORT: Final = 6067
+KAFKA_PORT: Final = 9092
+FIRST_CUSTOMER: Final = "00000"
+KAFKA_STAGE, WORKER_STAGE, COLLECTOR_STAGE = 0, 1, 2  # the highest stops first
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Where everything will listen. ``kafka_port`` None: a Kafka that runs already, at ``Settings.kafka``."""
+
+    kafka_port: int | None
+    collector_port: int
+    worker_ports: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """Where everything listens: ``kafka`` is host:port, the others http://host:port."""
+
+    kafka: str
+    collector: str
+    workers: tuple[str, ...]
+    customers_file: Path
+    data_dir: Path
+
+
+def plan_ports(settings: Settings, *, workers: int, own_kafka: bool, port: int | None = None) -> Plan:
+    """Return the well-known ports, or for a taken one the next that is free; PortTakenError when ``port`` was asked for."""
+    host = settings.host
+    if port is not None and not is_free(host, port):
+        raise PortTakenError(host, port, "collector")
+    worker_ports: list[int] = []
+    for number in range(workers):
+        after = worker_ports[-1] + 1 if worker_ports else WORKER_PORT + number
+        worker_ports.append(first_free(host, after))
+    return Plan(
+        kafka_port=first_free(HOST, KAFKA_PORT) if own_kafka else None,
+        collector_port=first_free(host, COLLECTOR_PORT) if port is None else port,
+        worker_ports=tuple(worker_ports),
+    )
+
+
+def free_ports(*, workers: int = 1, own_kafka: bool = True) -> Plan:
+    """Return a plan of random free loopback ports, for the demo and the tests."""
+    chosen: list[int] = []
+    while len(chosen) < workers + 2:
+        port = free_port(HOST)
+        if port not in chosen:
+            chosen.append(port)
+    return Plan(chosen[0] if own_kafka else None, chosen[1], tuple(chosen[2:]))
+
+
+async def start_stack(
+    supervisor: Supervisor,
+    settings: Settings,
+    plan: Plan,
+    *,
+    runtime: Runtime | None = None,
+    ready_timeout_ms: int = 60_000,
+) -> Stack:
+    """Start all parts and return when they are ready. The caller stops the supervisor, also after an error.
+
+    ``runtime``: what `app.kafka.jars.locate` found; without it the jars may be fetched here, and nothing else runs meanwhile.
+    """
+    if plan.kafka_port is not None:
+        broker = LocalBroker(settings.data_dir / "kafka", port=plan.kafka_port, runtime=runtime)
+        supervisor.add_broker(broker, stage=KAFKA_STAGE)
+        settings = settings.model_copy(update={"kafka": broker.bootstrap})
+        await supervisor.start()
+        await supervisor.wait_ready(ready_timeout_ms)
+    if not settings.customers_file.exists():
+        create_customers_file(settings.customers_file, FIRST_CUSTOMER)
+    await ensure_topics(settings, wait_ms=None if plan.kafka_port is None else ready_timeout_ms)
+
+    workers = tuple(
+        _add(supervisor, settings, "worker", f"worker-{number}", port, WORKER_STAGE)
+        for number, port in enumerate(plan.worker_ports)
+    )
+    collector = _add(supervisor, settings, "collector", "collector", plan.collector_port, COLLECTOR_STAGE)
+    await supervisor.start()
+    await supervisor.wait_ready(ready_timeout_ms)
+    return Stack(settings.kafka, collector, workers, settings.customers_file, settings.data_dir)
+
+
+def settings_env(settings: Settings) -> dict[str, str]:
+    """Return the environment of a child that shall have these settings; paths are absolute."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith("UPTAKE_")}
+    for name, value in settings.model_dump().items():
+        if value is not None:
+            text = str(value.absolute()) if isinstance(value, Path) else str(value)
+            env[f"UPTAKE_{name.upper()}"] = text
+    return env
+
+
+def _add(supervisor: Supervisor, settings: Settings, command: str, name: str, port: int, stage: int) -> str:
+    url = f"http://{settings.host}:{port}"
+    own = {"port": port, "advertise": url}
+    if command == "worker":
+        own["data_dir"] = settings.data_dir / name  # RocksDB admits one process
+    supervisor.add(
+        name,
+        [sys.executable, "-m", "app", command],
+        env=settings_env(settings.model_copy(update=own)),
+        ready_url=f"{url}/health/ready",
+        stage=stage,
+    )
+    return url

@@ -1,0 +1,90 @@
+"""The command line: what it lists, how it loads, and how it fails."""
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from app import cli
+from app.commands.options import make_settings
+from app.errors import UptakeError
+from app.settings import Settings
+from app.stack import settings_env
+
+
+def exit_status(*arguments: str) -> object:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(arguments)
+    return ended.value.code
+
+
+def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert exit_status("--help") == 0
+    shown = capsys.readouterr().out
+    assert all(
+        command.name in shown and command.summary in " ".join(shown.split()) for command in cli.COMMANDS
+    )
+
+
+def test_help_imports_none_of_the_heavy_libraries() -> None:
+    code = (
+        "import sys\nfrom app.cli import main\n"
+        "try: main(['--help'])\nexcept SystemExit: pass\n"
+        "heavy = {'faust', 'aiokafka', 'aiohttp', 'pydantic', 'rocksdict', 'structlog'} & set(sys.modules)\n"
+        "sys.exit(f'imported {heavy}' if heavy else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("command", cli.COMMANDS, ids=lambda command: command.name)
+def test_every_command_has_help_with_an_example(
+    command: cli.Command, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert importlib.util.find_spec(command.module), f"{command.module} is missing"
+    assert exit_status(command.name, "--help") == 0
+    assert f"uptake {command.name}" in capsys.readouterr().out
+
+
+def test_unknown_command_is_wrong_usage() -> None:
+    assert exit_status("nonsense") == 2
+
+
+def test_foreseen_error_is_one_message_without_a_traceback(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UPTAKE_SESSION_TIMEOUT_MS", "5")
+    assert exit_status("topics") == 2
+    error = capsys.readouterr().err
+    assert error.startswith("uptake: a setting does not fit: session_timeout_ms")
+    assert "Traceback" not in error
+
+
+def test_setting_comes_from_the_option_then_the_environment_then_the_default(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("UPTAKE_PARTITIONS", raising=False)
+    assert make_settings(partitions=None).partitions == Settings.model_fields["partitions"].default
+    monkeypatch.setenv("UPTAKE_PARTITIONS", "4")
+    assert make_settings(partitions=None).partitions == 4
+    assert make_settings(partitions=2).partitions == 2
+    with pytest.raises(UptakeError, match="partitions"):
+        make_settings(partitions=0)
+
+
+def test_child_gets_the_very_settings_of_its_parent(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("UPTAKE_PORT", "1")  # the parent's own port is not the child's
+    settings = Settings(
+        port=None, partitions=3, data_dir=tmp_path, log_json=True, advertise="http://127.0.0.1:7"
+    )
+    for name, value in settings_env(settings).items():
+        if name.startswith("UPTAKE_"):
+            monkeypatch.setenv(name, value)
+    assert "UPTAKE_PORT" not in settings_env(settings)
+    monkeypatch.delenv("UPTAKE_PORT")
+    assert Settings().model_dump() == {
+        **settings.model_dump(),
+        "customers_file": settings.customers_file.absolute(),
+    }
