@@ -85,6 +85,11 @@ def is_zero(counts: Counts) -> bool:
     return not any(getattr(counts, name) for name in COUNTERS) and not any(counts.revenue.values())
 
 
+def is_amount(amount: Decimal) -> bool:
+    """Whether a price can be this: finite, and small enough that sums of it stay exact."""
+    return amount.is_finite() and abs(amount) <= MAX_AMOUNT
+
+
 class Pane(msgspec.Struct, array_like=True, gc=False):
     """What this partition counted in one minute, absolute, since ``epoch_ms``.
 
@@ -145,12 +150,12 @@ class Tally:
 
     def add_revenue(
         self,
-        currency: str,
-        amount: Decimal,
         customer: str,
         scenario: str | None,
         variant: str | None,
         time_ms: int,
+        currency: str,
+        amount: Decimal,
         row: int | None = None,
         rank: int | None = None,
     ) -> None:
@@ -159,7 +164,7 @@ class Tally:
         An amount that no price can be is left out: a producer other than the collector may write it, and one
         1E+999999 would drown the sum.
         """
-        if not amount.is_finite() or abs(amount) > MAX_AMOUNT:
+        if not is_amount(amount):
             return
         self._revenue[currency, customer, scenario, variant, time_ms // PANE_MS, row, rank, 1] += amount
 

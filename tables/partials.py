@@ -5,27 +5,35 @@ late does no harm.
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 
-from tables.panes import Counts, Pane
-from tables.window_keys import PANE_GRANULARITY, WindowKey, scenario_key
+from tables.panes import COUNTERS, MAX_AMOUNT, Counts, Pane
+from tables.window_keys import MAX_TIME_MS, PANE_GRANULARITY, PANE_MS, WindowKey, scenario_key
 
 MAX_RECORD_BYTES: Final = 500_000  # half of the broker's limit of 1 MB a batch
+MAX_COUNT: Final = 10**15  # in one minute of one partition
+MAX_REVENUE: Final = MAX_AMOUNT * 1_000_000
+
+
+Number = Annotated[int, msgspec.Meta(ge=-(2**62), le=2**62)]
+"""A number that every encoding can hold."""
 
 
 class Partial(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """The absolute counts of one pane in its source; see tables.panes.Pane for version and epoch."""
 
-    dimension: str
-    start_ms: int
+    dimension: Annotated[
+        str, msgspec.Meta(pattern=r"^[a-z.]{1,64}\Z")
+    ]  # one that we do not know yet is merged, too
+    start_ms: Annotated[int, msgspec.Meta(ge=0, le=MAX_TIME_MS, multiple_of=PANE_MS)]
     variant: str | None
-    row: int | None
-    rank: int | None
-    version: int
-    epoch_ms: int
-    received_ms: int
+    row: Number | None
+    rank: Number | None
+    version: Number
+    epoch_ms: Number
+    received_ms: Number
     counts: Counts
 
 
@@ -37,7 +45,7 @@ class Partials(msgspec.Struct, frozen=True, gc=False):
 
     customer: str
     scenario: str
-    partition: int
+    partition: Number
     panes: list[Partial]
     watermark_ms: int = 0
     v: int = 1
@@ -93,8 +101,18 @@ def records(
 
 
 def decode(raw: bytes) -> Partials:
-    """Return the partials of a record; msgspec.DecodeError (a ValueError) when it holds none."""
-    partials = _decoder.decode(raw)
+    """Return the partials of a record; msgspec.DecodeError (a ValueError) when it holds none that can be merged."""
+    try:
+        partials = _decoder.decode(raw)
+    except (UnicodeDecodeError, RecursionError) as error:
+        raise msgspec.DecodeError(str(error)) from None
     if partials.v != 1:
         raise msgspec.ValidationError(f"version {partials.v}, this worker reads 1")
+    for partial in partials.panes:
+        # Checked here, because a number that no store can hold would stop the whole partition later.
+        counts = partial.counts
+        if not all(0 <= getattr(counts, name) <= MAX_COUNT for name in COUNTERS):
+            raise msgspec.ValidationError("a counter is below 0 or beyond anything that was counted")
+        if not all(amount.is_finite() and abs(amount) <= MAX_REVENUE for amount in counts.revenue.values()):
+            raise msgspec.ValidationError("a revenue is no amount of money")
     return partials
