@@ -6,7 +6,7 @@ import msgspec
 
 from agents.partition import Partition
 from agents.ports import Output
-from events.codec import UndecodableError, decode
+from events.codec import UndecodableError, check_names, decode
 from events.model import NO_PROFILE_USER, Event, user_key
 from events.partitions import partition_of
 from events.topics import DAY_MS, HISTORY, JOURNAL
@@ -55,14 +55,11 @@ def _fold(partition: Partition, record: Any, topic: str, max_age_ms: int | None)
 
 def _check_key(key: bytes | None, event: Event) -> bytes:
     """Return the record's key when it is that of the event's user; a key that is not would put the event into another's tables."""
+    check_names(event.customer, event.user)
     if event.user == NO_PROFILE_USER:
         if key is not None and key.startswith(f"{event.customer}|{NO_PROFILE_USER}".encode()):
             return key
     else:
-        try:
-            expected = user_key(event.customer, event.user)
-        except UnicodeEncodeError:
-            raise UndecodableError("bad_key", "customer and user must be ASCII") from None
-        if key == expected and b"\0" not in key:
+        if key == user_key(event.customer, event.user):
             return key
     raise UndecodableError("bad_key", "the key must be {customer}|{user} of the event, or {customer}|~{n} for no user")

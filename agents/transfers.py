@@ -4,7 +4,7 @@ from typing import Any
 
 from agents.partition import Partition
 from events.partitions import partition_of
-from events.codec import UndecodableError
+from events.codec import UndecodableError, check_names
 from events.model import user_key
 from tables.fold import fold_transfer
 from tables.identity import decode as decode_transfer
@@ -13,6 +13,8 @@ from tables.identity import decode as decode_transfer
 def fold_moved(partition: Partition, record: Any) -> None:
     """Fold a record of ``uptake.transfers``."""
     transfer = decode_transfer(record.value)
+    check_names(transfer.customer, transfer.source)
+    check_names(transfer.customer, transfer.target)
     key = user_key(transfer.customer, transfer.target)
     if partition_of(key, partition.limits.partitions) != partition.number:
         raise UndecodableError("bad_key", "the transfer's target belongs to another partition")

@@ -1,10 +1,13 @@
 """How an event is written into the journal and read back: JSON, a tagged union by ``type``."""
 
-from typing import Final
+import re
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any, Final
 
 import msgspec
 
-from events.model import EVENT_VERSION, Event, EventBase
+from events.model import EVENT_VERSION, Basket, Buy, Event, EventBase, Login, Owns, Wishlist
 
 _encoder: Final = msgspec.json.Encoder(decimal_format="string")
 _decoder: Final[msgspec.json.Decoder[Event]] = msgspec.json.Decoder(Event)
@@ -17,6 +20,35 @@ class UndecodableError(ValueError):
         super().__init__(f"{reason}: {detail}")
         self.reason = reason
         self.detail = detail
+
+
+_IS_NAME: Final = re.compile(r"[\x21-\x7e]{1,200}").fullmatch
+_MAX_PRICE: Final = Decimal(10) ** 12
+_MAX_DECIMALS: Final = 12
+
+
+def _check_login(event: Login) -> None:
+    if not _IS_NAME(event.target):
+        raise UndecodableError("malformed", "target takes 1 to 200 printable ASCII characters")
+
+
+def _check_price(event: Buy | Owns | Basket | Wishlist) -> None:
+    price = event.price
+    if price is None:
+        return
+    exponent = price.as_tuple().exponent
+    is_exact = isinstance(exponent, int) and -_MAX_DECIMALS <= exponent <= _MAX_DECIMALS
+    if event.currency is None or not is_exact or not 0 <= price < _MAX_PRICE:
+        raise UndecodableError("malformed", "price takes 0 to 10^12 with at most 12 decimals, and a currency")
+
+
+_CHECKS: Final[dict[type, Callable[[Any], None]]] = {
+    Login: _check_login,
+    Buy: _check_price,
+    Owns: _check_price,
+    Basket: _check_price,
+    Wishlist: _check_price,
+}
 
 
 def encode(event: EventBase) -> bytes:
@@ -36,4 +68,13 @@ def decode(raw: bytes | None) -> Event:
         raise UndecodableError(
             "unknown_version", f"version {event.v}, this worker reads {EVENT_VERSION}"
         )
+    check = _CHECKS.get(type(event))
+    if check is not None:
+        check(event)
     return event
+
+
+def check_names(customer: str, user: str) -> None:
+    """Raise UndecodableError unless customer and user can stand in a key: printable ASCII, and no ``|`` in the customer."""
+    if not _IS_NAME(customer) or not _IS_NAME(user) or "|" in customer:
+        raise UndecodableError("bad_key", "customer and user take 1 to 200 printable ASCII characters")

@@ -5,12 +5,22 @@ its ``type`` is the canonical event name, its ``v`` the version of the format. A
 """
 
 from decimal import Decimal
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 
 EVENT_VERSION: Final = 1
 NO_PROFILE_USER: Final = "~"  # the user of events that keep totals but build no profile
+
+# Bounds keep what a stranger may write from overflowing sums and encodings; a record beyond them is malformed.
+Millis = Annotated[int, msgspec.Meta(ge=0, le=9_999_999_999_999)]
+"""A time, 1970 to 2286."""
+Place = Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
+"""A row or rank, from 0."""
+ItemType = Annotated[int, msgspec.Meta(ge=0, le=2_147_483_647)]
+Percent = Annotated[int, msgspec.Meta(ge=0, le=100)]
+Items = Annotated[tuple[str, ...], msgspec.Meta(max_length=5_000)]
+Quantity = Annotated[int, msgspec.Meta(ge=1, le=1_000_000_000)]
 
 
 class EventBase(
@@ -24,8 +34,8 @@ class EventBase(
 
     customer: str
     user: str
-    time_ms: int = 0  # 0: not resolved by the producer; the reader takes the record's own timestamp
-    received_ms: int = 0
+    time_ms: Millis = 0  # 0: not resolved by the producer; the reader takes the record's own timestamp
+    received_ms: Millis = 0
     v: int = EVENT_VERSION
     eid: str | None = None  # the client's own id of this event, the same again on a retry
     created_ms: int | None = None  # the client's clock when it happened ...
@@ -34,8 +44,8 @@ class EventBase(
     previous_user: str | None = None  # the pseudonym under the old key, while a key rotates
     experiment: str | None = None
     variant: str | None = None
-    row: int | None = None
-    rank: int | None = None
+    row: Place | None = None
+    rank: Place | None = None
     lang: str | None = None
     store_view_id: str | None = None
     segments: str | None = None
@@ -46,15 +56,15 @@ class ItemEvent(EventBase, frozen=True, kw_only=True, omit_defaults=True, gc=Fal
     """An event about one item."""
 
     item: str
-    itemtype: int = 1
+    itemtype: ItemType = 1
     categorypath: str | None = None
 
 
 class ItemsEvent(EventBase, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """An event about a list of items shown together."""
 
-    items: tuple[str, ...]
-    itemtype: int = 1
+    items: Items
+    itemtype: ItemType = 1
     scenario: str | None = None
     modelid: str | None = None
     request_id: str | None = None
@@ -78,13 +88,13 @@ class ClickRecommended(
 class Consume(ItemEvent, frozen=True, kw_only=True, omit_defaults=True, gc=False, tag="consume"):
     """The user consumed ``percentage`` (0-100) of the item."""
 
-    percentage: int = 100
+    percentage: Percent = 100
 
 
 class Purchase(ItemEvent, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """What ``buy`` and ``owns`` share. ``price`` is for one item; both price and currency, or neither."""
 
-    quantity: int = 1
+    quantity: Quantity = 1
     price: Decimal | None = None
     currency: str | None = None
 
@@ -136,7 +146,7 @@ class Viewed(ItemsEvent, frozen=True, kw_only=True, omit_defaults=True, gc=False
 class Rate(ItemEvent, frozen=True, kw_only=True, omit_defaults=True, gc=False, tag="rate"):
     """The user rated the item, 0-100, raw."""
 
-    rating: int
+    rating: Percent
 
 
 class Blacklist(ItemEvent, frozen=True, kw_only=True, omit_defaults=True, gc=False, tag="blacklist"):
@@ -156,10 +166,10 @@ class Login(EventBase, frozen=True, kw_only=True, omit_defaults=True, gc=False, 
 class RecommendedList(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """One list of a recommendation answer, items in rank order from 0."""
 
-    items: tuple[str, ...]
+    items: Items
     scenario: str | None = None
-    row: int | None = None
-    itemtype: int = 1
+    row: Place | None = None
+    itemtype: ItemType = 1
     variant: str | None = None
 
 

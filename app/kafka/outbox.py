@@ -12,10 +12,12 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from agents.ports import Committed, Flush, PartitionLostError
+from events.topics import DEADLETTERS, HISTORY, JOURNAL, PARTIALS, TRANSFERS, WINDOWS
 from tables.declare import CHANGELOGS
 
 log = logging.getLogger(__name__)
 
+_TOPICS = (*CHANGELOGS.values(), JOURNAL, HISTORY, TRANSFERS, PARTIALS, WINDOWS, DEADLETTERS)
 BATCH_BYTES = 900_000  # below the broker's limit of 1 MB a batch
 STOP_SECONDS = 2.0
 
@@ -45,6 +47,8 @@ class KafkaOutbox:
         outbox = cls(producer, partition)
         try:
             await producer.start()
+            # makes the topics known now: asked one by one in the first flush, each would cost a retry of 100 ms
+            await asyncio.gather(*(producer.partitions_for(topic) for topic in _TOPICS))
         except BaseException:
             await outbox.close()
             raise

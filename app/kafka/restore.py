@@ -148,6 +148,8 @@ class Restorer:
     ) -> dict[TopicPartition, int]:
         """Assign what is behind, from where each store is; return where each changelog ends (exclusive, committed)."""
         everything = [TopicPartition(topic, number) for number in stores for topic in CHANGELOGS.values()]
+        consumer.assign(everything)  # makes the topics known at once: asked one by one, each costs a retry of 100 ms
+        consumer.pause(*everything)
         begins = await consumer.beginning_offsets(everything)
         ends = await consumer.end_offsets(everything)
         starts: dict[TopicPartition, int] = {}
@@ -167,9 +169,9 @@ class Restorer:
                 known = {}
             starts.update({tp: max(known.get(tp.topic, 0), begins[tp]) for tp in changelogs})
         behind = {tp: ends[tp] for tp in everything if starts[tp] < ends[tp]}
-        consumer.assign(list(behind))
-        for tp in behind:
+        for tp in behind:  # not a second assign(): aiokafka 0.14 loses the cancellation of a stop() that follows one
             consumer.seek(tp, starts[tp])
+            consumer.resume(tp)
         self.progress = RestoreProgress(total=sum(end - starts[tp] for tp, end in behind.items()))
         return behind
 
