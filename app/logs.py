@@ -3,7 +3,8 @@
 import logging
 import sys
 import time
-from typing import Any, Final, TextIO
+from collections.abc import Callable
+from typing import Final, TextIO
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
@@ -13,11 +14,15 @@ from app.settings import Settings
 LIBRARIES: Final = ("aiokafka", "faust", "mode", "kafka")
 # They log each request with its address: raw user ids stand in it, and these may be in no line above DEBUG.
 _ACCESS_LOGS: Final = ("aiohttp.access",)
-# Answers of a healthy cluster that aiokafka retries by itself, as when a topic is new.
+# What aiokafka retries by itself, as when a topic is new or a coordinator moves: worth a line only when it goes on.
 _RETRIED: Final = (
     "NotLeaderForPartitionError",
     "CoordinatorLoadInProgressError",
+    "GroupCoordinatorNotAvailableError",
     "NotCoordinatorForGroupError",
+)
+_SERVICE: Final = (
+    "[^-"  # how mode marks the starts and stops of its services, under the logger of the service's module
 )
 _AGAIN_S: Final = 10.0
 
@@ -59,27 +64,29 @@ def setup_logging(settings: Settings, stream: TextIO | None = None) -> None:
 
 
 class LibraryNoise(logging.Filter):
-    """Drops what a library will retry by itself, and lets each other line of a library pass once in 10 s.
+    """Drops the libraries' chatter, and lets each other line of theirs pass once in 10 s.
 
-    Without it an absent broker fills the log with thousands of equal lines. Our own lines always pass.
+    Without it an absent broker fills the log with thousands of equal lines. What a library retries by itself passes when it has
+    gone on for 10 s. Our own lines always pass.
     """
 
-    def __init__(self, now: Any = time.monotonic) -> None:
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
         self._now = now
-        self._seen: dict[tuple[str, str], tuple[float, int]] = {}
+        self._seen: dict[tuple[str, str], tuple[float, int]] = {}  # kind -> when last shown, held back since
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Say whether the record is shown; a shown one tells how many equal ones were not."""
-        library = record.name.partition(".")[0]
-        if library not in LIBRARIES or record.levelno <= logging.INFO:
+        if record.levelno == logging.INFO and str(record.msg).startswith(_SERVICE):
+            return False
+        if record.name.partition(".")[0] not in LIBRARIES or record.levelno <= logging.INFO:
             return True
         message = record.getMessage()
-        if record.levelno <= logging.WARNING and any(name in message for name in _RETRIED):
-            return False
-        kind = (record.name, str(record.msg))
-        shown, held = self._seen.get(kind, (float("-inf"), 0))
         now = self._now()
+        kind = (record.name, str(record.msg))
+        if kind not in self._seen and any(name in message for name in _RETRIED):
+            self._seen[kind] = (now, 0)
+        shown, held = self._seen.get(kind, (float("-inf"), 0))
         if now - shown < _AGAIN_S:
             self._seen[kind] = (shown, held + 1)
             return False

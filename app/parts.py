@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import http.client
 import os
+import re
 import signal
 import subprocess
 from collections import deque
@@ -15,6 +16,8 @@ from app.children import spawn
 from app.errors import NoBrokerError
 from app.kafka.broker import LocalBroker
 
+# A library shows and hides the cursor of a terminal that a pipe is not; colours stay.
+_CURSOR = re.compile(r"\x1b\[(?:\?25[hl]|[0-9;]*[A-HJKSTfsu])")
 _LONGEST_LINE = 64 * 1024
 
 
@@ -127,6 +130,7 @@ class CommandPart:
         return list(self._last) or ["it said nothing"]
 
     def _take_line(self, line: str) -> None:
+        line = _CURSOR.sub("", line)
         self._last.append(line)
         self._write(self.name, line)
 

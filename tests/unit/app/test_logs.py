@@ -95,8 +95,18 @@ def test_our_own_lines_always_pass() -> None:
     assert all(noise.filter(a_record("app.kafka.topics", "waiting")) for _ in range(3))
 
 
-def test_what_aiokafka_retries_by_itself_is_not_shown_unless_it_is_an_error() -> None:
-    noise = LibraryNoise(lambda: 0.0)
-    message = "Got error produce response, retrying. NotLeaderForPartitionError"
-    assert not noise.filter(a_record("aiokafka.producer.sender", message))
-    assert noise.filter(a_record("aiokafka.producer.sender", message, logging.ERROR))
+def test_what_aiokafka_retries_by_itself_is_shown_when_it_goes_on() -> None:
+    now = [0.0]
+    noise = LibraryNoise(lambda: now[0])
+    message = "Group Coordinator Request failed: GroupCoordinatorNotAvailableError"
+    for seconds, is_shown in ((0.0, False), (5.0, False), (10.0, True), (11.0, False)):
+        now[0] = seconds
+        assert (
+            noise.filter(a_record("aiokafka.consumer.group_coordinator", message, logging.ERROR)) is is_shown
+        )
+
+
+def test_starts_and_stops_of_faust_services_are_not_shown_their_troubles_are() -> None:
+    noise = LibraryNoise()
+    assert not noise.filter(a_record("app.wiring", "[^--Consumer]: Starting...", logging.INFO))
+    assert noise.filter(a_record("app.wiring", "[^--Consumer]: Crashed", logging.ERROR))
