@@ -36,6 +36,12 @@ COMMANDS: Final = (
     ),
     Command("worker", "app.commands.worker", "worker", "Keep the tables of some users and answer lookups."),
     Command("topics", "app.commands.topics", "topics", "Show the topics, and what differs on the broker."),
+    Command(
+        "customers",
+        "app.commands.customers",
+        "customers",
+        "Show whom we serve; write a first file with keys.",
+    ),
     Command("kafka", "app.commands.kafka", "kafka", "Run only the local Kafka, until Ctrl-C."),
     Command(
         "doctor", "app.commands.doctor", "doctor", "Check this machine and the broker, and name the cures."

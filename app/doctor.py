@@ -148,7 +148,7 @@ def check_customers(settings: Settings) -> Check:
     """The customers file can be read, by us only, and makes sense."""
     path = settings.customers_file
     if not path.exists():
-        cure = "`uptake up` writes one with the customer 00000; or say where it is: --customers-file"
+        cure = "`uptake customers --create 00000` writes one (`uptake up` does too); or say where it is: --customers-file"
         return Check("customers", "warn", f"{path} is not there", cure)
     try:
         customers = Customers.load(path)
