@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
+from urllib.parse import quote
 
 import msgspec
 
@@ -97,7 +98,7 @@ async def _rows(
     if owner is None:
         return local_rows(service, customer, request)
     body = msgspec.json.encode(request)
-    reply = await router.ask(owner, "POST", f"/v1/{customer}/ctr/rows", body, headers)
+    reply = await router.ask(owner, "POST", f"/v1/{quote(customer, safe='')}/ctr/rows", body, headers)
     if reply.status != 200:
         raise PeerRefusedError(reply)
     return _rows_decoder.decode(reply.body)

@@ -1,0 +1,132 @@
+"""What tests of lookups are made of: users with a past, and a worker that answers from memory."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from app.customers import Customer
+from app.lookup.answers import UserView
+from app.lookup.service import PartitionNotReady
+from events.model import Basket, Blacklist, Buy, Click, Consume, Owns, Rate, Rendered, Wishlist, user_key
+from events.rules import Rules
+from tables import basket, clicked, consumed, preferences, purchases, rendered
+from tables.identity import Stretch
+from tables.window_sums import Segment, WindowRow
+
+NOW = 1_700_000_000_000
+MINUTE = 60_000
+DAY = 86_400_000
+
+CUSTOMER = Customer(Rules("00000", "k1", b"s" * 32))
+OTHER = Customer(Rules("shop 2", "k1", b"t" * 32))
+BASE: dict[str, Any] = {"customer": "00000", "user": "k1.u", "received_ms": NOW}
+
+
+def shown(stretch: Stretch, *items: str, at: int, itemtype: int = 1) -> None:
+    event = Rendered(**BASE, items=items, itemtype=itemtype, time_ms=at)
+    stretch.rendered = rendered.show(stretch.rendered, event)
+
+
+def clicked_on(stretch: Stretch, item: str, at: int) -> None:
+    stretch.clicked = clicked.click(stretch.clicked, Click(**BASE, item=item, time_ms=at))
+
+
+def consumed_to(stretch: Stretch, item: str, percentage: int, at: int) -> None:
+    event = Consume(**BASE, item=item, percentage=percentage, time_ms=at)
+    stretch.consumed = consumed.consume(stretch.consumed, event)
+
+
+def bought(stretch: Stretch, item: str, at: int, **facts: Any) -> None:
+    stretch.purchases = purchases.buy(stretch.purchases, Buy(**BASE, item=item, time_ms=at, **facts))
+
+
+def owned(stretch: Stretch, item: str, at: int) -> None:
+    stretch.purchases = purchases.own(stretch.purchases, Owns(**BASE, item=item, time_ms=at))
+
+
+def put_in_basket(stretch: Stretch, item: str, at: int, **facts: Any) -> None:
+    stretch.basket = basket.put(stretch.basket, Basket(**BASE, item=item, time_ms=at, **facts))
+
+
+def took_out(stretch: Stretch, item: str, at: int) -> None:
+    stretch.basket = basket.take(stretch.basket, f"1/{item}", at, NOW)
+
+
+def blacklisted(stretch: Stretch, item: str, at: int) -> None:
+    event = Blacklist(**BASE, item=item, time_ms=at)
+    stretch.preferences = preferences.blacklist(stretch.preferences, event)
+
+
+def rated(stretch: Stretch, item: str, rating: int, at: int) -> None:
+    event = Rate(**BASE, item=item, rating=rating, time_ms=at)
+    stretch.preferences = preferences.rate(stretch.preferences, event)
+
+
+def wished(stretch: Stretch, item: str, at: int) -> None:
+    event = Wishlist(**BASE, item=item, time_ms=at)
+    stretch.preferences = preferences.wish(stretch.preferences, event)
+
+
+class FixedClock:
+    """Always the same time."""
+
+    def now_ms(self) -> int:
+        return NOW
+
+
+class MemoryWorker:
+    """A LookupService over dictionaries. ``local`` partitions are its own; ``owners`` says who has the others."""
+
+    def __init__(self, partition_count: int = 4, local: set[int] | None = None) -> None:
+        self.customers: Mapping[str, Customer] = {"00000": CUSTOMER, "shop 2": OTHER}
+        self.partition_count = partition_count
+        self.local = set(range(partition_count)) if local is None else local
+        self.owners: dict[int, str] = {}
+        self.restoring: dict[int, float | None] = {}
+        self.views: dict[bytes, UserView] = {}
+        self.rows: dict[int, list[WindowRow]] = {}
+        self.is_ready = True
+        self.reads = 0
+
+    def know(self, raw_user: str, view: UserView) -> int:
+        """Remember a user; return its partition."""
+        key = user_key("00000", CUSTOMER.rules.user(raw_user))
+        self.views[key] = view
+        return self.partition_of(key)
+
+    def partition_of(self, key: bytes) -> int:
+        return sum(key) % self.partition_count
+
+    def owner_of(self, partition: int) -> str | None:
+        return self.owners.get(partition)
+
+    def is_local(self, partition: int) -> bool:
+        return partition in self.local
+
+    def user_view(self, partition: int, key: bytes) -> UserView:
+        self._must_be_ready(partition)
+        self.reads += 1
+        return self.views.get(key, UserView())
+
+    def windows(
+        self, partition: int, customer: str, scenario: str | None, dimension: str, segments: Sequence[Segment]
+    ) -> list[WindowRow]:
+        self._must_be_ready(partition)
+        return [
+            row
+            for row in self.rows.get(partition, [])
+            if row.key.customer == customer
+            and scenario in (None, row.key.scenario)
+            and row.key.dimension == dimension
+            and any(
+                row.key.granularity == span.granularity and span.from_ms <= row.key.start_ms < span.to_ms
+                for span in segments
+            )
+        ]
+
+    def status(self) -> Mapping[str, Any]:
+        return {"ready": self.is_ready, "partitions": {number: {} for number in sorted(self.local)}}
+
+    def _must_be_ready(self, partition: int) -> None:
+        assert partition in self.local, "asked for a partition of another worker"
+        if partition in self.restoring:
+            raise PartitionNotReady(partition, 2, self.restoring[partition])

@@ -1,0 +1,269 @@
+"""Exclusions, candidates and rotation, from a user's states and nothing else."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.lookup.answers import (
+    REASONS,
+    ExclusionRules,
+    Rotation,
+    UserView,
+    exclusions,
+    filter_candidates,
+    rotate,
+    rotation_factor,
+)
+from tables.identity import IdentityState, Stretch
+from tests.support.lookups import (
+    DAY,
+    MINUTE,
+    NOW,
+    blacklisted,
+    bought,
+    clicked_on,
+    consumed_to,
+    owned,
+    put_in_basket,
+    shown,
+    took_out,
+)
+
+ALL = ExclusionRules(reasons=frozenset(REASONS), threshold=1, within="ever")
+
+
+def one_reason(reason: str, **rules: Any) -> ExclusionRules:
+    return replace(ALL, reasons=frozenset((reason,)), **rules)
+
+
+def excluded(view: UserView, rules: ExclusionRules = ALL, as_of_ms: int = NOW) -> dict[str, list[str]]:
+    return {entry["item"]: entry["reasons"] for entry in exclusions(view, rules, as_of_ms)["excluded"]}
+
+
+def a_view(*acts: Callable[[Stretch], object], moved: Stretch | None = None) -> UserView:
+    own = Stretch()
+    for act in acts:
+        act(own)
+    return UserView(own, moved)
+
+
+@pytest.mark.parametrize(
+    ("reason", "act"),
+    [
+        ("rendered", lambda stretch: shown(stretch, "1", at=NOW - MINUTE)),
+        ("clicked", lambda stretch: clicked_on(stretch, "1", NOW - MINUTE)),
+        ("bought", lambda stretch: bought(stretch, "1", NOW - MINUTE)),
+        ("bought", lambda stretch: owned(stretch, "1", NOW - MINUTE)),
+        ("consumed", lambda stretch: consumed_to(stretch, "1", 100, NOW - MINUTE)),
+        ("basket", lambda stretch: put_in_basket(stretch, "1", NOW - MINUTE)),
+        ("blacklisted", lambda stretch: blacklisted(stretch, "1", NOW - MINUTE)),
+    ],
+)
+def test_each_reason_excludes_alone_and_only_when_asked_for(
+    reason: str, act: Callable[[Stretch], object]
+) -> None:
+    view = a_view(act)
+    assert excluded(view) == {"1": [reason]}
+    others = replace(ALL, reasons=ALL.reasons - {reason})
+    assert excluded(view, others) == {}
+    assert excluded(view, as_of_ms=NOW - 2 * MINUTE) == {}
+
+
+def test_a_lookup_that_names_no_reason_leaves_clicks_out() -> None:
+    view = a_view(lambda stretch: clicked_on(stretch, "1", NOW), lambda stretch: bought(stretch, "2", NOW))
+    assert excluded(view, ExclusionRules()) == {"2": ["bought"]}
+
+
+def test_shown_often_enough_within_the_span_excludes() -> None:
+    view = a_view(
+        lambda stretch: shown(stretch, "1", at=NOW - 40 * MINUTE),
+        lambda stretch: shown(stretch, "1", "2", at=NOW - 10 * MINUTE),
+        lambda stretch: shown(stretch, "2", at=NOW - 5 * MINUTE),
+    )
+    rules = one_reason("rendered", threshold=2, within=30 * MINUTE)
+    assert excluded(view, rules) == {"2": ["rendered"]}
+    assert excluded(view, replace(rules, within=60 * MINUTE)) == {"1": ["rendered"], "2": ["rendered"]}
+    assert excluded(view, rules, as_of_ms=NOW - 7 * MINUTE) == {}
+
+
+def test_the_session_ends_after_half_an_hour_of_silence() -> None:
+    view = a_view(
+        lambda stretch: shown(stretch, "1", at=NOW - 60 * MINUTE),
+        lambda stretch: shown(stretch, "2", at=NOW - 20 * MINUTE),
+        lambda stretch: shown(stretch, "3", at=NOW - 10 * MINUTE),
+    )
+    rules = one_reason("rendered", within="session")
+    assert set(excluded(view, rules)) == {"2", "3"}
+    assert set(excluded(view, rules, as_of_ms=NOW + 25 * MINUTE)) == set()
+
+
+def test_a_session_runs_on_over_both_stretches() -> None:
+    moved = Stretch()
+    shown(moved, "1", at=NOW - 40 * MINUTE)
+    view = a_view(lambda stretch: shown(stretch, "2", at=NOW - 15 * MINUTE), moved=moved)
+    assert set(excluded(view, one_reason("rendered", within="session"))) == {"1", "2"}
+
+
+@pytest.mark.parametrize(("percentage", "is_excluded"), [(89, False), (90, True), (100, True)])
+def test_consumed_far_enough_excludes(percentage: int, is_excluded: bool) -> None:
+    view = a_view(lambda stretch: consumed_to(stretch, "1", percentage, NOW))
+    assert bool(excluded(view, one_reason("consumed", consumed_at_least=90))) == is_excluded
+
+
+def test_what_left_the_basket_may_be_shown_again_from_then_on() -> None:
+    view = a_view(
+        lambda stretch: put_in_basket(stretch, "1", NOW - 9),
+        lambda stretch: took_out(stretch, "1", NOW - 5),
+    )
+    assert excluded(view) == {}
+    assert excluded(view, as_of_ms=NOW - 6) == {"1": ["basket"]}
+
+
+def test_a_blacklisting_ends_after_a_year() -> None:
+    view = a_view(lambda stretch: blacklisted(stretch, "1", NOW))
+    assert excluded(view, as_of_ms=NOW + 365 * DAY - 1) == {"1": ["blacklisted"]}
+    assert excluded(view, as_of_ms=NOW + 365 * DAY) == {}
+
+
+def test_an_item_type_is_a_world_of_its_own() -> None:
+    view = a_view(
+        lambda stretch: shown(stretch, "1", at=NOW), lambda stretch: shown(stretch, "1", at=NOW, itemtype=2)
+    )
+    both = exclusions(view, ALL, NOW)["excluded"]
+    assert [(entry["item"], entry["itemtype"]) for entry in both] == [("1", 1), ("1", 2)]
+    assert len(exclusions(view, replace(ALL, itemtype=2), NOW)["excluded"]) == 1
+
+
+def test_an_excluded_item_has_all_its_reasons_the_first_ones_count_and_the_last_time() -> None:
+    view = a_view(
+        lambda stretch: shown(stretch, "1", at=NOW - 9),
+        lambda stretch: shown(stretch, "1", at=NOW - 8),
+        lambda stretch: bought(stretch, "1", NOW - 3, quantity=5),
+    )
+    assert exclusions(view, ALL, NOW) == {
+        "known": True,
+        "as_of_ms": NOW,
+        "excluded": [
+            {"item": "1", "itemtype": 1, "reasons": ["rendered", "bought"], "count": 2, "last_ms": NOW - 3}
+        ],
+    }
+
+
+def test_the_latest_comes_first_then_by_item() -> None:
+    view = a_view(
+        lambda stretch: shown(stretch, "b", "a", at=NOW - 5), lambda stretch: shown(stretch, "c", at=NOW)
+    )
+    assert list(excluded(view)) == ["c", "a", "b"]
+
+
+def test_what_was_moved_still_excludes_and_is_marked() -> None:
+    moved = Stretch()
+    shown(moved, "1", "2", at=NOW - 9)
+    bought(moved, "3", NOW - 8)
+    view = a_view(lambda stretch: shown(stretch, "2", at=NOW - 5), moved=moved)
+    answer = exclusions(view, ALL, NOW)["excluded"]
+    assert [(entry["item"], entry["count"], entry.get("moved", False)) for entry in answer] == [
+        ("2", 2, False),
+        ("3", 1, True),
+        ("1", 1, True),
+    ]
+
+
+def test_the_threshold_counts_over_both_stretches() -> None:
+    moved = Stretch()
+    shown(moved, "1", at=NOW - 9)
+    view = a_view(lambda stretch: shown(stretch, "1", at=NOW - 5), moved=moved)
+    assert excluded(view, one_reason("rendered", threshold=2)) == {"1": ["rendered"]}
+    assert excluded(view, one_reason("rendered", threshold=3)) == {}
+
+
+def test_taking_out_of_the_basket_after_the_login_holds_for_what_was_moved() -> None:
+    moved = Stretch()
+    put_in_basket(moved, "1", NOW - 9)
+    assert excluded(a_view(moved=moved)) == {"1": ["basket"]}
+    assert excluded(a_view(lambda stretch: took_out(stretch, "1", NOW - 5), moved=moved)) == {}
+
+
+def test_somebody_never_heard_of_is_not_known() -> None:
+    assert exclusions(UserView(), ALL, NOW) == {"known": False, "as_of_ms": NOW, "excluded": []}
+
+
+def test_a_user_of_whom_only_a_login_is_known_is_known() -> None:
+    assert exclusions(UserView(identity=IdentityState(sources={"k1.s": 1})), ALL, NOW)["known"]
+
+
+def test_an_answer_changes_no_state() -> None:
+    moved = Stretch()
+    shown(moved, "1", at=NOW - 9)
+    put_in_basket(moved, "1", NOW - 9)
+    view = a_view(lambda stretch: shown(stretch, "1", "2", at=NOW - 5), moved=moved)
+    before = msgspec.msgpack.encode((view.own, view.moved))
+    exclusions(view, replace(ALL, within="session"), NOW)
+    filter_candidates(view, ["1", "2", "3"], ALL, None, NOW)
+    rotate(view, ["1", "2", "3"], 1, Rotation(), NOW)
+    assert msgspec.msgpack.encode((view.own, view.moved)) == before
+
+
+def test_a_filter_keeps_the_order_and_says_why_others_went() -> None:
+    view = a_view(lambda stretch: shown(stretch, "2", at=NOW), lambda stretch: bought(stretch, "3", NOW - 1))
+    answer = filter_candidates(view, ["4", "3", "1", "2", "5"], ALL, 2, NOW)
+    assert answer["kept"] == ["4", "1"]
+    assert [(entry["item"], entry["reasons"]) for entry in answer["dropped"]] == [
+        ("3", ["bought"]),
+        ("2", ["rendered"]),
+    ]
+
+
+def test_a_filter_of_one_item_type_ignores_the_others() -> None:
+    view = a_view(lambda stretch: shown(stretch, "1", at=NOW, itemtype=2))
+    assert filter_candidates(view, ["1"], ALL, None, NOW)["kept"] == ["1"]
+    assert filter_candidates(view, ["1"], replace(ALL, itemtype=2), None, NOW)["kept"] == []
+
+
+times = st.lists(st.integers(0, 30 * DAY), max_size=16)
+rotations = st.builds(Rotation, st.integers(1, 30 * DAY), st.floats(0.01, 0.99))
+
+
+@given(times, times, rotations, st.integers(0, 60 * DAY))
+def test_a_factor_is_above_0_and_at_most_1(
+    one: list[int], other: list[int], rotation: Rotation, now: int
+) -> None:
+    assert 0 < rotation_factor(one + other, rotation, now) <= 1
+
+
+@given(times, rotations, st.integers(0, 30 * DAY))
+def test_each_showing_lowers_the_factor_or_leaves_it_when_forgotten(
+    known: list[int], rotation: Rotation, more: int
+) -> None:
+    now = 30 * DAY
+    assert rotation_factor([*known, more], rotation, now) <= rotation_factor(known, rotation, now)
+    assert rotation_factor([*known, now], rotation, now) < rotation_factor(known, rotation, now)
+
+
+@given(times, rotations, st.integers(0, 90 * DAY))
+def test_a_factor_recovers_with_time(known: list[int], rotation: Rotation, later: int) -> None:
+    now = 30 * DAY
+    before, after = rotation_factor(known, rotation, now), rotation_factor(known, rotation, now + later)
+    assert after >= before * (1 - 1e-12)
+
+
+def test_a_half_life_takes_half_of_a_showing_back() -> None:
+    rotation = Rotation(half_life_ms=DAY, strength=0.5)
+    assert [rotation_factor([0], rotation, age * DAY) for age in (0, 1, 2)] == [0.5, 0.75, 0.875]
+
+
+def test_rotation_drops_nothing_and_knows_both_stretches() -> None:
+    moved = Stretch()
+    shown(moved, "2", at=NOW)
+    view = a_view(
+        lambda stretch: shown(stretch, "2", at=NOW), lambda stretch: bought(stretch, "1", NOW), moved=moved
+    )
+    answer = rotate(view, ["1", "2", "3"], 1, Rotation(strength=0.5), NOW)
+    assert answer["kept"] == ["1", "2", "3"]
+    assert answer["factors"] == [1.0, 0.25, 1.0]
+    assert answer["dropped"] == []

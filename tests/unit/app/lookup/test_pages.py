@@ -1,0 +1,124 @@
+"""The page of one user: everything known, in an order a person can read."""
+
+from decimal import Decimal
+
+from app.lookup.answers import UserView
+from app.lookup.pages import user_page
+from tables.identity import IdentityState, Stretch
+from tables.recommended import RecommendedState, ServedList
+from tests.support.lookups import (
+    NOW,
+    blacklisted,
+    bought,
+    clicked_on,
+    consumed_to,
+    owned,
+    put_in_basket,
+    rated,
+    shown,
+    took_out,
+    wished,
+)
+
+
+def test_a_page_of_nobody_is_empty_and_says_so() -> None:
+    page = user_page(UserView(), NOW)
+    assert page["known"] is False
+    assert page["session_start_ms"] is None
+    assert page["totals"]["items"] == dict.fromkeys(
+        ("rendered", "clicked", "consumed", "basket", "purchases", "preferences"), 0
+    )
+    assert page["identity"] is None
+
+
+def test_a_page_shows_each_table_with_the_latest_first() -> None:
+    own = Stretch()
+    shown(own, "1", at=NOW - 9)
+    shown(own, "2", "1", at=NOW - 5)
+    clicked_on(own, "1", NOW - 4)
+    consumed_to(own, "1", 40, NOW - 3)
+    put_in_basket(own, "2", NOW - 2, price=Decimal("1.50"), currency="EUR", categorypath="Cameras")
+    put_in_basket(own, "3", NOW - 2)
+    took_out(own, "3", NOW - 1)
+    bought(own, "4", NOW - 1, quantity=2, price=Decimal("0.10"), currency="EUR")
+    owned(own, "4", NOW)
+    rated(own, "1", 80, NOW - 7)
+    wished(own, "2", NOW - 6)
+    blacklisted(own, "5", NOW - 5)
+    page = user_page(UserView(own), NOW)
+    assert page["rendered"] == [
+        {
+            "item": "1",
+            "itemtype": 1,
+            "count": 2,
+            "first_ms": NOW - 9,
+            "last_ms": NOW - 5,
+            "times_ms": [NOW - 9, NOW - 5],
+            "viewed": 0,
+        },
+        {
+            "item": "2",
+            "itemtype": 1,
+            "count": 1,
+            "first_ms": NOW - 5,
+            "last_ms": NOW - 5,
+            "times_ms": [NOW - 5],
+            "viewed": 0,
+        },
+    ]
+    assert [(entry["item"], entry["count"]) for entry in page["clicked"]] == [("1", 1)]
+    assert [(entry["item"], entry["percentage"]) for entry in page["consumed"]] == [("1", 40)]
+    assert page["basket"] == [
+        {
+            "item": "2",
+            "itemtype": 1,
+            "last_ms": NOW - 2,
+            "categorypath": "Cameras",
+            "price": Decimal("1.50"),
+            "currency": "EUR",
+        }
+    ]
+    assert [
+        (entry["item"], entry["quantity"], entry["revenue"], entry["owned"]) for entry in page["purchases"]
+    ] == [("4", 2, {"EUR": Decimal("0.20")}, True)]
+    assert {
+        entry["item"]: (entry["rating"], entry["wished"], entry["blacklisted"])
+        for entry in page["preferences"]
+    } == {"1": (80, False, False), "2": (None, True, False), "5": (None, False, True)}
+    assert page["session_start_ms"] == NOW - 9
+    assert page["totals"]["rendered"] == 3
+
+
+def test_a_page_merges_what_was_moved_and_marks_what_is_only_there() -> None:
+    own, moved = Stretch(), Stretch()
+    for stretch in (own, moved):
+        shown(stretch, "1", at=NOW - 9)
+        clicked_on(stretch, "1", NOW - 8)
+        consumed_to(stretch, "1", 10, NOW - 8)
+        put_in_basket(stretch, "1", NOW - 8)
+        bought(stretch, "1", NOW - 8, price=Decimal(3), currency="EUR")
+        rated(stretch, "1", 5, NOW - 8)
+    shown(moved, "2", at=NOW - 5)
+    rated(moved, "1", 9, NOW - 2)
+    page = user_page(UserView(own, moved, IdentityState("k1.target", NOW, NOW, 1, {"k1.s": 1})), NOW)
+    assert [(entry["item"], entry["count"], entry.get("moved")) for entry in page["rendered"]] == [
+        ("2", 1, True),
+        ("1", 2, None),
+    ]
+    assert page["clicked"][0]["count"] == 2
+    assert page["purchases"][0]["revenue"] == {"EUR": Decimal(6)}
+    assert page["preferences"][0]["rating"] == 9
+    assert page["identity"]["logged_in_as"] == "k1.target"
+    assert page["identity"]["received_from"] == ["k1.s"]
+
+
+def test_a_page_as_of_an_earlier_time_leaves_later_items_out() -> None:
+    own = Stretch()
+    shown(own, "1", at=NOW - 9)
+    shown(own, "2", at=NOW)
+    served = RecommendedState(
+        [ServedList(NOW - 9, NOW, "r1", 1, ["1"]), ServedList(NOW, NOW, "r2", 1, ["2"])]
+    )
+    page = user_page(UserView(own, recommended=served), NOW - 1)
+    assert [entry["item"] for entry in page["rendered"]] == ["1"]
+    assert [entry["request_id"] for entry in page["recommended"]] == ["r1"]

@@ -1,0 +1,237 @@
+"""What lookups take, what they take by default, and what they say to everything else."""
+
+import json
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from multidict import MultiDict
+
+from app.customers import ExclusionDefaults
+from app.lookup.answers import DEFAULT_REASONS, ExclusionRules, Rotation
+from app.lookup.queries import CtrQuery, Params, read_ctr, read_exclusions, read_filter
+from events.target import RefusedError
+from tests.support.lookups import CUSTOMER, DAY, MINUTE, NOW
+
+
+def exclusion_rules(**query: str) -> ExclusionRules:
+    return read_exclusions(Params(MultiDict(query)), CUSTOMER, NOW)[0]
+
+
+def ctr(**query: str) -> CtrQuery:
+    return read_ctr(Params(MultiDict({name.rstrip("_"): value for name, value in query.items()})), NOW)
+
+
+def a_filter(*, is_for_many: bool = False, **body: Any) -> Any:
+    raw = json.dumps({"candidates": ["1"], **body}).encode()
+    return read_filter(raw, CUSTOMER, NOW, is_for_many=is_for_many)
+
+
+def test_what_an_exclusion_lookup_does_not_say_is_the_customers_default() -> None:
+    assert exclusion_rules() == ExclusionRules(frozenset(DEFAULT_REASONS), 2, 30 * MINUTE, 90, None)
+    by_session = replace(CUSTOMER, exclusions=ExclusionDefaults(5, None))
+    rules, as_of_ms = read_exclusions(Params(MultiDict()), by_session, NOW)
+    assert (rules.threshold, rules.within, as_of_ms) == (5, "session", NOW)
+
+
+def test_an_exclusion_lookup_takes_every_parameter_of_the_specification() -> None:
+    query = {
+        "itemtype": "3",
+        "threshold": "4",
+        "within": "P1DT2H",
+        "reasons": "rendered,bought",
+        "consumed_at_least": "50",
+        "as_of_ms": "17",
+    }
+    rules, as_of_ms = read_exclusions(Params(MultiDict(query)), CUSTOMER, NOW)
+    assert rules == ExclusionRules(frozenset(("rendered", "bought")), 4, 26 * 60 * MINUTE, 50, 3)
+    assert as_of_ms == 17
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("threshold", "0"),
+        ("threshold", "-1"),
+        ("threshold", "1e3"),
+        ("threshold", "٣"),
+        ("threshold", "9" * 30),
+        ("within", "30"),
+        ("within", "P1Y"),
+        ("within", "PT0S"),
+        ("reasons", "seen"),
+        ("reasons", "rendered,"),
+        ("consumed_at_least", "101"),
+        ("itemtype", "0"),
+        ("itemtype", "6"),
+        ("as_of_ms", "tomorrow"),
+        ("as_of_ms", "99999999999999"),
+    ],
+)
+def test_a_wrong_parameter_is_named_with_what_it_takes(name: str, value: str) -> None:
+    with pytest.raises(RefusedError) as refused:
+        exclusion_rules(**{name: value})
+    assert refused.value.rejection.status == 400
+    assert refused.value.rejection.parameter == name
+    assert name in refused.value.rejection.sentence
+
+
+def test_a_parameter_is_given_once() -> None:
+    with pytest.raises(RefusedError, match="duplicate_parameter"):
+        Params(MultiDict([("within", "PT1M"), ("within", "PT2M")]))
+
+
+def test_a_mistyped_parameter_is_refused_with_those_there_are() -> None:
+    params = Params(MultiDict({"treshold": "2"}))
+    params.integer("threshold", 1, 9)
+    with pytest.raises(RefusedError) as refused:
+        params.done()
+    assert refused.value.rejection.sentence == "'treshold' is not a parameter here; there are: threshold"
+
+
+def test_a_filter_takes_everything_of_the_specification() -> None:
+    asked = a_filter(
+        itemtype=2,
+        candidates=["a", 7],
+        scenario="home",
+        limit=1,
+        exclude=["bought"],
+        threshold=3,
+        within="session",
+        consumed_at_least=10,
+        as_of_ms=5,
+    )
+    assert (asked.candidates, asked.itemtype, asked.limit, asked.as_of_ms) == (["a", "7"], 2, 1, 5)
+    assert asked.rules == ExclusionRules(frozenset(("bought",)), 3, "session", 10, 2)
+    assert asked.rotation is None
+
+
+def test_rotation_has_defaults() -> None:
+    assert a_filter(rotation={}).rotation == Rotation()
+    assert a_filter(rotation={"half_life": "PT6H", "strength": 0.3}).rotation == Rotation(
+        6 * 60 * MINUTE, 0.3
+    )
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"candidates": "1"},
+        {"candidates": [1.5]},
+        {"candidates": [None]},
+        {"candidates": ["x" * 257]},
+        {"candidates": ["1"] * 10_001},
+        {"limit": -1},
+        {"limit": "3"},
+        {"exclude": ["seen"]},
+        {"threshold": 0},
+        {"within": "soon"},
+        {"consumed_at_least": 101},
+        {"rotation": {"strength": 1}},
+        {"rotation": {"strength": 0}},
+        {"rotation": {"half_life": "PT0S"}},
+        {"rotation": {"halflife": "PT1H"}},
+        {"itemtype": 6},
+        {"as_of_ms": -1},
+        {"canditates": []},
+        {"users": ["u"]},
+    ],
+)
+def test_a_wrong_filter_is_refused_with_a_sentence(body: dict[str, Any]) -> None:
+    with pytest.raises(RefusedError) as refused:
+        a_filter(**body)
+    assert refused.value.rejection.status == 400
+    assert len(refused.value.rejection.sentence) > 10
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"",
+        b"null",
+        b"[]",
+        b"{",
+        b"\xff",
+        b"[" * 10_000,
+        b'{"candidates":["\xed\xa0\x80"]}',
+        b'{"candidates":[NaN]}',
+    ],
+)
+def test_a_body_that_is_no_filter_is_refused(raw: bytes) -> None:
+    with pytest.raises(RefusedError, match="bad_body"):
+        read_filter(raw, CUSTOMER, NOW, is_for_many=False)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"users": []},
+        {"users": [""]},
+        {"users": ["a\nb"]},
+        {"users": ["u"] * 300, "candidates": ["1"] * 1_000},
+    ],
+)
+def test_a_filter_for_many_needs_users_and_has_bounds(body: dict[str, Any]) -> None:
+    with pytest.raises(RefusedError):
+        a_filter(is_for_many=True, **body)
+
+
+@given(
+    st.binary()
+    | st.text().map(str.encode)
+    | st.from_type(dict[str, int]).map(lambda body: json.dumps(body).encode())
+)
+def test_no_body_whatsoever_escapes_as_another_error(raw: bytes) -> None:
+    with suppress(RefusedError):
+        read_filter(raw, CUSTOMER, NOW, is_for_many=False)
+
+
+def test_ctr_is_that_of_the_last_day_in_one_window_unless_it_is_asked_otherwise() -> None:
+    assert ctr() == CtrQuery(None, NOW - DAY, NOW, None, frozenset(), NOW)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2019-11-24T00:00:00Z",
+        "2019-11-24",
+        "20191124",
+        "2019-11-24T01:00:00+01:00",
+        "2019-11-24T01:00:00 01:00",
+        "1574553600000",
+    ],
+)
+def test_a_time_is_iso_or_milliseconds(text: str) -> None:
+    expected = datetime(2019, 11, 24, tzinfo=UTC).timestamp() * 1_000
+    assert ctr(from_=text, to="2019-11-25").from_ms == expected
+
+
+def test_ctr_takes_steps_and_places() -> None:
+    query = ctr(scenario="home", granularity="P1W", by="variant,position")
+    assert (query.scenario, query.step_ms, query.by) == ("home", 7 * DAY, {"variant", "position"})
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"granularity": "PT30S"},
+        {"granularity": "hour"},
+        {"from_": "yesterday"},
+        {"from_": "2019-02-30"},
+        {"from_": "2019-11-24", "to": "2019-11-24"},
+        {"from_": "2100-01-01"},
+        {"to": "9" * 40},
+        {"from_": "0001-01-01"},
+        {"by": "item,colour"},
+        {"granularity": "PT1M", "from_": "2019-01-01", "to": "2019-02-01"},
+    ],
+)
+def test_a_wrong_question_about_ctr_is_refused_with_a_sentence(query: dict[str, str]) -> None:
+    with pytest.raises(RefusedError) as refused:
+        ctr(**query)
+    assert refused.value.rejection.code == "bad_parameter"
