@@ -19,6 +19,7 @@ MAX_PARAMETERS: Final = 1_000  # more pairs than any client sends; a body of 64 
 _ITEM_SEGMENT: Final = 2  # {user}/{itemtype}/{item}
 _BAD_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _ECHO_CHARS: Final = 80
+_PLAIN: Final = re.compile(r"[A-Za-z0-9_.~-]*")  # most texts: nothing to encode, and quote() takes 3 us
 
 
 class RefusedError(Exception):
@@ -98,8 +99,8 @@ def build_target(
     prefix: str = "api",
 ) -> str:
     """Return the path and query that ``read_target`` reads back. Commas stay raw: they separate rendered items."""
-    path = "/".join(quote(segment, safe=",") for segment in (prefix, customer, event, *segments))
-    query = "&".join(f"{quote_plus(name)}={quote_plus(value)}" for name, value in (params or {}).items())
+    path = "/".join([_segment(segment) for segment in (prefix, customer, event, *segments)])
+    query = "&".join([f"{_value(name)}={_value(value)}" for name, value in (params or {}).items()])
     return f"/{path}?{query}" if query else f"/{path}"
 
 
@@ -118,6 +119,14 @@ def decode(raw: str, parameter: str) -> str:
         f"{parameter}: the percent-encoding is broken or is not UTF-8; write each byte as % and two hex digits",
         parameter,
     )
+
+
+def _segment(text: str) -> str:
+    return text if _PLAIN.fullmatch(text) else quote(text, safe=",")
+
+
+def _value(text: str) -> str:
+    return text if _PLAIN.fullmatch(text) else quote_plus(text)
 
 
 def _read_params(source: str, params: dict[str, str], conflicts: set[str]) -> None:
