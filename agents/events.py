@@ -11,6 +11,7 @@ from events.model import NO_PROFILE_USER, Event, user_key
 from events.partitions import partition_of
 from events.topics import DAY_MS, HISTORY, JOURNAL
 from tables.fold import fold
+from tables.window_keys import MAX_TIME_MS
 
 
 def fold_live(partition: Partition, record: Any) -> None:
@@ -37,6 +38,10 @@ def _fold(partition: Partition, record: Any, topic: str, max_age_ms: int | None)
             return
         overlay.verify(key, event.customer, event.user)
     received_ms = event.received_ms or record.timestamp
+    if not 0 < received_ms <= MAX_TIME_MS:
+        raise UndecodableError(
+            "malformed", f"neither received_ms nor the record's timestamp ({received_ms}) is a time"
+        )
     time_ms = event.time_ms or received_ms
     if time_ms > received_ms:
         time_ms = received_ms
@@ -62,4 +67,6 @@ def _check_key(key: bytes | None, event: Event) -> bytes:
     else:
         if key == user_key(event.customer, event.user):
             return key
-    raise UndecodableError("bad_key", "the key must be {customer}|{user} of the event, or {customer}|~{n} for no user")
+    raise UndecodableError(
+        "bad_key", "the key must be {customer}|{user} of the event, or {customer}|~{n} for no user"
+    )

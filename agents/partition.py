@@ -20,6 +20,8 @@ from tables.declare import POSITIONS_TABLE
 
 SLICE_SECONDS: Final = 0.004  # how long a fold may keep the loop: lookups wait behind it
 SLICE_RECORDS: Final = 32  # records between two looks at the clock
+MAX_DEAD_BYTES: Final = 500_000
+"""What is kept of a dead letter's value, and a tenth of it of its key: more than the topic takes would let no flush succeed."""
 
 
 class Record(Protocol):
@@ -82,7 +84,9 @@ class Partition:
         self._outbox, self._on_lost, self._on_failed = outbox, on_lost, on_failed
         self._row_key = b"%d" % number
         position = store.get(POSITIONS_TABLE, self._row_key)
-        self.positions: dict[str, int] = {} if position is None else msgspec.json.decode(position, type=dict[str, int])
+        self.positions: dict[str, int] = (
+            {} if position is None else msgspec.json.decode(position, type=dict[str, int])
+        )
         """Next offset to fold, per source topic."""
         self.durable: dict[str, int] = dict(self.positions)
         """Next offset that a committed flush covers, per source topic."""
@@ -131,21 +135,33 @@ class Partition:
         self.outputs.append(output)
 
     def dead_letter(self, topic: str, record: Record, error: UndecodableError) -> None:
-        """Keep a record that cannot be read: its bytes as they are, where it stood and why in the headers."""
+        """Keep a record that cannot be read: its bytes as they are, where it stood and why in the headers.
+
+        A key or value that is too long is cut, and the header ``key_bytes`` or ``value_bytes`` says how long it was.
+        """
         self.stats.deadlettered += 1
+        cut: list[tuple[str, bytes]] = []
+        key, value = record.key, record.value
+        if key is not None and len(key) > MAX_DEAD_BYTES // 10:
+            cut.append(("key_bytes", b"%d" % len(key)))
+            key = key[: MAX_DEAD_BYTES // 10]
+        if value is not None and len(value) > MAX_DEAD_BYTES:
+            cut.append(("value_bytes", b"%d" % len(value)))
+            value = value[:MAX_DEAD_BYTES]
         self.send(
             Output(
                 DEADLETTERS,
                 self.number,
-                record.key,
-                record.value,
+                key,
+                value,
                 (
                     ("topic", topic.encode()),
                     ("partition", self._row_key),
                     ("offset", b"%d" % record.offset),
                     ("timestamp", b"%d" % record.timestamp),
                     ("reason", error.reason.encode()),
-                    ("detail", error.detail.encode()[:1_000]),
+                    ("detail", error.detail.encode(errors="replace")[:1_000]),
+                    *cut,
                 ),
             )
         )
@@ -174,7 +190,9 @@ class Partition:
             try:
                 flush = self._encode()
                 committed = await self._outbox.commit(flush)
-                if self._is_released:  # closed while the broker did not answer: the next owner reads what was committed
+                if (
+                    self._is_released
+                ):  # closed while the broker did not answer: the next owner reads what was committed
                     return False
                 self.store.write(flush.changes, committed.offsets)
             except PartitionLostError as error:

@@ -14,7 +14,7 @@ _decoder: Final[msgspec.json.Decoder[Event]] = msgspec.json.Decoder(Event)
 
 
 class UndecodableError(ValueError):
-    """A record is not an event we know. ``reason`` is one of ``null``, ``malformed``, ``unknown_version``."""
+    """A record cannot be folded. ``reason`` is ``null``, ``too_large``, ``malformed``, ``unknown_version`` or ``bad_key``."""
 
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(f"{reason}: {detail}")
@@ -22,6 +22,8 @@ class UndecodableError(ValueError):
         self.detail = detail
 
 
+MAX_RECORD_BYTES: Final = 900_000
+"""Compressed, a journal record of many MB fits below the broker's limit; forwarded, it would not, and no flush could succeed again."""
 _IS_NAME: Final = re.compile(r"[\x21-\x7e]{1,200}").fullmatch
 _MAX_PRICE: Final = Decimal(10) ** 12
 _MAX_DECIMALS: Final = 12
@@ -60,14 +62,14 @@ def decode(raw: bytes | None) -> Event:
     """Return the event of a journal record; raise UndecodableError when it is none."""
     if raw is None:
         raise UndecodableError("null", "the record has no value")
+    if len(raw) > MAX_RECORD_BYTES:
+        raise UndecodableError("too_large", f"{len(raw)} bytes, an event takes at most {MAX_RECORD_BYTES}")
     try:
         event = _decoder.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UndecodableError("malformed", str(error)) from None
     if event.v != EVENT_VERSION:
-        raise UndecodableError(
-            "unknown_version", f"version {event.v}, this worker reads {EVENT_VERSION}"
-        )
+        raise UndecodableError("unknown_version", f"version {event.v}, this worker reads {EVENT_VERSION}")
     check = _CHECKS.get(type(event))
     if check is not None:
         check(event)

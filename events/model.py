@@ -19,13 +19,15 @@ Place = Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
 """A row or rank, from 0."""
 ItemType = Annotated[int, msgspec.Meta(ge=0, le=2_147_483_647)]
 Percent = Annotated[int, msgspec.Meta(ge=0, le=100)]
-Items = Annotated[tuple[str, ...], msgspec.Meta(max_length=5_000)]
+Word = Annotated[str, msgspec.Meta(max_length=256)]
+"""An id or a name, as long as the collector takes it: what is stored of a user has room for thousands."""
+LongWord = Annotated[str, msgspec.Meta(max_length=2_048)]
+Currency = Annotated[str, msgspec.Meta(pattern=r"^[A-Z]{3}\Z")]
+Items = Annotated[tuple[Word, ...], msgspec.Meta(max_length=5_000)]
 Quantity = Annotated[int, msgspec.Meta(ge=1, le=1_000_000_000)]
 
 
-class EventBase(
-    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", gc=False
-):
+class EventBase(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", gc=False):
     """What every event carries.
 
     ``user`` is ``{key id}.{pseudonym}`` (never a raw id) or ``~`` for nobody. ``time_ms`` is the event time as SEMANTICS resolves it,
@@ -37,13 +39,13 @@ class EventBase(
     time_ms: Millis = 0  # 0: not resolved by the producer; the reader takes the record's own timestamp
     received_ms: Millis = 0
     v: int = EVENT_VERSION
-    eid: str | None = None  # the client's own id of this event, the same again on a retry
+    eid: Word | None = None  # the client's own id of this event, the same again on a retry
     created_ms: int | None = None  # the client's clock when it happened ...
     sent_ms: int | None = None  # ... and when it was sent
     is_clamped: bool = False  # the client's time lay outside [received - 24 h, received]
     previous_user: str | None = None  # the pseudonym under the old key, while a key rotates
-    experiment: str | None = None
-    variant: str | None = None
+    experiment: Word | None = None
+    variant: Word | None = None
     row: Place | None = None
     rank: Place | None = None
     lang: str | None = None
@@ -55,9 +57,9 @@ class EventBase(
 class ItemEvent(EventBase, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """An event about one item."""
 
-    item: str
+    item: Word
     itemtype: ItemType = 1
-    categorypath: str | None = None
+    categorypath: LongWord | None = None
 
 
 class ItemsEvent(EventBase, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -65,10 +67,10 @@ class ItemsEvent(EventBase, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
 
     items: Items
     itemtype: ItemType = 1
-    scenario: str | None = None
-    modelid: str | None = None
-    request_id: str | None = None
-    categorypath: str | None = None
+    scenario: Word | None = None
+    modelid: Word | None = None
+    request_id: Word | None = None
+    categorypath: LongWord | None = None
 
 
 class Click(ItemEvent, frozen=True, kw_only=True, omit_defaults=True, gc=False, tag="click"):
@@ -80,9 +82,9 @@ class ClickRecommended(
 ):
     """The user clicked the item in a recommendation (alias ``follow``)."""
 
-    scenario: str | None = None
-    modelid: str | None = None
-    request_id: str | None = None
+    scenario: Word | None = None
+    modelid: Word | None = None
+    request_id: Word | None = None
 
 
 class Consume(ItemEvent, frozen=True, kw_only=True, omit_defaults=True, gc=False, tag="consume"):
@@ -96,7 +98,7 @@ class Purchase(ItemEvent, frozen=True, kw_only=True, omit_defaults=True, gc=Fals
 
     quantity: Quantity = 1
     price: Decimal | None = None
-    currency: str | None = None
+    currency: Currency | None = None
 
 
 class Buy(Purchase, frozen=True, kw_only=True, omit_defaults=True, gc=False, tag="buy"):
@@ -111,7 +113,7 @@ class Basket(ItemEvent, frozen=True, kw_only=True, omit_defaults=True, gc=False,
     """The user put the item into the basket."""
 
     price: Decimal | None = None
-    currency: str | None = None
+    currency: Currency | None = None
 
 
 class DeleteFromBasket(
@@ -124,7 +126,7 @@ class Wishlist(ItemEvent, frozen=True, kw_only=True, omit_defaults=True, gc=Fals
     """The user put the item on the wishlist."""
 
     price: Decimal | None = None
-    currency: str | None = None
+    currency: Currency | None = None
 
 
 class DeleteFromWishlist(
@@ -167,17 +169,17 @@ class RecommendedList(msgspec.Struct, frozen=True, omit_defaults=True, gc=False)
     """One list of a recommendation answer, items in rank order from 0."""
 
     items: Items
-    scenario: str | None = None
+    scenario: Word | None = None
     row: Place | None = None
     itemtype: ItemType = 1
-    variant: str | None = None
+    variant: Word | None = None
 
 
 class Recommended(EventBase, frozen=True, kw_only=True, omit_defaults=True, gc=False, tag="recommended"):
     """The back end tells which lists it served: one recommendation call."""
 
-    request_id: str
-    session: str | None = None
+    request_id: Word
+    session: Word | None = None
     lists: tuple[RecommendedList, ...] = ()
 
 

@@ -137,8 +137,10 @@ class RocksStore:
         self._database.write(batch)
 
     def close(self) -> None:
-        """Release the database and its lock. Another reference to a family would keep the lock, so all are dropped."""
-        self._getters.clear()
+        """Release the database and its lock; a second time nothing happens."""
+        if not self._families:
+            return
+        self._getters.clear()  # another reference to a family would keep the lock
         for family in self._families.values():
             family.close()
         self._families.clear()
