@@ -38,7 +38,7 @@ class Check:
 
 def examine(settings: Settings) -> list[Check]:
     """Return the result of every check, in an order in which the first failure is likely the cause of the others."""
-    is_reachable = _answers(settings)
+    is_reachable = any_answers(settings.kafka)
     checks = [check_python(), check_names(), check_java(is_reachable), check_jars(is_reachable)]
     checks += [check_broker(settings, is_reachable)]
     checks += check_topics(settings) if is_reachable else []
@@ -190,13 +190,6 @@ def check_port(host: str, port: int, what: str) -> Check:
         return Check(name, "ok", f"a {what} answers there")
     cure = f"`uptake up` takes the next free one; else choose one with --port, or stop what has {host}:{port}"
     return Check(name, "warn", "taken by another program", cure)
-
-
-def _answers(settings: Settings) -> bool:
-    try:
-        return any_answers(settings.kafka)
-    except ValueError as error:
-        raise UptakeError(f"--kafka (UPTAKE_KAFKA): {error}") from None
 
 
 def is_healthy(checks: list[Check]) -> bool:

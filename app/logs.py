@@ -9,6 +9,7 @@ from typing import Final, TextIO
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from app.errors import UptakeError
 from app.settings import Settings
 
 LIBRARIES: Final = ("aiokafka", "faust", "mode", "kafka")
@@ -28,9 +29,14 @@ _AGAIN_S: Final = 10.0
 
 
 def setup_logging(settings: Settings, stream: TextIO | None = None) -> None:
-    """Send every log record of this process, ours and the libraries', to ``stream`` (standard error) in one form."""
+    """Send every log record of this process, ours and the libraries', to ``stream`` (standard error) in one form.
+
+    Raise UptakeError for a log level that there is not.
+    """
     stream = stream or sys.stderr
-    level = logging.getLevelNamesMapping().get(settings.log_level.upper(), logging.INFO)
+    level = logging.getLevelNamesMapping().get(settings.log_level.upper())
+    if level is None:
+        raise UptakeError(f"log level {settings.log_level!r} is none of debug, info, warning, error")
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,

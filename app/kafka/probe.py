@@ -4,6 +4,8 @@ import socket
 import struct
 from typing import Final
 
+from app.errors import UptakeError
+
 _METADATA: Final = 3
 _VERSION: Final = 7  # the newest one with fixed-size fields; served by brokers from 2.1 on
 _CLIENT: Final = b"uptake-probe"
@@ -33,7 +35,7 @@ def any_answers(bootstrap: str, timeout_s: float = 1.0) -> bool:
 
 
 def addresses(bootstrap: str) -> list[tuple[str, int]]:
-    """Return the (host, port) pairs of ``host:port[,host:port]``; ValueError for a port that is no number."""
+    """Return the (host, port) pairs of ``host:port[,host:port]``; UptakeError for a port that is no number."""
     pairs = []
     for part in filter(None, (piece.strip() for piece in bootstrap.split(","))):
         if part.startswith("["):
@@ -42,7 +44,7 @@ def addresses(bootstrap: str) -> list[tuple[str, int]]:
         else:
             host, _, port = part.partition(":")
         if port and not port.isdigit():
-            raise ValueError(f"{part!r} is not host:port")
+            raise UptakeError(f"Kafka's address (--kafka, UPTAKE_KAFKA): {part!r} is not host:port")
         pairs.append((host, int(port or 9092)))
     return pairs
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
+from app.errors import UptakeError
 from app.logs import LibraryNoise, setup_logging
 from app.settings import Settings
 
@@ -67,6 +68,11 @@ def test_requests_with_raw_ids_are_logged_at_debug_only() -> None:
         setup_logging(Settings(log_level=level), stream)
         logging.getLogger("aiohttp.access").info("GET /api/00000/click/max/1/2")
         assert ("max" in stream.getvalue()) is shown
+
+
+def test_unknown_level_is_refused() -> None:
+    with pytest.raises(UptakeError, match="'loud' is none of debug, info, warning, error"):
+        setup_logging(Settings(log_level="loud"))
 
 
 def test_libraries_are_heard_from_warning_on() -> None:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from app.errors import UptakeError
 from app.kafka.probe import addresses, answers, any_answers
 from app.ports import free_port
 
@@ -56,5 +57,5 @@ def test_closed_port_does_not_answer() -> None:
 
 def test_addresses_of_a_bootstrap_string() -> None:
     assert addresses("a:1, b ,[::1]:3") == [("a", 1), ("b", 9092), ("::1", 3)]
-    with pytest.raises(ValueError, match="host:port"):
+    with pytest.raises(UptakeError, match="'a:b' is not host:port"):
         addresses("a:b")
