@@ -174,6 +174,25 @@ def test_what_was_moved_still_excludes_and_is_marked() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda stretch: shown(stretch, "1", at=NOW - 9),
+        lambda stretch: clicked_on(stretch, "1", NOW - 9),
+        lambda stretch: bought(stretch, "1", NOW - 9),
+        lambda stretch: consumed_to(stretch, "1", 100, NOW - 9),
+        lambda stretch: put_in_basket(stretch, "1", NOW - 9),
+        lambda stretch: blacklisted(stretch, "1", NOW - 9),
+    ],
+)
+def test_every_reason_knows_whether_only_the_moved_stretch_speaks_for_it(
+    act: Callable[[Stretch], object],
+) -> None:
+    own, moved, both = a_view(act), a_view(moved=a_view(act).own), a_view(act, moved=a_view(act).own)
+    marks = [exclusions(view, ALL, NOW)["excluded"][0].get("moved", False) for view in (own, moved, both)]
+    assert marks == [False, True, False]
+
+
 def test_the_threshold_counts_over_both_stretches() -> None:
     moved = Stretch()
     shown(moved, "1", at=NOW - 9)
