@@ -24,7 +24,7 @@ def no_broker(reason: str) -> None:
     """End the test: an error in CI, where a skipped broker test would prove nothing, a skip on a laptop."""
     if os.environ.get("CI"):
         pytest.fail(f"no Kafka for the tests: {reason}", pytrace=False)
-    pytest.skip(f"no Kafka on this machine, so what needs one was not tested: {reason}")
+    pytest.skip(f"no Kafka on this machine, so what needs one was not tested: {reason.splitlines()[0]}")
 
 
 @pytest.fixture(scope="session")
