@@ -1,0 +1,148 @@
+"""`uptake replay`: send files of events to a collector."""
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO, Annotated
+
+import msgspec
+import typer
+import uvloop
+from rich.console import Console
+
+from app.commands import options
+from app.commands.options import make_settings
+from app.customers import Customer, Customers
+from app.errors import UptakeError
+from app.replay.files import check_files, count_files, read_files
+from app.replay.http import Endpoint
+from app.replay.lanes import Lanes, Reject, Tally
+from app.replay.progress import shown_progress
+from app.replay.request import Author, Entries
+
+_STOPPED = 130
+
+
+def replay(
+    files: Annotated[
+        list[Path],
+        typer.Argument(metavar="FILE...", help="{policy}_{campaign}.csv[.gz], or lines of JSON or targets"),
+    ],
+    url: Annotated[str, typer.Option(help="the collector", envvar="UPTAKE_URL")] = "http://127.0.0.1:8080",
+    speed: Annotated[
+        float | None,
+        typer.Option(
+            help="1: in real time, 60: a minute a second", min=0.001, show_default="as fast as it goes"
+        ),
+    ] = None,
+    concurrency: Annotated[int, typer.Option(help="connections", min=1, max=1024)] = 16,
+    customer: Annotated[str, typer.Option(help="whose events these are")] = "00000",
+    license_key: Annotated[
+        str | None,
+        typer.Option(
+            help="signs the times", envvar="UPTAKE_LICENSE_KEY", show_default="that of the customers file"
+        ),
+    ] = None,
+    customers_file: options.CustomersFile = None,
+    as_of_now: Annotated[
+        bool, typer.Option("--now", help="drop the files' times: the events happen when they are sent")
+    ] = False,
+    rejects: Annotated[
+        Path, typer.Option(help="what was not accepted is written here, with the reason")
+    ] = Path("replay-rejects.jsonl"),
+    as_json: options.AsJson = False,
+) -> None:
+    """Send files of events to a collector, each user's events in order. Exits with 1 when any was not accepted.
+
+    Files are the layout of data/obd, or one event a line: the JSON of docs/events.md with raw user ids, or a request target
+    (/api/00000/click/u/1/11). Times of the past are signed with the license key. 503 and 429 are tried again; an event whose fate
+    is not known (504, no answer) is counted, and not sent twice.
+
+    Example: uptake replay data/obd/*.csv.gz --url http://127.0.0.1:8080
+    """
+    check_files(files)
+    endpoint = Endpoint(url)
+    author = _author(customer, license_key, customers_file, as_of_now)
+    console = Console(stderr=True)
+    total = count_files(files)
+    with _rejects_file(rejects) as write:
+        lanes = Lanes(endpoint, concurrency=concurrency, speed=speed, on_reject=write)
+        tally = uvloop.run(_run(lanes, read_files(files, author), total, console))
+    if as_json:
+        print(msgspec.json.encode(summary(tally)).decode())
+    else:
+        console.print(_sentence(tally, total, rejects), highlight=False, soft_wrap=True)
+    if lanes.is_stopped:
+        raise typer.Exit(_STOPPED)
+    raise typer.Exit(1 if tally.not_accepted else 0)
+
+
+def summary(tally: Tally) -> dict[str, object]:
+    """Return a tally for JSON."""
+    counts = {
+        name: getattr(tally, name)
+        for name in ("accepted", "rejected", "unreadable", "failed", "unknown", "retries")
+    }
+    return {**counts, "seconds": round(tally.seconds, 3), "events_per_second": round(tally.per_second, 1)}
+
+
+def _author(customer_id: str, license_key: str | None, file: Path | None, as_of_now: bool) -> Author:
+    """Return who signs: without a license key no time of the past is taken, so one must be found unless ``as_of_now``."""
+    if as_of_now:
+        return Author(customer_id)
+    path = make_settings(customers_file=file).customers_file
+    found: Customer | None = None
+    if license_key is None or path.exists():
+        found = Customers.load(path).get(customer_id)
+    key = license_key or (None if found is None else found.rules.license_key)
+    if key is None:
+        raise UptakeError(
+            f"times of the past are taken only when they are signed, and {path} has no license key of customer "
+            f"{customer_id!r}; give --license-key, or --now to let the events happen when they are sent"
+        )
+    return Author(customer_id, key) if found is None else Author(customer_id, key, found.rules.time_zone)
+
+
+async def _run(lanes: Lanes, entries: Entries, total: int, console: Console) -> Tally:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, lanes.stop)
+    async with shown_progress(console, lanes, total, "replay"):
+        return await lanes.run(entries)
+
+
+@contextlib.contextmanager
+def _rejects_file(path: Path) -> Iterator[Callable[[Reject], None]]:
+    """Yield what writes a reject; the file is made at the first, readable by its owner only: it holds user ids."""
+    file: IO[bytes] | None = None
+
+    def write(reject: Reject) -> None:
+        nonlocal file
+        if file is None:
+            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            file = os.fdopen(handle, "wb")
+        file.write(msgspec.json.encode(reject) + b"\n")
+
+    try:
+        yield write
+    finally:
+        if file is not None:
+            file.close()
+
+
+def _sentence(tally: Tally, total: int, rejects: Path) -> str:
+    text = (
+        f"{tally.accepted:,} of {total:,} events accepted in {tally.seconds:.1f} s "
+        f"({tally.per_second:,.0f} events/s, {tally.retries:,} sent again after a pause)"
+    )
+    if not tally.not_accepted:
+        return text
+    parts = ", ".join(
+        f"{getattr(tally, name):,} {name}"
+        for name in ("rejected", "unreadable", "failed", "unknown")
+        if getattr(tally, name)
+    )
+    return f"{text}\nnot accepted: {parts}; see {rejects}"

@@ -1,0 +1,153 @@
+"""How is one request sent and answered: a lean HTTP/1.1 client connection, one request at a time, kept alive.
+
+A client library takes longer for a request than the collector takes to answer it; this one costs some 25 us.
+"""
+
+import asyncio
+import ssl
+from typing import Final, NamedTuple, cast
+from urllib.parse import urlsplit
+
+import httptools
+
+from app.errors import UptakeError
+
+MAX_IDLE_S: Final = 5.0  # a server closes silent connections; one that is idle longer is not trusted any more
+CONNECT_TIMEOUT_S: Final = 5.0
+
+
+class NotSentError(Exception):
+    """No connection: nothing was sent, so the request may be sent again."""
+
+
+class NoAnswerError(Exception):
+    """The request was sent and no whole answer came: whether the event was recorded is not known."""
+
+
+class Answer(NamedTuple):
+    """What the server said. ``retry_after_s`` is None when it named no time in seconds."""
+
+    status: int
+    body: bytes
+    retry_after_s: float | None
+
+
+class Endpoint:
+    """Where the collector is: ``http://host:port`` or ``https://host``."""
+
+    def __init__(self, url: str) -> None:
+        try:
+            parts = urlsplit(url)
+            port = parts.port
+        except ValueError as error:
+            raise UptakeError(f"{url!r} is not an address: {error}") from None
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.path not in ("", "/"):
+            raise UptakeError(f"{url!r} must be the address of a collector, as in http://127.0.0.1:8080")
+        self.host = parts.hostname
+        self.port = port or (443 if parts.scheme == "https" else 80)
+        self.tls = ssl.create_default_context() if parts.scheme == "https" else None
+        host = parts.netloc.rpartition("@")[2]
+        self._rest = (
+            f" HTTP/1.1\r\nHost: {host}\r\nAccept: application/problem+json\r\nUser-Agent: uptake-replay\r\n\r\n"
+        ).encode("ascii")
+
+    def request(self, target: str) -> bytes:
+        """Return the bytes of a GET of a target, which is printable ASCII without blanks."""
+        return b"GET " + target.encode("ascii") + self._rest
+
+    async def connect(self) -> "Connection":
+        """Open a connection; raise NotSentError when there is none to be had."""
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                _, connection = await loop.create_connection(Connection, self.host, self.port, ssl=self.tls)
+        except (OSError, TimeoutError) as error:
+            raise NotSentError(
+                f"no collector answers at {self.host}:{self.port} ({error or 'timeout'})"
+            ) from None
+        return connection
+
+
+class Connection(asyncio.Protocol):
+    """One kept-alive connection."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+        self._parser = httptools.HttpResponseParser(self)
+        self._answer: asyncio.Future[Answer] | None = None
+        self._body = b""
+        self._retry_after_s: float | None = None
+        self._used_at = self._loop.time()
+
+    @property
+    def is_usable(self) -> bool:
+        """Say whether the next request can go this way."""
+        transport = self._transport
+        is_fresh = self._loop.time() - self._used_at < MAX_IDLE_S
+        return transport is not None and not transport.is_closing() and is_fresh
+
+    async def ask(self, raw_request: bytes, timeout_s: float) -> Answer:
+        """Send a request and return its answer; raise NoAnswerError when there is none within the time."""
+        assert self._transport is not None
+        answer: asyncio.Future[Answer] = self._loop.create_future()
+        self._answer = answer
+        self._transport.write(raw_request)
+        timer = self._loop.call_later(timeout_s, self._give_up, f"no answer within {timeout_s:g} s")
+        try:
+            return await answer
+        finally:
+            timer.cancel()
+            self._answer = None
+            self._used_at = self._loop.time()
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._transport is not None:
+            self._transport.close()
+
+    # asyncio.Protocol
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the socket."""
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's does not say so
+
+    def data_received(self, data: bytes) -> None:
+        """Read what came of an answer."""
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError as error:
+            self._give_up(f"the answer is not HTTP: {error}")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End the wait for an answer: it will not come."""
+        self._give_up(f"the connection was closed before the answer came{f': {exc}' if exc else ''}")
+
+    # httptools.HttpResponseParser
+    def on_message_begin(self) -> None:
+        """Forget the last answer."""
+        self._body = b""
+        self._retry_after_s = None
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Keep the one header that tells us something."""
+        if name.lower() == b"retry-after" and value.isdigit() and len(value) < 6:
+            self._retry_after_s = float(value)
+
+    def on_body(self, body: bytes) -> None:
+        """Keep a part of the body."""
+        self._body += body
+
+    def on_message_complete(self) -> None:
+        """Hand the answer on; close the connection where the server wants that."""
+        if self._parser.get_status_code() < 200:
+            return
+        if not self._parser.should_keep_alive():
+            self.close()
+        if self._answer is not None and not self._answer.done():
+            status = self._parser.get_status_code()
+            self._answer.set_result(Answer(status, self._body, self._retry_after_s))
+
+    def _give_up(self, reason: str) -> None:
+        self.close()
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_exception(NoAnswerError(reason))

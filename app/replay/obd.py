@@ -1,0 +1,110 @@
+"""Which requests does a file of the Open Bandit Dataset hold: each row an item shown, and a click where it was clicked.
+
+The layout is that of data/obd: ``{policy}_{campaign}.csv[.gz]`` with the columns timestamp_ms, user, item_id, position, click.
+"""
+
+import csv
+import gzip
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, TextIO
+
+from app.errors import UptakeError
+from app.replay.request import Author, Entries, Request, Unreadable
+
+COLUMNS: Final = ("timestamp_ms", "user", "item_id", "position", "click")
+ITEMTYPE: Final = "1"
+ROW: Final = "0"  # the three places of a page are one row
+_ENDINGS: Final = (".csv", ".csv.gz")
+_MAX_MS: Final = 10**14
+
+
+def is_obd(path: Path) -> bool:
+    """Say whether a file has the name of this layout."""
+    return path.name.endswith(_ENDINGS)
+
+
+def policy_and_campaign(path: Path) -> tuple[str, str]:
+    """Return what the name of a file tells: ``bts_all.csv.gz`` is policy bts, campaign all."""
+    policy, _, campaign = _stem(path).partition("_")
+    if not policy or not campaign:
+        raise UptakeError(f"{path}: the name must be {{policy}}_{{campaign}}.csv.gz, as in bts_all.csv.gz")
+    return policy, campaign
+
+
+def read_obd(path: Path, author: Author) -> Entries:
+    """Yield the requests of a file: ``rendered``, and after it ``clickrecommended`` where click is 1.
+
+    The campaign is the scenario and the policy the variant; position p is row 0, rank p-1. A click has the time and the request
+    id (``{policy}_{campaign}:{row}``, the first row is 1) of its impression.
+    """
+    policy, campaign = policy_and_campaign(path)
+    stem = _stem(path)
+    for number, row in _rows(path):
+        where = f"{path.name}:{number + 1}"  # the header is line 1
+        problem = _problem(row)
+        if problem is not None:
+            yield Unreadable(where, problem, ",".join(row)[:200])
+            continue
+        timestamp, user, item, position, click = row
+        time_ms = int(timestamp)
+        params = {
+            "scenario": campaign,
+            "variant": policy,
+            "row": ROW,
+            "rank": str(int(position) - 1),
+            "requestuuid": f"{stem}:{number}",
+        }
+        after_user = (ITEMTYPE, item)
+        yield Request(author.target("rendered", user, after_user, params, time_ms), user, time_ms, where)
+        if click == "1":
+            target = author.target("clickrecommended", user, after_user, params, time_ms)
+            yield Request(target, user, time_ms, where)
+
+
+def count_obd(path: Path) -> int:
+    """Return how many requests a file holds, unreadable rows included."""
+    return sum(1 + (row[-1:] == ["1"]) for _, row in _rows(path))
+
+
+def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Yield (row number from 1, the five values in the order of COLUMNS); a row that is too short has fewer."""
+    with _open(path) as file:
+        reader = csv.reader(file)
+        header = next(reader, [])
+        missing = [column for column in COLUMNS if column not in header]
+        if missing:
+            raise UptakeError(f"{path}: the first line names the columns; missing: {', '.join(missing)}")
+        places = [header.index(column) for column in COLUMNS]
+        try:
+            for number, row in enumerate(reader, 1):
+                yield number, [row[place] for place in places if place < len(row)]
+        except (csv.Error, OSError, EOFError, UnicodeDecodeError) as error:
+            raise UptakeError(f"{path}: cannot be read after line {reader.line_num}: {error}") from error
+
+
+def _problem(row: list[str]) -> str | None:
+    if len(row) != len(COLUMNS):
+        return f"the row has {len(row)} of the values {', '.join(COLUMNS)}"
+    timestamp, user, item, position, click = row
+    if not _is_number(timestamp) or int(timestamp) >= _MAX_MS:
+        return f"timestamp_ms {timestamp[:40]!r} must be milliseconds since 1970"
+    if not user or not item:
+        return "user and item_id must not be empty"
+    if not _is_number(position) or not 1 <= int(position) <= 1_000_000:
+        return f"position {position[:40]!r} must be a whole number from 1"
+    return None if click in ("0", "1") else f"click {click[:40]!r} must be 0 or 1"
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= 18
+
+
+def _stem(path: Path) -> str:
+    return path.name.removesuffix(".gz").removesuffix(".csv")
+
+
+def _open(path: Path) -> TextIO:
+    if path.name.endswith(".gz"):
+        return gzip.open(path, "rt", encoding="utf-8", newline="")
+    return path.open(encoding="utf-8", newline="")

@@ -1,0 +1,63 @@
+"""How far is it: a progress bar on a terminal, a line now and then elsewhere."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Final
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from app.replay.lanes import Lanes
+
+_TICK_S: Final = 0.1
+_LINE_S: Final = 10.0
+
+
+@contextlib.asynccontextmanager
+async def shown_progress(console: Console, lanes: Lanes, total: int, what: str) -> AsyncIterator[None]:
+    """Show how far the lanes are while the body runs."""
+    show = _bar if console.is_terminal else _lines
+    showing = asyncio.create_task(show(console, lanes, total, what))
+    try:
+        yield
+    finally:
+        showing.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await showing
+
+
+async def _bar(console: Console, lanes: Lanes, total: int, what: str) -> None:
+    progress = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]:,.0f} events/s"),
+        TimeRemainingColumn(compact=True),
+        TextColumn("[red]{task.fields[bad]}[/red]"),
+        console=console,
+    )
+    with progress:
+        task = progress.add_task(what, total=total, rate=0.0, bad="")
+        try:
+            while True:
+                _update(progress, task, lanes)
+                await asyncio.sleep(_TICK_S)
+        finally:
+            _update(progress, task, lanes)
+
+
+def _update(progress: Progress, task: object, lanes: Lanes) -> None:
+    tally = lanes.tally
+    bad = f"{tally.not_accepted:,} not accepted" if tally.not_accepted else ""
+    rate = tally.done / max(lanes.seconds(), 0.001)
+    progress.update(task, completed=tally.done, rate=rate, bad=bad)  # type: ignore[arg-type] # rich's TaskID
+
+
+async def _lines(console: Console, lanes: Lanes, total: int, what: str) -> None:
+    while True:
+        await asyncio.sleep(_LINE_S)
+        done, seconds = lanes.tally.done, lanes.seconds()
+        rate = done / seconds
+        left = f", {(total - done) / rate:,.0f} s left" if rate else ""
+        console.print(f"{what}: {done:,} of {total:,}, {rate:,.0f} events/s{left}", highlight=False)

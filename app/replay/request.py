@@ -1,0 +1,63 @@
+"""What is sent: one request to a collector, and how a time of the past is signed into it."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, tzinfo
+from typing import NamedTuple
+
+from events.clock import format_override
+from events.signature import PARAMETER, sign
+from events.target import build_target
+
+OVERRIDE = "overridetimestamp"
+
+
+class Request(NamedTuple):
+    """One request. Those of a ``lane`` (a user) are sent one after another; ``where`` is file:line, for reports.
+
+    ``time_ms`` is when it happened, None when the file does not say.
+    """
+
+    target: str
+    lane: str
+    time_ms: int | None
+    where: str
+
+
+class Unreadable(NamedTuple):
+    """A line that is no event; ``reason`` says why, ``text`` is its beginning."""
+
+    where: str
+    reason: str
+    text: str
+
+
+Entry = Request | Unreadable
+Entries = Iterator[Entry]
+
+
+@dataclass(frozen=True, slots=True)
+class Author:
+    """Writes the requests of one customer. With a license key they are signed imports of the past, without one live events.
+
+    ``zone`` is that of the customer: ``overridetimestamp`` is wall time of it, in whole seconds.
+    """
+
+    customer: str
+    license_key: str | None = field(default=None, repr=False)
+    zone: tzinfo = UTC
+
+    def target(
+        self,
+        event: str,
+        user: str,
+        after_user: Sequence[str],
+        params: Mapping[str, str],
+        time_ms: int | None,
+    ) -> str:
+        """Return the request target of an event. ``after_user``: the path segments after the user."""
+        if self.license_key is None or time_ms is None:
+            return build_target(self.customer, event, (user, *after_user), params)
+        timed = {**params, OVERRIDE: format_override(time_ms, self.zone)}
+        timed[PARAMETER] = sign(after_user, self.license_key, timed)
+        return build_target(self.customer, event, (user, *after_user), timed)
