@@ -37,7 +37,9 @@ def attach(app: faust.App, partitions: Partitions, on_failed: Callable[[BaseExce
     """Register the agents with a Faust app. An error that a fold did not foresee goes to ``on_failed`` and stops the agent."""
     for name, folds in AGENTS.items():
         topic = app.topic(*folds, key_serializer="raw", value_serializer="raw")
-        app.agent(topic, name=name)(_agent(folds, partitions, on_failed))
+        agent = _agent(folds, partitions, on_failed)
+        agent.__module__, agent.__qualname__ = __name__, name  # what Faust's log calls it
+        app.agent(topic, name=name)(agent)
 
 
 def _agent(

@@ -7,9 +7,9 @@ import msgspec
 from agents.partition import Partition
 from events.codec import UndecodableError
 from tables import partials
-from tables.windows import GRANULARITY_MS, add_delta, at, merge_partial
 from tables.panes import is_zero
 from tables.window_keys import PANE_GRANULARITY
+from tables.windows import GRANULARITY_MS, add_delta, at, merge_partial
 
 LARGER = tuple(name for name in GRANULARITY_MS if name != PANE_GRANULARITY)
 

@@ -176,7 +176,7 @@ class Partition:
                     await asyncio.wait_for(self._closing.wait(), interval_seconds)
                 except TimeoutError:
                     await self.flush()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - a task's error is seen by nobody; this ends the worker
             self._on_failed(error)
 
     async def flush(self) -> bool:

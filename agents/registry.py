@@ -7,8 +7,11 @@ from agents.partition import Partition
 
 
 class Partitions:
-    """The partitions that are open here. All were opened in the same ``epoch``: a chunk fetched in an earlier one must be dropped,
-    for the position was sought again since, and records between would be missed."""
+    """The partitions that are open here, all of one ``epoch``.
+
+    A chunk that was fetched in an earlier epoch must be dropped: the position was sought again since, and what lies between would
+    be missed.
+    """
 
     def __init__(self, close_timeout_seconds: float) -> None:
         self._open: dict[int, Partition] = {}

@@ -33,7 +33,7 @@ class Rows(Generic[S]):
         """Return the row as of the last folded event, or None."""
         state = self.recent.get(key, _ABSENT)
         if state is not _ABSENT:
-            return state  # type: ignore[no-any-return]
+            return state
         state = self.older.get(key, _ABSENT)
         if state is _ABSENT:
             raw = self._load(key)
@@ -43,7 +43,7 @@ class Rows(Generic[S]):
                 state = self._decode(raw)
                 self.loaded_bytes += len(raw)
         self.recent[key] = state
-        return state  # type: ignore[no-any-return]
+        return state
 
     def put(self, key: bytes, state: S | None) -> None:
         """Set a row (None deletes it). The row counts as changed until the next flush encodes it."""

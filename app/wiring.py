@@ -114,7 +114,8 @@ class Worker:
         return app
 
     def _on_lost(self, error: Any) -> None:
-        self.app.tables.recovery.on_lost(error)
+        tables: Any = self.app.tables
+        tables.recovery.on_lost(error)
 
     def _on_failed(self, error: BaseException) -> None:
         """End the process on what nobody foresaw: the supervisor starts it again, and the position says where."""

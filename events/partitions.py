@@ -13,8 +13,8 @@ def murmur2(data: bytes) -> int:
     length = len(data)
     words = length // 4
     h = _SEED ^ length
-    for k in unpack_from(f"<{words}I", data):
-        k = (k * _M) & _MASK
+    for word in unpack_from(f"<{words}I", data):
+        k = (word * _M) & _MASK
         k ^= k >> 24
         h = ((h * _M) & _MASK) ^ ((k * _M) & _MASK)
     tail = data[words * 4 :]

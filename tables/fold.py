@@ -193,7 +193,11 @@ def _click(tables: Tables, key: bytes, event: model.Click) -> None:
 
 
 def _clickrecommended(tables: Tables, key: bytes, event: model.ClickRecommended) -> None:
-    """A click counts in its own pane; joined to its impression it counts, attributed, in the impression's."""
+    """A click counts in its own pane, as sent; joined to its impression it counts, attributed, in the impression's.
+
+    What the click leads to is counted where it was attributed, else in its own pane. Row and rank are the impression's, for clients
+    count them in different ways.
+    """
     scenario, variant, row, rank = event.scenario, event.variant, event.row, event.rank
     tally = tables.tally
     if event.user == NO_PROFILE_USER:
@@ -204,22 +208,26 @@ def _clickrecommended(tables: Tables, key: bytes, event: model.ClickRecommended)
     joined = None
     if remembered is not None:
         joined = impressions.join(remembered, item, event.request_id, event.time_ms)
-    pane_ms = event.time_ms
     if joined is not None:
         shown, index = joined
-        pane_ms = shown.time_ms
-        scenario = scenario if shown.scenario is None else shown.scenario
-        variant = variant if shown.variant is None else shown.variant
-        row = shown.row
-        rank = None if shown.rank is None else shown.rank + index
-        tally.count("attributed_clicks", event.customer, scenario, variant, pane_ms, row, rank)
-    elif scenario is None:
-        served = _served(tables, key, item, event.request_id, event.time_ms)
-        if served is not None:
-            scenario, variant, row, rank = served.scenario, served.variant, served.row, served.rank
+        row, rank = shown.row, None if shown.rank is None else shown.rank + index
+        origin = (shown.time_ms, shown.scenario or scenario, shown.variant or variant, row, rank)
+        tally.count("attributed_clicks", event.customer, origin[1], origin[2], origin[0], row, rank)
+        scenario, variant = scenario or shown.scenario, variant or shown.variant
+    else:
+        if scenario is None:
+            served = _served(tables, key, item, event.request_id, event.time_ms)
+            if served is not None:
+                scenario, variant, row, rank = (
+                    served.scenario,
+                    variant or served.variant,
+                    served.row,
+                    served.rank,
+                )
+        origin = (event.time_ms, scenario, variant, row, rank)
     tally.count("clicks", event.customer, scenario, variant, event.time_ms, row, rank)
     tables.clicked.put(key, clicked.click(tables.clicked.get(key), event))
-    click = RecommendedClick(event.time_ms, event.received_ms, item, pane_ms, scenario, variant, row, rank)
+    click = RecommendedClick(event.time_ms, event.received_ms, item, *origin)
     tables.impressions.put(key, impressions.remember_click(remembered, click, event.received_ms))
 
 

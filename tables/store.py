@@ -115,7 +115,7 @@ class RocksStore:
     def offsets(self) -> dict[str, int]:
         """Return, per changelog topic, the offset up to which (exclusive) the rows hold it."""
         return {
-            key.decode(): int(value)
+            bytes(key).decode(): int(value)  # type: ignore[arg-type]  # raw mode: keys are bytes
             for key, value in self._families[OFFSETS].items()
             if key != FORMAT.encode()
         }

@@ -6,7 +6,8 @@ Starting the producer fences every earlier one of the same partition, so whoever
 import asyncio
 import contextlib
 import logging
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
+from typing import Any
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
@@ -62,20 +63,26 @@ class KafkaOutbox:
         """
         try:
             return await self._commit(flush)
-        except (KafkaError, AssertionError, OSError) as error:  # aiokafka asserts on transitions after a fence
+        except (
+            KafkaError,
+            AssertionError,
+            OSError,
+        ) as error:  # aiokafka asserts on transitions after a fence
             raise PartitionLostError(self._partition, repr(error)) from error
 
     async def _commit(self, flush: Flush) -> Committed:
         producer = self._producer
         await producer.begin_transaction()
         committed = Committed()
-        deliveries: list[tuple[str | None, int, asyncio.Future[object]]] = []
+        deliveries: list[tuple[str | None, int, asyncio.Future[Any]]] = []
         for table, changes in flush.changes.items():
             topic = CHANGELOGS[table]
             rows = ((key, value, ()) for key, value in changes)
             async for count, delivery in self._send(topic, self._partition, rows):
                 deliveries.append((topic, count, delivery))
-        outputs: dict[tuple[str, int], list[tuple[bytes | None, bytes | None, tuple[tuple[str, bytes], ...]]]] = {}
+        outputs: dict[
+            tuple[str, int], list[tuple[bytes | None, bytes | None, tuple[tuple[str, bytes], ...]]]
+        ] = {}
         for output in flush.outputs:
             outputs.setdefault((output.topic, output.partition), []).append(
                 (output.key, output.value, output.headers)
@@ -86,7 +93,7 @@ class KafkaOutbox:
         for changelog, count, delivery in deliveries:
             metadata = await delivery
             if changelog is not None:
-                committed.offsets[changelog] = metadata.offset + count  # type: ignore[attr-defined]
+                committed.offsets[changelog] = metadata.offset + count
         await producer.commit_transaction()
         return committed
 
@@ -95,7 +102,7 @@ class KafkaOutbox:
         topic: str,
         partition: int,
         records: Iterable[tuple[bytes | None, bytes | None, tuple[tuple[str, bytes], ...]]],
-    ):  # type: ignore[no-untyped-def]
+    ) -> AsyncIterator[tuple[int, asyncio.Future[Any]]]:
         """Hand records to the producer in batches; yield each batch's number of records and its delivery."""
         producer = self._producer
         batch, count = producer.create_batch(), 0

@@ -46,7 +46,9 @@ class PositionRecovery(Recovery):
         consumer = app.consumer
         consumer.stop_flow()
         await self._wait(consumer.wait_idle())
-        await self.partitions.on_revoked()  # nothing is open after a rebalance; something may be after a lost partition
+        await (
+            self.partitions.on_revoked()
+        )  # nothing is open after a rebalance; something may be after a lost partition
         await app.on_rebalance_complete.send()
         assignment: set[TP] = set(consumer.assignment())
         if app.consumer_generation_id != generation_id:

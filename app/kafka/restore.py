@@ -121,7 +121,8 @@ class Restorer:
         written_ms = last_written_ms(path)
         if written_ms is not None and self.clock.now_ms() - written_ms > DELETE_RETENTION_MS:
             log.warning(
-                "the state of partition %d is older than the changelogs keep tombstones: it is rebuilt", number
+                "the state of partition %d is older than the changelogs keep tombstones: it is rebuilt",
+                number,
             )
             wipe(path)
         return RocksStore(path, STORED, self.memory)
@@ -148,7 +149,9 @@ class Restorer:
     ) -> dict[TopicPartition, int]:
         """Assign what is behind, from where each store is; return where each changelog ends (exclusive, committed)."""
         everything = [TopicPartition(topic, number) for number in stores for topic in CHANGELOGS.values()]
-        consumer.assign(everything)  # makes the topics known at once: asked one by one, each costs a retry of 100 ms
+        consumer.assign(
+            everything
+        )  # makes the topics known at once: asked one by one, each costs a retry of 100 ms
         consumer.pause(*everything)
         begins = await consumer.beginning_offsets(everything)
         ends = await consumer.end_offsets(everything)
@@ -169,7 +172,9 @@ class Restorer:
                 known = {}
             starts.update({tp: max(known.get(tp.topic, 0), begins[tp]) for tp in changelogs})
         behind = {tp: ends[tp] for tp in everything if starts[tp] < ends[tp]}
-        for tp in behind:  # not a second assign(): aiokafka 0.14 loses the cancellation of a stop() that follows one
+        for tp in (
+            behind
+        ):  # not a second assign(): aiokafka 0.14 loses the cancellation of a stop() that follows one
             consumer.seek(tp, starts[tp])
             consumer.resume(tp)
         self.progress = RestoreProgress(total=sum(end - starts[tp] for tp, end in behind.items()))

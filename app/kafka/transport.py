@@ -6,7 +6,7 @@ the partitions' own account, for Faust's bookkeeping of gaps does not fit messag
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from typing import Any, ClassVar, Final, NamedTuple, Protocol
+from typing import Any, ClassVar, Final, NamedTuple, Protocol, cast
 
 import aiokafka
 from faust.transport.drivers import aiokafka as driver
@@ -81,10 +81,10 @@ class ChunkConsumer(driver.Consumer):
     def _new_consumer_thread(self) -> ChunkThread:
         return ChunkThread(self, loop=self.loop, beacon=self.beacon)
 
-    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Any]]:
+    async def getmany(self, timeout: float = POLL_SECONDS) -> AsyncIterator[tuple[TP, Any]]:
         """Fetch, and yield one message for each run of at most CHUNK_RECORDS records of a partition."""
         epoch = self.ownership.epoch
-        records, active = await self._fetch()
+        records, active = await self._fetch(min(timeout, POLL_SECONDS))
         for tp, run in (records or {}).items():
             if active is not None and tp not in active and tp not in self._buffered_partitions:
                 continue
@@ -94,13 +94,13 @@ class ChunkConsumer(driver.Consumer):
                 self._delivered[tp] = run[min(start + CHUNK_RECORDS, len(run)) - 1].offset + 1
                 yield tp, self._chunk(tp, run[start : start + CHUNK_RECORDS], epoch)
 
-    async def _fetch(self) -> tuple[Mapping[TP, Any] | None, set[TP] | None]:
+    async def _fetch(self, timeout: float) -> tuple[Mapping[TP, Any] | None, set[TP] | None]:
         if not self.flow_active:
-            await self.wait(self.can_resume_flow)
+            await self.wait(self.can_resume_flow.wait())
             return None, None  # the generation may be another now: begin again
         self._idle.clear()
         try:
-            return await self._wait_next_records(POLL_SECONDS)
+            return await self._wait_next_records(timeout)
         finally:
             self._idle.set()
 
@@ -114,7 +114,7 @@ class ChunkConsumer(driver.Consumer):
             last.timestamp_type,
             [],
             None,
-            Chunk(tp.topic, tp.partition, epoch, records),
+            cast(Any, Chunk(tp.topic, tp.partition, epoch, records)),
             None,
             0,
             len(records),

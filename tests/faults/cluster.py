@@ -1,0 +1,140 @@
+"""The real system for fault tests: a Kafka of its own, workers as child processes that may be killed, and lookups over HTTP."""
+
+import asyncio
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+from app.children import spawn
+from app.customers import Customer, create_customers_file
+from app.kafka.broker import LocalBroker
+from app.kafka.topics import ensure_topics
+from app.ports import free_port
+from app.settings import Settings
+
+CUSTOMER = "00000"
+SESSION_MS = 1_500
+
+
+class Cluster:
+    """A broker and some workers. Everything it starts it stops, by process id."""
+
+    def __init__(self, broker: LocalBroker, directory: Path, *, partitions: int = 4) -> None:
+        self.broker, self.directory, self.partitions = broker, directory, partitions
+        directory.mkdir(parents=True, exist_ok=True)
+        self.customers_file = directory / "uptake.toml"
+        self.customer: Customer = create_customers_file(self.customers_file, CUSTOMER)
+        asyncio.run(ensure_topics(Settings(kafka=broker.bootstrap, partitions=partitions)))
+        self.workers: dict[str, subprocess.Popen[bytes]] = {}
+        self.ports: dict[str, int] = {}
+
+    def start_worker(self, name: str = "w0", **env: str) -> None:
+        """Start a worker on its own directory and port, the same ones again after a kill."""
+        port = self.ports.setdefault(name, free_port("127.0.0.1"))
+        log = (self.directory / f"{name}.log").open("ab")
+        self.workers[name] = spawn(
+            [
+                sys.executable,
+                "-m",
+                "app",
+                "worker",
+                "--port",
+                str(port),
+                "--data-dir",
+                str(self.data_dir(name)),
+            ],
+            env={
+                **os.environ,
+                "UPTAKE_KAFKA": self.broker.bootstrap,
+                "UPTAKE_PARTITIONS": str(self.partitions),
+                "UPTAKE_CUSTOMERS_FILE": str(self.customers_file),
+                "UPTAKE_SESSION_TIMEOUT_MS": str(SESSION_MS),
+                "UPTAKE_HEARTBEAT_MS": "300",
+                "UPTAKE_FLUSH_INTERVAL_MS": "200",
+                **env,
+            },
+            cwd=Path.cwd(),
+            stdout=log,
+        )
+        log.close()
+
+    def data_dir(self, name: str) -> Path:
+        """Where a worker keeps its state."""
+        return self.directory / name
+
+    def log(self, name: str) -> str:
+        """What a worker has written, over all its lives."""
+        return (self.directory / f"{name}.log").read_text(errors="replace")
+
+    def kill(self, name: str) -> None:
+        """Kill -9."""
+        self.workers[name].kill()
+        self.workers[name].wait()
+
+    def stop(self, name: str, timeout_seconds: float = 20) -> int:
+        """SIGTERM, and the exit status."""
+        self.workers[name].terminate()
+        return self.workers[name].wait(timeout_seconds)
+
+    def wipe(self, name: str) -> None:
+        """Lose the disk of a worker that is not running."""
+        shutil.rmtree(self.data_dir(name) / "state")
+
+    def close(self) -> None:
+        """Stop what still runs."""
+        for worker in self.workers.values():
+            if worker.poll() is None:
+                worker.kill()
+                worker.wait()
+
+    def get(self, path: str, name: str = "w0") -> tuple[int, Any]:
+        """Return status and body of a lookup; 0 when the worker does not listen."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.ports[name]}{path}", timeout=5) as answer:
+                return answer.status, json.load(answer)
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, json.loads(error.read())
+        except OSError:
+            return 0, None
+
+    def wait_ready(self, name: str = "w0", timeout_seconds: float = 40) -> float:
+        """Wait until every partition of a worker is open; return the seconds it took."""
+        started = time.monotonic()
+        while time.monotonic() - started < timeout_seconds:
+            if self.get("/health/ready", name)[0] == 200:
+                return time.monotonic() - started
+            if self.workers[name].poll() is not None:
+                break
+            time.sleep(0.05)
+        raise AssertionError(f"{name} is not ready; its log ends with:\n{self.log(name)[-4000:]}")
+
+    def wait_drained(self, timeout_seconds: float = 60) -> None:
+        """Wait until all running workers own all partitions and nothing is left to fold, twice in a row."""
+        deadline = time.monotonic() + timeout_seconds
+        before: Any = None
+        while time.monotonic() < deadline:
+            now = self._drained()
+            if now is not None and now == before:
+                return
+            before = now
+            time.sleep(0.8)
+        raise AssertionError(f"not drained: {[self.get('/v1/status', name) for name in self.workers]}")
+
+    def _drained(self) -> Any:
+        positions: dict[str, Any] = {}
+        for name, worker in self.workers.items():
+            if worker.poll() is not None:
+                continue
+            status, body = self.get("/v1/status", name)
+            if status != 200 or not body["ready"] or body["lag"]:
+                return None
+            positions.update({number: each["durable"] for number, each in body["partitions"].items()})
+        return positions if len(positions) == self.partitions else None

@@ -1,0 +1,157 @@
+"""What must the tables say? An independent reader (librdkafka) and a plain fold of the raw topic that imports nothing of ours.
+
+Exactness is checked against the changelogs (what a wiped disk would be rebuilt from) and, by the tests, against HTTP lookups.
+"""
+
+import json
+from collections import Counter
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+from confluent_kafka import Consumer, TopicPartition
+
+HOUR_MS = 3_600_000
+JOIN_MS = 30 * 60_000
+
+
+@dataclass
+class Truth:
+    """Totals that follow from a raw topic; users are Kafka keys, items ``itemtype/item``."""
+
+    shown: Counter[tuple[str, str]] = field(default_factory=Counter)
+    clicked: Counter[tuple[str, str]] = field(default_factory=Counter)
+    bought: Counter[tuple[str, str]] = field(default_factory=Counter)
+    revenue: dict[str, Decimal] = field(default_factory=dict)
+    windows: Counter[tuple[str, int, str]] = field(default_factory=Counter)
+    """(scenario, hour start, counter) -> count"""
+
+
+def dump(bootstrap: str, topic: str) -> list[Any]:
+    """Return every committed record of a topic, in log order per partition."""
+    consumer = Consumer(
+        {
+            "bootstrap.servers": bootstrap,
+            "group.id": "oracle",
+            "enable.auto.commit": False,
+            "enable.partition.eof": True,
+            "isolation.level": "read_committed",
+            "auto.offset.reset": "earliest",
+        }
+    )
+    try:
+        partitions = consumer.list_topics(topic, timeout=10).topics[topic].partitions
+        consumer.assign([TopicPartition(topic, number, 0) for number in partitions])
+        records: list[Any] = []
+        open_partitions = len(partitions)
+        while open_partitions:
+            for message in consumer.consume(10_000, timeout=1.0):
+                if message.error() is None:
+                    records.append(message)
+                else:
+                    open_partitions -= 1
+        return records
+    finally:
+        consumer.close()
+
+
+def latest(bootstrap: str, topic: str) -> dict[bytes, bytes]:
+    """Return the last value of each key of a compacted topic; deleted keys are left out."""
+    values = {message.key(): message.value() for message in dump(bootstrap, topic)}
+    return {key: value for key, value in values.items() if value is not None}
+
+
+def fold(bootstrap: str, topic: str = "uptake.events") -> Truth:
+    """Fold the raw topic in log order."""
+    truth = Truth()
+    seen: set[tuple[str, str]] = set()
+    impressions: dict[str, list[dict[str, Any]]] = {}
+    for message in dump(bootstrap, topic):
+        try:
+            event = json.loads(message.value())
+            kind, user = event["type"], message.key().decode()
+        except (TypeError, ValueError, KeyError):
+            continue  # what is no event is the business of the dead letters
+        eid = event.get("eid")
+        if eid is not None:
+            if (user, eid) in seen:
+                continue
+            seen.add((user, eid))
+        hour = event["time_ms"] - event["time_ms"] % HOUR_MS
+        prefix = f"{event.get('itemtype', 1)}/"
+        if kind == "rendered":
+            for item in event["items"]:
+                truth.shown[user, prefix + item] += 1
+            truth.windows[event["scenario"], hour, "rendered"] += len(event["items"])
+            impressions.setdefault(user, []).append(event)
+        elif kind == "click":
+            truth.clicked[user, prefix + event["item"]] += 1
+        elif kind == "clickrecommended":
+            truth.windows[event["scenario"], hour, "clicks"] += 1
+            joined = _join(impressions.get(user, []), event)
+            if joined is not None:
+                start = joined["time_ms"] - joined["time_ms"] % HOUR_MS
+                truth.windows[joined["scenario"], start, "attributed_clicks"] += 1
+        elif kind == "buy":
+            truth.bought[user, prefix + event["item"]] += event.get("quantity", 1)
+            if "price" in event:
+                amount = Decimal(event["price"]) * event.get("quantity", 1)
+                truth.revenue[event["currency"]] = truth.revenue.get(event["currency"], Decimal(0)) + amount
+    return truth
+
+
+def _join(impressions: list[dict[str, Any]], click: dict[str, Any]) -> dict[str, Any] | None:
+    best: dict[str, Any] | None = None
+    for shown in impressions:
+        if (
+            click["item"] in shown["items"]
+            and click.get("request_id") in (None, shown.get("request_id"))
+            and click["time_ms"] - JOIN_MS <= shown["time_ms"] <= click["time_ms"]
+            and (best is None or shown["time_ms"] >= best["time_ms"])
+        ):
+            best = shown
+    return best
+
+
+def kept(bootstrap: str) -> Truth:
+    """Return the same totals as the tables hold them, read from the changelogs and from uptake.ctr.windows."""
+    truth = Truth()
+    for key, value in latest(bootstrap, "uptake.rendered.changelog").items():
+        for item, shown in msgspec.msgpack.decode(value)[0].items():
+            truth.shown[_user(key), item] += shown[0]
+    for key, value in latest(bootstrap, "uptake.clicked.changelog").items():
+        for item, clicked in msgspec.msgpack.decode(value)[0].items():
+            truth.clicked[_user(key), item] += clicked[0]
+    for key, value in latest(bootstrap, "uptake.purchases.changelog").items():
+        for item, bought in msgspec.msgpack.decode(value)[0].items():
+            truth.bought[_user(key), item] += bought[0]
+            for currency, amount in bought[1].items():
+                truth.revenue[currency] = truth.revenue.get(currency, Decimal(0)) + Decimal(amount)
+    for value in latest(bootstrap, "uptake.ctr.windows").values():
+        window = json.loads(value)
+        if window["dimension"] == "scenario" and window["granularity"] == "hour":
+            for counter in ("rendered", "clicks", "attributed_clicks"):
+                truth.windows[window["scenario"], window["start_ms"], counter] += window[counter]
+    for counts in (truth.shown, truth.clicked, truth.bought, truth.windows):
+        for name in [name for name, count in counts.items() if not count]:
+            del counts[name]
+    return truth
+
+
+def _user(row: bytes) -> str:
+    return row.partition(b"\0")[0].decode()
+
+
+def lost_and_doubled(expected: Truth, found: Truth) -> tuple[int, int]:
+    """Return how many counts are missing and how many are too many, over all totals."""
+    lost = doubled = 0
+    for name in ("shown", "clicked", "bought", "windows"):
+        want, have = getattr(expected, name), getattr(found, name)
+        lost += sum((want - have).values())
+        doubled += sum((have - want).values())
+    for currency in expected.revenue.keys() | found.revenue.keys():
+        difference = found.revenue.get(currency, Decimal(0)) - expected.revenue.get(currency, Decimal(0))
+        lost += difference < 0
+        doubled += difference > 0
+    return lost, doubled
