@@ -20,7 +20,9 @@ RETRY_AFTER_SECONDS: Final = 1
 METHODS: Final = "GET, POST, HEAD, OPTIONS"
 
 _CALLBACK: Final = re.compile(r"[A-Za-z_$][\w$.]{0,63}", re.ASCII)
-_BASE: Final = CIMultiDict({"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"})
+_BASE: Final = CIMultiDict(
+    {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "Server": "uptake"}
+)
 _GIF_TYPE: Final = "image/gif"
 _SCRIPT: Final = "application/javascript; charset=utf-8"
 _PROBLEM: Final = "application/problem+json"

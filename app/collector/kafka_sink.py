@@ -8,6 +8,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Final
 
 from aiokafka import AIOKafkaProducer
@@ -51,10 +52,11 @@ class KafkaSink:
     ) -> None:
         self._bootstrap, self._topics, self._needed, self._linger_ms = bootstrap, topics, needed, linger_ms
         self._pending = Pending(ack_timeout_ms=ack_timeout_ms, stall_ms=stall_ms, limit=max_pending)
+        self._hand_over_seconds = stall_ms / 1000
         self._producer: AIOKafkaProducer | None = None
         self._broken = asyncio.Event()
         self._problems: list[str] = [f"Kafka at {bootstrap} has not answered yet"]
-        self._can_write = False
+        self._can_write = self._is_stopping = False
         self._tasks: list[asyncio.Task[None]] = []
 
     @classmethod
@@ -77,7 +79,8 @@ class KafkaSink:
         ]
 
     async def stop(self) -> None:
-        """Wait for what is on its way, at most STOP_SECONDS, then close."""
+        """Wait for what is on its way, at most STOP_SECONDS, then close. Takes nothing more from now on."""
+        self._is_stopping = True
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._pending.wait_idle(), STOP_SECONDS)
         if len(self._pending):
@@ -91,8 +94,8 @@ class KafkaSink:
 
     def problems(self) -> list[str]:
         """Return what keeps events from being written, and topics that are not as they should be."""
-        refusal = self._pending.refusal(_now_ms())
-        return self._problems if refusal is None else [*self._problems, refusal]
+        refusal = self._refusal(_now_ms())
+        return self._problems if refusal is None or refusal in self._problems else [*self._problems, refusal]
 
     async def send(self, topic: str, key: bytes, value: bytes, timestamp_ms: int) -> None:
         """Write one record and return when all in-sync replicas have it."""
@@ -106,22 +109,44 @@ class KafkaSink:
         if refusal is not None:
             raise NotTakenError(refusal)
         partition = partition_of(key, self._topics[topic])
+        answer = self._pending.open(now_ms)
         try:
-            # Hands over in memory; it waits only while the partition's batch is full, and fails before it hands over.
-            delivery: asyncio.Future[Any] = await producer.send(
-                topic, value, key, partition=partition, timestamp_ms=timestamp_ms
-            )
-        except KafkaError as error:
-            if not error.retriable and not isinstance(error, KafkaTimeoutError):
+            # Handing over is a matter of memory. It waits only while the partition's batch is full or its leader unknown,
+            # and whatever ends it early, a time-out too, ends it before the record is taken.
+            async with asyncio.timeout(self._hand_over_seconds):
+                delivery: asyncio.Future[Any] = await producer.send(
+                    topic, value, key, partition=partition, timestamp_ms=timestamp_ms
+                )
+        except (KafkaError, TimeoutError) as error:
+            self._pending.withdraw(answer)
+            if (
+                isinstance(error, KafkaError)
+                and not error.retriable
+                and not isinstance(error, KafkaTimeoutError)
+            ):
                 self._broken.set()  # its sender has ended: it fails everything from now on
             raise NotTakenError(f"Kafka takes no more at the moment ({type(error).__name__})") from error
-        delivery.add_done_callback(self._note_failure)
-        await self._pending.add(delivery, now_ms)
+        except BaseException:
+            self._pending.withdraw(answer)
+            raise
+        delivery.add_done_callback(partial(self._settle, answer))
+        await answer
 
-    def _note_failure(self, delivery: "asyncio.Future[Any]") -> None:
+    def _settle(self, answer: "asyncio.Future[None]", delivery: "asyncio.Future[Any]") -> None:
+        self._pending.settle(answer, delivery)
         # An idempotent producer retries what can be retried. What comes back has broken its sequence: it must be replaced.
         if not delivery.cancelled() and delivery.exception() is not None:
             self._broken.set()
+
+    def _refusal(self, now_ms: int) -> str | None:
+        """Return why nothing may be handed to the producer now; None when it may."""
+        if self._is_stopping:
+            return "the collector is stopping"
+        if self._producer is None or not self._can_write:
+            return self._problems[0] if self._problems else "there is no connection to Kafka"
+        if self._broken.is_set():
+            return "the connection to Kafka is being renewed"
+        return self._pending.refusal(now_ms)
 
     async def _keep_connected(self) -> None:
         pause = FIRST_PAUSE_SECONDS
@@ -167,16 +192,26 @@ class KafkaSink:
             return
         counts = {name: len(found.partitions_for_topic(name) or ()) for name in self._topics}
         wrong = [name for name, count in counts.items() if count != self._topics[name]]
-        self._problems = [self._topic_problem(name, counts[name]) for name in wrong]
-        self._can_write = not any(name in wrong for name in self._needed)
+        self._problems = self._topic_problems({name: counts[name] for name in wrong})
+        can_write = not any(name in wrong for name in self._needed)
+        if can_write and not self._can_write:
+            await self._learn_leaders(self._producer)
+        self._can_write = can_write
 
-    def _topic_problem(self, name: str, count: int) -> str:
-        if count == 0:
-            return f"topic {name} is not there; `uptake topics --create` makes it"
-        return (
+    def _topic_problems(self, counts: Mapping[str, int]) -> list[str]:
+        missing = [name for name, count in counts.items() if count == 0]
+        problems = [
             f"topic {name} has {count} partitions, expected {self._topics[name]}; set UPTAKE_PARTITIONS to what it has, "
             f"or use a new cluster"
-        )
+            for name, count in counts.items()
+            if count
+        ]
+        if missing:
+            shown = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
+            problems.append(
+                f"Kafka at {self._bootstrap} lacks the topics {shown}; `uptake topics --create` makes them"
+            )
+        return problems
 
     async def _connect(self) -> AIOKafkaProducer:
         producer = AIOKafkaProducer(
@@ -196,6 +231,12 @@ class KafkaSink:
             raise
         return producer
 
+    async def _learn_leaders(self, producer: AIOKafkaProducer) -> None:
+        """Let the producer look up the partitions it will write to, which its first record would wait for."""
+        for topic in self._needed:
+            with contextlib.suppress(KafkaError, TimeoutError):
+                await asyncio.wait_for(producer.partitions_for(topic), CHECK_SECONDS)
+
     async def _drop_producer(self) -> None:
         producer, self._producer = self._producer, None
         self._can_write = False
@@ -209,7 +250,7 @@ class KafkaSink:
             await asyncio.sleep(GIVE_UP_INTERVAL_SECONDS)
             told = self._pending.give_up(_now_ms())
             if told:
-                log.warning("%d events were answered 504: Kafka has not acknowledged them", told)
+                log.warning("answered 504, because Kafka did not acknowledge in time: %d events", told)
 
 
 def _now_ms() -> int:

@@ -15,37 +15,56 @@ class Pending:
 
     def __init__(self, *, ack_timeout_ms: int, stall_ms: int, limit: int) -> None:
         self._ack_timeout_ms, self._stall_ms, self._limit = ack_timeout_ms, stall_ms, limit
-        self._waiting: dict[asyncio.Future[Any], tuple[int, asyncio.Future[None]]] = {}
+        self._since_ms: dict[asyncio.Future[None], int] = {}
         self._idle = asyncio.Event()
         self._idle.set()
 
     def __len__(self) -> int:
-        return len(self._waiting)
+        return len(self._since_ms)
 
     def refusal(self, now_ms: int) -> str | None:
         """Return why no more may be handed on now; None when it may."""
-        if not self._waiting:
+        if not self._since_ms:
             return None
-        if len(self._waiting) >= self._limit:
-            return f"{len(self._waiting)} events wait for Kafka already"
-        sent_ms, _ = next(iter(self._waiting.values()))
-        if now_ms - sent_ms > self._stall_ms:
-            return f"Kafka has acknowledged nothing for {(now_ms - sent_ms) // 1000} s"
+        if len(self._since_ms) >= self._limit:
+            return f"{len(self._since_ms)} events wait for Kafka already"
+        waited_ms = now_ms - next(iter(self._since_ms.values()))
+        if waited_ms > self._stall_ms:
+            return f"Kafka has acknowledged nothing for {waited_ms / 1000:.0f} s"
         return None
 
-    def add(self, delivery: asyncio.Future[Any], now_ms: int) -> asyncio.Future[None]:
-        """Take an event into the account; return a future that ends with its acknowledgement or FateUnknownError."""
-        answer: asyncio.Future[None] = delivery.get_loop().create_future()
-        self._waiting[delivery] = (now_ms, answer)
+    def open(self, now_ms: int) -> asyncio.Future[None]:
+        """Take an event into the account before it is handed on.
+
+        The future ends with its acknowledgement, or with FateUnknownError; ``settle`` or ``withdraw`` must follow.
+        """
+        answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._since_ms[answer] = now_ms
         self._idle.clear()
-        delivery.add_done_callback(self._settle)
         return answer
+
+    def withdraw(self, answer: asyncio.Future[None]) -> None:
+        """The event was not handed on after all: nothing is to be known of it."""
+        self._forget(answer)
+        if not answer.cancel():
+            answer.exception()  # somebody gave it up meanwhile; nobody will read that, and asyncio would complain
+
+    def settle(self, answer: asyncio.Future[None], delivery: asyncio.Future[Any]) -> None:
+        """The producer knows what became of the event."""
+        error = asyncio.CancelledError() if delivery.cancelled() else delivery.exception()
+        self._forget(answer)
+        if answer.done():
+            return
+        if error is None:
+            answer.set_result(None)
+        else:
+            answer.set_exception(FateUnknownError(type(error).__name__))
 
     def give_up(self, now_ms: int) -> int:
         """Tell the clients that have waited too long; return to how many. Their events stay on their way."""
         told = 0
-        for sent_ms, answer in self._waiting.values():
-            if now_ms - sent_ms < self._ack_timeout_ms:
+        for answer, since_ms in self._since_ms.items():
+            if now_ms - since_ms < self._ack_timeout_ms:
                 break
             if not answer.done():
                 answer.set_exception(FateUnknownError("Kafka did not acknowledge in time"))
@@ -54,9 +73,9 @@ class Pending:
 
     def abandon(self) -> None:
         """The producer is gone, and with it the knowledge of what it delivered: every fate is unknown."""
-        waiting, self._waiting = self._waiting, {}
+        waiting, self._since_ms = self._since_ms, {}
         self._idle.set()
-        for _, answer in waiting.values():
+        for answer in waiting:
             if not answer.done():
                 answer.set_exception(FateUnknownError("the connection to Kafka was given up"))
 
@@ -64,17 +83,7 @@ class Pending:
         """Return when every fate is known."""
         await self._idle.wait()
 
-    def _settle(self, delivery: asyncio.Future[Any]) -> None:
-        error = None if delivery.cancelled() else delivery.exception()
-        entry = self._waiting.pop(delivery, None)
-        if entry is None:
-            return
-        if not self._waiting:
+    def _forget(self, answer: asyncio.Future[None]) -> None:
+        self._since_ms.pop(answer, None)
+        if not self._since_ms:
             self._idle.set()
-        answer = entry[1]
-        if answer.done():
-            return
-        if error is None and not delivery.cancelled():
-            answer.set_result(None)
-        else:
-            answer.set_exception(FateUnknownError(type(error).__name__))

@@ -105,7 +105,7 @@ async def _drain(server: Server, seconds: float) -> None:
     An idle connection that is closed at once may have a request on its way, which its client would see fail.
     """
     end = time.monotonic() + seconds
-    while server.connections and time.monotonic() < end:  # noqa: ASYNC110 - aiohttp has no event for the last one
+    while server.connections and time.monotonic() < end:
         await asyncio.sleep(DRAIN_STEP_SECONDS)
 
 

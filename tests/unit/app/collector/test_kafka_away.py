@@ -1,0 +1,57 @@
+"""A collector whose Kafka is not there: it says so once, refuses before it takes anything, and does not end."""
+
+import asyncio
+import logging
+
+import pytest
+
+from app.collector import kafka_sink
+from app.collector.kafka_sink import KafkaSink, expected_topics
+from app.collector.server import quiet_client_library
+from app.collector.sink import NotTakenError
+from app.kafka.probe import any_answers
+from app.settings import Settings
+from events.topics import HISTORY, JOURNAL, META, TOPICS
+
+NOBODY = "127.0.0.1:9"  # the discard port: nobody listens
+
+
+async def test_missing_broker_is_named_once_with_its_cure(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert not any_answers(NOBODY, timeout_s=1)
+    monkeypatch.setattr(kafka_sink, "FIRST_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(kafka_sink, "LONGEST_PAUSE_SECONDS", 0.02)
+    caplog.set_level(logging.INFO, "app.collector")
+    sink = KafkaSink(NOBODY, {JOURNAL: 1, HISTORY: 1})
+    with pytest.raises(NotTakenError, match="has not answered yet"):
+        await sink.send(JOURNAL, b"k", b"v", 1)
+    await sink.start()
+    for _ in range(200):
+        await asyncio.sleep(0.01)
+        if "does not answer" in sink.problems()[0]:
+            break
+    await asyncio.sleep(0.1)  # several more attempts
+    with pytest.raises(NotTakenError, match="does not answer"):
+        await sink.send(JOURNAL, b"k", b"v", 1)
+    await sink.stop()
+    said = [record.getMessage() for record in caplog.records if record.name == "app.collector.kafka_sink"]
+    assert len(said) == 1
+    assert NOBODY in said[0]
+    assert "UPTAKE_KAFKA" in said[0]
+
+
+def test_every_topic_is_expected_with_its_partitions() -> None:
+    expected = expected_topics(Settings(partitions=5))
+    assert set(expected) == {topic.name for topic in TOPICS}
+    assert (expected[JOURNAL], expected[META]) == (5, 1)
+
+
+def test_client_library_says_each_thing_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:
+    quiet_client_library()
+    quiet_client_library()
+    library = logging.getLogger("aiokafka")
+    message = "Unable connect to %s (test)"
+    for _ in range(5):
+        library.error(message, "a:1")
+    assert sum(record.msg == message for record in caplog.records) == 1

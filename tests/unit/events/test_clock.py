@@ -1,0 +1,91 @@
+"""The time of an event: signed override, else the corrected clock of the client, else the time of receipt."""
+
+from datetime import UTC, timedelta, timezone, tzinfo
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from events.clock import MAX_SKEW_MS, event_time, format_override, parse_override
+
+NOW_MS = 1_700_000_000_000
+
+
+@pytest.mark.parametrize(
+    ("created_ms", "sent_ms", "override_ms", "expected"),
+    [
+        (None, None, None, (NOW_MS, False)),
+        (NOW_MS - 5, None, None, (NOW_MS, False)),
+        (None, NOW_MS - 5, None, (NOW_MS, False)),
+        (NOW_MS - 5000, NOW_MS - 2000, None, (NOW_MS - 3000, False)),
+        (5000, 9000, None, (NOW_MS - 4000, False)),  # a clock of 1970 tells durations all the same
+        (NOW_MS + 9000, NOW_MS + 9000, None, (NOW_MS, False)),  # one hour ahead, but created when sent
+        (NOW_MS, NOW_MS - 1, None, (NOW_MS, True)),  # created after it was sent
+        (0, MAX_SKEW_MS, None, (NOW_MS - MAX_SKEW_MS, False)),
+        (0, MAX_SKEW_MS + 1, None, (NOW_MS - MAX_SKEW_MS, True)),
+        (1, 2, 77, (77, False)),
+    ],
+)
+def test_event_time(
+    created_ms: int | None, sent_ms: int | None, override_ms: int | None, expected: tuple[int, bool]
+) -> None:
+    assert event_time(NOW_MS, created_ms=created_ms, sent_ms=sent_ms, override_ms=override_ms) == expected
+
+
+@given(st.integers(0, 10**15), st.integers(0, 10**15))
+def test_no_clock_leaves_the_day_before_receipt(created_ms: int, sent_ms: int) -> None:
+    time_ms, is_clamped = event_time(NOW_MS, created_ms=created_ms, sent_ms=sent_ms)
+    assert NOW_MS - MAX_SKEW_MS <= time_ms <= NOW_MS
+    assert is_clamped == (time_ms != created_ms + NOW_MS - sent_ms)
+
+
+@pytest.mark.parametrize(
+    ("text", "zone", "expected_ms"),
+    [
+        ("1970-01-01T00:00:00", UTC, 0),
+        ("2012-01-01T11:00:00", UTC, 1_325_415_600_000),
+        ("2012-01-01T11:00:00", ZoneInfo("Europe/Berlin"), 1_325_412_000_000),
+        ("2012-07-01T11:00:00", ZoneInfo("Europe/Berlin"), 1_341_133_200_000),
+        ("2012-02-29T00:00:00", UTC, 1_330_473_600_000),
+        ("2020-10-25T02:30:00", ZoneInfo("Europe/Berlin"), 1_603_585_800_000),  # twice that night: the first
+    ],
+)
+def test_override_is_wall_time_of_the_customers_zone(text: str, zone: tzinfo, expected_ms: int) -> None:
+    assert parse_override(text, zone) == expected_ms
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2012-02-30T11:00:00",
+        "2011-02-29T11:00:00",
+        "2012-13-01T11:00:00",
+        "2012-01-01T24:00:00",
+        "2012-01-01T11:00:60",
+        "2012-01-01 11:00:00",
+        "2012-01-01T11:00",
+        "2012-01-01T11:00:00Z",
+        "2012-01-01T11:00:00\n",
+        "0000-01-01T11:00:00",
+        "0001-01-01T00:00:00",
+        "1969-12-31T23:59:59",
+        "٢٠١٢-01-01T11:00:00",
+        "1325415600000",
+        "",
+    ],
+)
+def test_what_is_no_time_is_none(text: str) -> None:
+    assert parse_override(text, UTC) is None
+
+
+@pytest.mark.parametrize("hours", [-14, 0, 14])
+def test_the_ends_of_the_calendar_are_no_crash(hours: int) -> None:
+    zone = timezone(timedelta(hours=hours))
+    for text in ("0001-01-01T00:00:00", "9999-12-31T23:59:59"):
+        assert parse_override(text, zone) is None or text.startswith("9999")
+
+
+@given(st.integers(0, 4_000_000_000))
+def test_a_formatted_time_is_read_back(seconds: int) -> None:
+    assert parse_override(format_override(seconds * 1000 + 999, UTC), UTC) == seconds * 1000
