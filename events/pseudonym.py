@@ -2,9 +2,11 @@
 
 import base64
 import hmac
+import zlib
 
 from events.model import NO_PROFILE_USER, EventBase, user_key
 
+EID_SPREAD = 1_024  # keys of nobody's events with an eid, a multiple of any sensible number of partitions
 PSEUDONYM_BYTES = 16  # 128 bits: no two users of any site meet by chance
 
 
@@ -21,8 +23,11 @@ def pseudonym(secret: bytes, key_id: str, raw_user: str) -> str:
 def journal_key(event: EventBase, spread: int) -> bytes:
     """Return the Kafka key under which an event enters the journal.
 
-    Events of nobody have no order to keep, so they are spread: ``spread`` is a random partition number, drawn by the caller.
+    Events of nobody have no order to keep, so they are spread: ``spread`` is a random partition number, drawn by the caller. One
+    with an ``eid`` goes where it went the first time: only that partition knows that it came before.
     """
     if event.user == NO_PROFILE_USER:
+        if event.eid is not None:
+            spread = zlib.crc32(event.eid.encode("utf-8", "surrogatepass")) % EID_SPREAD
         return user_key(event.customer, f"{NO_PROFILE_USER}{spread}")
     return user_key(event.customer, event.user)
