@@ -8,7 +8,9 @@ from typing import Final, Literal
 
 DAY_MS: Final = 86_400_000
 RAW_RETENTION_MS: Final = 7 * DAY_MS
-DELETE_RETENTION_MS: Final = DAY_MS  # how long a tombstone stays readable; local state older than this is wiped
+DELETE_RETENTION_MS: Final = (
+    DAY_MS  # how long a tombstone stays readable; local state older than this is wiped
+)
 
 JOURNAL: Final = "uptake.events"
 HISTORY: Final = "uptake.events.history"
@@ -75,7 +77,9 @@ TOPICS: Final[tuple[Topic, ...]] = (
     ),
     Topic(WINDOWS, "customer, dimension, granularity, start", "merged CTR windows", "compact"),
     Topic(POSITIONS, "partition", "the next source offsets that a flush covers", "compact"),
-    Topic(DEADLETTERS, "topic, partition, offset", "records that could not be read", retention_ms=30 * DAY_MS),
+    Topic(
+        DEADLETTERS, "topic, partition, offset", "records that could not be read", retention_ms=30 * DAY_MS
+    ),
     Topic(META, "topic", "a creation id per topic", "compact", is_partitioned=False),
     *(
         Topic(changelog(table), "row", f"the table {table}", "compact", max_message_bytes=4 * 1_048_576)

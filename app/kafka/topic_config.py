@@ -69,8 +69,9 @@ def binding_config(topic: Topic) -> dict[str, str]:
     config = {
         "cleanup.policy": topic.cleanup,
         "max.message.bytes": str(topic.max_message_bytes),
-        # Events carry their own times: the broker neither overwrites a timestamp nor refuses one for its age.
-        "message.timestamp.type": "CreateTime",
+        # Events carry their own times, so a record's is the broker's: nobody else's clock decides when a raw record expires, and a
+        # ``received_ms`` from the future is found out. Nor does the broker refuse a record for its age.
+        "message.timestamp.type": "LogAppendTime" if topic.cleanup == "delete" else "CreateTime",
         "message.timestamp.before.max.ms": FOREVER,
         "message.timestamp.after.max.ms": FOREVER,
     }

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from faust.types.tuples import TP
+
 from agents.partition import Partition
 from agents.registry import Partitions
 from app.customers import Customer
@@ -12,7 +14,6 @@ from app.lookup.answers import UserView
 from app.lookup.service import PartitionNotReady
 from events.partitions import partition_of
 from events.topics import JOURNAL
-from faust.types.tuples import TP
 from tables.declare import USER_TABLES
 from tables.fold import MOVED
 from tables.identity import Stretch
@@ -86,7 +87,8 @@ class WorkerLookups:
             for each in scenarios
             for segment in segments
             for key, state in overlay.scan(
-                "windows", *range_of(customer, each, dimension, segment.granularity, segment.from_ms, segment.to_ms)
+                "windows",
+                *range_of(customer, each, dimension, segment.granularity, segment.from_ms, segment.to_ms),
             ).items()
         ]
 
@@ -127,7 +129,9 @@ class WorkerLookups:
                 "deadlettered": stats.deadlettered,
                 "flushes": stats.flushes,
             }
-        is_ready = bool(assigned) and all(entry["ready"] for entry in partitions.values()) and not app.rebalancing
+        is_ready = (
+            bool(assigned) and all(entry["ready"] for entry in partitions.values()) and not app.rebalancing
+        )
         progress = self._restorer.progress
         return {
             "ready": is_ready,
