@@ -6,7 +6,7 @@ import zlib
 
 from events.model import NO_PROFILE_USER, EventBase, user_key
 
-EID_SPREAD = 1_024  # keys of nobody's events with an eid, a multiple of any sensible number of partitions
+EID_SPREAD = 1_024  # keys of nobody's events that carry an eid: enough to spread over all partitions
 PSEUDONYM_BYTES = 16  # 128 bits: no two users of any site meet by chance
 
 

@@ -178,13 +178,27 @@ def _is_known_call(
 
 
 def _recommended(tables: Tables, key: bytes, event: model.Recommended) -> None:
-    """Each scenario of the call is one call of it."""
+    """Each scenario of the call is one call of it, counted once though the page may tell of it before the back end does."""
+    is_somebody = event.user != NO_PROFILE_USER
+    counted = _counted_by_impressions(tables, key, event.request_id) if is_somebody else frozenset()
     for scenario, variant in dict.fromkeys(
         (served.scenario, served.variant or event.variant) for served in event.lists
     ):
-        tables.tally.count("calls", event.customer, scenario, variant, event.time_ms, items=0)
-    if event.user != NO_PROFILE_USER:
+        if scenario not in counted:
+            tables.tally.count("calls", event.customer, scenario, variant, event.time_ms, items=0)
+    if is_somebody:
         tables.recommended.put(key, recommended.serve(tables.recommended.get(key), event))
+
+
+def _counted_by_impressions(tables: Tables, key: bytes, request_id: str) -> frozenset[str | None]:
+    """Return the scenarios for which an impression of this call, folded before any ``recommended`` of it, counted the call."""
+    remembered = tables.impressions.get(key)
+    if remembered is None:
+        return frozenset()
+    lists = tables.recommended.get(key)
+    if lists is not None and any(served.request_id == request_id for served in lists.lists):
+        return frozenset()
+    return frozenset(shown.scenario for shown in remembered.impressions if shown.request_id == request_id)
 
 
 def _click(tables: Tables, key: bytes, event: model.Click) -> None:

@@ -1,0 +1,109 @@
+"""Partitions' overlays without Kafka: what events change in them, what they count, and logins between them carried by hand."""
+
+import random
+from collections import Counter, defaultdict, deque
+from typing import Any
+
+import msgspec
+
+from agents.overlay import Overlay
+from events.model import EventBase, user_key
+from events.partitions import partition_of
+from tables.fold import fold, fold_transfer
+from tables.identity import Transfer, encode
+from tables.identity import decode as decode_transfer
+from tables.window_keys import SCENARIO
+from tests.support.builders import CUSTOMER, MINUTE_MS, NOW_MS
+from tests.support.memory_store import MemoryStore
+
+T0 = NOW_MS - NOW_MS % MINUTE_MS
+"""The start of a minute."""
+
+
+class SpiedOverlay(Overlay):
+    """An overlay that also keeps the transfers it sent, as they were then."""
+
+    def __init__(self, store: MemoryStore | None = None, number: int = 0, partitions: int = 1) -> None:
+        super().__init__(MemoryStore() if store is None else store, number, partitions)
+        self.sent: list[Transfer] = []
+
+    def transfer(self, transfer: Transfer) -> None:
+        self.sent.append(decode_transfer(encode(transfer)))
+        super().transfer(transfer)
+
+    def changed_tables(self) -> set[str]:
+        return {name for name, rows in self.tables.items() if rows.changed}
+
+
+def fold_all(overlay: Overlay, *events: Any) -> list[bool]:
+    return [fold(overlay, user_key(event.customer, event.user), event) for event in events]
+
+
+def tallied(overlay: Overlay, dimension: str = SCENARIO) -> dict[tuple[Any, ...], dict[str, Any]]:
+    """Return what was counted since the last call: (minute after T0, scenario[, variant, row, rank]) -> counters that are not 0."""
+    found = {}
+    for key, pane in overlay.tally.drain(lambda _: None, NOW_MS).items():
+        if key.dimension == dimension:
+            place: tuple[Any, ...] = ((key.start_ms - T0) // MINUTE_MS, key.scenario)
+            if dimension != SCENARIO:
+                place += (key.variant, key.row, key.rank)
+            counts = msgspec.structs.asdict(pane.counts)
+            found[place] = {name: count for name, count in counts.items() if count}
+    return found
+
+
+class Cluster:
+    """Overlays of several partitions. A transfer waits until it is delivered; those between two partitions keep their order."""
+
+    def __init__(self, partitions: int) -> None:
+        self.partitions = partitions
+        self.overlays = [SpiedOverlay(None, number, partitions) for number in range(partitions)]
+        self._waiting: defaultdict[tuple[int, int], deque[Transfer]] = defaultdict(deque)
+
+    def home(self, user: str) -> int:
+        return partition_of(user_key(CUSTOMER, user), self.partitions)
+
+    def fold(self, event: EventBase) -> None:
+        overlay = self.overlays[self.home(event.user)]
+        fold_all(overlay, event)
+        self._collect(overlay)
+
+    def _collect(self, overlay: SpiedOverlay) -> None:
+        source = self.overlays.index(overlay)
+        for transfer in overlay.sent:
+            self._waiting[source, self.home(transfer.target)].append(transfer)
+        overlay.sent.clear()
+
+    def deliver(self, chooser: random.Random) -> bool:
+        """Fold the next transfer between two partitions, whichever; return False when none waits."""
+        ways = sorted(way for way, waiting in self._waiting.items() if waiting)
+        if not ways:
+            return False
+        way = chooser.choice(ways)
+        overlay = self.overlays[way[1]]
+        assert fold_transfer(overlay, self._waiting[way].popleft())
+        self._collect(overlay)
+        return True
+
+    def settle(self, chooser: random.Random | None = None) -> None:
+        chooser = random.Random(0) if chooser is None else chooser
+        for _ in range(10_000):
+            if not self.deliver(chooser):
+                return
+        raise AssertionError("transfers go round for ever")
+
+    def state(self, table: str, user: str, suffix: bytes = b"") -> Any:
+        overlay = self.overlays[self.home(user)]
+        return overlay.tables[table].get(user_key(CUSTOMER, user) + suffix)
+
+    def items(self, table: str, user: str, suffix: bytes = b"") -> dict[str, Any]:
+        state = self.state(table, user, suffix)
+        return {} if state is None else state.items
+
+    def totals(self, table: str, field: str, users: str) -> Counter[str]:
+        """Return a number of each item, summed over the users' own rows."""
+        total: Counter[str] = Counter()
+        for user in users:
+            for item, state in self.items(table, user).items():
+                total[item] += getattr(state, field)
+        return +total
