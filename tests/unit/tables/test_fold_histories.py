@@ -12,6 +12,7 @@ from events.model import EventBase, user_key
 from events.topics import TABLES
 from tables.declare import codec
 from tables.fold import MOVED, fold, fold_transfer
+from tables.identity import encode
 from tests.support.builders import (
     MINUTE_MS,
     NOW_MS,
@@ -180,7 +181,7 @@ def played(history: list[EventBase], flushed_after: set[int]) -> tuple[dict[str,
         while waiting and waiting[0][0] <= number:
             fold_transfer(overlay, waiting.pop(0)[1])
         waiting += [(number + 3, transfer) for transfer in overlay.sent]
-        sent += overlay.sent
+        sent += [encode(transfer) for transfer in overlay.sent]  # folded, its states go on changing
         overlay.sent.clear()
         if number in flushed_after:
             overlay = flush(overlay)
