@@ -72,21 +72,12 @@ def replay(
         lanes = Lanes(endpoint, concurrency=concurrency, speed=speed, on_reject=write)
         tally = uvloop.run(_run(lanes, read_files(files, author), total, console))
     if as_json:
-        print(msgspec.json.encode(summary(tally)).decode())
+        print(msgspec.json.encode(tally.as_dict()).decode())
     else:
         console.print(_sentence(tally, total, rejects), highlight=False, soft_wrap=True)
     if lanes.is_stopped:
         raise typer.Exit(_STOPPED)
     raise typer.Exit(1 if tally.not_accepted else 0)
-
-
-def summary(tally: Tally) -> dict[str, object]:
-    """Return a tally for JSON."""
-    counts = {
-        name: getattr(tally, name)
-        for name in ("accepted", "rejected", "unreadable", "failed", "unknown", "retries")
-    }
-    return {**counts, "seconds": round(tally.seconds, 3), "events_per_second": round(tally.per_second, 1)}
 
 
 def _author(customer_id: str, license_key: str | None, file: Path | None, as_of_now: bool) -> Author:

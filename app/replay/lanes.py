@@ -53,6 +53,19 @@ class Tally:
         """Entries a second."""
         return self.done / self.seconds if self.seconds else 0.0
 
+    def as_dict(self) -> dict[str, float]:
+        """Return it for JSON."""
+        return {
+            "accepted": self.accepted,
+            "rejected": self.rejected,
+            "unreadable": self.unreadable,
+            "failed": self.failed,
+            "unknown": self.unknown,
+            "retries": self.retries,
+            "seconds": round(self.seconds, 3),
+            "events_per_second": round(self.per_second, 1),
+        }
+
 
 class Reject(msgspec.Struct, frozen=True):
     """One entry that is not known to be recorded. ``outcome``: rejected, unreadable, failed or unknown."""

@@ -7,7 +7,7 @@ import csv
 import gzip
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final, TextIO
+from typing import Final, NamedTuple, TextIO
 
 from app.errors import UptakeError
 from app.replay.request import Author, Entries, Request, Unreadable
@@ -32,6 +32,28 @@ def policy_and_campaign(path: Path) -> tuple[str, str]:
     return policy, campaign
 
 
+class Row(NamedTuple):
+    """One item shown. ``number`` counts from 1, ``rank`` from 0."""
+
+    number: int
+    time_ms: int
+    user: str
+    item: str
+    rank: int
+    is_clicked: bool
+
+
+def read_rows(path: Path) -> Iterator[Row | Unreadable]:
+    """Yield the rows of a file."""
+    for number, values in _values(path):
+        problem = _problem(values)
+        if problem is None:
+            timestamp, user, item, position, click = values
+            yield Row(number, int(timestamp), user, item, int(position) - 1, click == "1")
+        else:
+            yield Unreadable(_where(path, number), problem, ",".join(values)[:200])
+
+
 def read_obd(path: Path, author: Author) -> Entries:
     """Yield the requests of a file: ``rendered``, and after it ``clickrecommended`` where click is 1.
 
@@ -40,43 +62,38 @@ def read_obd(path: Path, author: Author) -> Entries:
     """
     policy, campaign = policy_and_campaign(path)
     stem = _stem(path)
-    for number, row in _rows(path):
-        where = f"{path.name}:{number + 1}"  # the header is line 1
-        problem = _problem(row)
-        if problem is not None:
-            yield Unreadable(where, problem, ",".join(row)[:200])
+    for row in read_rows(path):
+        if isinstance(row, Unreadable):
+            yield row
             continue
-        timestamp, user, item, position, click = row
-        time_ms = int(timestamp)
+        where = _where(path, row.number)
         params = {
             "scenario": campaign,
             "variant": policy,
             "row": ROW,
-            "rank": str(int(position) - 1),
-            "requestuuid": f"{stem}:{number}",
+            "rank": str(row.rank),
+            "requestuuid": f"{stem}:{row.number}",
         }
-        after_user = (ITEMTYPE, item)
-        yield Request(author.target("rendered", user, after_user, params, time_ms), user, time_ms, where)
-        if click == "1":
-            target = author.target("clickrecommended", user, after_user, params, time_ms)
-            yield Request(target, user, time_ms, where)
+        for event in ("rendered", "clickrecommended") if row.is_clicked else ("rendered",):
+            target = author.target(event, row.user, (ITEMTYPE, row.item), params, row.time_ms)
+            yield Request(target, row.user, row.time_ms, where)
 
 
 def count_obd(path: Path) -> int:
     """Return how many requests a file holds, unreadable rows included."""
-    return sum(1 + (row[-1:] == ["1"]) for _, row in _rows(path))
+    return sum(1 if isinstance(row, Unreadable) else 1 + row.is_clicked for row in read_rows(path))
 
 
-def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
+def _values(path: Path) -> Iterator[tuple[int, list[str]]]:
     """Yield (row number from 1, the five values in the order of COLUMNS); a row that is too short has fewer."""
     with _open(path) as file:
         reader = csv.reader(file)
-        header = next(reader, [])
-        missing = [column for column in COLUMNS if column not in header]
-        if missing:
-            raise UptakeError(f"{path}: the first line names the columns; missing: {', '.join(missing)}")
-        places = [header.index(column) for column in COLUMNS]
         try:
+            header = next(reader, [])
+            missing = [column for column in COLUMNS if column not in header]
+            if missing:
+                raise UptakeError(f"{path}: the first line names the columns; missing: {', '.join(missing)}")
+            places = [header.index(column) for column in COLUMNS]
             for number, row in enumerate(reader, 1):
                 yield number, [row[place] for place in places if place < len(row)]
         except (csv.Error, OSError, EOFError, UnicodeDecodeError) as error:
@@ -98,6 +115,10 @@ def _problem(row: list[str]) -> str | None:
 
 def _is_number(text: str) -> bool:
     return text.isascii() and text.isdigit() and len(text) <= 18
+
+
+def _where(path: Path, number: int) -> str:
+    return f"{path.name}:{number + 1}"  # the header is line 1
 
 
 def _stem(path: Path) -> str:

@@ -1,0 +1,135 @@
+"""`uptake demo`: see Uptake do its work on real events."""
+
+import asyncio
+import contextlib
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Final
+
+import msgspec
+import typer
+import uvloop
+from rich.console import Console
+
+from app.commands import options
+from app.commands.options import make_settings
+from app.demo.expectations import read_expectations
+from app.demo.facts import files_of, read_facts
+from app.demo.report import show_result, show_what_to_try
+from app.demo.result import Result
+from app.demo.run import Demo
+from app.errors import PortTakenError
+from app.kafka.broker import HOST
+from app.kafka.jars import locate
+from app.logs import setup_logging
+from app.ports import is_free
+from app.stack import FIRST_CUSTOMER, Plan, free_ports
+from app.supervisor import LinePrinter, Supervisor
+
+DATA: Final = Path(__file__).resolve().parents[2] / "data" / "obd"
+_INTERRUPTED: Final = 130
+_WIDTH: Final = 120  # of the tables where there is no terminal
+
+
+def demo(
+    check: Annotated[
+        bool, typer.Option("--check", help="compare every count of expected_counts.json, stop, exit 0 or 1")
+    ] = False,
+    data: Annotated[
+        Path, typer.Option(help="a directory of the form of data/obd", show_default="data/obd")
+    ] = DATA,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="worker processes")] = 1,
+    port: Annotated[int | None, typer.Option(help="port of the collector", show_default="a free one")] = None,
+    partitions: options.Partitions = None,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="leave the data and logs behind, and say where")
+    ] = False,
+    as_json: options.AsJson = False,
+    log_level: Annotated[str, typer.Option(help="debug, info, warning or error")] = "warning",
+) -> None:
+    """Start everything on free ports with a Kafka of its own, replay real events, show CTR and lookups, and keep running.
+
+    60,000 items shown and 287 clicks of a fashion shop (data/obd) go through the HTTP collector at their true times. Then the
+    click-through rates stand beside what the files say. Ctrl-C stops everything and removes its data.
+
+    Example: uptake demo --check --json
+    """
+    started = time.monotonic()
+    notes = Console(stderr=True)
+    report = notes if as_json else Console()
+    if not report.is_terminal:
+        report = Console(stderr=as_json, width=_WIDTH)
+    paths = files_of(data)
+    facts = read_facts(paths)
+    expected = read_expectations(data) if check else facts.counts
+    runtime = locate(lambda line: notes.print(line, markup=False, highlight=False))
+    with _folder(notes, keep) as folder:
+        settings = make_settings(
+            data_dir=folder,
+            host=HOST,
+            customers_file=folder / "customers.toml",
+            partitions=partitions,
+            log_level=log_level,
+        )
+        setup_logging(settings)
+        course = Demo(settings, _plan(workers, port), runtime, facts, expected, notes, started)
+
+        def show(result: Result) -> None:
+            show_result(report, result)
+            if as_json:
+                print(msgspec.json.encode(result.as_dict()).decode(), flush=True)
+            if not check:
+                show_what_to_try(report, result, FIRST_CUSTOMER, facts.from_ms, facts.to_ms)
+
+        status = uvloop.run(_run(course, show, notes, stays=not check))
+    raise typer.Exit(status)
+
+
+async def _run(course: Demo, show: Callable[[Result], None], notes: Console, *, stays: bool) -> int:
+    """Run the demo until it is over, or with ``stays`` until a signal; return the exit status."""
+    supervisor = Supervisor(LinePrinter(sys.stderr))
+    signalled = asyncio.create_task(supervisor.run_until_signal())
+    running = asyncio.create_task(course.run(supervisor))
+    try:
+        await asyncio.wait([signalled, running], return_when=asyncio.FIRST_COMPLETED)
+        if not running.done():
+            return _INTERRUPTED
+        result = running.result()
+        show(result)
+        if stays:
+            await signalled
+            return 0
+        return 0 if result.is_equal else 1
+    finally:
+        running.cancel()
+        signalled.cancel()
+        await asyncio.gather(running, signalled, return_exceptions=True)
+        notes.print("stopping")
+        await supervisor.stop()
+
+
+def _plan(workers: int, port: int | None) -> Plan:
+    plan = free_ports(workers=workers)
+    if port is None:
+        return plan
+    if not is_free(HOST, port):
+        raise PortTakenError(HOST, port, "collector")
+    return replace(plan, collector_port=port)
+
+
+@contextlib.contextmanager
+def _folder(notes: Console, keep: bool) -> Iterator[Path]:
+    """Yield a new directory; it is removed at the end unless it is to be kept."""
+    folder = Path(tempfile.mkdtemp(prefix="uptake-demo-"))
+    try:
+        yield folder
+    finally:
+        if keep:
+            notes.print(f"data and logs are in {folder}", markup=False, highlight=False, soft_wrap=True)
+        else:
+            shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,80 @@
+"""How are counts of the demo's data named and compared: flat cells, so that no number can be left out of the comparison."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Final, Literal, NamedTuple
+
+COUNTERS: Final = ("impressions", "clicks", "attributed_clicks")
+PARTS: Final = ("total", "position", "day", "hour")
+
+Part = Literal["total", "position", "day", "hour"]
+
+
+class Cell(NamedTuple):
+    """Names one number. ``group`` is ``{variant}/{scenario}`` as in ``bts/all``.
+
+    ``at`` depends on the part: empty for ``total``, ``1`` for a position, ``2019-11-24`` for a UTC day, ``2019-11-24 05`` for an hour.
+    """
+
+    group: str
+    part: Part
+    at: str
+    counter: str
+
+    def __str__(self) -> str:
+        """Return the name for people."""
+        place = self.part if not self.at else f"{self.part} {self.at}"
+        return f"{self.group}, {place}, {self.counter}"
+
+
+Counts = dict[Cell, int]
+"""A cell that is not there is 0: a window without events does not exist."""
+
+
+class Difference(NamedTuple):
+    """A number that is not as expected. ``read`` says from where it was read."""
+
+    read: str
+    cell: Cell
+    expected: int
+    found: int
+
+    def __str__(self) -> str:
+        """Return the sentence of this difference."""
+        return f"{self.read}: {self.cell}: expected {self.expected:,}, found {self.found:,}"
+
+
+def compare(expected: Mapping[Cell, int], found: Mapping[Cell, int], read: str) -> list[Difference]:
+    """Return every cell of either side in which they differ, in order."""
+    return [
+        Difference(read, cell, expected.get(cell, 0), found.get(cell, 0))
+        for cell in sorted({*expected, *found})
+        if expected.get(cell, 0) != found.get(cell, 0)
+    ]
+
+
+def add(counts: Counts, group: str, part: Part, at: str, numbers: Mapping[str, int]) -> None:
+    """Add numbers, by counter, to the cells of one place."""
+    for counter, number in numbers.items():
+        cell = Cell(group, part, at, counter)
+        counts[cell] = counts.get(cell, 0) + number
+
+
+def group_of(variant: str | None, scenario: str) -> str:
+    """Return the name of a group; what has no variant shows a dash."""
+    return f"{variant or '-'}/{scenario}"
+
+
+def position_of(row: int | None, rank: int | None) -> str:
+    """Return a position as the files count it: row 0, rank p-1 is position p. Anything else is named as it is."""
+    return f"{rank + 1}" if row == 0 and rank is not None else f"row {row} rank {rank}"
+
+
+def day_of(time_ms: int) -> str:
+    """Return the UTC day of a time."""
+    return datetime.fromtimestamp(time_ms // 1000, UTC).strftime("%Y-%m-%d")
+
+
+def hour_of(time_ms: int) -> str:
+    """Return the UTC hour of a time."""
+    return datetime.fromtimestamp(time_ms // 1000, UTC).strftime("%Y-%m-%d %H")

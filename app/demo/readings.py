@@ -1,0 +1,122 @@
+"""What was counted: the same cells read twice, through HTTP and from the topic of windows."""
+
+import asyncio
+import time
+from typing import Any, Final
+
+import aiohttp
+from aiokafka import AIOKafkaConsumer
+from yarl import URL
+
+from app.demo.counts import Counts, add, day_of, group_of, hour_of, position_of
+from app.errors import UptakeError
+from events.topics import WINDOWS
+from tables.window_keys import POSITION, VARIANT, WindowKey
+from tables.windows import WindowRecord, decode_record
+
+_READ_TIMEOUT_S: Final = 60.0
+_QUESTIONS: Final = (
+    {"by": "variant"},
+    {"by": "variant,position"},
+    {"by": "variant", "granularity": "P1D"},
+    {"by": "variant", "granularity": "PT1H"},
+)
+
+
+async def get_json(session: aiohttp.ClientSession, url: URL, timeout_s: float = 30.0) -> Any:
+    """Return the JSON of an answer; wait where the worker says 503 and when to ask again. UptakeError for any other status."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        async with session.get(url) as response:
+            if response.status == 200:
+                return await response.json()
+            words = await response.text()
+            pause_s = float(response.headers.get("Retry-After", "1"))
+        if response.status != 503 or time.monotonic() + pause_s > deadline:
+            raise UptakeError(f"{url} answered {response.status}: {words.strip()[:500]}")
+        await asyncio.sleep(pause_s)
+
+
+async def read_over_http(
+    session: aiohttp.ClientSession, worker: str, customer: str, from_ms: int, to_ms: int
+) -> Counts:
+    """Return the counts that a worker answers for whole UTC days, over all scenarios: four questions."""
+    counts: Counts = {}
+    url = URL(worker) / "v1" / customer / "ctr"
+    span = {"from": str(from_ms), "to": str(to_ms)}
+    for question in _QUESTIONS:
+        answer = await get_json(session, url.with_query({**question, **span}))
+        for window in answer["windows"]:
+            group = group_of(window["variant"], window["scenario"])
+            numbers = {
+                "impressions": window["rendered"],
+                "clicks": window["clicks"],
+                "attributed_clicks": window["attributed_clicks"],
+            }
+            match question:
+                case {"by": "variant,position"}:
+                    add(counts, group, "position", position_of(window["row"], window["rank"]), numbers)
+                case {"granularity": "P1D"}:
+                    add(counts, group, "day", day_of(window["start_ms"]), numbers)
+                case {"granularity": "PT1H"}:
+                    add(counts, group, "hour", hour_of(window["start_ms"]), numbers)
+                case _:
+                    add(counts, group, "total", "", numbers)
+    return counts
+
+
+async def read_from_topic(bootstrap: str, customer: str, partitions: int) -> Counts:
+    """Return the counts of ``uptake.ctr.windows``: the last record of each key, day windows summed for total and position."""
+    latest: dict[bytes, WindowRecord] = {}
+    consumer = AIOKafkaConsumer(
+        WINDOWS,
+        bootstrap_servers=bootstrap,
+        group_id=None,  # all partitions are ours, and nothing is committed
+        isolation_level="read_committed",
+        auto_offset_reset="earliest",
+    )
+    await consumer.start()
+    try:
+        assigned = sorted(consumer.assignment())
+        if len(assigned) != partitions:
+            raise UptakeError(f"{WINDOWS} has {len(assigned)} partitions, expected {partitions}")
+        ends = await consumer.end_offsets(assigned)
+        deadline = time.monotonic() + _READ_TIMEOUT_S
+        # A log ends in a commit marker, which no record shows: only the position reaches the end.
+        while any([await consumer.position(tp) < ends[tp] for tp in assigned]):
+            if time.monotonic() > deadline:
+                raise UptakeError(f"{WINDOWS} could not be read to its end in {_READ_TIMEOUT_S:g} s")
+            batches = await consumer.getmany(timeout_ms=200, max_records=5_000)
+            for record in (record for batch in batches.values() for record in batch):
+                if _is_wanted(record.key, customer):
+                    latest[record.key] = decode_record(record.value)
+    finally:
+        await consumer.stop()
+    counts: Counts = {}
+    for window in latest.values():
+        _count(counts, window)
+    return counts
+
+
+def _is_wanted(raw_key: bytes, customer: str) -> bool:
+    key = WindowKey.decode(raw_key)
+    is_wanted = (key.dimension == VARIANT and key.granularity in ("hour", "day")) or (
+        key.dimension == POSITION and key.granularity == "day"
+    )
+    return is_wanted and key.customer == customer
+
+
+def _count(counts: Counts, window: WindowRecord) -> None:
+    group = group_of(window.variant, window.scenario)
+    numbers = {
+        "impressions": window.rendered,
+        "clicks": window.clicks,
+        "attributed_clicks": window.attributed_clicks,
+    }
+    if window.dimension == POSITION:
+        add(counts, group, "position", position_of(window.row, window.rank), numbers)
+    elif window.granularity == "hour":
+        add(counts, group, "hour", hour_of(window.start_ms), numbers)
+    else:
+        add(counts, group, "day", day_of(window.start_ms), numbers)
+        add(counts, group, "total", "", numbers)

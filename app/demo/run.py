@@ -1,0 +1,108 @@
+"""The demo's course: start everything, replay the files, wait until it is folded, read what was counted and compare."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import aiohttp
+from rich.console import Console
+
+from app.customers import Customers
+from app.demo.counts import Counts, compare
+from app.demo.drain import wait_until_drained
+from app.demo.facts import Facts, questions
+from app.demo.lookups import ask
+from app.demo.readings import read_from_topic, read_over_http
+from app.demo.result import Memory, Result
+from app.errors import UptakeError
+from app.kafka.jars import Runtime
+from app.replay.files import read_files
+from app.replay.http import Endpoint
+from app.replay.lanes import Lanes, Reject, Tally
+from app.replay.progress import shown_progress
+from app.replay.request import Author
+from app.settings import Settings
+from app.stack import FIRST_CUSTOMER, Plan, Stack, start_stack
+from app.supervisor import Supervisor
+
+CONCURRENCY: Final = 16
+_SHOWN_REJECTS: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Demo:
+    """What a demo is given. ``started`` is when the command began (time.monotonic)."""
+
+    settings: Settings
+    plan: Plan
+    runtime: Runtime
+    facts: Facts
+    expected: Counts
+    console: Console
+    started: float
+
+    async def run(self, supervisor: Supervisor) -> Result:
+        """Do everything and return what came out; the system keeps running. The caller stops the supervisor."""
+        console = self.console
+        console.print("starting Kafka, collector and workers", highlight=False)
+        stack = await start_stack(supervisor, self.settings, self.plan, runtime=self.runtime)
+        ready_seconds = time.monotonic() - self.started
+        console.print(f"ready after {ready_seconds:.1f} s", highlight=False)
+        tally = await self._replay(stack)
+        timeout = aiohttp.ClientTimeout(total=60)
+        async with aiohttp.ClientSession(timeout=timeout) as session:
+            drained = time.monotonic()
+            with console.status("waiting until every event is folded and committed"):
+                await wait_until_drained(session, stack.workers, self.settings.partitions)
+            drain_seconds = time.monotonic() - drained
+            facts, worker = self.facts, stack.workers[0]
+            by_http = await read_over_http(session, worker, FIRST_CUSTOMER, facts.from_ms, facts.to_ms)
+            by_topic = await read_from_topic(stack.kafka, FIRST_CUSTOMER, self.settings.partitions)
+            lookups = [await ask(session, worker, FIRST_CUSTOMER, question) for question in questions(facts)]
+        return Result(
+            stack=stack,
+            ready_seconds=ready_seconds,
+            tally=tally,
+            drain_seconds=drain_seconds,
+            counts=by_http,
+            expected=self.expected,
+            compared=len(self.expected.keys() | by_http.keys() | by_topic.keys()),
+            differences=[
+                *compare(self.expected, by_http, "HTTP"),
+                *compare(self.expected, by_topic, "uptake.ctr.windows"),
+            ],
+            lookups=lookups,
+            memory=[
+                Memory.of(name, pid) for name, pid in supervisor.pids.items() if name.startswith("worker")
+            ],
+            restarts={name: count for name, count in supervisor.restarts.items() if count},
+        )
+
+    async def _replay(self, stack: Stack) -> Tally:
+        rejects: list[Reject] = []
+
+        def note(reject: Reject) -> None:
+            if len(rejects) < _SHOWN_REJECTS:
+                rejects.append(reject)
+
+        lanes = Lanes(Endpoint(stack.collector), concurrency=CONCURRENCY, on_reject=note)
+        author = author_of(stack.customers_file)
+        entries = read_files(self.facts.paths, author)
+        async with shown_progress(self.console, lanes, self.facts.events, "replay"):
+            tally = await lanes.run(entries)
+        for reject in rejects:
+            self.console.print(
+                f"{reject.where}: {reject.outcome}: {reject.reason}", markup=False, highlight=False
+            )
+        return tally
+
+
+def author_of(customers_file: Path) -> Author:
+    """Return who signs the demo's events: the one customer of its own customers file."""
+    rules = Customers.load(customers_file)[FIRST_CUSTOMER].rules
+    if rules.license_key is None:
+        raise UptakeError(
+            f"{customers_file}: customer {FIRST_CUSTOMER} has no license_key, so no time of the past can be signed"
+        )
+    return Author(rules.customer, rules.license_key, rules.time_zone)
