@@ -119,10 +119,17 @@ class Overlay:
                 return key
         return here
 
+    @property
+    def changed_memory(self) -> int:
+        """Estimated bytes that wait for the next flush."""
+        return sum(table.changed_memory for table in self.tables.values())
+
     def settle(self, max_rows: int, max_bytes: int) -> None:
         """Let the caches age when they hold too much. Only when nothing is between here and the store."""
         rows = sum(len(table) for table in self.tables.values())
-        loaded_bytes = sum(table.loaded_bytes for table in self.tables.values())
-        if rows > max_rows // 2 or loaded_bytes > max_bytes // 2:
-            for table in self.tables.values():
-                table.age()
+        memory = sum(table.memory for table in self.tables.values())
+        if rows <= max_rows and memory <= max_bytes:
+            return
+        for table in self.tables.values():
+            share = table.memory / memory if memory else 0.0
+            table.age(int(max_bytes * share / 2))

@@ -44,7 +44,8 @@ class PartitionLimits:
     flush_interval_ms: int = 1_000
     flush_max_changes: int = 20_000
     cache_rows: int = 2_500
-    cache_bytes: int = 2_097_152
+    cache_bytes: int = 12_582_912
+    """Estimated memory, not encoded size; also what may wait for a flush."""
     partitions: int = 8
 
 
@@ -125,10 +126,18 @@ class Partition:
             if count >= SLICE_RECORDS:
                 count = 0
                 if time.perf_counter() >= deadline:
-                    if self.overlay.changes >= self.limits.flush_max_changes:
+                    if self._must_flush():
                         await self.flush()
                     await asyncio.sleep(0)
                     deadline = time.perf_counter() + SLICE_SECONDS
+
+    def _must_flush(self) -> bool:
+        """Whether so much waits for a flush that folding has to wait for it: the back-pressure that reaches up to the fetch."""
+        overlay, limits = self.overlay, self.limits
+        return (
+            overlay.changes + len(self.outputs) >= limits.flush_max_changes
+            or overlay.changed_memory >= limits.cache_bytes
+        )
 
     def send(self, output: Output) -> None:
         """Send a record on, in the transaction of the next flush."""

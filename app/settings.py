@@ -28,9 +28,13 @@ class Settings(BaseSettings):
     flush_interval_ms: int = Field(1_000, ge=10, description="how often a partition's changes are made durable")
     flush_max_changes: int = Field(20_000, ge=1, description="changed rows that make a partition flush early")
     cache_rows: int = Field(
-        20_000, ge=0, description="decoded rows a worker keeps, beside those changed since the last flush"
+        100_000, ge=0, description="decoded rows a worker keeps, beside those changed since the last flush"
     )
-    cache_bytes: int = Field(48 * 1_048_576, ge=0, description="encoded size of the rows kept in the cache")
+    cache_bytes: int = Field(
+        96 * 1_048_576,
+        ge=1_048_576,
+        description="memory that rows of a worker may take, estimated; the same again may wait for a flush",
+    )
     block_cache_bytes: int = Field(32 * 1_048_576, description="RocksDB blocks, shared by all tables of a worker")
     memtable_bytes: int = Field(
         48 * 1_048_576, description="RocksDB memtables, shared by all tables of a worker"

@@ -1,5 +1,7 @@
 """Where the parts of a worker meet: settings, store, Kafka, agents and lookups. The only module that knows them all."""
 
+import asyncio
+import io
 import logging
 import sys
 from typing import Any
@@ -17,6 +19,7 @@ from app.clock import SystemClock
 from app.customers import Customers
 from app.kafka.recovery import table_manager
 from app.kafka.restore import Restorer
+from app.kafka.topics import require_topics
 from app.kafka.transport import ChunkConsumer, ChunkTransport
 from app.lookup.server import create_lookup_app
 from app.lookup.worker import WorkerLookups
@@ -131,6 +134,7 @@ class Worker:
             override_logging=False,
             redirect_stdouts=False,
             quiet=True,
+            stdout=io.StringIO(),  # its spinner writes control sequences into the log
         )
         try:
             worker.execute_from_commandline()
@@ -144,4 +148,8 @@ class Worker:
 def run_worker(settings: Settings) -> None:
     """Run a worker in this process until it is told to stop; exit with its status."""
     uvloop.install()
-    sys.exit(Worker(settings).run())
+    worker = Worker(settings)
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)  # Faust's worker takes the loop it finds
+    loop.run_until_complete(require_topics(settings))
+    sys.exit(worker.run())
