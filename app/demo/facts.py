@@ -9,10 +9,10 @@ from app.demo.counts import Counts, add, day_of, group_of, hour_of, position_of
 from app.errors import UptakeError
 from app.replay.obd import policy_and_campaign, read_rows
 from app.replay.request import Unreadable
-from tables.windows import DAY_MS
+from tables.windows import DAY_MS, HOUR_MS
 
 _THRESHOLD: Final = 2
-_SPANS: Final = (("PT30M", 30 * 60_000), ("PT6H", 6 * 3_600_000), ("P1D", DAY_MS), ("P30D", 30 * DAY_MS))
+_SPANS: Final = (("PT30M", 30 * 60_000), ("PT6H", 6 * HOUR_MS), ("P1D", DAY_MS), ("P30D", 30 * DAY_MS))
 
 
 @dataclass(slots=True)
@@ -65,30 +65,47 @@ def read_facts(paths: tuple[Path, ...]) -> Facts:
     """Read all files once; UptakeError when they hold no event."""
     facts = Facts(paths)
     shown: defaultdict[str, defaultdict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
+    ends: list[int] = []
     for path in paths:
-        policy, campaign = policy_and_campaign(path)
-        group = group_of(policy, campaign)
+        impressions: Counter[tuple[int, int]] = Counter()  # by (hour, rank)
+        clicks: Counter[tuple[int, int]] = Counter()
+        times: list[int] = []
         for row in read_rows(path):
-            facts.events += 1
             if isinstance(row, Unreadable):
                 facts.unreadable += 1
                 continue
-            facts.events += row.is_clicked
             time_ms = row.time_ms - row.time_ms % 1000
-            facts.first_ms = min(facts.first_ms or time_ms, time_ms)
-            facts.last_ms = max(facts.last_ms, time_ms)
-            clicks = int(row.is_clicked)
-            numbers = {"impressions": 1, "clicks": clicks, "attributed_clicks": clicks}
-            add(facts.counts, group, "total", "", numbers)
-            add(facts.counts, group, "position", position_of(0, row.rank), numbers)
-            add(facts.counts, group, "day", day_of(time_ms), numbers)
-            add(facts.counts, group, "hour", hour_of(time_ms), numbers)
+            times.append(time_ms)
+            impressions[time_ms // HOUR_MS, row.rank] += 1
+            if row.is_clicked:
+                clicks[time_ms // HOUR_MS, row.rank] += 1
             shown[row.user][row.item].append(time_ms)
             facts.impressions[row.user] += 1
+        if times:
+            ends += min(times), max(times)
+        _count(facts.counts, path, impressions, clicks)
+        facts.events += len(times) + clicks.total()
+    facts.events += facts.unreadable
     if not facts.counts:
         raise UptakeError(f"{paths[0].parent}: the files hold no event")
+    facts.first_ms, facts.last_ms = min(ends), max(ends)
     facts.shown = {user: dict(items) for user, items in shown.items()}
     return facts
+
+
+def _count(
+    counts: Counts, path: Path, impressions: Counter[tuple[int, int]], clicks: Counter[tuple[int, int]]
+) -> None:
+    policy, campaign = policy_and_campaign(path)
+    group = group_of(policy, campaign)
+    for (hour, rank), number in impressions.items():
+        clicked = clicks[hour, rank]
+        numbers = {"impressions": number, "clicks": clicked, "attributed_clicks": clicked}
+        start_ms = hour * HOUR_MS
+        add(counts, group, "total", "", numbers)
+        add(counts, group, "position", position_of(0, rank), numbers)
+        add(counts, group, "day", day_of(start_ms), numbers)
+        add(counts, group, "hour", hour_of(start_ms), numbers)
 
 
 def questions(facts: Facts, count: int = 2) -> list[Question]:
@@ -96,18 +113,21 @@ def questions(facts: Facts, count: int = 2) -> list[Question]:
 
     The span is the shortest in which as many users have one.
     """
-    found: list[Question] = []
+    best: list[Question] = []
     for within, span_ms in _SPANS:
         found = []
         for user, _ in facts.impressions.most_common():
-            since_ms = facts.last_ms - span_ms
-            items = frozenset(
-                item
-                for item, times in facts.shown[user].items()
-                if sum(time_ms > since_ms for time_ms in times) >= _THRESHOLD
-            )
+            items = _shown_again(facts.shown[user], facts.last_ms - span_ms)
             if items:
                 found.append(Question(user, _THRESHOLD, within, facts.last_ms, items))
             if len(found) == count:
                 return found
-    return found
+        if len(found) > len(best):
+            best = found
+    return best
+
+
+def _shown_again(items: dict[str, list[int]], since_ms: int) -> frozenset[str]:
+    return frozenset(
+        item for item, times in items.items() if sum(time_ms > since_ms for time_ms in times) >= _THRESHOLD
+    )
