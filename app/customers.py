@@ -162,7 +162,8 @@ def _read_tables(path: Path) -> dict[str, Any]:
             document = tomllib.load(file)
     except FileNotFoundError:
         raise CustomersError(
-            path, "there is no such file; `uptake up` writes one, or point UPTAKE_CUSTOMERS_FILE at yours"
+            path,
+            "there is no such file; `uptake customers --create 00000` writes one, or set UPTAKE_CUSTOMERS_FILE to yours",
         ) from None
     except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise CustomersError(path, f"cannot be read: {error}") from None

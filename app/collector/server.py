@@ -26,13 +26,11 @@ DEFAULT_PORT: Final = 8080
 SHUTDOWN_SECONDS: Final = 9.0  # an answer in flight takes at most this long after the stop began
 BACKLOG: Final = 1024
 DRAIN_STEP_SECONDS: Final = 0.02
-REPEAT_SECONDS: Final = 60.0
 
 
 def run_collector(settings: Settings) -> None:
     """Run a collector until SIGTERM or SIGINT. Raises UptakeError when it cannot start for a reason that stays."""
     customers = Customers.load(settings.customers_file)
-    quiet_client_library()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_run(settings, customers))
 
@@ -107,32 +105,3 @@ async def _drain(server: Server, seconds: float) -> None:
     end = time.monotonic() + seconds
     while server.connections and time.monotonic() < end:
         await asyncio.sleep(DRAIN_STEP_SECONDS)
-
-
-class _Repeated(logging.Filter):
-    """Lets each message of a library through once a minute: a broker that is away would fill the disk with the same line."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._last_seconds: dict[str, float] = {}
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        last = self._last_seconds.get(str(record.msg))
-        if last is not None and record.created - last < REPEAT_SECONDS:
-            return False
-        self._last_seconds[str(record.msg)] = record.created
-        return True
-
-
-def quiet_client_library() -> None:
-    """Keep aiokafka's log lines, but each only once a minute; what matters is said by KafkaSink."""
-    for name in (
-        "aiokafka",
-        "aiokafka.client",
-        "aiokafka.conn",
-        "aiokafka.producer.sender",
-        "aiokafka.producer.producer",
-    ):
-        library = logging.getLogger(name)
-        if not any(isinstance(existing, _Repeated) for existing in library.filters):
-            library.addFilter(_Repeated())

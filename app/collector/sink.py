@@ -19,7 +19,12 @@ class EventSink(Protocol):
     """Makes events durable. One real implementation (kafka_sink.py), one double (tests/support/memory_sink.py)."""
 
     async def send(self, topic: str, key: bytes, value: bytes, timestamp_ms: int) -> None:
-        """Return when the record is durable; raise NotTakenError or FateUnknownError. Never sends a record twice."""
+        """Return when the record is durable; raise NotTakenError or FateUnknownError. Never sends a record twice.
+
+        ``timestamp_ms`` must be the time of receipt, never that of an imported event: Kafka expires records by it, and it
+        also forgets by it what an idempotent producer wrote. With records dated 1970, a batch that was retried over a broker's
+        kill and restart stood in the log twice.
+        """
         ...
 
     def problems(self) -> list[str]:

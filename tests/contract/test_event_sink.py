@@ -9,12 +9,14 @@ import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
+from app.clock import SystemClock
 from app.collector.kafka_sink import KafkaSink
 from app.collector.sink import EventSink, NotTakenError
 from events.partitions import partition_of
 from tests.support.memory_sink import MemorySink
 
 PARTITIONS = 3
+NOW_MS = SystemClock().now_ms()
 Record = tuple[str, bytes, bytes, int]
 
 
@@ -90,15 +92,15 @@ async def case(request: pytest.FixtureRequest, unique: Callable[[str], str]) -> 
 async def test_sink_that_is_not_started_takes_nothing(case: Case) -> None:
     assert case.sink.problems()
     with pytest.raises(NotTakenError):
-        await case.sink.send(case.topic, b"k", b"v", 1)
+        await case.sink.send(case.topic, b"k", b"v", NOW_MS)
     assert await case.read() == []
 
 
 async def test_returned_means_readable_with_key_value_and_time(case: Case) -> None:
     await case.sink.start()
     await until_ready(case.sink)
-    await case.sink.send(case.topic, b"00000|k1.a", b'{"a":1}', 1_700_000_000_123)
-    assert await case.read() == [(case.topic, b"00000|k1.a", b'{"a":1}', 1_700_000_000_123)]
+    await case.sink.send(case.topic, b"00000|k1.a", b'{"a":1}', NOW_MS)
+    assert await case.read() == [(case.topic, b"00000|k1.a", b'{"a":1}', NOW_MS)]
 
 
 async def test_many_at_once_arrive_once_each_and_in_order_of_their_key(case: Case) -> None:
@@ -108,7 +110,7 @@ async def test_many_at_once_arrive_once_each_and_in_order_of_their_key(case: Cas
 
     async def user(key: bytes) -> None:
         for number in range(20):
-            await case.sink.send(case.topic, key, b"%d" % number, 1)
+            await case.sink.send(case.topic, key, b"%d" % number, NOW_MS)
 
     await asyncio.gather(*map(user, keys))
     records = await case.read()
@@ -120,7 +122,7 @@ async def test_many_at_once_arrive_once_each_and_in_order_of_their_key(case: Cas
 async def test_stop_waits_for_what_is_on_its_way(case: Case) -> None:
     await case.sink.start()
     await until_ready(case.sink)
-    sending = [asyncio.create_task(case.sink.send(case.topic, b"k%d" % n, b"v", 1)) for n in range(50)]
+    sending = [asyncio.create_task(case.sink.send(case.topic, b"k%d" % n, b"v", NOW_MS)) for n in range(50)]
     await asyncio.sleep(0)
     await case.sink.stop()
     outcomes = await asyncio.gather(*sending, return_exceptions=True)
@@ -133,7 +135,7 @@ async def test_stopped_sink_takes_nothing_more(case: Case) -> None:
     await until_ready(case.sink)
     await case.sink.stop()
     with pytest.raises(NotTakenError):
-        await case.sink.send(case.topic, b"k", b"v", 1)
+        await case.sink.send(case.topic, b"k", b"v", NOW_MS)
     assert await case.read() == []
 
 
@@ -150,5 +152,5 @@ async def test_kafka_sink_names_a_topic_with_other_partitions(
     assert f"topic {topic} has 2 partitions, expected 3" in sink.problems()[0]
     assert "lacks the topics nowhere" in sink.problems()[1]
     with pytest.raises(NotTakenError):
-        await sink.send(topic, b"k", b"v", 1)
+        await sink.send(topic, b"k", b"v", NOW_MS)
     await sink.stop()

@@ -102,7 +102,9 @@ def test_file_that_others_may_read_is_refused(tmp_path: Path, mode: int) -> None
 
 
 def test_missing_file_says_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(CustomersError, match=r"no such file.*uptake up.*UPTAKE_CUSTOMERS_FILE"):
+    with pytest.raises(
+        CustomersError, match=r"no such file.*uptake customers --create.*UPTAKE_CUSTOMERS_FILE"
+    ):
         Customers.load(tmp_path / "none.toml")
 
 
@@ -118,7 +120,10 @@ def test_missing_file_says_what_to_do(tmp_path: Path) -> None:
         (f'[customers."ü"]\nkey_id = "k"\npseudonym_key = "{KEY}"\n', "customer id"),
         (f'[customers."1"]\npseudonym_key = "{KEY}"\n', r'\[customers."1"\].*key_id'),
         (f'[customers."1"]\nkey_id = "k|"\npseudonym_key = "{KEY}"\n', r"\$\.key_id"),
-        ('[customers."1"]\nkey_id = "k"\npseudonym_key = "abcd"\n', "pseudonym_key must be at least 64 hex digits"),
+        (
+            '[customers."1"]\nkey_id = "k"\npseudonym_key = "abcd"\n',
+            "pseudonym_key must be at least 64 hex digits",
+        ),
         ('[customers."1"]\nkey_id = "k"\npseudonym_key = "secret!"\n', "pseudonym_key must be at least 64"),
         (f'{MINIMAL}previous_key_id = "k0"\n', "go together"),
         (f'{MINIMAL}previous_key_id = "k1"\nprevious_pseudonym_key = "{KEY}"\n', "must differ"),

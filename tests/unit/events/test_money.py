@@ -32,7 +32,13 @@ def test_a_written_price_is_read_exactly(price: Decimal, currency: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "currency", "price"),
-    [("225", "EUR", "2.25"), ("5", "EUR", "0.05"), ("456", "JPY", "456"), ("1234", "KWD", "1.234"), ("0", "EUR", "0")],
+    [
+        ("225", "EUR", "2.25"),
+        ("5", "EUR", "0.05"),
+        ("456", "JPY", "456"),
+        ("1234", "KWD", "1.234"),
+        ("0", "EUR", "0"),
+    ],
 )
 def test_minor_units(text: str, currency: str, price: str) -> None:
     assert parse_minor_units(text, currency) == Decimal(price)

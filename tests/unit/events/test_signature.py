@@ -93,7 +93,9 @@ def test_encoding_of_javascript_clients_is_accepted() -> None:
     assert string_to_sign(("1", "5"), "k", params) == "1&5&k&title=it%27s%20%28new%29%21%2A"
 
 
-@pytest.mark.parametrize("time", ["2100-01-01T00:00:00", "2012-02-30T11:00:00", "yesterday", "2023-11-14T22:13:21"])
+@pytest.mark.parametrize(
+    "time", ["2100-01-01T00:00:00", "2012-02-30T11:00:00", "yesterday", "2023-11-14T22:13:21"]
+)
 def test_signed_time_that_is_none_or_has_not_come_is_rejected(time: str) -> None:
     assert code_of(signed("click", ("u", "1", "5"), overridetimestamp=time)) == "bad_timestamp"
 

@@ -12,7 +12,9 @@ from tests.support.tracker import RECEIVED_MS, RULES, report
 
 # An & in the item segment and a backslash anywhere have meanings of their own; quote() encodes both, the backslash is refused.
 SEGMENTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\\"), max_size=20)
-VALUES = st.text(st.characters(exclude_categories=["Cs"]), max_size=20).filter(lambda value: value not in ABSENT)
+VALUES = st.text(st.characters(exclude_categories=["Cs"]), max_size=20).filter(
+    lambda value: value not in ABSENT
+)
 NAMES = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=10)
 
 
@@ -34,9 +36,13 @@ def test_a_built_target_is_read_back(
 @given(
     st.sampled_from(TRACKER_EVENTS),
     st.lists(SEGMENTS, min_size=2, max_size=3),
-    st.dictionaries(NAMES | st.sampled_from(["rating", "fullprice", "row", "created", "sent"]), VALUES, max_size=6),
+    st.dictionaries(
+        NAMES | st.sampled_from(["rating", "fullprice", "row", "created", "sent"]), VALUES, max_size=6
+    ),
 )
-def test_an_accepted_event_survives_the_journal(name: str, segments: list[str], params: dict[str, str]) -> None:
+def test_an_accepted_event_survives_the_journal(
+    name: str, segments: list[str], params: dict[str, str]
+) -> None:
     outcome = report(build_target("00000", name, segments, params))
     if isinstance(outcome, Accepted):
         assert decode(encode(outcome.event)) == outcome.event

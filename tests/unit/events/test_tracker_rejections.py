@@ -92,13 +92,25 @@ REJECTED: dict[str, tuple[str, str]] = {
     "scenario too long": (f"/api/00000/clickrecommended/u/1/5?scenario={'s' * 257}", "bad_parameter"),
     "eid too long": (f"/api/00000/click/u/1/5?eid={'e' * 257}", "bad_parameter"),
     "category path too long": (f"/api/00000/click/u/1/5?categorypath={'c' * 2049}", "bad_parameter"),
-    "too many parameters": ("/api/00000/click/u/1/5?" + "&".join("a=1" for _ in range(1001)), "bad_parameter"),
+    "too many parameters": (
+        "/api/00000/click/u/1/5?" + "&".join("a=1" for _ in range(1001)),
+        "bad_parameter",
+    ),
     "percentage twice": ("/api/00000/consume/u/1/5?percentage=7&percentage=8", "duplicate_parameter"),
-    "percentage also as a stray": ("/api/00000/consume/u/1/5&percentage=8?percentage=7", "duplicate_parameter"),
+    "percentage also as a stray": (
+        "/api/00000/consume/u/1/5&percentage=8?percentage=7",
+        "duplicate_parameter",
+    ),
     "eid twice": ("/api/00000/click/u/1/5?eid=a&eid=b", "duplicate_parameter"),
     "timestamp without signature": (f"/api/00000/click/u/1/5?{SIGNED}", "missing_signature"),
-    "timestamp with an absent signature": (f"/api/00000/click/u/1/5?{SIGNED}&signature=null", "missing_signature"),
-    "timestamp with a wrong signature": (f"/api/00000/click/u/1/5?{SIGNED}&signature={'0' * 32}", "bad_signature"),
+    "timestamp with an absent signature": (
+        f"/api/00000/click/u/1/5?{SIGNED}&signature=null",
+        "missing_signature",
+    ),
+    "timestamp with a wrong signature": (
+        f"/api/00000/click/u/1/5?{SIGNED}&signature={'0' * 32}",
+        "bad_signature",
+    ),
     "a signature that is not ASCII": (f"/api/00000/click/u/1/5?{SIGNED}&signature=%C3%BC", "bad_signature"),
     "signed with a parameter twice": (
         f"/api/00000/click/u/1/5?{SIGNED}&a=1&a=2&signature={'0' * 32}",

@@ -7,7 +7,6 @@ import pytest
 
 from app.collector import kafka_sink
 from app.collector.kafka_sink import KafkaSink, expected_topics
-from app.collector.server import quiet_client_library
 from app.collector.sink import NotTakenError
 from app.kafka.probe import any_answers
 from app.settings import Settings
@@ -45,13 +44,3 @@ def test_every_topic_is_expected_with_its_partitions() -> None:
     expected = expected_topics(Settings(partitions=5))
     assert set(expected) == {topic.name for topic in TOPICS}
     assert (expected[JOURNAL], expected[META]) == (5, 1)
-
-
-def test_client_library_says_each_thing_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:
-    quiet_client_library()
-    quiet_client_library()
-    library = logging.getLogger("aiokafka")
-    message = "Unable connect to %s (test)"
-    for _ in range(5):
-        library.error(message, "a:1")
-    assert sum(record.msg == message for record in caplog.records) == 1
