@@ -47,5 +47,10 @@ class Partitions:
         self.epoch += 1
         for partition in closing:
             partition.is_open = False
-        await asyncio.gather(*(partition.close(self._close_timeout_seconds) for partition in closing))
+        closed = await asyncio.gather(
+            *(partition.close(self._close_timeout_seconds) for partition in closing), return_exceptions=True
+        )
         self._open.clear()
+        for outcome in closed:  # raised only now: one full disk must not keep the others from being released
+            if isinstance(outcome, BaseException):
+                raise outcome

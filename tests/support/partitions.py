@@ -1,0 +1,75 @@
+"""A partition on topics and a disk in memory: opened, killed, opened again elsewhere, as a worker does it."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from agents.attach import AGENTS
+from agents.partition import Partition, PartitionLimits
+from agents.ports import PartitionLostError
+from events.codec import encode
+from events.model import EventBase, user_key
+from tests.support.builders import NOW_MS
+from tests.support.memory_outbox import LogRecord, MemoryLogs, MemoryOutbox, catch_up
+from tests.support.memory_store import Disk, MemoryStore
+
+FOLDS = {topic: fold for folds in AGENTS.values() for topic, fold in folds.items()}
+HOUR_MS = 3_600_000
+
+
+class FixedClock:
+    def now_ms(self) -> int:
+        return NOW_MS
+
+
+def a_record(event: EventBase | None = None, offset: int = 0, **fields: Any) -> LogRecord:
+    """Build a record of the journal; ``key``, ``value`` and ``timestamp`` follow the event unless given."""
+    if event is not None:
+        fields = {"key": user_key(event.customer, event.user), "value": encode(event), **fields}
+    return LogRecord(offset, **{"key": None, "value": None, **fields})
+
+
+class World:
+    """The topics, and the partitions that were opened on them."""
+
+    def __init__(self, partitions: int = 1, **limits: int) -> None:
+        self.logs = MemoryLogs()
+        self.limits = PartitionLimits(
+            **{"flush_interval_ms": HOUR_MS, "partitions": partitions, **limits}  # nobody waits for the timer
+        )
+        self.lost: list[PartitionLostError] = []
+        self.failed: list[BaseException] = []
+        self._opened: list[Partition] = []
+
+    def open(self, number: int = 0, disk: Disk | None = None, epoch: int = 0) -> Partition:
+        """Fence whoever wrote for the partition, catch up with the changelogs, and take it."""
+        outbox = MemoryOutbox(self.logs, number)
+        store = MemoryStore(disk)
+        catch_up(self.logs, number, store)
+        partition = Partition(
+            number, epoch, store, outbox, FixedClock(), self.limits, self.lost.append, self.failed.append
+        )
+        self._opened.append(partition)
+        return partition
+
+    def outbox(self, number: int = 0) -> MemoryOutbox:
+        """Return the outbox of the partition's present owner."""
+        return self.logs.owners[number]
+
+    def produce(self, topic: str, *events: EventBase, number: int = 0) -> None:
+        for event in events:
+            self.logs.append(topic, number, (user_key(event.customer, event.user), encode(event)))
+
+    @staticmethod
+    def kill(partition: Partition) -> Disk:
+        """End a partition as kill -9 does: nothing is flushed. Return its disk."""
+        partition._timer.cancel()
+        partition.store.close()
+        return partition.store.disk
+
+    def end(self) -> None:
+        for partition in self._opened:
+            self.kill(partition)
+
+
+async def fold_records(partition: Partition, topic: str, records: Sequence[LogRecord]) -> None:
+    await partition.fold(topic, records, FOLDS[topic])
