@@ -1,0 +1,153 @@
+"""Rows in memory never lose a change and are never stale, whatever is evicted and however long a flush takes."""
+
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agents.rows import Rows
+
+KEYS = [b"a", b"b", b"c", b"d"]
+keys = st.sampled_from(KEYS)
+ACTIONS = st.one_of(
+    st.tuples(st.just("add"), keys, st.integers(1, 9)),
+    st.tuples(st.just("put"), keys, st.none() | st.integers(0, 9).map(lambda number: [number])),
+    st.tuples(st.just("get"), keys),
+    st.tuples(st.just("send")),
+    st.tuples(st.just("commit")),
+    st.tuples(st.just("age"), st.sampled_from([0, 1, 1_000, 10**9])),
+    st.tuples(st.just("restart")),
+)
+
+
+def encode(state: list[int]) -> bytes:
+    return ",".join(map(str, state)).encode()
+
+
+def decode(raw: bytes) -> list[int]:
+    return [int(number) for number in raw.split(b",")]
+
+
+class Disk:
+    """Rows over a store, with a flush that may be under way; and beside them what they must say."""
+
+    def __init__(self) -> None:
+        self.stored: dict[bytes, bytes] = {}
+        self.expected: dict[bytes, list[int] | None] = {}
+        self.committed: dict[bytes, list[int] | None] = {}
+        self.sending: list[tuple[bytes, bytes | None]] | None = None
+        self.sent: dict[bytes, list[int] | None] = {}
+        self.rows = self._open()
+
+    def _open(self) -> Rows[list[int]]:
+        return Rows(self.stored.get, decode, encode)
+
+    def add(self, key: bytes, number: int) -> None:
+        """Change a state in place, as folds do."""
+        state = self.rows.get(key)
+        if state is None:
+            state = []
+        state.append(number)
+        self.rows.put(key, state)
+        self.expected[key] = [*(self.expected.get(key) or []), number]
+
+    def put(self, key: bytes, state: list[int] | None) -> None:
+        self.rows.put(key, None if state is None else list(state))
+        self.expected[key] = state
+
+    def get(self, key: bytes) -> None:
+        assert self.rows.get(key) == self.expected.get(key)
+
+    def send(self) -> None:
+        if self.sending is None:
+            self.sending = self.rows.encode_changes()
+            self.sent = dict(self.expected)
+
+    def commit(self) -> None:
+        """End a flush: the store has it, and only now the cache may age."""
+        if self.sending is not None:
+            for key, value in self.sending:
+                if value is None:
+                    self.stored.pop(key, None)
+                else:
+                    self.stored[key] = value
+            self.sending, self.committed = None, dict(self.sent)
+
+    def age(self, max_memory: int) -> None:
+        if self.sending is None:
+            self.rows.age(max_memory)
+
+    def restart(self) -> None:
+        """Lose what is in memory."""
+        self.sending, self.rows = None, self._open()
+        self.expected = dict(self.committed)
+
+
+@given(st.lists(ACTIONS, max_size=60))
+def test_rows_say_what_a_dictionary_would(actions: list[tuple[Any, ...]]) -> None:
+    disk = Disk()
+    for name, *arguments in actions:
+        getattr(disk, name)(*arguments)
+        fresh = dict(disk.rows.scan_memory(b"b", b"d"))
+        assert set(fresh) <= {b"b", b"c"}
+        assert all(disk.expected.get(key) == state for key, state in fresh.items())
+    for key in KEYS:
+        disk.get(key)
+    disk.commit()
+    disk.send()
+    disk.commit()
+    left = {key: decode(raw) for key, raw in disk.stored.items()}
+    assert left == {key: state for key, state in disk.expected.items() if state is not None}
+
+
+def test_row_changed_during_a_flush_outlives_its_aging() -> None:
+    stored: dict[bytes, bytes] = {}
+    rows: Rows[list[int]] = Rows(stored.get, decode, encode)
+    rows.put(b"a", [1])
+    (change,) = rows.encode_changes()
+    rows.put(b"a", [2])
+    stored[b"a"] = change[1] or b""
+    rows.age(0)
+    rows.age(0)
+    assert rows.get(b"a") == [2]
+    assert rows.encode_changes() == [(b"a", b"2")]
+
+
+def test_row_read_again_and_again_stays_and_others_go() -> None:
+    loads: list[bytes] = []
+
+    def load(key: bytes) -> bytes:
+        loads.append(key)
+        return b"1"
+
+    rows: Rows[list[int]] = Rows(load, decode, encode)
+    rows.get(b"cold")
+    for _ in range(5):
+        rows.get(b"hot")
+        rows.age(10**9)
+    assert loads == [b"cold", b"hot"]
+    assert len(rows) == 1
+    rows.age(10**9)
+    rows.age(10**9)
+    assert len(rows) == 0
+
+
+def test_aging_keeps_the_newest_of_what_there_is_no_room_for() -> None:
+    rows: Rows[list[int]] = Rows({b"%03d" % number: b"1" for number in range(100)}.get, decode, encode)
+    for number in range(100):
+        rows.get(b"%03d" % number)
+    before = rows.memory
+    rows.age(before // 4)
+    kept = len(rows.older)
+    assert kept in (24, 25)
+    assert sorted(rows.older) == [b"%03d" % number for number in range(100 - kept, 100)]
+    assert rows.memory <= before // 4
+
+
+def test_changed_rows_are_never_forgotten_for_lack_of_room() -> None:
+    rows: Rows[list[int]] = Rows({}.get, decode, encode)
+    for number in range(10):
+        rows.put(b"%d" % number, [number])
+    rows.age(0)
+    assert len(rows.encode_changes()) == 10
+    assert rows.get(b"7") == [7]
