@@ -1,0 +1,212 @@
+"""Faust's consumer hands on chunks: runs of one partition, never of an earlier epoch, and knows what may be committed."""
+
+from collections.abc import AsyncIterator
+from types import SimpleNamespace
+from typing import Any
+
+import faust
+import pytest
+from faust.types.tuples import TP
+from yarl import URL
+
+from app.kafka.lag import lag_of
+from app.kafka.transport import CHUNK_RECORDS, Chunk, ChunkConsumer, ChunkTransport
+from events.topics import JOURNAL, TRANSFERS
+
+A, B = TP(JOURNAL, 0), TP(JOURNAL, 1)
+
+
+class Owner:
+    """Who owns partitions; ``revoked`` counts how often they were let go of."""
+
+    def __init__(self) -> None:
+        self.epoch = 0
+        self.positions: dict[tuple[str, int], int] = {}
+
+    async def on_revoked(self) -> None:
+        self.epoch += 1
+
+    def durable(self, topic: str, partition: int) -> int | None:
+        return self.positions.get((topic, partition))
+
+
+class Records(ChunkConsumer):
+    """A consumer whose fetches are given."""
+
+    ownership: Any
+    fetches: list[dict[TP, list[Any]]]
+    active: set[TP] | None = None
+
+    async def _wait_next_records(self, timeout: float) -> tuple[dict[TP, list[Any]], set[TP] | None]:
+        return (self.fetches.pop(0) if self.fetches else {}), self.active
+
+
+def run_of(offsets: range) -> list[Any]:
+    return [SimpleNamespace(offset=offset, timestamp=1_000 + offset, timestamp_type=0) for offset in offsets]
+
+
+@pytest.fixture
+async def consumer() -> AsyncIterator[Records]:
+    app = faust.App("t", broker="kafka://127.0.0.1:1", store="memory://", web_enabled=False)
+    transport = ChunkTransport([URL("kafka://127.0.0.1:1")], app)
+
+    async def nothing(*_: Any) -> None:
+        pass
+
+    consumer = Records(
+        transport, callback=nothing, on_partitions_revoked=nothing, on_partitions_assigned=nothing
+    )
+    consumer.ownership = Owner()
+    consumer.fetches = []
+    consumer.resume_flow()
+    yield consumer
+    consumer._thread.thread_loop.close()  # made with the thread object, which is never started here
+
+
+async def chunks(consumer: ChunkConsumer) -> list[Chunk]:
+    return [message.value async for _, message in consumer.getmany(0)]
+
+
+async def test_fetch_becomes_one_message_for_a_run_of_a_partition(consumer: Records) -> None:
+    run, other = run_of(range(5, 8)), run_of(range(2))
+    consumer.fetches = [{A: run, B: other}]
+    messages = [(tp, message) async for tp, message in consumer.getmany(0)]
+    assert [tp for tp, _ in messages] == [A, B]
+    message = messages[0][1]
+    assert message.value == Chunk(JOURNAL, 0, 0, run)
+    assert (message.topic, message.partition, message.offset, message.tp) == (JOURNAL, 0, 7, A)
+    assert message.timestamp == run[-1].timestamp / 1000
+    assert messages[1][1].value.records == other
+
+
+@pytest.mark.parametrize(
+    ("records", "sizes"),
+    [
+        (1, [1]),
+        (CHUNK_RECORDS, [CHUNK_RECORDS]),
+        (CHUNK_RECORDS + 1, [CHUNK_RECORDS, 1]),
+        (2 * CHUNK_RECORDS + 3, [CHUNK_RECORDS, CHUNK_RECORDS, 3]),
+    ],
+)
+async def test_long_runs_are_split_in_order(consumer: Records, records: int, sizes: list[int]) -> None:
+    run = run_of(range(records))
+    consumer.fetches = [{A: run}]
+    handed_on = await chunks(consumer)
+    assert [len(chunk.records) for chunk in handed_on] == sizes
+    assert [record for chunk in handed_on for record in chunk.records] == run
+
+
+async def test_partition_that_is_not_active_is_left_out(consumer: Records) -> None:
+    consumer.active = {B}
+    consumer.fetches = [{A: run_of(range(3)), B: run_of(range(2))}]
+    assert [chunk.partition for chunk in await chunks(consumer)] == [1]
+    assert (consumer.delivered(A), consumer.delivered(B)) == (0, 2)
+
+
+async def test_chunk_of_an_earlier_epoch_is_not_handed_on(consumer: Records) -> None:
+    consumer.fetches = [{A: run_of(range(2 * CHUNK_RECORDS)), B: run_of(range(2))}]
+    handed_on = []
+    async for _, message in consumer.getmany(0):
+        handed_on.append(message.value)
+        await consumer.ownership.on_revoked()
+    assert len(handed_on) == 1
+    assert consumer.delivered(A) == CHUNK_RECORDS
+    assert consumer.delivered(B) == 0
+
+
+async def test_nothing_is_handed_on_once_the_flow_is_stopped(consumer: Records) -> None:
+    consumer.fetches = [{A: run_of(range(2 * CHUNK_RECORDS))}]
+    handed_on = []
+    async for _, message in consumer.getmany(0):
+        handed_on.append(message.value)
+        consumer.stop_flow()
+    assert len(handed_on) == 1
+
+
+async def test_chunk_has_the_epoch_in_which_its_fetch_began(consumer: Records) -> None:
+    consumer.ownership.epoch = 4
+    consumer.fetches = [{A: run_of(range(1))}]
+    assert [chunk.epoch for chunk in await chunks(consumer)] == [4]
+
+    async def revoked_meanwhile(timeout: float) -> Any:
+        await consumer.ownership.on_revoked()
+        return {A: run_of(range(1))}, None
+
+    consumer._wait_next_records = revoked_meanwhile
+    assert await chunks(consumer) == []
+
+
+async def test_idle_is_waited_for_until_a_fetch_has_ended(consumer: Records) -> None:
+    seen: list[bool] = []
+
+    async def fetch(timeout: float) -> Any:
+        seen.append(consumer._idle.is_set())
+        return {}, None
+
+    consumer._wait_next_records = fetch
+    await chunks(consumer)
+    await consumer.wait_idle()
+    assert seen == [False]
+
+
+async def test_delivered_is_the_offset_after_the_last_record_handed_on(consumer: Records) -> None:
+    assert consumer.delivered(A) == 0
+    consumer.fetches = [{A: run_of(range(10, 15))}, {A: run_of(range(20, 21))}]
+    await chunks(consumer)
+    assert consumer.delivered(A) == 15
+    await chunks(consumer)
+    assert consumer.delivered(A) == 21
+    await consumer.on_partitions_revoked({A})
+    assert (consumer.delivered(A), consumer.ownership.epoch, consumer.flow_active) == (0, 1, False)
+
+
+async def test_only_what_a_flush_made_durable_is_committed_to_the_group(consumer: Records) -> None:
+    consumer.fetches = [{A: run_of(range(10))}]
+    await chunks(consumer)
+    assert consumer._new_offset(A) is None
+    consumer.ownership.positions[JOURNAL, 0] = 7
+    assert consumer._new_offset(A) == 7
+    assert consumer._new_offset(A) == 7
+    assert consumer._new_offset(B) is None
+
+
+def subscribed(consumer: Records, **states: Any) -> None:
+    """Let the consumer's thread hold these fetch positions: by name of the partition, (position, lso, highwater)."""
+    at = {
+        tp: SimpleNamespace(
+            has_valid_position=position is not None, position=position, lso=lso, highwater=highwater
+        )
+        for tp, (position, lso, highwater) in ((globals()[name], state) for name, state in states.items())
+    }
+    assignment = SimpleNamespace(tps=set(at), state_value=at.get)
+    subscription = SimpleNamespace(subscription=SimpleNamespace(assignment=assignment))
+    consumer._thread._consumer = SimpleNamespace(_subscription=subscription)
+
+
+@pytest.mark.parametrize(
+    ("state", "unread"),
+    [
+        ((10, 15, 20), 5),  # what is open in a transaction cannot be read yet
+        ((10, None, 20), 10),
+        ((20, 20, 20), 0),
+        ((25, 20, 20), 0),
+        ((10, None, None), 0),
+        ((None, 15, 20), 0),
+    ],
+)
+async def test_unread_is_what_the_broker_has_and_was_not_fetched(
+    consumer: Records, state: tuple[Any, ...], unread: int
+) -> None:
+    assert consumer.unread(A) == 0
+    subscribed(consumer, A=state)
+    assert (consumer.unread(A), consumer.unread(B)) == (unread, 0)
+
+
+async def test_lag_is_what_no_flush_covers_over_all_sources(consumer: Records) -> None:
+    subscribed(consumer, A=(10, 12, 12))
+    consumer.fetches = [{A: run_of(range(10)), TP(TRANSFERS, 0): run_of(range(3))}]
+    await chunks(consumer)
+    partition: Any = SimpleNamespace(number=0, durable={JOURNAL: 6})
+    assert lag_of(consumer, partition) == 2 + 4 + 3
+    partition.durable = {JOURNAL: 10, TRANSFERS: 5}  # past a commit marker
+    assert lag_of(consumer, partition) == 2

@@ -1,0 +1,173 @@
+"""A worker answers from the partitions that are open in it, and says which are not, how far they are, and who has the others."""
+
+from collections.abc import AsyncIterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from faust.types.tuples import TP
+
+from agents.registry import Partitions
+from app.kafka.restore import RestoreProgress
+from app.lookup.service import PartitionNotReady
+from app.lookup.worker import WorkerLookups
+from events.model import user_key
+from events.partitions import partition_of
+from events.topics import JOURNAL, PARTIALS, SOURCES
+from tables.window_keys import SCENARIO
+from tables.window_sums import Segment
+from tests.support.builders import CUSTOMER, MINUTE_MS, USER, a_click, a_login, a_recommended, a_rendered
+from tests.support.overlays import T0
+from tests.support.partitions import World, a_record, fold_records
+
+PARTITIONS = 4
+HERE, ELSEWHERE = "http://127.0.0.1:6067", "http://127.0.0.1:6068"
+KEY = user_key(CUSTOMER, USER)
+HOME = partition_of(KEY, PARTITIONS)
+
+
+class Bench:
+    """A worker's lookups over a world in memory; ``owners`` is Faust's map of who has which partition."""
+
+    def __init__(self) -> None:
+        self.world = World(partitions=PARTITIONS)
+        self.partitions = Partitions(close_timeout_seconds=1)
+        self.restorer: Any = SimpleNamespace(progress=None)
+        self.owners: dict[TP, str] = {}
+        consumer = SimpleNamespace(unread=lambda tp: 1 if tp.topic == PARTIALS else 0, delivered=lambda _: 3)
+        self.app = SimpleNamespace(
+            assignor=SimpleNamespace(_external_tps_url=self.owners), consumer=consumer, rebalancing=False
+        )
+        self.lookups = WorkerLookups({}, self.partitions, self.restorer, PARTITIONS, HERE, lambda: self.app)
+
+    def assign(self, *numbers: int, url: str = HERE) -> None:
+        self.owners.update({TP(topic, number): url for topic in SOURCES for number in numbers})
+
+    def open(self, number: int) -> Any:
+        self.assign(number)
+        partition = self.world.open(number)
+        self.partitions.add(partition)
+        return partition
+
+
+@pytest.fixture
+async def bench() -> AsyncIterator[Bench]:
+    bench = Bench()
+    yield bench
+    bench.world.end()
+
+
+def test_owner_is_the_one_whom_the_group_gave_the_partition(bench: Bench) -> None:
+    bench.assign(0, url=HERE + "/")
+    bench.assign(1, url=ELSEWHERE)
+    lookups = bench.lookups
+    assert [lookups.owner_of(number) for number in range(3)] == [HERE + "/", ELSEWHERE, None]
+    assert [lookups.is_local(number) for number in range(3)] == [True, False, False]
+    assert lookups.partition_of(KEY) == HOME
+
+
+async def test_view_of_a_user_is_fresh_before_any_flush(bench: Bench) -> None:
+    partition = bench.open(HOME)
+    assert not bench.lookups.user_view(HOME, KEY).is_known
+    await fold_records(partition, JOURNAL, [a_record(a_click(), 0), a_record(a_recommended(), 1)])
+    view = bench.lookups.user_view(HOME, KEY)
+    assert view.is_known
+    assert view.own.clicked is not None
+    assert view.own.clicked.items["1/1"].count == 1
+    assert view.recommended is not None
+    assert (view.moved, view.identity, view.impressions) == (None, None, None)
+
+
+async def test_view_shows_what_a_login_moved_beside_what_came_since(bench: Bench) -> None:
+    partition = bench.open(HOME)
+    records = [a_record(a_click(), 0), a_record(a_login(), 1), a_record(a_click(item="2"), 2)]
+    await fold_records(partition, JOURNAL, records)
+    for _ in range(2):  # from memory, then from the store
+        view = bench.lookups.user_view(HOME, KEY)
+        assert view.own.clicked is not None
+        assert set(view.own.clicked.items) == {"1/2"}
+        assert view.moved is not None
+        assert view.moved.clicked is not None
+        assert set(view.moved.clicked.items) == {"1/1"}
+        assert view.identity is not None
+        await partition.flush()
+        partition.overlay.settle(0, 0)
+
+
+async def test_partition_that_is_not_open_is_no_empty_answer(bench: Bench) -> None:
+    bench.assign(0)
+    with pytest.raises(PartitionNotReady) as raised:
+        bench.lookups.user_view(0, KEY)
+    assert (raised.value.partition, raised.value.progress) == (0, None)
+    bench.restorer.progress = RestoreProgress(total=200, done=50)
+    with pytest.raises(PartitionNotReady) as raised:
+        bench.lookups.windows(0, CUSTOMER, None, SCENARIO, [])
+    assert raised.value.progress == 0.25
+
+
+async def test_lost_partition_is_not_read(bench: Bench) -> None:
+    partition = bench.open(HOME)
+    await fold_records(partition, JOURNAL, [a_record(a_click())])
+    bench.world.outbox(HOME).next_failure = "after commit"
+    await partition.flush()
+    with pytest.raises(PartitionNotReady):
+        bench.lookups.user_view(HOME, KEY)
+
+
+async def test_windows_are_those_of_the_scenario_and_span_flushed_or_not(bench: Bench) -> None:
+    source, merge = bench.open(HOME), bench.open((HOME + 1) % PARTITIONS)
+    records = [
+        a_record(a_rendered(scenario=scenario, time_ms=T0 + minute * MINUTE_MS), offset)
+        for offset, (scenario, minute) in enumerate([("a", 0), ("a", 1), ("a", 2), ("ab", 1), ("b", 1)])
+    ]
+    await fold_records(source, JOURNAL, records)
+    await source.flush()
+    partials = [record for number in range(PARTITIONS) for record in bench.world.logs.read(PARTIALS, number)]
+    partials = [record._replace(offset=offset) for offset, record in enumerate(partials)]
+    for part in (partials[:1], partials[1:]):
+        await fold_records(merge, PARTIALS, part)
+        if part == partials[:1]:
+            await merge.flush()
+    span = [Segment("minute", T0 + MINUTE_MS, T0 + 2 * MINUTE_MS)]
+
+    def found(scenario: str | None, segments: list[Segment] = span) -> list[tuple[str, int, int]]:
+        rows = bench.lookups.windows(merge.number, CUSTOMER, scenario, SCENARIO, segments)
+        return [(row.key.scenario, (row.key.start_ms - T0) // MINUTE_MS, row.counts.rendered) for row in rows]
+
+    assert found("a") == [("a", 1, 2)]
+    assert found(None) == [("a", 1, 2), ("ab", 1, 2), ("b", 1, 2)]
+    assert found("a", [Segment("minute", T0, T0 + MINUTE_MS), *span]) == [("a", 0, 2), ("a", 1, 2)]
+    assert found("none") == []
+    assert bench.lookups.windows(merge.number, "other", None, SCENARIO, span) == []
+
+
+async def test_status_is_ready_when_every_assigned_partition_is_open(bench: Bench) -> None:
+    assert bench.lookups.status()["ready"] is False  # nothing assigned yet
+    partition = bench.open(1)
+    bench.assign(2)
+    bench.assign(0, url=ELSEWHERE)
+    status = bench.lookups.status()
+    assert (status["ready"], set(status["partitions"])) == (False, {"1", "2"})
+    assert status["partitions"]["2"] == {"ready": False}
+    bench.open(2)
+    assert bench.lookups.status()["ready"] is True
+    bench.app.rebalancing = True
+    assert bench.lookups.status()["ready"] is False
+    bench.app.rebalancing = False
+    partition.is_open = False
+    assert bench.lookups.status()["ready"] is False
+
+
+async def test_status_tells_lag_positions_and_restoring(bench: Bench) -> None:
+    partition = bench.open(1)
+    await fold_records(partition, JOURNAL, [a_record(value=b"{", offset=2)])
+    entry = bench.lookups.status()["partitions"]["1"]
+    assert (entry["positions"], entry["durable"], entry["deadlettered"]) == ({JOURNAL: 3}, {}, 1)
+    assert entry["lag"] == 3 * len(SOURCES) + 1
+    await partition.flush()
+    status = bench.lookups.status()
+    assert status["lag"] == status["partitions"]["1"]["lag"] == 3 * (len(SOURCES) - 1) + 1
+    assert (status["restoring"], status["url"]) == (None, HERE)
+    bench.restorer.progress = RestoreProgress(total=10, done=0)
+    restoring = bench.lookups.status()["restoring"]
+    assert (restoring["records"], restoring["done"], restoring["seconds_left"]) == (10, 0, None)
