@@ -26,6 +26,7 @@ def fold_partials(partition: Partition, record: Any) -> None:
     for partial in received.panes:
         minute = received.key_of(partial)
         row = minute.encode()
+        partition.overlay.newest_received_ms = max(partition.overlay.newest_received_ms, partial.received_ms)
         state, delta = merge_partial(windows.get(row), received.partition, partial)
         if is_zero(delta):
             continue

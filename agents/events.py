@@ -13,7 +13,6 @@ from events.topics import DAY_MS, HISTORY, JOURNAL
 from tables.fold import fold
 from tables.window_keys import MAX_TIME_MS
 
-
 MAX_SKEW_MS = 300_000  # by which a collector's clock may be ahead of the broker's
 
 
@@ -42,7 +41,9 @@ def _fold(partition: Partition, record: Any, topic: str, max_age_ms: int | None)
         overlay.verify(key, event.customer, event.user)
     received_ms = event.received_ms or record.timestamp
     if received_ms > record.timestamp + MAX_SKEW_MS:
-        received_ms = record.timestamp  # the broker's clock: what came from the future would expire everything else
+        received_ms = (
+            record.timestamp
+        )  # the broker's clock: what came from the future would expire everything else
     if not 0 < received_ms <= MAX_TIME_MS:
         raise UndecodableError(
             "malformed", f"neither received_ms nor the record's timestamp ({received_ms}) is a time"

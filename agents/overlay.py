@@ -95,8 +95,8 @@ class Overlay:
 
     def _publish_windows(self) -> Iterator[Output]:
         for key, state in self.windows.changed.items():
-            if state is not None:
-                yield Output(WINDOWS, self._number, key, encode_record(WindowKey.decode(key), state))
+            value = None if state is None else encode_record(WindowKey.decode(key), state)
+            yield Output(WINDOWS, self._number, key, value)
 
     def scan(self, table: str, start: bytes, end: bytes) -> dict[bytes, Any]:
         """Return the rows of a key range, in key order, fresh: what the store has, overruled by what is in memory."""
@@ -106,6 +106,12 @@ class Overlay:
         }
         found.update(rows.scan_memory(start, end))
         return {key: found[key] for key in sorted(found) if found[key] is not None}
+
+    def stored(self, table: str, start: bytes, end: bytes) -> Iterator[tuple[bytes, Any]]:
+        """Yield the rows of a key range that are in the store, each as fresh as it is in memory (None: deleted there)."""
+        rows = self.tables[table]
+        for key, value in self._store.scan(table, start, end):
+            yield key, rows.peek(key, value)
 
     def first_key(self, table: str, start: bytes, end: bytes) -> bytes | None:
         """Return the first key in a range that has a row, in memory or in the store."""

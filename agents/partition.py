@@ -14,6 +14,7 @@ import msgspec
 
 from agents.overlay import Overlay
 from agents.ports import Clock, Flush, Outbox, Output, PartitionLostError, Store
+from agents.sweep import Sweeper
 from events.codec import UndecodableError
 from events.topics import DEADLETTERS
 from tables.declare import POSITIONS_TABLE
@@ -58,6 +59,7 @@ class PartitionStats:
     forwarded: int = 0
     repeated: int = 0
     clamped: int = 0
+    swept: int = 0
     flushes: int = 0
     flush_seconds: float = 0.0
 
@@ -81,6 +83,7 @@ class Partition:
         self.stats = PartitionStats()
         self.store = store
         self.overlay = Overlay(store, number, limits.partitions)
+        self._sweeper = Sweeper()
         self.outputs: list[Output] = []
         self._outbox, self._on_lost, self._on_failed = outbox, on_lost, on_failed
         self._row_key = b"%d" % number
@@ -221,6 +224,7 @@ class Partition:
         """Take what changed; nothing is folded meanwhile, for this does not yield to the loop."""
         outputs, self.outputs = self.outputs, []
         positions = dict(self.positions)
+        self.stats.swept += self._sweeper.sweep(self.overlay)
         changes, published = self.overlay.encode_changes()
         changes[POSITIONS_TABLE] = [(self._row_key, msgspec.json.encode(positions))]
         return Flush(changes, outputs + published, positions)

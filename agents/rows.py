@@ -52,6 +52,13 @@ class Rows(Generic[S]):
         self.recent[key] = state
         return state
 
+    def peek(self, key: bytes, stored: bytes) -> S | None:
+        """Return the row as ``get`` does, given what the store holds, and leave the cache as it is."""
+        state = self.recent.get(key, _ABSENT)
+        if state is _ABSENT:
+            state = self.older.get(key, _ABSENT)
+        return self._decode(stored) if state is _ABSENT else state
+
     def put(self, key: bytes, state: S | None) -> None:
         """Set a row (None deletes it). The row counts as changed until the next flush encodes it."""
         self.recent[key] = state

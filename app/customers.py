@@ -52,6 +52,8 @@ class Customer:
     rules: Rules
     cors_origins: frozenset[str] = frozenset(("*",))
     exclusions: ExclusionDefaults = field(default_factory=ExclusionDefaults)
+    api_key: str | None = field(default=None, repr=False)
+    """What a lookup must bring where the worker does not listen on loopback; without one it is refused there."""
 
     @property
     def id(self) -> str:
@@ -90,6 +92,7 @@ def create_customers_file(path: Path, customer_id: str, license_key: str | None 
         customer=customer_id,
         license_key=license_key or "-".join(secrets.token_hex(4) for _ in range(4)),
         pseudonym_key=secrets.token_hex(KEY_BYTES),
+        api_key=secrets.token_urlsafe(KEY_BYTES),
     )
     if _CUSTOMER.fullmatch(customer_id) is None:
         raise CustomersError(
@@ -115,6 +118,7 @@ _TEMPLATE: Final = """\
 license_key = "{license_key}"
 key_id = "k1"
 pseudonym_key = "{pseudonym_key}"
+api_key = "{api_key}" # what lookups bring where a worker does not listen on loopback: Authorization: Bearer ...
 """
 
 
@@ -131,6 +135,7 @@ class _Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     previous_pseudonym_key: str | None = None
     previous_key_id: Annotated[str, msgspec.Meta(pattern=_KEY_ID)] | None = None
     license_key: Annotated[str, msgspec.Meta(min_length=8)] | None = None
+    api_key: Annotated[str, msgspec.Meta(min_length=16)] | None = None
     time_zone: str = "UTC"
     max_itemtype: Annotated[int, msgspec.Meta(ge=1, le=MAX_ITEM_NUMBER)] = 5
     string_items: bool = True
@@ -201,7 +206,7 @@ def _customer(customer_id: str, entry: _Entry) -> Customer:
         strict_scenario=entry.strict_scenario,
     )
     defaults = ExclusionDefaults(entry.exclusions.threshold, _within_ms(entry.exclusions.within))
-    return Customer(rules, frozenset(entry.cors_origins), defaults)
+    return Customer(rules, frozenset(entry.cors_origins), defaults, entry.api_key)
 
 
 def _key(name: str, text: str) -> bytes:

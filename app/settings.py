@@ -21,11 +21,15 @@ class Settings(BaseSettings):
     replication: int = Field(1, ge=1, description="replicas of each topic; 3 in production")
     session_timeout_ms: int = Field(10_000, ge=1_000, description="a dead worker's users wait this long")
     heartbeat_ms: int = Field(3_000, ge=100)
-    transaction_timeout_ms: int = Field(60_000, ge=1_000, description="a frozen broker is waited for this long")
+    transaction_timeout_ms: int = Field(
+        60_000, ge=1_000, description="a frozen broker is waited for this long"
+    )
 
     # State
     data_dir: Path = Field(Path(".uptake"), description="RocksDB of the worker, data of the local Kafka")
-    flush_interval_ms: int = Field(1_000, ge=10, description="how often a partition's changes are made durable")
+    flush_interval_ms: int = Field(
+        1_000, ge=10, description="how often a partition's changes are made durable"
+    )
     flush_max_changes: int = Field(20_000, ge=1, description="changed rows that make a partition flush early")
     cache_rows: int = Field(
         100_000, ge=0, description="decoded rows a worker keeps, beside those changed since the last flush"
@@ -35,7 +39,9 @@ class Settings(BaseSettings):
         ge=1_048_576,
         description="memory that rows of a worker may take, estimated; the same again may wait for a flush",
     )
-    block_cache_bytes: int = Field(32 * 1_048_576, description="RocksDB blocks, shared by all tables of a worker")
+    block_cache_bytes: int = Field(
+        32 * 1_048_576, description="RocksDB blocks, shared by all tables of a worker"
+    )
     memtable_bytes: int = Field(
         48 * 1_048_576, description="RocksDB memtables, shared by all tables of a worker"
     )
@@ -47,12 +53,16 @@ class Settings(BaseSettings):
     customers_file: Path = Field(Path("uptake.toml"), description="customers and their keys, mode 600")
 
     # Collector
-    linger_ms: int = Field(2, ge=0, description="how long an event waits for others to share its request to Kafka")
+    linger_ms: int = Field(
+        2, ge=0, description="how long an event waits for others to share its request to Kafka"
+    )
     ack_timeout_ms: int = Field(
         10_000, ge=100, description="an event that Kafka has not acknowledged by then is answered 504"
     )
     stall_ms: int = Field(
-        2_000, ge=100, description="while an event waits longer than this for Kafka, new ones are answered 503"
+        2_000,
+        ge=100,
+        description="while an event waits longer than this for Kafka, new ones are answered 503",
     )
     max_pending: int = Field(
         10_000, ge=1, description="events that wait for Kafka at once; more are answered 503"

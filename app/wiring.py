@@ -29,6 +29,7 @@ from tables.store import StoreMemory
 log = logging.getLogger(__name__)
 
 WORKER_PORT = 6067
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
 POLL_RECORDS = 20_000
 
 
@@ -77,15 +78,15 @@ class Worker:
             on_failed=self._on_failed,
         )
         self.app = self._create_app()
+        customers = Customers.load(settings.customers_file)
         self.lookups = WorkerLookups(
-            Customers.load(settings.customers_file),
-            self.partitions,
-            self.restorer,
-            settings.partitions,
-            self.url,
-            lambda: self.app,
+            customers, self.partitions, self.restorer, settings.partitions, self.url, lambda: self.app
         )
-        self.app.add_dependency(LookupServer(create_lookup_app(self.lookups), settings.host, self.port))
+        is_private = settings.host in LOOPBACK
+        server = create_lookup_app(
+            self.lookups, api_key_of=None if is_private else lambda name: customers[name].api_key
+        )
+        self.app.add_dependency(LookupServer(server, settings.host, self.port))
 
     def _create_app(self) -> faust.App:
         settings = self.settings

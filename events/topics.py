@@ -1,6 +1,6 @@
 """The one list of Kafka topics: name, key, what it holds, and how it is kept.
 
-``uptake topics`` shows it beside what the broker has; a worker and a collector refuse to start on topics that differ in partitions.
+``uptake topics`` shows it beside what the broker has. A worker refuses to start on a wrong partition count, a collector answers 503.
 """
 
 from dataclasses import dataclass

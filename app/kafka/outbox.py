@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
@@ -21,6 +21,17 @@ log = logging.getLogger(__name__)
 _TOPICS = (*CHANGELOGS.values(), JOURNAL, HISTORY, TRANSFERS, PARTIALS, WINDOWS, DEADLETTERS)
 BATCH_BYTES = 900_000  # below the broker's limit of 1 MB a batch
 STOP_SECONDS = 2.0
+
+
+_Record = tuple[bytes | None, bytes | None, tuple[tuple[str, bytes], ...]]
+
+
+class _Delivery(NamedTuple):
+    """A batch on its way: of which changelog (None: of another topic), how many records, and the broker's answer."""
+
+    changelog: str | None
+    records: int
+    future: asyncio.Future[Any]
 
 
 class KafkaOutbox:
@@ -71,37 +82,43 @@ class KafkaOutbox:
             raise PartitionLostError(self._partition, repr(error)) from error
 
     async def _commit(self, flush: Flush) -> Committed:
-        producer = self._producer
-        await producer.begin_transaction()
-        committed = Committed()
-        deliveries: list[tuple[str | None, int, asyncio.Future[Any]]] = []
+        await self._producer.begin_transaction()
+        deliveries: list[_Delivery] = []
+        try:
+            committed = await self._deliver(flush, deliveries)
+        except BaseException:
+            for delivery in deliveries:  # asyncio would log each of them that nobody has looked at
+                delivery.future.add_done_callback(lambda future: future.cancelled() or future.exception())
+            raise
+        await self._producer.commit_transaction()
+        return committed
+
+    async def _deliver(self, flush: Flush, deliveries: list[_Delivery]) -> Committed:
+        """Send all records of a flush and wait until the broker has them."""
         for table, changes in flush.changes.items():
             topic = CHANGELOGS[table]
             rows = ((key, value, ()) for key, value in changes)
-            async for count, delivery in self._send(topic, self._partition, rows):
-                deliveries.append((topic, count, delivery))
-        outputs: dict[
-            tuple[str, int], list[tuple[bytes | None, bytes | None, tuple[tuple[str, bytes], ...]]]
-        ] = {}
+            async for count, future in self._send(topic, self._partition, rows):
+                deliveries.append(_Delivery(topic, count, future))
+        outputs: dict[tuple[str, int], list[_Record]] = {}
         for output in flush.outputs:
-            outputs.setdefault((output.topic, output.partition), []).append(
-                (output.key, output.value, output.headers)
-            )
+            records = outputs.setdefault((output.topic, output.partition), [])
+            records.append((output.key, output.value, output.headers))
         for (topic, partition), records in outputs.items():
-            async for count, delivery in self._send(topic, partition, records):
-                deliveries.append((None, count, delivery))
-        for changelog, count, delivery in deliveries:
-            metadata = await delivery
-            if changelog is not None:
-                committed.offsets[changelog] = metadata.offset + count
-        await producer.commit_transaction()
+            async for count, future in self._send(topic, partition, records):
+                deliveries.append(_Delivery(None, count, future))
+        committed = Committed()
+        for delivery in deliveries:
+            metadata = await delivery.future
+            if delivery.changelog is not None:
+                committed.offsets[delivery.changelog] = metadata.offset + delivery.records
         return committed
 
     async def _send(
         self,
         topic: str,
         partition: int,
-        records: Iterable[tuple[bytes | None, bytes | None, tuple[tuple[str, bytes], ...]]],
+        records: Iterable[_Record],
     ) -> AsyncIterator[tuple[int, asyncio.Future[Any]]]:
         """Hand records to the producer in batches; yield each batch's number of records and its delivery."""
         producer = self._producer

@@ -29,7 +29,7 @@ class SourceRecreatedError(RuntimeError):
     def __init__(self, tp: TP, position: int, end: int) -> None:
         super().__init__(
             f"{tp.topic} partition {tp.partition} ends at {end}, but {position} was reached: the topic was recreated. "
-            "Delete the changelog topics and uptake.positions too, or restore the topic"
+            "Restore it, or start afresh: docs/operations.md says how"
         )
         self.tp, self.position, self.end = tp, position, end
 

@@ -106,10 +106,12 @@ class WorkerLookups:
     def status(self) -> Mapping[str, Any]:
         """Return the state of this worker: ready when every partition that the group gave it is open."""
         app = self._app()
-        assigned = sorted(
-            tp.partition for tp, url in app.assignor._external_tps_url.items()
-            if tp.topic == JOURNAL and url.rstrip("/") == self._url.rstrip("/")
-        )  # fmt: skip
+        owners = {
+            tp.partition: url.rstrip("/")
+            for tp, url in app.assignor._external_tps_url.items()
+            if tp.topic == JOURNAL
+        }
+        assigned = sorted(number for number, url in owners.items() if url == self._url.rstrip("/"))
         partitions: dict[str, Any] = {}
         for number in assigned:
             partition = self._partitions.get(number)
@@ -127,10 +129,12 @@ class WorkerLookups:
                 "clamped": stats.clamped,
                 "forwarded": stats.forwarded,
                 "deadlettered": stats.deadlettered,
+                "swept": stats.swept,
                 "flushes": stats.flushes,
             }
+        # With more workers than partitions some own none, and are ready to take over.
         is_ready = (
-            bool(assigned) and all(entry["ready"] for entry in partitions.values()) and not app.rebalancing
+            bool(owners) and all(entry["ready"] for entry in partitions.values()) and not app.rebalancing
         )
         progress = self._restorer.progress
         return {

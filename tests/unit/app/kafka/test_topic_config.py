@@ -36,7 +36,7 @@ def test_topic_created_by_us_differs_in_nothing(topic: Topic) -> None:
         (TABLE, found(TABLE, **{"max.message.bytes": "99000000"}), []),
         (TABLE, found(TABLE, **{"segment.bytes": "1"}), []),
         (TABLE, found(TABLE, replication=3), []),
-        (JOURNAL, found(JOURNAL, **{"message.timestamp.type": "LogAppendTime"}), ["message.timestamp.type"]),
+        (JOURNAL, found(JOURNAL, **{"message.timestamp.type": "CreateTime"}), ["message.timestamp.type"]),
     ],
 )
 def test_only_what_matters_is_a_difference(topic: Topic, was: Found | None, what: list[str]) -> None:
