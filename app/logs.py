@@ -21,6 +21,7 @@ _RETRIED: Final = (
     "CoordinatorLoadInProgressError",
     "GroupCoordinatorNotAvailableError",
     "NotCoordinatorForGroupError",
+    "because it is rebalancing",  # how a worker hears that another one came or went
 )
 _SERVICE: Final = (
     "[^-"  # how mode marks the starts and stops of its services, under the logger of the service's module

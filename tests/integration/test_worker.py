@@ -1,0 +1,265 @@
+"""Real workers on a real Kafka: events in the journal become answers over HTTP, from any worker, also after one has stopped."""
+
+import json
+import re
+import time
+import urllib.request
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from confluent_kafka import Producer
+
+from app.errors import NoBrokerError
+from app.kafka.broker import LocalBroker
+from events.codec import encode
+from events.model import EventBase, user_key
+from events.partitions import partition_of
+from events.topics import DEADLETTERS, JOURNAL
+from tests.conftest import no_broker
+from tests.faults.cluster import CUSTOMER, Cluster
+from tests.support.builders import (
+    MINUTE_MS,
+    a_basket,
+    a_blacklist,
+    a_buy,
+    a_click,
+    a_clickrecommended,
+    a_consume,
+    a_deletefrombasket,
+    a_deletefromwishlist,
+    a_login,
+    a_rate,
+    a_recommended,
+    a_rendered,
+    a_served_list,
+    a_viewed,
+    a_wishlist,
+    an_owns,
+)
+from tests.support.kafka_reader import read_committed
+
+pytestmark = pytest.mark.broker
+
+PARTITIONS = 4
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A Kafka of this module's own, for a worker reads all there is; and one worker. A test may start and stop others."""
+    directory = tmp_path_factory.mktemp("worker")
+    broker = LocalBroker(directory / "kafka")
+    try:
+        broker.start()
+    except NoBrokerError as error:
+        no_broker(str(error))
+    cluster = Cluster(broker, directory / "cluster", partitions=PARTITIONS)
+    try:
+        cluster.start_worker("w0")
+        cluster.wait_ready("w0")
+        yield cluster
+    finally:
+        cluster.close()
+        broker.destroy()
+
+
+@pytest.fixture
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+class Journal:
+    """Writes events as another program does: librdkafka, which has a partitioner of its own."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._producer = Producer(
+            {"bootstrap.servers": cluster.broker.bootstrap, "partitioner": "murmur2", "log_level": 0}
+        )
+
+    def key(self, raw_user: str) -> bytes:
+        return user_key(CUSTOMER, self._cluster.customer.rules.user(raw_user))
+
+    def write(self, *events: EventBase, **options: Any) -> None:
+        for event in events:
+            self.write_raw(user_key(event.customer, event.user), encode(event), **options)
+
+    def write_raw(self, key: bytes | None, value: bytes | None, **options: Any) -> None:
+        self._producer.produce(JOURNAL, value, key, **options)
+
+    def settle(self) -> None:
+        """Wait until everything is on the broker and in the tables."""
+        assert self._producer.flush(20) == 0
+        self._cluster.wait_drained()
+
+
+@pytest.fixture
+def journal(cluster: Cluster) -> Journal:
+    return Journal(cluster)
+
+
+def running(cluster: Cluster) -> str:
+    return next(name for name, worker in cluster.workers.items() if worker.poll() is None)
+
+
+def answer(cluster: Cluster, path: str, name: str | None = None) -> Any:
+    status, body = cluster.get(path, name or running(cluster))
+    assert status == 200, body
+    return body
+
+
+def filtered(cluster: Cluster, user: str, body: dict[str, Any]) -> dict[str, Any]:
+    port = cluster.ports[running(cluster)]
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}/v1/{CUSTOMER}/users/{user}/filter", json.dumps(body).encode()
+    )
+    with urllib.request.urlopen(request, timeout=5) as reply:
+        return json.load(reply)
+
+
+def test_events_of_every_type_become_answers(cluster: Cluster, journal: Journal, now_ms: int) -> None:
+    user = cluster.customer.rules.user
+    scenario = "every type"
+
+    def anna(build: Any, minutes_ago: float, **fields: Any) -> Any:
+        time_ms = now_ms - int(minutes_ago * MINUTE_MS)
+        return build(**{"user": user("anna"), "time_ms": time_ms, "received_ms": now_ms, **fields})
+
+    served = a_served_list(items=("1", "2", "3"), scenario=scenario, row=4)
+    journal.write(
+        anna(a_recommended, 10, request_id="r1", lists=(served,)),
+        anna(a_rendered, 9, items=("1", "2", "3"), scenario=None, request_id="r1"),
+        anna(a_rendered, 8, items=("1", "2"), scenario=scenario),
+        anna(a_viewed, 8, items=("1",), scenario=scenario),
+        anna(a_click, 7, item="2"),
+        anna(a_clickrecommended, 7, item="2", scenario=scenario),
+        anna(a_clickrecommended, 7, item="3", scenario=scenario, eid="sent twice"),
+        anna(a_clickrecommended, 7, item="3", scenario=scenario, eid="sent twice"),
+        anna(a_consume, 6, item="4", percentage=95),
+        anna(a_basket, 6, item="5"),
+        anna(a_basket, 6, item="6"),
+        anna(a_deletefrombasket, 5, item="6"),
+        anna(a_buy, 5, item="2", price=Decimal("0.10"), quantity=3),
+        anna(a_buy, 5, item="7", price=Decimal("9.99")),
+        anna(an_owns, 5, item="8"),
+        anna(a_rate, 4, item="2", rating=80),
+        anna(a_blacklist, 4, item="9"),
+        anna(a_wishlist, 4, item="10"),
+        anna(a_wishlist, 4, item="11"),
+        anna(a_deletefromwishlist, 3, item="11"),
+        anna(a_rendered, 3, user=user("guest"), items=("20",), scenario=scenario),
+        anna(a_login, 2, user=user("guest"), target=user("anna")),
+    )
+    journal.settle()
+
+    everything = "rendered,clicked,bought,consumed,basket,blacklisted"
+    exclusions = answer(
+        cluster, f"/v1/{CUSTOMER}/users/anna/exclusions?threshold=2&within=PT1H&reasons={everything}"
+    )
+    assert {entry["item"]: entry["reasons"] for entry in exclusions["excluded"]} == {
+        "1": ["rendered"],
+        "2": ["rendered", "clicked", "bought"],
+        "3": ["clicked"],
+        "4": ["consumed"],
+        "5": ["basket"],
+        "7": ["bought"],
+        "8": ["bought"],
+        "9": ["blacklisted"],
+    }
+    kept = filtered(cluster, "anna", {"candidates": ["9", "3", "1", "12", "7", "20"], "limit": 2})
+    assert kept["kept"] == ["3", "12"]
+
+    page = answer(cluster, f"/v1/{CUSTOMER}/users/anna")
+    counts = {entry["item"]: entry["count"] for entry in page["rendered"]}
+    assert counts == {"1": 2, "2": 2, "3": 1, "20": 1}
+    assert [entry["item"] for entry in page["basket"]] == ["5"]
+    money = {entry["item"]: entry["revenue"] for entry in page["purchases"]}
+    assert money == {"2": {"EUR": "0.30"}, "7": {"EUR": "9.99"}, "8": {}}
+    wishes = {entry["item"]: entry["wished"] for entry in page["preferences"]}
+    assert wishes == {"2": False, "9": False, "10": True, "11": False}
+    assert page["identity"]["received_from"] == [user("guest")]
+    guest = answer(cluster, f"/v1/{CUSTOMER}/users/guest")
+    assert (guest["identity"]["logged_in_as"], guest["rendered"][0]["moved"]) == (user("anna"), True)
+    assert answer(cluster, f"/v1/{CUSTOMER}/users/nobody")["known"] is False
+
+    ctr = answer(cluster, f"/v1/{CUSTOMER}/ctr?scenario=every%20type&from={now_ms - 20 * MINUTE_MS}")
+    total = ctr["total"]
+    assert {
+        name: total[name]
+        for name in ("calls", "rendered", "viewed", "clicks", "attributed_clicks", "purchases", "revenue")
+    } == {
+        "calls": 1,
+        "rendered": 6,
+        "viewed": 1,
+        "clicks": 2,
+        "attributed_clicks": 2,
+        "purchases": 1,
+        "revenue": {"EUR": "0.30"},
+    }
+    assert total["ctr_rendered"]["value"] == pytest.approx(2 / 6)
+
+
+def test_poison_and_misplaced_records_harm_nobody(cluster: Cluster, journal: Journal, now_ms: int) -> None:
+    key = journal.key("bert")
+    home = partition_of(key, PARTITIONS)
+    event = a_click(user=cluster.customer.rules.user("bert"), time_ms=now_ms)
+    poison = {
+        b"{": "malformed",
+        None: "null",
+        b'{"type":"click","customer":"c","user":"u","item":"1","v":9}': "unknown_version",
+    }
+    for value in poison:
+        journal.write(event)
+        journal.write_raw(key, value)
+    journal.write(event, partition=(home + 1) % PARTITIONS)
+    journal.settle()
+
+    page = answer(cluster, f"/v1/{CUSTOMER}/users/bert")
+    assert page["clicked"][0]["count"] == len(poison) + 1
+    dead = [
+        record
+        for record in read_committed(cluster.broker.bootstrap, DEADLETTERS, home)
+        if record.key() == key
+    ]
+    assert [(record.value(), dict(record.headers())["reason"].decode()) for record in dead] == list(
+        poison.items()
+    )
+    for record in dead:
+        headers = {name: value.decode() for name, value in record.headers()}
+        assert (headers["topic"], headers["partition"]) == (JOURNAL, str(home))
+        (raw, *_) = read_committed(cluster.broker.bootstrap, JOURNAL, home, int(headers["offset"]))
+        assert (raw.key(), raw.value()) == (key, record.value())
+
+
+def test_two_workers_answer_for_each_other_and_one_for_all_when_the_other_stops(
+    cluster: Cluster, journal: Journal, now_ms: int
+) -> None:
+    users = [f"visitor {number}" for number in range(12)]
+    for user in users:
+        journal.write(a_click(user=cluster.customer.rules.user(user), item=user, time_ms=now_ms))
+    assert len({partition_of(journal.key(user), PARTITIONS) for user in users}) == PARTITIONS
+    stopping = running(cluster)
+    other = "w1" if stopping == "w0" else "w0"
+    cluster.start_worker(other)
+    cluster.wait_ready(other)
+    journal.settle()
+
+    def owned(name: str) -> set[str]:
+        return set(answer(cluster, "/v1/status", name)["partitions"])
+
+    assert len(owned(stopping)) == len(owned(other)) == PARTITIONS // 2
+    assert owned(stopping).isdisjoint(owned(other))
+
+    def clicked(name: str) -> list[str]:
+        pages = [answer(cluster, f"/v1/{CUSTOMER}/users/{user.replace(' ', '%20')}", name) for user in users]
+        return [page["clicked"][0]["item"] for page in pages]
+
+    assert clicked(stopping) == clicked(other) == users
+
+    assert cluster.stop(stopping) == 0
+    cluster.wait_drained()
+    assert owned(other) == {str(number) for number in range(PARTITIONS)}
+    assert clicked(other) == users
+    loud = re.compile(r"warning|error|critical|exception|traceback", re.IGNORECASE)
+    assert [line for line in cluster.log(stopping).splitlines() if loud.search(line)] == []
