@@ -38,7 +38,7 @@ def replay(
             help="1: in real time, 60: a minute a second", min=0.001, show_default="as fast as it goes"
         ),
     ] = None,
-    concurrency: Annotated[int, typer.Option(help="connections", min=1, max=1024)] = 16,
+    concurrency: Annotated[int, typer.Option(help="connections", min=1, max=1024)] = 32,
     customer: Annotated[str, typer.Option(help="whose events these are")] = "00000",
     license_key: Annotated[
         str | None,

@@ -26,7 +26,7 @@ from app.settings import Settings
 from app.stack import FIRST_CUSTOMER, Plan, Stack, start_stack
 from app.supervisor import Supervisor
 
-CONCURRENCY: Final = 16
+CONCURRENCY: Final = 32
 _SHOWN_REJECTS: Final = 5
 
 
