@@ -7,7 +7,7 @@ transfer is known by its number and changes nothing. The rules are SEMANTICS "Lo
 Transfers of one source to one target arrive in the order of their numbers: one partition writes them, one reads them.
 """
 
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -28,6 +28,9 @@ FOLLOW_MS: Final = 30 * 60_000
 MAX_SOURCES: Final = 2_000
 """Sources a target remembers (about 80 kB). A forgotten one does no harm: the positions in the flush already keep a transfer
 from being read twice, the numbers are the second guard."""
+
+MAX_NUMBER: Final = 2**48
+"""Of anything in a transfer. A sum beyond 64 bits cannot be stored, and would stop the whole partition at every flush."""
 
 
 class Stretch(msgspec.Struct, omit_defaults=True, gc=False):
@@ -90,7 +93,23 @@ def decode(raw: bytes | None) -> Transfer:
         raise UndecodableError(
             "unknown_version", f"version {transfer.v}, this worker reads {TRANSFER_VERSION}"
         )
+    if not _is_summable(msgspec.msgpack.decode(raw)):
+        raise UndecodableError("malformed", f"a number in it is beyond {MAX_NUMBER}")
     return transfer
+
+
+def _is_summable(value: Any) -> bool:
+    """Tell whether every number in a plain value is small enough that sums of thousands of it can be stored."""
+    waiting = [value]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            waiting.extend(value.values())
+        elif isinstance(value, list):
+            waiting.extend(value)
+        elif isinstance(value, int) and abs(value) > MAX_NUMBER:
+            return False
+    return True
 
 
 def login(

@@ -12,6 +12,7 @@ from events.pseudonym import journal_key
 from events.topics import DAY_MS, DEADLETTERS, HISTORY, JOURNAL, PARTIALS, TRANSFERS
 from tables.identity import Stretch, Transfer
 from tables.identity import encode as encode_transfer
+from tables.rendered import RenderedState, Shown
 from tests.support.builders import CUSTOMER, NOW_MS, USER, a_click, a_rendered
 from tests.support.partitions import World, a_record, fold_records
 
@@ -66,6 +67,12 @@ DEAD: dict[str, tuple[str, bytes | None, bytes | None, str]] = {
     "transfer of a later version": (TRANSFERS, KEY, encode_transfer(a_transfer(v=2)), "unknown_version"),
     "transfer to nowhere": (TRANSFERS, KEY, encode_transfer(a_transfer(target="ü")), "bad_key"),
     "transfer from nowhere": (TRANSFERS, KEY, encode_transfer(a_transfer(source="")), "bad_key"),
+    "transfer of a number that cannot be summed": (
+        TRANSFERS,
+        KEY,
+        encode_transfer(a_transfer(stretch=Stretch(RenderedState({"1/1": Shown(2**63, 1, [1])})))),
+        "malformed",
+    ),
     "null partials": (PARTIALS, b"k", None, "null"),
     "malformed partials": (PARTIALS, b"k", b"{", "malformed"),
     "partials of a later version": (
