@@ -28,7 +28,8 @@ from app.kafka.broker import HOST
 from app.kafka.jars import locate
 from app.logs import setup_logging
 from app.ports import is_free
-from app.stack import FIRST_CUSTOMER, Plan, free_ports
+from app.settings import Settings
+from app.stack import FIRST_CUSTOMER, Plan, free_ports, plan_ports
 from app.supervisor import LinePrinter, Supervisor
 
 DATA: Final = Path(__file__).resolve().parents[2] / "data" / "obd"
@@ -44,7 +45,9 @@ def demo(
         Path, typer.Option(help="a directory of the form of data/obd", show_default="data/obd")
     ] = DATA,
     workers: Annotated[int, typer.Option(min=1, max=64, help="worker processes")] = 1,
-    port: Annotated[int | None, typer.Option(help="port of the collector", show_default="a free one")] = None,
+    port: Annotated[
+        int | None, typer.Option(help="port of the collector", show_default="8080, or the next free one")
+    ] = None,
     partitions: options.Partitions = None,
     keep: Annotated[
         bool, typer.Option("--keep", help="leave the data and logs behind, and say where")
@@ -77,7 +80,15 @@ def demo(
             log_level=log_level,
         )
         setup_logging(settings)
-        course = Demo(settings, _plan(workers, port), runtime, facts, expected, notes, started)
+        course = Demo(
+            settings,
+            _plan(settings, workers, port, is_visited=not check),
+            runtime,
+            facts,
+            expected,
+            notes,
+            started,
+        )
 
         def show(result: Result) -> None:
             show_result(report, result)
@@ -113,7 +124,13 @@ async def _run(course: Demo, show: Callable[[Result], None], notes: Console, *, 
         await supervisor.stop()
 
 
-def _plan(workers: int, port: int | None) -> Plan:
+def _plan(settings: Settings, workers: int, port: int | None, *, is_visited: bool) -> Plan:
+    """Return where everything listens: for visitors on the well-known ports where these are free, so that the README's curl work."""
+    if is_visited:
+        return replace(
+            plan_ports(settings, workers=workers, own_kafka=True, port=port),
+            kafka_port=free_ports().kafka_port,
+        )
     plan = free_ports(workers=workers)
     if port is None:
         return plan
