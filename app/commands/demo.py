@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import shutil
 import sys
 import tempfile
@@ -11,7 +12,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Final
 
-import msgspec
 import typer
 import uvloop
 from rich.console import Console
@@ -93,7 +93,7 @@ def demo(
         def show(result: Result) -> None:
             show_result(report, result)
             if as_json:
-                print(msgspec.json.encode(result.as_dict()).decode(), flush=True)
+                print(json.dumps(result.as_dict()), flush=True)
             if not check:
                 show_what_to_try(report, result, FIRST_CUSTOMER, facts.from_ms, facts.to_ms)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -72,7 +73,7 @@ def replay(
         lanes = Lanes(endpoint, concurrency=concurrency, speed=speed, on_reject=write)
         tally = uvloop.run(_run(lanes, read_files(files, author), total, console))
     if as_json:
-        print(msgspec.json.encode(tally.as_dict()).decode())
+        print(json.dumps(tally.as_dict()))
     else:
         console.print(_sentence(tally, total, rejects), highlight=False, soft_wrap=True)
     if lanes.is_stopped:

@@ -114,6 +114,7 @@ def test_real_events_end_equal(temporary: Path) -> None:
     out, err = process.communicate()
     assert process.returncode == 0, err
     answer = json.loads(out)
+    assert '"equal": true' in out
     assert answer["equal"] is True
     assert answer["differences"] == []
     assert answer["replay"]["accepted"] == 60_287

@@ -14,8 +14,9 @@ from app.demo.counts import Cell
 from app.demo.drain import wait_until_drained
 from app.demo.facts import Question
 from app.demo.lookups import Lookup, ask, sentence
-from app.demo.readings import get_json, read_over_http
+from app.demo.readings import _is_wanted, get_json, read_over_http
 from app.errors import UptakeError
+from tables.window_keys import POSITION, SCENARIO, VARIANT, WindowKey
 
 HOUR_MS = 1_574_571_600_000  # 2019-11-24 05
 Answer = Callable[[web.Request], web.Response]
@@ -151,3 +152,22 @@ def test_lookup_with_other_items_is_not_right(items: list[str]) -> None:
     lookup = Lookup(question, "http://w", {"excluded": [{"item": item} for item in items]})
     assert not lookup.is_right
     assert "but the files say 18, 43" in sentence(lookup)
+
+
+@pytest.mark.parametrize(
+    ("customer", "dimension", "granularity", "is_wanted"),
+    [
+        ("00000", VARIANT, "day", True),
+        ("00000", VARIANT, "hour", True),
+        ("00000", POSITION, "day", True),
+        ("00000", VARIANT, "minute", False),
+        ("00000", POSITION, "hour", False),
+        ("00000", SCENARIO, "day", False),
+        ("0", VARIANT, "day", False),
+    ],
+)
+def test_records_of_the_topic_are_summed_once(
+    customer: str, dimension: str, granularity: str, is_wanted: bool
+) -> None:
+    key = WindowKey(customer, "all", dimension, granularity, HOUR_MS, "bts", 0, 1)
+    assert _is_wanted(key.encode(), b"00000") is is_wanted
