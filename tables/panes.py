@@ -82,7 +82,17 @@ def subtract(a: Counts, b: Counts) -> Counts:
 
 def is_zero(counts: Counts) -> bool:
     """Whether nothing was counted."""
-    return not any(getattr(counts, name) for name in COUNTERS) and not any(counts.revenue.values())
+    return not (
+        counts.rendered
+        or counts.calls
+        or counts.viewed
+        or counts.clicks
+        or counts.attributed_clicks
+        or counts.consumed
+        or counts.basket
+        or counts.purchases
+        or any(counts.revenue.values())
+    )
 
 
 def is_amount(amount: Decimal) -> bool:

@@ -1,6 +1,7 @@
 """How the rows of panes and windows are named: dimensions, keys in order of time, and ranges of them."""
 
 import re
+from functools import lru_cache
 from typing import Final, NamedTuple, Self
 
 PANE_MS: Final = 60_000
@@ -27,6 +28,7 @@ def pane_start(time_ms: int) -> int:
     return time_ms - time_ms % PANE_MS
 
 
+@lru_cache(maxsize=4096)  # customers, scenarios and variants are few, and each stands in many keys
 def escape(value: str) -> bytes:
     """Return the bytes of a part of a key: control characters and ``%`` as ``%XX``, so that keys stay distinct."""
     if _UNSAFE.search(value):

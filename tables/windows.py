@@ -56,7 +56,10 @@ def floor(time_ms: int, granularity: str) -> int:
 
 def at(key: WindowKey, granularity: str) -> WindowKey:
     """Return the key of the larger window (``hour``, ``day``) that a minute counts in."""
-    return key._replace(granularity=granularity, start_ms=floor(key.start_ms, granularity))
+    customer, scenario, dimension, _, start_ms, variant, row, rank = key
+    return WindowKey(
+        customer, scenario, dimension, granularity, floor(start_ms, granularity), variant, row, rank
+    )
 
 
 def end_ms(key: WindowKey) -> int:
@@ -139,11 +142,27 @@ _decoder: Final = msgspec.json.Decoder(WindowRecord)
 
 def record(key: WindowKey, state: WindowState) -> WindowRecord:
     """Return what is published about a window."""
-    shares = rates(state.counts)
-    return WindowRecord(
-        **key._asdict(),
+    counts = state.counts
+    shares = rates(counts)
+    return WindowRecord(  # by name and not by **: made for every changed window of every flush
+        customer=key.customer,
+        dimension=key.dimension,
+        granularity=key.granularity,
+        scenario=key.scenario,
+        variant=key.variant,
+        row=key.row,
+        rank=key.rank,
+        start_ms=key.start_ms,
         end_ms=end_ms(key),
-        **msgspec.structs.asdict(state.counts),
+        calls=counts.calls,
+        rendered=counts.rendered,
+        viewed=counts.viewed,
+        clicks=counts.clicks,
+        attributed_clicks=counts.attributed_clicks,
+        consumed=counts.consumed,
+        basket=counts.basket,
+        purchases=counts.purchases,
+        revenue=counts.revenue,
         ctr_rendered=shares["ctr_rendered"],
         ctr_calls=shares["ctr_calls"],
         revision=state.revision,
