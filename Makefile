@@ -22,7 +22,7 @@ setup: $(READY) ## install into .venv what the lock names (the other commands do
 $(READY): requirements-dev.lock requirements-uv.lock pyproject.toml
 	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed; say where: make PYTHON=/path/to/python3.11"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@echo "installing into $(VENV)"
+	@echo "installing into $(VENV)" >&2
 	@$(PIP) install --require-hashes -r requirements-uv.lock
 	@index="$${UV_DEFAULT_INDEX:-$${PIP_INDEX_URL:-$$($(PIP) config get global.index-url 2>/dev/null)}}"; \
 		test -z "$$index" || export UV_DEFAULT_INDEX="$$index"; \
@@ -54,10 +54,10 @@ test-unit: $(READY) ## the tests that need no broker
 	$(BIN)/pytest tests/unit $(ARGS)
 
 demo: $(READY) ## everything on one machine, with real events: CTR, lookups
-	$(BIN)/uptake demo $(ARGS)
+	@$(BIN)/uptake demo $(ARGS)
 
 up: $(READY) ## Kafka, collector and workers until Ctrl-C
-	$(BIN)/uptake up $(ARGS)
+	@$(BIN)/uptake up $(ARGS)
 
 kafka: $(READY) ## only the local Kafka, until Ctrl-C
 	$(BIN)/uptake kafka $(ARGS)

@@ -38,6 +38,7 @@ def up(
         kafka=kafka,
         data_dir=data_dir,
         host=host,
+        port=port,
         customers_file=customers_file,
         partitions=partitions,
         log_level=log_level,

@@ -33,6 +33,7 @@ _NO_ERROR: Final = 0
 _TOPIC_EXISTS: Final = 36
 _PAUSE_S: Final = 0.25
 _SAY_AGAIN_S: Final = 10.0
+_GRACE_S: Final = 6.0  # nothing is said of a broker that is just starting, as in `uptake up`
 
 
 async def compare_topics(
@@ -79,7 +80,7 @@ async def require_topics(
 ) -> None:
     """Return when all topics are there; TopicMismatchError for a wrong partition count. A missing one is waited for, loudly."""
     deadline = None if wait_ms is None else time.monotonic() + wait_ms / 1000
-    said = 0.0
+    said = time.monotonic() - _SAY_AGAIN_S + _GRACE_S
     while True:
         comparisons = await compare_topics(settings, topics, wait_ms=wait_ms)
         refuse_wrong_partitions(comparisons)
@@ -90,7 +91,7 @@ async def require_topics(
             raise UptakeError(
                 f"topics are missing on {settings.kafka}: {', '.join(missing)}; `uptake topics --create` creates them"
             )
-        if time.monotonic() - said > _SAY_AGAIN_S:
+        if time.monotonic() - said >= _SAY_AGAIN_S:
             said = time.monotonic()
             _log.warning(
                 "topics are missing on %s: %s; waiting until `uptake topics --create` creates them",
@@ -103,7 +104,7 @@ async def require_topics(
 async def wait_for_broker(settings: Settings, wait_ms: int | None = None) -> None:
     """Return when a broker answers at ``settings.kafka``; NoBrokerError after ``wait_ms`` (None: wait without end)."""
     start = time.monotonic()
-    said = start - _SAY_AGAIN_S
+    said = start - _SAY_AGAIN_S + _GRACE_S
     while not await asyncio.to_thread(any_answers, settings.kafka):
         waited_s = time.monotonic() - start
         if wait_ms is not None and waited_s * 1000 >= wait_ms:
