@@ -165,7 +165,8 @@ def read_filter(raw: bytes, customer: Customer, now_ms: int, *, is_for_many: boo
 
 
 def read_ctr(params: Params, now_ms: int) -> CtrQuery:
-    """Return the question of a CTR lookup: the last 24 hours unless it says otherwise."""
+    """Return the question of a CTR lookup: the last 24 hours unless it says otherwise; nothing that began after ``as_of_ms``."""
+    as_of_ms = read_as_of(params, now_ms)
     scenario = params.take("scenario")
     granularity = params.take("granularity")
     step_ms = None if granularity is None else parse_duration_ms(granularity)
@@ -173,7 +174,9 @@ def read_ctr(params: Params, now_ms: int) -> CtrQuery:
         raise _bad(
             "granularity", "must be a duration of whole minutes, as in PT5M, PT1H, P1D or P1W", granularity
         )
-    to_ms = _time(params, "to", now_ms)
+    to_ms = _time(params, "to", as_of_ms)
+    if as_of_ms != now_ms:
+        to_ms = min(to_ms, as_of_ms)
     from_ms = _time(params, "from", max(0, to_ms - DAY_MS))
     if from_ms >= to_ms:
         raise RefusedError("bad_parameter", "from must be before to", "from")
@@ -186,7 +189,7 @@ def read_ctr(params: Params, now_ms: int) -> CtrQuery:
     by = frozenset((params.take("by") or "").split(",")) - {""}
     if by - {"variant", "position"}:
         raise _bad("by", "takes variant, position, or both with a comma", ",".join(sorted(by)))
-    return CtrQuery(scenario, from_ms, to_ms, step_ms, by, now_ms)
+    return CtrQuery(scenario, from_ms, to_ms, step_ms, by, as_of_ms)
 
 
 def _rules(

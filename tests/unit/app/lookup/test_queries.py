@@ -235,3 +235,11 @@ def test_a_wrong_question_about_ctr_is_refused_with_a_sentence(query: dict[str, 
     with pytest.raises(RefusedError) as refused:
         ctr(**query)
     assert refused.value.rejection.code == "bad_parameter"
+
+
+def test_ctr_as_of_a_time_leaves_out_what_began_later() -> None:
+    past = NOW - 3 * 86_400_000
+    asked = ctr(as_of_ms=str(past))
+    assert (asked.from_ms, asked.to_ms, asked.as_of_ms) == (past - 86_400_000, past, past)
+    assert ctr(as_of_ms=str(past), from_="0", to=str(NOW)).to_ms == past
+    assert ctr(as_of_ms=str(past), from_="0", to=str(past - 60_000)).to_ms == past - 60_000
