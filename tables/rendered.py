@@ -6,7 +6,8 @@ A repeated event counts again: what may come twice carries an eid and is stopped
 """
 
 from bisect import bisect_right, insort
-from typing import Final
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final, cast
 
 import msgspec
 
@@ -29,26 +30,63 @@ class Shown(msgspec.Struct, array_like=True, gc=False):
     viewed_last_ms: int = 0
 
 
-class RenderedState(msgspec.Struct, array_like=True, gc=False):
-    """What a user was shown: item key -> Shown, in touch order, the latest last."""
+class RenderedState(msgspec.Struct, array_like=True, gc=False, eq=False):
+    """What a user was shown: item key -> Shown, in touch order, the latest last.
 
-    items: dict[str, Shown] = msgspec.field(default_factory=dict)
+    A loaded row keeps each item as the bytes it was read from until an event touches it: of the hundreds of items of a busy user a
+    visit touches a few, and this loads a row in a quarter of the time and holds it in a quarter of the memory (decisions/0008).
+    ``shown_of`` and ``ShownItems`` read either form.
+    """
+
+    items: dict[str, msgspec.Raw] = msgspec.field(default_factory=dict)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __eq__(self, other: object) -> bool:
+        """Whether both hold the same, decoded or not."""
+        if not isinstance(other, RenderedState):
+            return NotImplemented
+        return dict(ShownItems(self)) == dict(ShownItems(other))
+
+
+_decode_shown: Final = msgspec.msgpack.Decoder(Shown).decode
+
+
+def shown_of(entry: Shown | msgspec.Raw) -> Shown:
+    """Return an item's entry, decoded when it was not."""
+    return entry if type(entry) is Shown else _decode_shown(cast(msgspec.Raw, entry))
+
+
+class ShownItems(Mapping[str, Shown]):
+    """The items of a state as a mapping of item key -> Shown, each decoded when it is asked for. The state is left as it is."""
+
+    def __init__(self, state: RenderedState) -> None:
+        self._items = _entries(state)
+
+    def __getitem__(self, key: str) -> Shown:
+        return shown_of(self._items[key])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._items)
+
+    def __len__(self) -> int:
+        return len(self._items)
 
 
 def show(state: RenderedState | None, event: Rendered) -> RenderedState:
     """Count each item of the list as shown, in the order sent; an item listed twice counts twice."""
     if state is None:
         state = RenderedState()
-    items = state.items
+    items: dict[str, Any] = state.items  # Shown or Raw
     time_ms = event.time_ms
     prefix = f"{event.itemtype}/"
     for item in event.items:
         key = prefix + item
-        shown = items.pop(key, None)
-        if shown is None:
+        entry = items.pop(key, None)
+        if entry is None:
             items[key] = Shown(1, time_ms, [time_ms])
             continue
-        items[key] = shown
+        shown = items[key] = entry if type(entry) is Shown else _decode_shown(entry)
         times = shown.times
         if not times:
             shown.first_ms = time_ms
@@ -71,15 +109,13 @@ def view(state: RenderedState | None, event: Viewed) -> RenderedState:
     """Count each item of the list as viewed. A viewing is no showing: thresholds count showings."""
     if state is None:
         state = RenderedState()
-    items = state.items
+    items: dict[str, Any] = state.items  # Shown or Raw
     time_ms = event.time_ms
     prefix = f"{event.itemtype}/"
     for item in event.items:
         key = prefix + item
-        shown = items.pop(key, None)
-        if shown is None:
-            shown = Shown()
-        items[key] = shown
+        entry = items.pop(key, None)
+        shown = items[key] = Shown() if entry is None else shown_of(entry)
         shown.viewed += 1
         if time_ms > shown.viewed_last_ms:
             shown.viewed_last_ms = time_ms
@@ -92,12 +128,17 @@ def merge(into: RenderedState | None, other: RenderedState) -> RenderedState:
     """Add what a login moved: counts summed, times united. ``other`` is used up; what it holds counts as just touched."""
     if into is None:
         return other
-    items = into.items
-    for key, moved in other.items.items():
+    items = _entries(into)
+    for key, moved in _entries(other).items():
         own = items.pop(key, None)
-        items[key] = moved if own is None else _merge_shown(own, moved)
+        items[key] = moved if own is None else _merge_shown(shown_of(own), shown_of(moved))
     drop_oldest(items)
     return into
+
+
+def _entries(state: RenderedState) -> dict[str, Shown | msgspec.Raw]:
+    """Return the items as they are; msgspec cannot decode into a union with Raw, so the field's type names only that."""
+    return cast(dict[str, Shown | msgspec.Raw], state.items)
 
 
 def _merge_shown(own: Shown, moved: Shown) -> Shown:
@@ -125,18 +166,22 @@ def shown_within(shown: Shown, since_ms: int | None, as_of_ms: int) -> int:
     return max(0, up_to - bisect_right(times, since_ms))
 
 
-def session_start_ms(state: RenderedState, as_of_ms: int, silence_ms: int = SILENCE_MS) -> int | None:
-    """Return when the session that contains ``as_of_ms`` began: its first showing; None when there is none.
+def session_start_ms(times_ms: Iterable[int], as_of_ms: int, silence_ms: int = SILENCE_MS) -> int | None:
+    """Return when the session that contains ``as_of_ms`` began, given a user's show times: its first; None when there is none.
 
     A session is a run of showings of any item with less than ``silence_ms`` between neighbours; it contains ``as_of_ms`` when
     its last showing up to then is less than ``silence_ms`` ago. Only kept times count (the last 16 of an item).
     """
     start_ms: int | None = None
     reached_ms = as_of_ms
-    for time_ms in sorted(
-        (t for shown in state.items.values() for t in shown.times if t <= as_of_ms), reverse=True
-    ):
+    for time_ms in sorted((time_ms for time_ms in times_ms if time_ms <= as_of_ms), reverse=True):
         if reached_ms - time_ms >= silence_ms:
             break
         start_ms = reached_ms = time_ms
     return start_ms
+
+
+def show_times(items: Mapping[str, Shown]) -> Iterator[int]:
+    """Yield every show time that is kept of the items."""
+    for shown in items.values():
+        yield from shown.times

@@ -6,6 +6,7 @@ one that was moved to the other user, which still counts here.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, Final, Literal, NamedTuple
 
 from tables.basket import BasketItem
@@ -15,7 +16,7 @@ from tables.impressions import ImpressionsState
 from tables.items import item_key, split_item_key
 from tables.preferences import BLACKLISTED_FOR_MS
 from tables.recommended import RecommendedState
-from tables.rendered import RenderedState, Shown, session_start_ms, shown_within
+from tables.rendered import RenderedState, ShownItems, session_start_ms, show_times, shown_within
 
 REASONS: Final = ("rendered", "clicked", "bought", "consumed", "basket", "blacklisted")
 """Why an item may be excluded, in the order in which an answer lists them."""
@@ -61,7 +62,7 @@ class UserView:
         """Whether anything at all is stored of this user."""
         others = (self.identity, self.impressions, self.recommended)
         return any(state is not None for state in others) or any(
-            items_of(self, table) != ({}, {}) for table in USER_TABLES
+            items for table in USER_TABLES for items in items_of(self, table)
         )
 
 
@@ -76,9 +77,15 @@ class Evidence(NamedTuple):
 
 def items_of(view: UserView, table: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     """Return the items of one user table: the user's own, and those moved away."""
-    own = getattr(view.own, table)
-    moved = None if view.moved is None else getattr(view.moved, table)
-    return ({} if own is None else own.items), ({} if moved is None else moved.items)
+    return _items(getattr(view.own, table)), _items(
+        None if view.moved is None else getattr(view.moved, table)
+    )
+
+
+def _items(state: Any) -> Mapping[str, Any]:
+    if state is None:
+        return {}
+    return ShownItems(state) if isinstance(state, RenderedState) else state.items
 
 
 def merged_basket(own: BasketItem | None, moved: BasketItem | None) -> tuple[int | None, int | None]:
@@ -97,9 +104,7 @@ def last_known_ms(parts: Iterable[Any], as_of_ms: int) -> int:
 
 def session_of(view: UserView, as_of_ms: int) -> int | None:
     """Return when the session that holds ``as_of_ms`` began, over both stretches; None when there is none."""
-    own, moved = items_of(view, "rendered")
-    shown: dict[str, Shown] = {**own, **{f"moved:{key}": part for key, part in moved.items()}}
-    return session_start_ms(RenderedState(shown), as_of_ms)
+    return session_start_ms(chain.from_iterable(map(show_times, items_of(view, "rendered"))), as_of_ms)
 
 
 class Judge:

@@ -108,6 +108,7 @@ async def test_altered_setting_is_reported_and_the_topic_left_alone(
     assert {difference.what for difference in differences} == {
         "retention.ms",
         "message.timestamp.after.max.ms",
+        "message.timestamp.type",  # the broker's default is CreateTime
     }
     assert _config(kafka, topic.name)["retention.ms"] == "5000"
 

@@ -235,7 +235,7 @@ def test_poison_and_misplaced_records_harm_nobody(cluster: Cluster, journal: Jou
 def test_two_workers_answer_for_each_other_and_one_for_all_when_the_other_stops(
     cluster: Cluster, journal: Journal, now_ms: int
 ) -> None:
-    users = [f"visitor {number}" for number in range(12)]
+    users = [f"visitor {number}" for number in range(60)]  # keys are random: enough for every partition
     for user in users:
         journal.write(a_click(user=cluster.customer.rules.user(user), item=user, time_ms=now_ms))
     assert len({partition_of(journal.key(user), PARTITIONS) for user in users}) == PARTITIONS

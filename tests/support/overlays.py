@@ -12,6 +12,7 @@ from events.partitions import partition_of
 from tables.fold import fold, fold_transfer
 from tables.identity import Transfer, encode
 from tables.identity import decode as decode_transfer
+from tables.rendered import RenderedState, ShownItems
 from tables.window_keys import SCENARIO
 from tests.support.builders import CUSTOMER, MINUTE_MS, NOW_MS
 from tests.support.memory_store import MemoryStore
@@ -98,7 +99,9 @@ class Cluster:
 
     def items(self, table: str, user: str, suffix: bytes = b"") -> dict[str, Any]:
         state = self.state(table, user, suffix)
-        return {} if state is None else state.items
+        if state is None:
+            return {}
+        return dict(ShownItems(state)) if isinstance(state, RenderedState) else state.items
 
     def totals(self, table: str, field: str, users: str) -> Counter[str]:
         """Return a number of each item, summed over the users' own rows."""

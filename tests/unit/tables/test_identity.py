@@ -151,7 +151,9 @@ def check_totals(world: World, acted: Counter[str], rated: set[str]) -> None:
     bought = [s.purchases for s in stretches if s.purchases is not None]
     for item, count in acted.items():
         key = f"1/{item}"
-        assert sum(state.items[key].total for state in shown if key in state.items) == count
+        assert (
+            sum(rendered.shown_of(state.items[key]).total for state in shown if key in state.items) == count
+        )
         assert sum(state.items[key].count for state in clicks if key in state.items) == count
         orders = [state.items[key] for state in bought if key in state.items]
         assert sum(each.quantity for each in orders) == count
