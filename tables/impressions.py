@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from events.model import Rendered
+from events.model import ItemsEvent
 from tables.items import split_item_key
 
 MAX_IMPRESSIONS: Final = 100
@@ -59,8 +59,8 @@ class ImpressionsState(msgspec.Struct, array_like=True, gc=False):
     clicks: list[RecommendedClick] = msgspec.field(default_factory=list)
 
 
-def impression_of(event: Rendered) -> Impression:
-    """Return the impression of a ``rendered`` event, as sent."""
+def impression_of(event: ItemsEvent) -> Impression:
+    """Return the impression of a ``rendered`` (or ``viewed``) event, as sent."""
     return Impression(
         event.time_ms,
         event.received_ms,

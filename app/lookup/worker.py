@@ -15,7 +15,7 @@ from app.lookup.service import PartitionNotReady
 from events.partitions import partition_of
 from events.topics import JOURNAL
 from tables.declare import USER_TABLES
-from tables.fold import MOVED
+from tables.fold_ports import MOVED
 from tables.identity import Stretch
 from tables.window_keys import WindowKey, after_scenario, customer_range, range_of
 from tables.window_sums import Segment, WindowRow

@@ -9,7 +9,8 @@ import msgspec
 from agents.overlay import Overlay
 from events.model import EventBase, user_key
 from events.partitions import partition_of
-from tables.fold import fold, fold_transfer
+from tables.fold import fold
+from tables.fold_identity import fold_transfer
 from tables.identity import Transfer, encode
 from tables.identity import decode as decode_transfer
 from tables.rendered import RenderedState, ShownItems

@@ -7,7 +7,9 @@ import pytest
 
 from events.model import EVENTS, NO_PROFILE_USER, user_key
 from tables.declare import USER_TABLES
-from tables.fold import MOVED, fold, fold_transfer
+from tables.fold import fold
+from tables.fold_identity import fold_transfer
+from tables.fold_ports import MOVED
 from tables.rendered import shown_of
 from tables.window_keys import POSITION, VARIANT
 from tests.support import builders

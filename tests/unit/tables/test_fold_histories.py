@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from events.model import EventBase, Login, user_key
 from events.topics import TABLES
 from tables.declare import codec
-from tables.fold import MOVED, fold, fold_transfer
+from tables.fold import fold
+from tables.fold_identity import fold_transfer
+from tables.fold_ports import MOVED
 from tables.identity import encode
 from tests.support.builders import (
     MINUTE_MS,
