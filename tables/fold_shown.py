@@ -1,12 +1,13 @@
 """What a showing, a click and what follows from a click change, and where each counts in the CTR panes."""
 
+from collections.abc import Container
 from decimal import Decimal
 
 from events import model
 from events.model import NO_PROFILE_USER
 from tables import basket, clicked, consumed, impressions, purchases, recommended, rendered
 from tables.fold_ports import Tables
-from tables.impressions import ImpressionsState, RecommendedClick
+from tables.impressions import RecommendedClick
 from tables.items import item_key
 from tables.recommended import Served
 
@@ -23,10 +24,15 @@ def fold_rendered(tables: Tables, key: bytes, event: model.Rendered) -> None:
         _take_from_served(tables, key, event, shown)
     _count_items(tables, "rendered", event, shown)
     tables.rendered.put(key, rendered.show(tables.rendered.get(key), event))
-    remembered = tables.impressions.get(key)
-    if shown.request_id is not None and not _is_known_call(tables, key, remembered, shown):
+    remembered = impressions.remember(tables.impressions.get(key), shown, event.received_ms)
+    tables.impressions.put(key, remembered)
+    request_id = shown.request_id
+    if (
+        request_id is not None
+        and impressions.is_new_call(remembered, impressions.call_of(request_id, shown.scenario))
+        and not _was_told(tables, key, request_id)
+    ):
         tables.tally.count("calls", event.customer, shown.scenario, shown.variant, event.time_ms, items=0)
-    tables.impressions.put(key, impressions.remember(remembered, shown, event.received_ms))
 
 
 def fold_viewed(tables: Tables, key: bytes, event: model.Viewed) -> None:
@@ -77,40 +83,26 @@ def _served(tables: Tables, key: bytes, item: str, request_id: str | None, time_
     return None if lists is None else recommended.find(lists, item, request_id, time_ms)
 
 
-def _is_known_call(
-    tables: Tables, key: bytes, remembered: ImpressionsState | None, shown: impressions.Impression
-) -> bool:
-    """Whether the recommendation call behind an impression was counted: by ``recommended``, or by an earlier impression of it."""
-    if remembered is not None:
-        for earlier in reversed(remembered.impressions):
-            if earlier.request_id == shown.request_id and earlier.scenario == shown.scenario:
-                return True
+def _was_told(tables: Tables, key: bytes, request_id: str) -> bool:
+    """Whether the back end told of this request by ``recommended``."""
     lists = tables.recommended.get(key)
-    return lists is not None and any(served.request_id == shown.request_id for served in lists.lists)
+    return lists is not None and any(served.request_id == request_id for served in lists.lists)
 
 
 def fold_recommended(tables: Tables, key: bytes, event: model.Recommended) -> None:
     """Each scenario of the call is one call of it, counted once though the page may tell of it before the back end does."""
     is_somebody = event.user != NO_PROFILE_USER
-    counted = _counted_by_impressions(tables, key, event.request_id) if is_somebody else frozenset()
+    remembered = tables.impressions.get(key) if is_somebody else None
+    told_by_page: Container[str] = ()
+    if remembered is not None and not _was_told(tables, key, event.request_id):
+        told_by_page = remembered.calls
     for scenario, variant in dict.fromkeys(
         (served.scenario, served.variant or event.variant) for served in event.lists
     ):
-        if scenario not in counted:
+        if impressions.call_of(event.request_id, scenario) not in told_by_page:
             tables.tally.count("calls", event.customer, scenario, variant, event.time_ms, items=0)
     if is_somebody:
         tables.recommended.put(key, recommended.serve(tables.recommended.get(key), event))
-
-
-def _counted_by_impressions(tables: Tables, key: bytes, request_id: str) -> frozenset[str | None]:
-    """Return the scenarios for which an impression of this call, folded before any ``recommended`` of it, counted the call."""
-    remembered = tables.impressions.get(key)
-    if remembered is None:
-        return frozenset()
-    lists = tables.recommended.get(key)
-    if lists is not None and any(served.request_id == request_id for served in lists.lists):
-        return frozenset()
-    return frozenset(shown.scenario for shown in remembered.impressions if shown.request_id == request_id)
 
 
 def fold_click(tables: Tables, key: bytes, event: model.Click) -> None:

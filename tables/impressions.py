@@ -5,7 +5,7 @@ after 24 h 30 min, clicks after 25 h, by ``received_ms``: an event's time lies a
 most 30 min back, a conversion at most 60 min. A repeated event is remembered again, which changes no answer. Never moved by a login.
 """
 
-from typing import Final
+from typing import Any, Final, cast
 
 import msgspec
 
@@ -14,6 +14,7 @@ from tables.items import split_item_key
 
 MAX_IMPRESSIONS: Final = 100
 MAX_CLICKS: Final = 100
+MAX_CALLS: Final = 100
 MAX_LISTED: Final = 5_000
 """Items over all kept impressions, so that a site that shows endless lists does not make a value of megabytes."""
 JOIN_MS: Final = 30 * 60_000
@@ -52,11 +53,40 @@ class RecommendedClick(msgspec.Struct, array_like=True, gc=False):
     """The counters of conversions that this click gave one to already: progress of one consumption is one."""
 
 
-class ImpressionsState(msgspec.Struct, array_like=True, gc=False):
-    """What a user was shown lately and clicked in it, both in log order."""
+class ImpressionsState(msgspec.Struct, array_like=True, gc=False, eq=False):
+    """What a user was shown lately and clicked in it, both in log order, and the recommendation calls behind it.
 
-    impressions: list[Impression] = msgspec.field(default_factory=list)
+    Impressions that were loaded stay in bytes (decisions/0008); ``impressions_of`` reads them. ``calls`` are the last distinct
+    calls (``call_of``) of which an impression told.
+    """
+
+    impressions: list[msgspec.Raw] = msgspec.field(default_factory=list)
     clicks: list[RecommendedClick] = msgspec.field(default_factory=list)
+    calls: list[str] = msgspec.field(default_factory=list)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __eq__(self, other: object) -> bool:
+        """Whether both hold the same, decoded or not."""
+        if not isinstance(other, ImpressionsState):
+            return NotImplemented
+        return (impressions_of(self), self.clicks, self.calls) == (
+            impressions_of(other),
+            other.clicks,
+            other.calls,
+        )
+
+
+_decode: Final = msgspec.msgpack.Decoder(Impression).decode
+
+
+def impressions_of(state: ImpressionsState) -> list[Impression]:
+    """Return the impressions, decoded, in log order."""
+    return [_impression(entry) for entry in state.impressions]
+
+
+def _impression(entry: Impression | msgspec.Raw) -> Impression:
+    return entry if type(entry) is Impression else _decode(cast(msgspec.Raw, entry))
 
 
 def impression_of(event: ItemsEvent) -> Impression:
@@ -80,10 +110,18 @@ def remember(
 ) -> ImpressionsState:
     """Keep an impression; drop those that are too many or too old."""
     if state is None:
-        return ImpressionsState([impression])
-    impressions = state.impressions
+        state = ImpressionsState()
+    impressions: list[Any] = state.impressions  # Impression or Raw
     impressions.append(impression)
-    _drop_old(impressions, MAX_IMPRESSIONS, now_received_ms - KEEP_IMPRESSIONS_MS)
+    before_ms = now_received_ms - KEEP_IMPRESSIONS_MS
+    drop = max(0, len(impressions) - MAX_IMPRESSIONS)
+    while drop < len(impressions):
+        oldest = impressions[drop] = _impression(impressions[drop])
+        if oldest.received_ms >= before_ms:
+            break
+        drop += 1
+    if drop:
+        del impressions[:drop]
     if (
         len(impression.items) > MAX_LISTED // MAX_IMPRESSIONS
     ):  # as long as none is longer, no sum can exceed the limit
@@ -99,26 +137,37 @@ def remember_click(
         return ImpressionsState([], [click])
     clicks = state.clicks
     clicks.append(click)
-    _drop_old(clicks, MAX_CLICKS, now_received_ms - KEEP_CLICKS_MS)
+    before_ms = now_received_ms - KEEP_CLICKS_MS
+    drop = max(0, len(clicks) - MAX_CLICKS)
+    while drop < len(clicks) and clicks[drop].received_ms < before_ms:
+        drop += 1
+    if drop:
+        del clicks[:drop]
     return state
 
 
-def _drop_old(
-    kept: list[Impression] | list[RecommendedClick], max_kept: int, before_received_ms: int
-) -> None:
-    """Drop from the front, the oldest in the log, up to the first one that may stay."""
-    drop = max(0, len(kept) - max_kept)
-    while drop < len(kept) and kept[drop].received_ms < before_received_ms:
-        drop += 1
-    if drop:
-        del kept[:drop]
+def call_of(request_id: str, scenario: str | None) -> str:
+    """Return the name of a recommendation call: each scenario that answered a request is one."""
+    return f"{request_id}\x1f{scenario or ''}"
 
 
-def _drop_listed(impressions: list[Impression]) -> None:
+def is_new_call(state: ImpressionsState, call: str) -> bool:
+    """Tell whether no impression told of this call before, and remember that one did."""
+    calls = state.calls
+    if call in calls:
+        return False
+    calls.append(call)
+    if len(calls) > MAX_CALLS:
+        del calls[0]
+    return True
+
+
+def _drop_listed(impressions: list[Any]) -> None:
     """Drop from the front while too many items are listed; the latest impression stays, however long."""
-    drop, listed = 0, sum(len(impression.items) for impression in impressions)
+    lengths = [len(_impression(entry).items) for entry in impressions]
+    drop, listed = 0, sum(lengths)
     while listed > MAX_LISTED and drop < len(impressions) - 1:
-        listed -= len(impressions[drop].items)
+        listed -= lengths[drop]
         drop += 1
     del impressions[:drop]
 
@@ -134,7 +183,8 @@ def join(
     itemtype, item = split_item_key(item_key)
     best: Impression | None = None
     best_ms = time_ms - JOIN_MS - 1
-    for impression in reversed(state.impressions):
+    for entry in reversed(state.impressions):
+        impression = _impression(entry)
         if (
             best_ms < impression.time_ms <= time_ms
             and (request_id is None or impression.request_id == request_id)

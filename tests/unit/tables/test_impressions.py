@@ -10,14 +10,18 @@ from tables.impressions import (
     JOIN_MS,
     KEEP_CLICKS_MS,
     KEEP_IMPRESSIONS_MS,
+    MAX_CALLS,
     MAX_CLICKS,
     MAX_IMPRESSIONS,
     MAX_LISTED,
     Impression,
     ImpressionsState,
     RecommendedClick,
+    call_of,
     converts,
     impression_of,
+    impressions_of,
+    is_new_call,
     join,
     remember,
     remember_click,
@@ -140,7 +144,7 @@ def test_repeated_impression_changes_no_answer() -> None:
 
 def test_oldest_in_the_log_go_beyond_the_number() -> None:
     state = remembered(*(an_impression(NOW_MS - n, received_ms=NOW_MS) for n in range(MAX_IMPRESSIONS + 3)))
-    assert [i.time_ms for i in state.impressions] == [NOW_MS - n for n in range(3, MAX_IMPRESSIONS + 3)]
+    assert [i.time_ms for i in impressions_of(state)] == [NOW_MS - n for n in range(3, MAX_IMPRESSIONS + 3)]
     state = clicked(*(a_counted_click(NOW_MS + n) for n in range(MAX_CLICKS + 3)))
     assert [c.time_ms for c in state.clicks] == [NOW_MS + n for n in range(3, MAX_CLICKS + 3)]
 
@@ -151,7 +155,7 @@ def test_age_is_counted_by_receipt_not_by_event_time() -> None:
     state = remember(state, an_impression(NOW_MS), NOW_MS + KEEP_IMPRESSIONS_MS)
     assert len(state.impressions) == 2
     state = remember(state, an_impression(NOW_MS + DAY_MS * 2), NOW_MS + KEEP_IMPRESSIONS_MS + 1)
-    assert [i.time_ms for i in state.impressions] == [NOW_MS + DAY_MS * 2]
+    assert [i.time_ms for i in impressions_of(state)] == [NOW_MS + DAY_MS * 2]
 
 
 def test_clicks_go_after_25_hours_of_receipt() -> None:
@@ -176,6 +180,26 @@ def test_what_a_late_click_may_join_is_never_too_old() -> None:
 def test_long_lists_are_bounded_in_all_and_the_latest_stays(length: int) -> None:
     items = tuple(map(str, range(length)))
     state = remembered(*(an_impression(NOW_MS + n, items) for n in range(MAX_IMPRESSIONS)))
-    assert sum(len(i.items) for i in state.impressions) <= max(MAX_LISTED, length)
+    assert sum(len(i.items) for i in impressions_of(state)) <= max(MAX_LISTED, length)
     assert join(state, f"1/{length - 1}", None, NOW_MS + MAX_IMPRESSIONS) is not None
     assert len(msgspec.msgpack.encode(state)) < 1_000_000
+
+
+def test_each_scenario_of_a_request_is_a_new_call_once() -> None:
+    state = remembered(an_impression())
+    assert [is_new_call(state, call_of("r", scenario)) for scenario in ("home", "home", "basket", None)] == [
+        True,
+        False,
+        True,
+        True,
+    ]
+    assert not is_new_call(stored(state), call_of("r", None))
+
+
+def test_calls_stay_bounded_and_the_oldest_go() -> None:
+    state = remembered(an_impression())
+    for number in range(MAX_CALLS + 1):
+        is_new_call(state, call_of(str(number), "s"))
+    assert len(state.calls) == MAX_CALLS
+    assert is_new_call(state, call_of("0", "s"))
+    assert not is_new_call(state, call_of(str(MAX_CALLS), "s"))
