@@ -1,0 +1,101 @@
+"""How does the traffic get into Kafka, and how are topics made and thrown away between two runs?"""
+
+import time
+from collections.abc import Callable, Iterable
+
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from benchmarks.traffic import Record
+
+
+def load(bootstrap: str, topic: str, records: Iterable[Record]) -> int:
+    """Write records into a topic, without transactions, in order; return how many."""
+    failed: list[object] = []
+    producer = Producer(
+        {
+            "bootstrap.servers": bootstrap,
+            "acks": "all",
+            "enable.idempotence": True,
+            "linger.ms": 50,
+            "queue.buffering.max.messages": 200_000,
+        }
+    )
+
+    def delivered(error: object, _message: object) -> None:
+        if error is not None:
+            failed.append(error)
+
+    count = 0
+    for record in records:
+        while True:
+            try:
+                producer.produce(
+                    topic,
+                    key=record.key,
+                    value=record.value,
+                    partition=record.partition,
+                    timestamp=record.time_ms,
+                    on_delivery=delivered,
+                )
+                break
+            except BufferError:
+                producer.poll(0.05)
+        count += 1
+        if count % 1_000 == 0:
+            producer.poll(0)
+    producer.flush()
+    if failed:
+        raise RuntimeError(f"{len(failed)} records were not written, the first: {failed[0]}")
+    return count
+
+
+def ends(bootstrap: str, topic: str) -> dict[int, int]:
+    """Return where each partition of a topic ends."""
+    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "benchmark-ends"})
+    try:
+        partitions = consumer.list_topics(topic, timeout=10).topics[topic].partitions
+        return {
+            number: consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=10)[1]
+            for number in partitions
+        }
+    finally:
+        consumer.close()
+
+
+def create_topics(bootstrap: str, names: Iterable[str], partitions: int, *, is_compacted: bool) -> None:
+    """Create topics, and return when all are led."""
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    config = {"cleanup.policy": "compact"} if is_compacted else {}
+    wanted = [NewTopic(name, partitions, 1, config=config) for name in names]
+    for future in admin.create_topics(wanted).values():
+        future.result(30)
+    _wait(lambda: all(topic.topic in _listed(admin) for topic in wanted), "the new topics do not show up")
+
+
+def delete_topics(bootstrap: str, prefix: str, keep: Iterable[str] = ()) -> None:
+    """Delete the topics whose names begin with ``prefix``, and return when they are gone."""
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    kept = set(keep)
+    names = [name for name in _listed(admin) if name.startswith(prefix) and name not in kept]
+    if not names:
+        return
+    for future in admin.delete_topics(names).values():
+        future.result(30)
+    _wait(lambda: not set(names) & _listed(admin), "the deleted topics are still there")
+
+
+def _listed(admin: AdminClient) -> set[str]:
+    try:
+        topics = admin.list_topics(timeout=10).topics
+    except KafkaException:
+        return set()
+    return {name for name, topic in topics.items() if topic.error is None}
+
+
+def _wait(is_so: Callable[[], bool], complaint: str, seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while not is_so():
+        if time.monotonic() > deadline:
+            raise TimeoutError(complaint)
+        time.sleep(0.05)

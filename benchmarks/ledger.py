@@ -1,0 +1,101 @@
+"""Did a contestant count every event once? An independent reader folds the journal and its changelog, and compares.
+
+It shares no code with what it checks: librdkafka, the standard library's JSON and plain dictionaries.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from confluent_kafka import Consumer, TopicPartition
+
+Shown = dict[bytes, dict[str, int]]
+"""User -> item -> how often it was shown."""
+
+UserOf = Callable[[bytes], bytes | None]
+"""The user of a changelog record's key; None when the record is of another table."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How many showings are missing in a changelog, and how many are too many."""
+
+    lost: int
+    doubled: int
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether both are 0."""
+        return self.lost == self.doubled == 0
+
+    def __str__(self) -> str:
+        return f"lost {self.lost} doubled {self.doubled}"
+
+
+def count_journal(bootstrap: str, topic: str) -> Shown:
+    """Return what the events of a journal show, by plain counting."""
+    shown: Shown = {}
+    for key, value in _committed(bootstrap, topic):
+        event = json.loads(value)
+        items = shown.setdefault(key, {})
+        for item in event["items"]:
+            items[item] = items.get(item, 0) + 1
+    return shown
+
+
+def count_changelog(bootstrap: str, topic: str, user_of: UserOf) -> Shown:
+    """Return what the last row of each user in a changelog of `rendered` rows (tables/rendered.py, msgpack) says."""
+    rows: dict[bytes, Any] = {}
+    for key, value in _committed(bootstrap, topic):
+        user = user_of(key)
+        if user is not None:
+            rows[user] = value
+    return {
+        user: {item.partition("/")[2]: entry[0] for item, entry in msgspec.msgpack.decode(row)[0].items()}
+        for user, row in rows.items()
+        if row is not None
+    }
+
+
+def compare(expected: Shown, found: Shown) -> Verdict:
+    """Return what ``found`` lacks and what it has too many of."""
+    lost = doubled = 0
+    for user in expected.keys() | found.keys():
+        want, have = expected.get(user, {}), found.get(user, {})
+        if want == have:
+            continue
+        for item in want.keys() | have.keys():
+            difference = have.get(item, 0) - want.get(item, 0)
+            lost += max(0, -difference)
+            doubled += max(0, difference)
+    return Verdict(lost, doubled)
+
+
+def _committed(bootstrap: str, topic: str) -> Iterator[tuple[bytes, Any]]:
+    """Yield key and value of every committed record, in log order per partition."""
+    consumer = Consumer(
+        {
+            "bootstrap.servers": bootstrap,
+            "group.id": "benchmark-ledger",
+            "enable.auto.commit": False,
+            "enable.partition.eof": True,
+            "isolation.level": "read_committed",
+            "auto.offset.reset": "earliest",
+        }
+    )
+    try:
+        partitions = consumer.list_topics(topic, timeout=10).topics[topic].partitions
+        if not partitions:
+            raise RuntimeError(f"there is no topic {topic}")
+        consumer.assign([TopicPartition(topic, number, 0) for number in partitions])
+        still_open = set(partitions)
+        while still_open:
+            for message in consumer.consume(10_000, timeout=1.0):
+                if message.error() is None:
+                    yield message.key(), message.value()
+                else:
+                    still_open.discard(message.partition())
+    finally:
+        consumer.close()

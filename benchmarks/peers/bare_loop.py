@@ -1,0 +1,163 @@
+"""What would no framework cost? aiokafka's `getmany`, msgspec, our transitions, and once a second WriteBatch and `send_batch`.
+
+The limit that ours is held against: no group protocol of its own, no transactions, no fences, no slices, no bounded memory, no
+dead letters, no lookups. Rows stay in a plain dictionary; panes come from our tally, all three dimensions. A flush encodes what
+changed, and the loop goes on while it is sent; when the broker has it, RocksDB is written and the offsets are committed.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+import msgspec
+import rocksdict
+import uvloop
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+
+from benchmarks.peers.arguments import READY, parse
+from events.model import Event
+from tables.declare import codec
+from tables.fold import fold
+from tables.identity import Transfer
+from tables.panes import Tally
+
+S = TypeVar("S")
+TABLES = ("rendered", "impressions", "panes")
+BATCH_BYTES = 900_000
+
+
+class Rows(Generic[S]):
+    """A table of one partition: every row that was touched, and which of them changed."""
+
+    def __init__(self, database: Any, table: str) -> None:
+        self._database = database
+        coding = codec(table)
+        self.encode, self._decode = coding.encode, coding.decode
+        self._rows: dict[bytes, S | None] = {}
+        self.changed: dict[bytes, S | None] = {}
+
+    def get(self, key: bytes) -> S | None:
+        try:
+            return self._rows[key]
+        except KeyError:
+            raw = self._database.get(key)
+            row = self._rows[key] = None if raw is None else self._decode(raw)
+            return row
+
+    def put(self, key: bytes, state: S | None) -> None:
+        self._rows[key] = self.changed[key] = state
+
+    def encode_changes(self) -> list[tuple[bytes, bytes]]:
+        changed, self.changed = self.changed, {}
+        encode = self.encode
+        return [(key, encode(state)) for key, state in changed.items()]
+
+
+class Tables:
+    """What the folds of `rendered` events touch, for one partition (tables/fold_ports.py)."""
+
+    def __init__(self, database: Any) -> None:
+        self.rows: dict[str, Rows[Any]] = {
+            table: Rows(database.get_column_family(table), table) for table in TABLES
+        }
+        self.rendered, self.impressions = self.rows["rendered"], self.rows["impressions"]
+        self.tally = Tally()
+
+    def __getattr__(self, table: str) -> Any:
+        raise NotImplementedError(f"the bare loop folds rendered events only, not those that need {table}")
+
+    def transfer(self, transfer: Transfer) -> None:
+        raise NotImplementedError(str(transfer))
+
+
+class BareLoop:
+    """All partitions in one process, one producer, one database."""
+
+    def __init__(self, arguments: Any) -> None:
+        self._arguments = arguments
+        options = rocksdict.Options(raw_mode=True)
+        options.create_missing_column_families(True)
+        families = {table: rocksdict.Options(raw_mode=True) for table in TABLES}
+        self._database = rocksdict.Rdict(str(arguments.state_dir), options, column_families=families)
+        self._handles = {table: self._database.get_column_family_handle(table) for table in TABLES}
+        self._tables = {number: Tables(self._database) for number in range(arguments.partitions)}
+        self._next: dict[TopicPartition, int] = {}
+        self._newest_ms = 0
+        self._sent: asyncio.Task[None] | None = None
+
+    async def run(self) -> None:
+        arguments = self._arguments
+        self._producer = AIOKafkaProducer(
+            bootstrap_servers=arguments.kafka, acks="all", max_batch_size=BATCH_BYTES
+        )
+        self._consumer = AIOKafkaConsumer(
+            arguments.topic,
+            bootstrap_servers=arguments.kafka,
+            group_id=arguments.name,
+            auto_offset_reset="earliest",
+            enable_auto_commit=False,
+        )
+        await self._producer.start()
+        await self._consumer.start()
+        decode: Callable[[bytes], Event] = msgspec.json.Decoder(Event).decode
+        clock = asyncio.get_running_loop().time
+        is_first, due = True, clock() + arguments.commit_seconds
+        while True:
+            fetched = await self._consumer.getmany(timeout_ms=100)
+            if fetched and is_first:
+                is_first = False
+                print(READY)
+            for tp, records in fetched.items():
+                tables = self._tables[tp.partition]
+                for record in records:
+                    event = decode(record.value)
+                    fold(tables, record.key, event)
+                self._newest_ms = max(self._newest_ms, event.received_ms)
+                self._next[tp] = records[-1].offset + 1
+            if clock() >= due:
+                due = clock() + arguments.commit_seconds
+                await self._flush()
+
+    async def _flush(self) -> None:
+        """Encode what changed and hand it to the producer; durability is waited for beside the loop."""
+        if self._sent is not None:
+            await self._sent
+        deliveries: list[Any] = []
+        batch = rocksdict.WriteBatch(raw_mode=True)
+        for number, tables in self._tables.items():
+            panes = tables.rows["panes"]
+            for key, pane in tables.tally.drain(
+                lambda key, panes=panes: panes.get(key.encode()), self._newest_ms
+            ).items():
+                panes.put(key.encode(), pane)
+            for table, rows in tables.rows.items():
+                changes = rows.encode_changes()
+                for key, value in changes:
+                    batch.put(key, value, self._handles[table])
+                deliveries += await self._send(f"{self._arguments.name}-{table}-changelog", number, changes)
+        offsets, self._next = self._next, {}
+        self._sent = asyncio.create_task(self._settle(deliveries, batch, offsets))
+
+    async def _send(self, topic: str, partition: int, changes: list[tuple[bytes, bytes]]) -> list[Any]:
+        deliveries = []
+        batch = self._producer.create_batch()
+        for key, value in changes:
+            if batch.append(key=key, value=value, timestamp=None) is None:
+                deliveries.append(await self._producer.send_batch(batch, topic, partition=partition))
+                batch = self._producer.create_batch()
+                batch.append(key=key, value=value, timestamp=None)
+        if batch.record_count():
+            deliveries.append(await self._producer.send_batch(batch, topic, partition=partition))
+        return deliveries
+
+    async def _settle(
+        self, deliveries: list[Any], batch: rocksdict.WriteBatch, offsets: dict[TopicPartition, int]
+    ) -> None:
+        await asyncio.gather(*deliveries)
+        self._database.write(batch)
+        if offsets:
+            await self._consumer.commit(offsets)
+
+
+if __name__ == "__main__":
+    uvloop.run(BareLoop(parse()).run())

@@ -1,0 +1,68 @@
+"""What does Quix Streams cost, as its documentation teaches it? A StreamingDataFrame with a stateful function.
+
+Best form: bytes in and out (`get_bytes`, `set_bytes`, msgspec) instead of its JSON, RocksDB state and changelog topics on, each changed
+key written once a checkpoint. Its State is one of the message's key; the documented way to rows of another key, `group_by` through a
+repartition topic, would cost one more message an event. So the scenario's pane is kept by the same store transaction under a
+prefix of its own, in the way the library makes the State that it hands to a function.
+"""
+
+from typing import Any
+
+import msgspec
+from quixstreams import Application, State, message_context
+
+from benchmarks.panes import count_shown, pane_key
+from benchmarks.peers.arguments import READY, parse
+from events.model import Event, Rendered
+from tables import impressions, rendered
+from tables.declare import codec
+
+RENDERED, IMPRESSIONS, PANES = b"rendered", b"impressions", b"panes"
+
+
+def run(arguments: Any) -> None:
+    app = Application(
+        broker_address=arguments.kafka,
+        consumer_group=arguments.name,
+        auto_offset_reset="earliest",
+        commit_interval=arguments.commit_seconds,
+        state_dir=arguments.state_dir,
+        use_changelog_topics=True,
+        loglevel="WARNING",
+    )
+    source = app.topic(arguments.topic, key_deserializer="bytes", value_deserializer="bytes")
+    frame = app.dataframe(source)
+    decode = msgspec.json.Decoder(Event).decode
+    shown, remembered, panes = codec("rendered"), codec("impressions"), codec("panes")
+    is_first = True
+
+    def remember(value: bytes, state: State) -> None:
+        nonlocal is_first
+        if is_first:
+            is_first = False
+            print(READY)
+        event = decode(value)
+        assert isinstance(event, Rendered)
+        raw = state.get_bytes(RENDERED)
+        state.set_bytes(
+            RENDERED, shown.encode(rendered.show(None if raw is None else shown.decode(raw), event))
+        )
+        raw = state.get_bytes(IMPRESSIONS)
+        row = None if raw is None else remembered.decode(raw)
+        row = impressions.remember(row, impressions.impression_of(event), event.received_ms)
+        state.set_bytes(IMPRESSIONS, remembered.encode(row))
+        by_scenario = frame.processing_context.checkpoint.get_store_transaction(
+            stream_id=frame.stream_id, partition=message_context().partition
+        ).as_state(prefix=PANES)
+        key = pane_key(event)
+        raw = by_scenario.get_bytes(key)
+        by_scenario.set_bytes(
+            key, panes.encode(count_shown(None if raw is None else panes.decode(raw), event))
+        )
+
+    frame.update(remember, stateful=True)
+    app.run()
+
+
+if __name__ == "__main__":
+    run(parse())

@@ -1,0 +1,104 @@
+"""How is a contestant started, watched and stopped, and how much CPU did its whole process tree take?"""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from app.children import spawn
+
+ROOT: Final = Path(__file__).parents[1]
+_TICKS_PER_SECOND: Final = os.sysconf("SC_CLK_TCK")
+
+
+class ContestantError(RuntimeError):
+    """A contestant ended or stood still; the message has the end of its log."""
+
+
+def cpu_seconds(pid: int) -> float:
+    """Return the user and system time of a process, its living descendants and its reaped children, to 10 ms."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        tasks = list(Path(f"/proc/{pid}/task").iterdir())
+    except OSError:
+        return 0.0
+    ticks = sum(map(int, fields[11:15]))  # utime, stime, cutime, cstime
+    children: set[int] = set()
+    for task in tasks:
+        try:
+            children.update(map(int, (task / "children").read_text().split()))
+        except OSError:
+            continue
+    return ticks / _TICKS_PER_SECOND + sum(cpu_seconds(child) for child in children)
+
+
+def peak_mib(pid: int) -> float:
+    """Return the most memory a process ever held (VmHWM)."""
+    try:
+        found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+    except OSError:
+        return 0.0
+    return int(found[1]) / 1024 if found else 0.0
+
+
+class Contestant:
+    """A process that is measured; its output goes to a log that is watched for the line that says it has begun."""
+
+    def __init__(self, name: str, arguments: Sequence[str], directory: Path, env: Mapping[str, str]) -> None:
+        self.name = name
+        self._log = directory / f"{name}.log"
+        with self._log.open("wb") as log:
+            self._process = spawn(
+                [sys.executable, *arguments],
+                env={**os.environ, "PYTHONUNBUFFERED": "1", **env},
+                cwd=ROOT,
+                stdout=log,
+            )
+
+    @property
+    def cpu_seconds(self) -> float:
+        """CPU of the whole tree so far."""
+        return cpu_seconds(self._process.pid)
+
+    @property
+    def peak_mib(self) -> float:
+        """Most memory of the process itself."""
+        return peak_mib(self._process.pid)
+
+    def said(self, text: str) -> bool:
+        """Whether its log holds a text."""
+        return text.encode() in self._log.read_bytes()
+
+    def check(self) -> None:
+        """Raise ContestantError when it has ended."""
+        status = self._process.poll()
+        if status is not None:
+            raise ContestantError(f"{self.name} ended with status {status}: {self.last_words()}")
+
+    def wait_for(self, text: str, timeout_seconds: float) -> None:
+        """Return as soon as its log holds a text."""
+        deadline = time.monotonic() + timeout_seconds
+        while not self.said(text):
+            self.check()
+            if time.monotonic() > deadline:
+                raise ContestantError(f"{self.name} did not say {text!r}: {self.last_words()}")
+            time.sleep(0.01)
+
+    def last_words(self) -> str:
+        """Return the end of its log."""
+        return self._log.read_text(errors="replace")[-1_500:]
+
+    def stop(self) -> None:
+        """Ask it to end; kill it when it has not within 10 s."""
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
+            try:
+                self._process.wait(10)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()

@@ -1,0 +1,64 @@
+"""What do the benchmarks feed? `rendered` events of a shop, the same ones for the same seed, as records of the journal."""
+
+import itertools
+import random
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any, Final, NamedTuple
+
+from events.codec import encode
+from events.model import Rendered, user_key
+from events.partitions import partition_of
+
+CUSTOMER: Final = "00000"
+SCENARIOS: Final = ("home", "also_bought", "category", "search")
+
+
+class Record(NamedTuple):
+    """A record of the journal, as a producer is given it."""
+
+    partition: int
+    key: bytes
+    value: bytes
+    time_ms: int
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """``events`` lists of ``listed`` items: users and scenarios drawn evenly, items by Zipf's law, one event a millisecond."""
+
+    events: int
+    users: int
+    partitions: int
+    seed: int
+    start_ms: int
+    items: int = 5_000
+    zipf: float = 1.1
+    listed: int = 4
+
+    def records(self) -> Iterator[Record]:
+        """Yield the events in the order of their times, the same at each call."""
+        draw = random.Random(self.seed)
+        users = [f"k1.{number:026d}" for number in range(self.users)]
+        keys = [user_key(CUSTOMER, user) for user in users]
+        partitions = [partition_of(key, self.partitions) for key in keys]
+        names = [str(item) for item in range(1, self.items + 1)]
+        weights = list(itertools.accumulate(1 / (rank + 1) ** self.zipf for rank in range(self.items)))
+        for number in range(self.events):
+            at = draw.randrange(self.users)
+            time_ms = self.start_ms + number
+            event = Rendered(
+                customer=CUSTOMER,
+                user=users[at],
+                items=tuple(draw.choices(names, cum_weights=weights, k=self.listed)),
+                time_ms=time_ms,
+                received_ms=time_ms,
+                scenario=draw.choice(SCENARIOS),
+            )
+            yield Record(partitions[at], keys[at], encode(event), time_ms)
+
+    def describe(self) -> dict[str, Any]:
+        """Return what a reader must know to repeat it."""
+        facts = asdict(self)
+        del facts["start_ms"]  # of today, because the broker deletes records of last week
+        return {**facts, "scenarios": len(SCENARIOS), "event_times_per_second": 1_000}
