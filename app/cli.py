@@ -18,7 +18,7 @@ FORESEEN: Final = 2  # the exit status of an error with a message
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A command: the function ``function`` of ``module``, and its line in `uptake --help`."""
+    """A command: the function, or the group of commands, ``function`` of ``module``, and its line in `uptake --help`."""
 
     name: str
     module: str
@@ -47,6 +47,9 @@ COMMANDS: Final = (
         "doctor", "app.commands.doctor", "doctor", "Check this machine and the broker, and name the cures."
     ),
     Command("replay", "app.commands.replay", "replay", "Send a file of events to a collector."),
+    Command(
+        "dlq", "app.commands.dlq", "dlq", "Show the records that could not be folded, and send them again."
+    ),
 )
 
 _HELP: Final = """Uptake: what users did with what they were shown.
@@ -72,7 +75,11 @@ def create_cli(chosen: str | None) -> typer.Typer:
 
     for command in COMMANDS:
         if command.name == chosen:
-            cli.command(command.name)(_load(command))
+            loaded = _load(command)
+            if isinstance(loaded, typer.Typer):
+                cli.add_typer(loaded, name=command.name)
+            else:
+                cli.command(command.name)(loaded)
         else:
             cli.command(command.name, help=command.summary)(_not_chosen)
     return cli
@@ -95,6 +102,8 @@ def _not_chosen() -> None:
     raise AssertionError("only the chosen command is called")
 
 
-def _load(command: Command) -> Callable[..., Any]:
-    function: Callable[..., Any] = getattr(importlib.import_module(command.module), command.function)
-    return function
+def _load(command: Command) -> Callable[..., Any] | typer.Typer:
+    loaded: Callable[..., Any] | typer.Typer = getattr(
+        importlib.import_module(command.module), command.function
+    )
+    return loaded

@@ -1,0 +1,292 @@
+"""`uptake dlq`: look at the records that could not be folded, and send them again after the cause was removed."""
+
+import asyncio
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from app.clock import SystemClock
+from app.commands import options
+from app.commands.options import make_settings
+from app.deadletters import Choice, Found, Letter, Place, as_dict, parse_since_ms, printable, utc
+from app.errors import UptakeError
+from app.kafka.deadletters import Layout, find, look_at_topics, read_values, replay
+from app.logs import setup_logging
+from app.settings import Settings
+from events.topics import DEADLETTERS
+
+_STOPPED = 130
+_WIDTH = 150  # of the table where there is no terminal
+
+dlq = typer.Typer(
+    help="Show the records that could not be folded, and send them again.\n\nExample: uptake dlq list",
+    no_args_is_help=True,
+)
+
+Reason = Annotated[
+    list[str] | None, typer.Option("--reason", help="only these, as `list` shows them; may be given again")
+]
+Topic = Annotated[
+    list[str] | None, typer.Option("--topic", help="only of this source topic; may be given again")
+]
+Since = Annotated[
+    str | None, typer.Option(help="only dead since: PT2H (that long ago) or 2026-05-01T10:00 (UTC)")
+]
+
+
+@dlq.command("list")
+def list_letters(
+    kafka: options.Kafka = None,
+    reason: Reason = None,
+    topic: Topic = None,
+    since: Since = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Count the dead letters by source topic and reason.
+
+    Example: uptake dlq list --since P1D
+    """
+    settings, choice = _settings(kafka), _choice(reason, topic, since)
+    _, found = asyncio.run(_find(settings, choice))
+    groups = found.groups()
+    if as_json:
+        print(json.dumps([group.as_dict() for group in groups], indent=2))
+        return
+    console = Console(markup=False, highlight=False, emoji=False)
+    if not console.is_terminal:
+        console.width = _WIDTH
+    if not groups:
+        console.print("no dead letters" + (" like these" if choice != Choice() else ""))
+        return
+    table = Table(box=None, pad_edge=False)
+    for title in ("topic", "reason", "letters", "replayed", "cut", "first", "", "last", ""):
+        table.add_column(
+            title,
+            justify="right" if title in ("letters", "replayed", "cut") else "left",
+            no_wrap=title == "topic",
+        )
+    for group in groups:
+        table.add_row(
+            printable(group.topic.encode()),
+            printable(group.reason.encode()),
+            *(f"{count:,}" for count in (group.letters, group.replayed, group.cut)),
+            *_place_and_time(group.first),
+            *_place_and_time(group.last),
+        )
+    console.print(table)
+
+
+def _place_and_time(letter: Letter) -> tuple[str, str]:
+    return f"{letter.source.partition}/{letter.source.offset}", utc(letter.written_ms)
+
+
+@dlq.command()
+def show(
+    place: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="TOPIC/PARTITION/OFFSET", help=f"of the record, or of the letter in {DEADLETTERS}"
+        ),
+    ] = None,
+    kafka: options.Kafka = None,
+    limit: Annotated[int, typer.Option(help="without a place: the newest so many", min=1, max=10_000)] = 10,
+    reason: Reason = None,
+    topic: Topic = None,
+    since: Since = None,
+    raw: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="write the value's bytes into a new file")
+    ] = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Show dead letters with headers, key and value. Exits with 1 when there is none.
+
+    Example: uptake dlq show uptake.events/3/17
+    """
+    if raw is not None and place is None:
+        raise UptakeError("--raw writes the value of one letter: say which, as TOPIC/PARTITION/OFFSET")
+    wanted = None
+    if place is not None:
+        wanted = Place.parse(place)
+        if wanted is None:
+            raise UptakeError(f"{place!r} is no TOPIC/PARTITION/OFFSET, like uptake.events/3/17")
+    settings, choice = _settings(kafka), _choice(reason, topic, since)
+    layout, found = asyncio.run(_find(settings, choice))
+    if wanted is not None:
+        letters = [letter for letter in found.letters if wanted in (letter.place, letter.source)]
+    else:
+        letters = sorted(found.letters, key=lambda letter: letter.written_ms)[-limit:]
+    if not letters:
+        print(f"no such dead letter: {place}" if place else "no dead letters", file=sys.stderr)
+        raise typer.Exit(1)
+    full = asyncio.run(_with_values(settings, layout, letters))
+    if raw is not None:
+        _write_raw(raw, full)
+    elif as_json:
+        print(json.dumps([_as_dict(found, *each) for each in full], indent=2))
+    else:
+        for each in full:
+            _print_letter(found, *each)
+
+
+_Full = tuple[Letter, bytes | None, bytes | None]
+
+
+def _as_dict(found: Found, letter: Letter, key: bytes | None, value: bytes | None) -> dict[str, Any]:
+    return {
+        **as_dict(letter),
+        "is_replayed": found.is_replayed(letter),
+        "key": None if key is None else printable(key, None),
+        "value": None if value is None else printable(value, None),
+    }
+
+
+def _print_letter(found: Found, letter: Letter, key: bytes | None, value: bytes | None) -> None:
+    lines = {
+        "record": f"{letter.source}, written {utc(letter.source_ms)}",
+        "letter": f"{letter.place}, written {utc(letter.written_ms)}",
+        "reason": f"{letter.reason}: {letter.detail}",
+        "key": printable(key),
+        "value": printable(value),
+    }
+    if letter.is_cut:
+        lengths = [
+            f"{name} had {size:,} bytes"
+            for name, size in (("key", letter.key_bytes), ("value", letter.value_bytes))
+            if size is not None
+        ]
+        lines["cut"] = ", ".join(lengths)
+    lines["replay"] = "was replayed" if found.is_replayed(letter) else letter.refusal or "can be replayed"
+    for name, text in lines.items():
+        print(f"{name:<7} {text if name in ('key', 'value') else printable(text.encode(), None)}")
+    print()
+
+
+def _write_raw(path: Path, full: list[_Full]) -> None:
+    """Write the value of the newest of the letters; the file must be new, and is readable by its owner only."""
+    letter, _, value = full[-1]
+    if value is None:
+        raise UptakeError(f"{letter.source} has no value: it was null")
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except OSError as error:
+        raise UptakeError(f"the value cannot be written to {path}: {error.strerror}") from None
+    with os.fdopen(handle, "wb") as file:
+        file.write(value)
+    print(f"{len(value):,} bytes written to {path}", file=sys.stderr)
+
+
+@dlq.command("replay")
+def replay_letters(
+    kafka: options.Kafka = None,
+    app_id: options.AppId = None,
+    reason: Reason = None,
+    topic: Topic = None,
+    since: Since = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="only say what would be sent")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False,
+    as_json: options.AsJson = False,
+) -> None:
+    """Send dead letters to the topics they came from, each once however often this is run.
+
+    Remove the cause first: what still cannot be folded becomes a new dead letter. Exits with 1 when any letter could not be sent.
+
+    Example: uptake dlq replay --reason unknown_version --dry-run
+    """
+    settings, choice = _settings(kafka, app_id), _choice(reason, topic, since)
+    layout, found = asyncio.run(_find(settings, choice))
+    waiting, refused = found.waiting(), found.refused()
+    tally = {
+        "letters": len(found.letters),
+        "replayed_before": sum(map(found.is_replayed, found.letters)),
+        "refused": len(refused),
+        "waiting": len(waiting),
+        "replayed": 0,
+    }
+    notes = Console(stderr=True, highlight=False, soft_wrap=True)
+    _explain(notes, tally, refused)
+    stopped = False
+    if waiting and not dry_run:
+        if not yes:
+            _ask(len(waiting))
+        try:
+            tally["replayed"] = _replay(settings, layout, waiting, notes)
+        except KeyboardInterrupt:
+            stopped = True
+            notes.print("stopped; what was replayed is remembered: run it again for the rest")
+    if as_json:
+        print(json.dumps({**tally, "dry_run": dry_run}))
+    elif not dry_run and not stopped:
+        notes.print(f"replayed {tally['replayed']:,} dead letters")
+    if stopped:
+        raise typer.Exit(_STOPPED)
+    raise typer.Exit(1 if refused else 0)
+
+
+def _explain(notes: Console, tally: dict[str, int], refused: list[Letter]) -> None:
+    notes.print(
+        f"{tally['letters']:,} dead letters: {tally['waiting']:,} to replay, "
+        f"{tally['replayed_before']:,} replayed before, {tally['refused']:,} that cannot be"
+    )
+    why: dict[str, list[Letter]] = {}
+    for letter in refused:
+        why.setdefault(letter.refusal or "", []).append(letter)
+    for refusal, letters in why.items():
+        first = letters[0].place
+        notes.print(f"  {len(letters):,}: {printable(refusal.encode())} (the first is {first})", markup=False)
+
+
+def _ask(count: int) -> None:
+    if not sys.stdin.isatty():
+        raise UptakeError(
+            "nobody is there to be asked: give --yes to replay, or --dry-run to see what would be"
+        )
+    if not typer.confirm(f"replay {count:,} dead letters?", err=True):
+        raise typer.Exit(_STOPPED)
+
+
+def _replay(settings: Settings, layout: Layout, waiting: list[Letter], notes: Console) -> int:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(compact=True),
+    )
+    with Progress(*columns, console=notes, disable=not notes.is_terminal) as progress:
+        task = progress.add_task("replay", total=len(waiting))
+        return asyncio.run(replay(settings, layout, waiting, lambda count: progress.advance(task, count)))
+
+
+# --- shared -----------------------------------------------------------------------------------------------------------------------
+
+
+def _settings(kafka: str | None, app_id: str | None = None) -> Settings:
+    settings = make_settings(kafka=kafka, app_id=app_id, log_level="warning")
+    setup_logging(settings)
+    return settings
+
+
+def _choice(reasons: list[str] | None, topics: list[str] | None, since: str | None) -> Choice:
+    since_ms: int | None = 0
+    if since is not None:
+        since_ms = parse_since_ms(since, SystemClock().now_ms())
+        if since_ms is None:
+            raise UptakeError(
+                f"--since {since!r} is neither a duration like PT2H nor a time like 2026-05-01T10:00"
+            )
+    return Choice(frozenset(reasons or ()), frozenset(topics or ()), since_ms or 0)
+
+
+async def _find(settings: Settings, choice: Choice) -> tuple[Layout, Found]:
+    layout = await look_at_topics(settings)
+    return layout, await find(settings, layout, choice)
+
+
+async def _with_values(settings: Settings, layout: Layout, letters: list[Letter]) -> list[_Full]:
+    return [full async for full in read_values(settings, layout, letters)]

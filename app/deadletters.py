@@ -1,0 +1,290 @@
+"""What do the dead letters say: which records could not be folded, why, where each must go again, and which have gone already?
+
+Pure. A letter is a record of ``uptake.deadletters`` with the headers of ``agents/partition.py::Partition.dead_letter``. A *mark* is a
+record of the same topic that says which letters of its partition were replayed. It is written in the transaction that replays them and
+stands behind them, so it is neither lost without them nor expires before them.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final, Protocol
+
+import msgspec
+
+from events.duration import parse_duration_ms
+from events.partitions import partition_of
+from events.topics import DEADLETTERS, HISTORY, JOURNAL, SOURCES
+
+REPLAYED: Final = "replayed"
+"""Header: of a record that was replayed, ``uptake.deadletters/{partition}/{offset}``; of a mark, how many letters it names."""
+UNKNOWN: Final = "?"  # topic and reason of a record without our headers
+
+
+class Record(Protocol):
+    """A record of ``uptake.deadletters``, as aiokafka has it."""
+
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a record stands; written ``topic/partition/offset``."""
+
+    topic: str
+    partition: int
+    offset: int
+
+    def __str__(self) -> str:
+        return f"{self.topic}/{self.partition}/{self.offset}"
+
+    @classmethod
+    def parse(cls, text: str) -> "Place | None":
+        """Return the place that is written ``topic/partition/offset``, or None."""
+        topic, _, rest = text.partition("/")
+        partition, _, offset = rest.partition("/")
+        if not (topic and partition.isdecimal() and offset.isdecimal()):
+            return None
+        return cls(topic, int(partition), int(offset))
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """One dead letter, without its key and value."""
+
+    place: Place
+    """Of the letter itself."""
+    source: Place
+    """Of the record that could not be folded."""
+    written_ms: int
+    """When it became a dead letter, by the broker's clock."""
+    source_ms: int
+    """The timestamp of the record."""
+    reason: str
+    detail: str
+    key_bytes: int | None
+    value_bytes: int | None
+    """How long key and value were, when they were cut; else None."""
+    home: int
+    """The partition that the record's key belongs to, given how many its topic has; else that where it stood."""
+    size_bytes: int
+
+    @property
+    def is_cut(self) -> bool:
+        """Part of the key or the value is missing."""
+        return self.key_bytes is not None or self.value_bytes is not None
+
+    @property
+    def refusal(self) -> str | None:
+        """Why it cannot be replayed, or None when it can."""
+        if self.source.topic == UNKNOWN:
+            return "it has not the headers of a dead letter"
+        if self.source.topic not in SOURCES:
+            return f"{self.source.topic} is no topic that workers read"
+        if self.is_cut:
+            return "it was cut: the rest of its key or value is not kept"
+        if self.home < 0:
+            return f"{self.source.topic} has no partition {self.source.partition}"
+        return None
+
+
+def read_mark(record: Record) -> list[int] | None:
+    """Return the offsets, in its own partition, of the letters that a mark names; None for a letter."""
+    names = {name for name, _ in record.headers}
+    if REPLAYED not in names or "topic" in names or record.value is None:
+        return None
+    try:
+        return msgspec.json.decode(record.value, type=list[int])
+    except msgspec.DecodeError:
+        return None
+
+
+def write_mark(offsets: Sequence[int]) -> tuple[bytes, list[tuple[str, bytes]]]:
+    """Return value and headers of the mark for these letters of its partition."""
+    return msgspec.json.encode(sorted(offsets)), [(REPLAYED, b"%d" % len(offsets))]
+
+
+def read_letter(record: Record, partitions: int) -> Letter:
+    """Return what a record of the dead letters says; ``partitions`` is how many a source topic has."""
+    headers = {name: value.decode(errors="replace") for name, value in record.headers}
+    partition, offset = _number(headers, "partition"), _number(headers, "offset")
+    place = Place(DEADLETTERS, record.partition, record.offset)
+    if "topic" not in headers or partition is None or offset is None:
+        source = Place(UNKNOWN, -1, -1)
+    else:
+        source = Place(headers["topic"], partition, offset)
+    return Letter(
+        place,
+        source,
+        record.timestamp,
+        _number(headers, "timestamp") or 0,
+        headers.get("reason", UNKNOWN),
+        headers.get("detail", ""),
+        _number(headers, "key_bytes"),
+        _number(headers, "value_bytes"),
+        home_of(source, record.key, partitions),
+        len(record.key or b"") + len(record.value or b""),
+    )
+
+
+def _number(headers: dict[str, str], name: str) -> int | None:
+    text = headers.get(name, "")
+    return int(text) if text.isdecimal() and len(text) < 20 else None
+
+
+def home_of(source: Place, key: bytes | None, partitions: int) -> int:
+    """Return the partition that a replayed record goes to, -1 when there is none.
+
+    Events go where their key belongs, as every producer writes them. Transfers and partial counts go where they stood: their producer
+    chose, by a key of its own.
+    """
+    if key is not None and source.topic in (JOURNAL, HISTORY):
+        return partition_of(key, partitions)
+    return source.partition if 0 <= source.partition < partitions else -1
+
+
+# --- choosing ---------------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which letters a command is about: of one of the reasons, of one of the source topics, dead since; empty: of any."""
+
+    reasons: frozenset[str] = frozenset()
+    topics: frozenset[str] = frozenset()
+    since_ms: int = 0
+
+    def has(self, letter: Letter) -> bool:
+        """Say whether the letter is among them."""
+        return (
+            letter.written_ms >= self.since_ms
+            and (not self.reasons or letter.reason in self.reasons)
+            and (not self.topics or letter.source.topic in self.topics)
+        )
+
+
+def parse_since_ms(text: str, now_ms: int) -> int | None:
+    """Return the time that ``PT2H`` (so long ago) or ``2026-05-01T10:00`` (UTC unless it says otherwise) names; None for others."""
+    ago_ms = parse_duration_ms(text)
+    if ago_ms is not None:
+        return now_ms - ago_ms
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return int((time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp() * 1000)
+
+
+@dataclass(slots=True)
+class Group:
+    """The letters of one source topic and reason: how many, how many of them were replayed or are cut, the first and the last."""
+
+    topic: str
+    reason: str
+    first: Letter
+    last: Letter
+    letters: int = 0
+    replayed: int = 0
+    cut: int = 0
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the group for JSON."""
+        return {
+            "topic": self.topic,
+            "reason": self.reason,
+            "letters": self.letters,
+            "replayed": self.replayed,
+            "cut": self.cut,
+            "first": as_dict(self.first),
+            "last": as_dict(self.last),
+        }
+
+
+@dataclass(slots=True)
+class Found:
+    """The letters of a choice, in the order of partition and offset, and the places of all that were replayed."""
+
+    letters: list[Letter] = field(default_factory=list)
+    replayed: set[tuple[int, int]] = field(default_factory=set)
+    """(partition, offset) of the letter."""
+
+    def is_replayed(self, letter: Letter) -> bool:
+        """Say whether the letter was replayed."""
+        return (letter.place.partition, letter.place.offset) in self.replayed
+
+    def groups(self) -> list[Group]:
+        """Return the letters by source topic and reason, the largest group first."""
+        groups: dict[tuple[str, str], Group] = {}
+        for letter in self.letters:
+            key = (letter.source.topic, letter.reason)
+            group = groups.setdefault(key, Group(*key, letter, letter))
+            group.letters += 1
+            group.replayed += self.is_replayed(letter)
+            group.cut += letter.is_cut
+            if letter.written_ms < group.first.written_ms:
+                group.first = letter
+            if letter.written_ms >= group.last.written_ms:
+                group.last = letter
+        return sorted(groups.values(), key=lambda group: (-group.letters, group.topic, group.reason))
+
+    def waiting(self) -> list[Letter]:
+        """Return the letters that were not replayed and can be."""
+        return [letter for letter in self.letters if letter.refusal is None and not self.is_replayed(letter)]
+
+    def refused(self) -> list[Letter]:
+        """Return the letters that cannot be replayed."""
+        return [letter for letter in self.letters if letter.refusal is not None]
+
+
+def as_dict(letter: Letter) -> dict[str, Any]:
+    """Return a letter for JSON, without its key and value."""
+    return {
+        "letter": str(letter.place),
+        "source": str(letter.source),
+        "written_ms": letter.written_ms,
+        "source_ms": letter.source_ms,
+        "reason": letter.reason,
+        "detail": letter.detail,
+        "key_bytes": letter.key_bytes,
+        "value_bytes": letter.value_bytes,
+    }
+
+
+# --- for people -------------------------------------------------------------------------------------------------------------------
+
+
+def printable(data: bytes | None, limit: int | None = 400) -> str:
+    """Return bytes as one line that no terminal can mistake for a command, cut at ``limit`` characters."""
+    if data is None:
+        return "(null)"
+    shown = data if limit is None else data[: 4 * limit]
+    text = "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode()
+        for character in shown.decode(errors="backslashreplace")
+    )
+    if limit is None or (len(text) <= limit and len(shown) == len(data)):
+        return text
+    return f"{text[:limit]}... ({len(data):,} bytes in all)"
+
+
+def utc(time_ms: int) -> str:
+    """Return a time for people."""
+    return datetime.fromtimestamp(time_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def batches(letters: Iterable[Letter], max_letters: int, max_bytes: int) -> list[list[Letter]]:
+    """Return the letters in runs that fit into one transaction each."""
+    runs: list[list[Letter]] = []
+    size_bytes = 0
+    for letter in letters:
+        if not runs or len(runs[-1]) >= max_letters or size_bytes + letter.size_bytes > max_bytes:
+            runs.append([])
+            size_bytes = 0
+        runs[-1].append(letter)
+        size_bytes += letter.size_bytes
+    return runs

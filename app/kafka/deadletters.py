@@ -1,0 +1,231 @@
+"""How dead letters are read, and replayed: each once, however often and wherever it is asked for.
+
+A replay is a transaction of records to their source topics and of marks, in the dead letters themselves, that name what was replayed.
+All replays share a transactional id: starting one ends the others, before it looks for their marks.
+"""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from app.deadletters import REPLAYED, Choice, Found, Letter, batches, read_letter, read_mark, write_mark
+from app.errors import UptakeError
+from app.kafka.topics import compare_topics
+from app.settings import Settings
+from events.topics import DEADLETTERS, JOURNAL, TOPICS
+
+_log: Final = logging.getLogger(__name__)
+
+BATCH_LETTERS: Final = 500  # of one transaction: what a stopped replay sends again, and keeps in memory
+BATCH_BYTES: Final = 4 * 1_048_576
+TRANSACTION_TIMEOUT_MS: Final = 15_000
+"""Workers read nothing behind an open transaction, so one that was killed must not stay open for long."""
+STALL_SECONDS: Final = 90.0
+"""A worker's own open transaction hides what stands behind it for up to UPTAKE_TRANSACTION_TIMEOUT_MS, a minute."""
+_POLL_MS: Final = 200
+_POLL_RECORDS: Final = 2_000
+_SAY_SECONDS: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How many partitions the dead letters and the source topics have on the broker."""
+
+    deadletters: int
+    sources: int
+
+
+async def look_at_topics(settings: Settings) -> Layout:
+    """Return the partition counts; UptakeError when a topic is missing, NoBrokerError without a broker."""
+    topics = [topic for topic in TOPICS if topic.name in (DEADLETTERS, JOURNAL)]
+    counts: dict[str, int] = {}
+    for comparison in await compare_topics(settings, topics):
+        if comparison.found is None:
+            raise UptakeError(
+                f"topic {comparison.topic.name} is missing on {settings.kafka}; `uptake topics --create` creates it"
+            )
+        counts[comparison.topic.name] = comparison.found.partitions
+    return Layout(counts[DEADLETTERS], counts[JOURNAL])
+
+
+async def find(settings: Settings, layout: Layout, choice: Choice, *, is_exact: bool = False) -> Found:
+    """Read all dead letters and return those of a choice.
+
+    ``is_exact``: wait until every record that stands in the topic now is committed or aborted, so that no mark is missed.
+    """
+    found = Found()
+    async with _consumer(settings, layout.deadletters) as consumer:
+        partitions = list(consumer.assignment())
+        starts = await consumer.beginning_offsets(partitions)
+        ends = (
+            await _high_watermarks(settings, layout) if is_exact else await consumer.end_offsets(partitions)
+        )
+        async for record in _read(consumer, starts, ends):
+            replayed = read_mark(record)
+            if replayed is not None:
+                found.replayed.update((record.partition, offset) for offset in replayed)
+                continue
+            letter = read_letter(record, layout.sources)
+            if choice.has(letter):
+                found.letters.append(letter)
+    found.letters.sort(key=lambda letter: (letter.place.partition, letter.place.offset))
+    return found
+
+
+async def read_values(
+    settings: Settings, layout: Layout, letters: Iterable[Letter]
+) -> AsyncIterator[tuple[Letter, bytes | None, bytes | None]]:
+    """Yield letters with their key and value, in the order of partition and offset. One that has expired meanwhile is left out."""
+    wanted: dict[TopicPartition, dict[int, Letter]] = {}
+    for letter in letters:
+        tp = TopicPartition(DEADLETTERS, letter.place.partition)
+        wanted.setdefault(tp, {})[letter.place.offset] = letter
+    async with _consumer(settings, layout.deadletters) as consumer:
+        begins = await consumer.beginning_offsets(list(consumer.assignment()))
+        for tp in sorted(wanted):
+            start, end = {tp: max(begins[tp], min(wanted[tp]))}, {tp: max(wanted[tp]) + 1}
+            async for record in _read(consumer, start, end):
+                found = wanted[tp].get(record.offset)
+                if found is not None:
+                    yield found, record.key, record.value
+
+
+async def replay(
+    settings: Settings, layout: Layout, letters: Sequence[Letter], on_sent: Callable[[int], None]
+) -> int:
+    """Send letters to their source topics again, each that was not sent before; return how many were.
+
+    ``on_sent`` is called after each transaction with the number of letters that are done with. UptakeError when the broker refuses a
+    transaction: what earlier ones sent stays sent, and is remembered.
+    """
+    producer = AIOKafkaProducer(
+        bootstrap_servers=settings.kafka,
+        client_id=f"{settings.app_id}-deadletters",
+        transactional_id=f"{settings.app_id}-deadletters",
+        transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
+        acks="all",
+        max_batch_size=900_000,
+        max_request_size=8 * 1_048_576,
+    )
+    sent = 0
+    try:
+        try:
+            await producer.start()  # from here on no other replay can add marks
+            before = await find(settings, layout, Choice(), is_exact=True)
+            left = [letter for letter in letters if not before.is_replayed(letter)]
+            on_sent(len(letters) - len(left))
+            for batch in batches(left, BATCH_LETTERS, BATCH_BYTES):
+                sent += await _send(settings, layout, producer, batch)
+                on_sent(len(batch))
+        finally:
+            await producer.stop()
+    except (KafkaError, AssertionError) as error:  # aiokafka asserts on transitions after a fence
+        raise UptakeError(
+            f"the replay was stopped after {sent} letters: {error!r}. Another `uptake dlq replay` may have been started, or the "
+            "broker went away. What was replayed is remembered: run it again for the rest"
+        ) from error
+    return sent
+
+
+async def _send(settings: Settings, layout: Layout, producer: Any, batch: Sequence[Letter]) -> int:
+    """Replay some letters and mark them, in one transaction; return how many there still were."""
+    values = [found async for found in read_values(settings, layout, batch)]
+    if not values:
+        return 0
+    sent: list[asyncio.Future[Any]] = []
+    try:
+        async with producer.transaction():
+            marks: dict[int, list[int]] = {}
+            for letter, key, value in values:
+                headers = [(REPLAYED, str(letter.place).encode())]
+                sent.append(
+                    await producer.send(
+                        letter.source.topic, value, key, partition=letter.home, headers=headers
+                    )
+                )
+                marks.setdefault(letter.place.partition, []).append(letter.place.offset)
+            for partition, offsets in marks.items():
+                mark, headers = write_mark(offsets)
+                sent.append(await producer.send(DEADLETTERS, mark, partition=partition, headers=headers))
+            await asyncio.gather(*sent)
+    except BaseException:
+        for future in sent:  # asyncio would log each of them that nobody has looked at
+            future.add_done_callback(lambda done: done.cancelled() or done.exception())
+        raise
+    return len(values)
+
+
+# --- reading ----------------------------------------------------------------------------------------------------------------------
+
+
+@contextlib.asynccontextmanager
+async def _consumer(
+    settings: Settings, partitions: int, isolation: str = "read_committed"
+) -> AsyncIterator[Any]:
+    """Yield a consumer of all dead letters, everything paused. KafkaError becomes UptakeError."""
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=settings.kafka,
+        client_id=f"{settings.app_id}-deadletters",
+        isolation_level=isolation,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        fetch_max_wait_ms=100,
+    )
+    try:
+        await consumer.start()
+        try:
+            assignment = [TopicPartition(DEADLETTERS, number) for number in range(partitions)]
+            consumer.assign(assignment)
+            consumer.pause(*assignment)
+            yield consumer
+        finally:
+            await consumer.stop()
+    except KafkaError as error:
+        raise UptakeError(f"{DEADLETTERS} cannot be read from {settings.kafka}: {error!r}") from error
+
+
+async def _high_watermarks(settings: Settings, layout: Layout) -> dict[TopicPartition, int]:
+    async with _consumer(settings, layout.deadletters, "read_uncommitted") as consumer:
+        ends: dict[TopicPartition, int] = await consumer.end_offsets(list(consumer.assignment()))
+        return ends
+
+
+async def _read(
+    consumer: Any, starts: Mapping[TopicPartition, int], ends: Mapping[TopicPartition, int]
+) -> AsyncIterator[Any]:
+    """Yield the committed records with ``start <= offset < end`` of each partition; UptakeError when the end is not reached."""
+    remaining = {tp: end for tp, end in ends.items() if starts[tp] < end}
+    positions = {tp: starts[tp] for tp in remaining}
+    for tp in remaining:
+        consumer.seek(tp, starts[tp])
+        consumer.resume(tp)
+    moved = spoke = time.monotonic()
+    while remaining:
+        fetched = await consumer.getmany(*remaining, timeout_ms=_POLL_MS, max_records=_POLL_RECORDS)
+        for tp, records in fetched.items():
+            for record in records:
+                if record.offset < remaining[tp]:
+                    yield record
+        now = time.monotonic()
+        for tp in list(remaining):
+            position = await consumer.position(tp)  # passes over commit markers, which no record shows
+            if position != positions[tp]:
+                positions[tp], moved = position, now
+            if position >= remaining[tp]:
+                consumer.pause(tp)
+                del remaining[tp]
+        if now - moved > STALL_SECONDS:
+            raise UptakeError(
+                f"{DEADLETTERS} could not be read to its end within {STALL_SECONDS:.0f} s: a broker is away, or a transaction "
+                "stays open; `uptake doctor` looks closer"
+            )
+        if now - moved > _SAY_SECONDS and now - spoke > _SAY_SECONDS:
+            spoke = now
+            _log.warning("waiting for the end of a transaction that is open in %s", DEADLETTERS)
