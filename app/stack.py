@@ -86,14 +86,15 @@ async def start_stack(
         settings = settings.model_copy(update={"kafka": broker.bootstrap})
     if not settings.customers_file.exists():
         create_customers_file(settings.customers_file, FIRST_CUSTOMER)
-    # All at once: the children wait for Kafka and the topics by themselves, and their imports take as long as Kafka's start.
+    # Workers beside Kafka: they wait for it and for the topics by themselves, and their imports take as long as its start.
     workers = tuple(
         _add(supervisor, settings, "worker", f"worker-{number}", port, WORKER_STAGE)
         for number, port in enumerate(plan.worker_ports)
     )
-    collector = _add(supervisor, settings, "collector", "collector", plan.collector_port, COLLECTOR_STAGE)
     await supervisor.start()
     await ensure_topics(settings, wait_ms=None if plan.kafka_port is None else ready_timeout_ms)
+    collector = _add(supervisor, settings, "collector", "collector", plan.collector_port, COLLECTOR_STAGE)
+    await supervisor.start()
     await supervisor.wait_ready(ready_timeout_ms)
     return Stack(settings.kafka, collector, workers, settings.customers_file, settings.data_dir)
 

@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 WORKER_PORT = 6067
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
-POLL_RECORDS = 20_000
+POLL_RECORDS = 8_000  # fetched at once: some 10 MB of records, and as many again wait in the agents' queues
 
 
 class LookupServer(Service):

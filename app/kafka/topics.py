@@ -33,7 +33,7 @@ _NO_ERROR: Final = 0
 _TOPIC_EXISTS: Final = 36
 _PAUSE_S: Final = 0.25
 _SAY_AGAIN_S: Final = 10.0
-_GRACE_S: Final = 6.0  # nothing is said of a broker that is just starting, as in `uptake up`
+_GRACE_S: Final = 10.0  # nothing is said of a broker that is just starting, as in `uptake up`
 
 
 async def compare_topics(
