@@ -11,10 +11,10 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 COMPILE := $(UV) pip compile --universal --python-version 3.11 --generate-hashes --no-header \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
 
-.PHONY: help setup java check format test test-unit demo up bench kafka lock clean
+.PHONY: help setup java check format test test-faults test-unit demo up bench kafka lock clean
 
 help: ## list the commands
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
 
 setup: $(READY) ## install into .venv what the lock names (the other commands do it by themselves)
 
@@ -49,6 +49,10 @@ format: $(READY) ## format the code and repair what the linter can
 test: $(READY) ## all tests, with a real Kafka (fetched once)
 	$(BIN)/uptake kafka --fetch || test -z "$$CI"
 	$(BIN)/pytest $(ARGS)
+
+test-faults: $(READY) ## the long faults, half an hour: ONLY=F7 for one, FORM=short for their short forms
+	$(BIN)/uptake kafka --fetch || test -z "$$CI"
+	FORM=$${FORM:-long} $(BIN)/pytest tests/faults -m "fault or slow_fault" -s -p no:randomly $(ARGS)
 
 test-unit: $(READY) ## the tests that need no broker
 	$(BIN)/pytest tests/unit $(ARGS)

@@ -4,11 +4,14 @@ import asyncio
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable, Mapping
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +27,22 @@ SESSION_MS = 1_500
 
 
 class Cluster:
-    """A broker and some workers. Everything it starts it stops, by process id."""
+    """A broker and some workers. Everything it starts it stops, by process id.
 
-    def __init__(self, broker: LocalBroker, directory: Path, *, partitions: int = 4) -> None:
+    ``program`` is the module that is started as the worker, ``env`` what all workers get beside the settings of fault tests.
+    """
+
+    def __init__(
+        self,
+        broker: LocalBroker,
+        directory: Path,
+        *,
+        partitions: int = 4,
+        program: str = "app",
+        env: Mapping[str, str] | None = None,
+    ) -> None:
         self.broker, self.directory, self.partitions = broker, directory, partitions
+        self._program, self._env = program, dict(env or {})
         directory.mkdir(parents=True, exist_ok=True)
         self.customers_file = directory / "uptake.toml"
         self.customer: Customer = create_customers_file(self.customers_file, CUSTOMER)
@@ -43,7 +58,7 @@ class Cluster:
             [
                 sys.executable,
                 "-m",
-                "app",
+                self._program,
                 "worker",
                 "--port",
                 str(port),
@@ -58,6 +73,7 @@ class Cluster:
                 "UPTAKE_SESSION_TIMEOUT_MS": str(SESSION_MS),
                 "UPTAKE_HEARTBEAT_MS": "300",
                 "UPTAKE_FLUSH_INTERVAL_MS": "200",
+                **self._env,
                 **env,
             },
             cwd=Path.cwd(),
@@ -83,6 +99,14 @@ class Cluster:
         self.workers[name].terminate()
         return self.workers[name].wait(timeout_seconds)
 
+    def freeze(self, name: str) -> None:
+        """SIGSTOP: its connections stay open, and nothing answers."""
+        os.kill(self.workers[name].pid, signal.SIGSTOP)
+
+    def thaw(self, name: str) -> None:
+        """SIGCONT."""
+        os.kill(self.workers[name].pid, signal.SIGCONT)
+
     def wipe(self, name: str) -> None:
         """Lose the disk of a worker that is not running."""
         shutil.rmtree(self.data_dir(name) / "state")
@@ -94,16 +118,34 @@ class Cluster:
                 worker.kill()
                 worker.wait()
 
-    def get(self, path: str, name: str = "w0") -> tuple[int, Any]:
-        """Return status and body of a lookup; 0 when the worker does not listen."""
+    def get(self, path: str, name: str = "w0", timeout_seconds: float = 5) -> tuple[int, Any]:
+        """Return status and body of a lookup; 0 when the worker does not listen, or not answer."""
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.ports[name]}{path}", timeout=5) as answer:
+            url = f"http://127.0.0.1:{self.ports[name]}{path}"
+            with urllib.request.urlopen(url, timeout=timeout_seconds) as answer:
                 return answer.status, json.load(answer)
         except urllib.error.HTTPError as error:
             with error:
                 return error.code, json.loads(error.read())
-        except OSError:
+        except (OSError, HTTPException):
             return 0, None
+
+    def partitions_of(self, name: str) -> dict[str, Any]:
+        """Return the open partitions of a worker as its status tells of them; empty when it does not answer."""
+        status, body = self.get("/v1/status", name)
+        if status != 200:
+            return {}
+        return {number: each for number, each in body["partitions"].items() if each["ready"]}
+
+    def wait_until(self, holds: Callable[[], Any], what: str, timeout_seconds: float = 60) -> float:
+        """Wait until ``holds()`` is true; return the seconds it took."""
+        started = time.monotonic()
+        while not holds():
+            if time.monotonic() - started > timeout_seconds:
+                logs = "\n".join(f"{name}: {self.log(name)[-3000:]}" for name in self.workers)
+                raise AssertionError(f"not within {timeout_seconds} s: {what}\n{logs}")
+            time.sleep(0.05)
+        return time.monotonic() - started
 
     def wait_ready(self, name: str = "w0", timeout_seconds: float = 40) -> float:
         """Wait until every partition of a worker is open; return the seconds it took."""

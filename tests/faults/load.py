@@ -4,6 +4,7 @@ import json
 import random
 import threading
 import time
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from confluent_kafka import Producer
@@ -14,11 +15,24 @@ USERS, ITEMS = (
 )  # few enough events a user to stay below the caps of the tables, which are not what is tested here
 
 
+Event = dict[str, Any]
+
+
 class Load(threading.Thread):
-    """Produces ``events`` events at ``rate`` a second. ``delivered`` counts what the broker acknowledged, ``failed`` the rest."""
+    """Produces ``events`` events at ``rate`` a second. ``delivered`` counts what the broker acknowledged, ``failed`` the rest.
+
+    ``source`` replaces the usual mix. ``finish`` ends a load early: what was handed to the producer is still delivered.
+    """
 
     def __init__(
-        self, bootstrap: str, customer: str, users: list[str], rate: int, events: int, seed: int = 1
+        self,
+        bootstrap: str,
+        customer: str,
+        users: list[str],
+        rate: int,
+        events: int,
+        seed: int = 1,
+        source: Iterable[Event] | None = None,
     ) -> None:
         super().__init__(daemon=True)
         self._producer = Producer(
@@ -29,24 +43,42 @@ class Load(threading.Thread):
                 "linger.ms": 5,
             }
         )
-        self._customer, self._users, self._rate, self._events = customer, users, rate, events
-        self._random = random.Random(seed)
-        self.delivered = self.failed = 0
+        self._customer, self._rate = customer, rate
+        self._source = mixed(customer, users, events, seed) if source is None else source
+        self._finished = threading.Event()
+        self.sent = self.delivered = self.failed = 0
 
     def run(self) -> None:
         started = time.monotonic()
-        for number in range(self._events):
-            event = self._event()
-            self._producer.produce(
-                "uptake.events",
-                key=f"{self._customer}|{event['user']}".encode(),
-                value=json.dumps(event).encode(),
-                on_delivery=self._on_delivery,
-            )
-            if number % 50 == 0:
+        step = max(1, self._rate // 20)
+        for event in self._source:
+            if self._finished.is_set():
+                break
+            self._produce(event)
+            self.sent += 1
+            if self.sent % step == 0:
                 self._producer.poll(0)
-                time.sleep(max(0.0, started + number / self._rate - time.monotonic()))
-        self._producer.flush(60)
+                time.sleep(max(0.0, started + self.sent / self._rate - time.monotonic()))
+        self._producer.flush(120)
+
+    def finish(self) -> None:
+        """Send no more; return when the broker has all, or has refused it."""
+        self._finished.set()
+        self.join()
+
+    def _produce(self, event: Event) -> None:
+        while True:
+            try:
+                self._producer.produce(
+                    "uptake.events",
+                    key=f"{self._customer}|{event['user']}".encode(),
+                    value=json.dumps(event).encode(),
+                    on_delivery=self._on_delivery,
+                )
+            except BufferError:  # its queue is full: the broker is slower than we are, or away
+                self._producer.poll(0.1)
+            else:
+                return
 
     def _on_delivery(self, error: Any, _message: Any) -> None:
         if error is None:
@@ -54,12 +86,15 @@ class Load(threading.Thread):
         else:
             self.failed += 1
 
-    def _event(self) -> dict[str, Any]:
-        draw = self._random
+
+def mixed(customer: str, users: list[str], events: int, seed: int = 1) -> Iterator[Event]:
+    """Yield events of all kinds that the oracle knows, of now."""
+    draw = random.Random(seed)
+    for _ in range(events):
         now_ms = int(time.time() * 1000)
-        event: dict[str, Any] = {
-            "customer": self._customer,
-            "user": draw.choice(self._users),
+        event: Event = {
+            "customer": customer,
+            "user": draw.choice(users),
             "time_ms": now_ms,
             "received_ms": now_ms,
         }
@@ -82,4 +117,4 @@ class Load(threading.Thread):
             }
         if draw.random() < 0.05:
             event["eid"] = f"e{draw.randrange(40)}"  # drawn from few: some come twice
-        return event
+        yield event

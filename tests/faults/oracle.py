@@ -4,16 +4,22 @@ Exactness is checked against the changelogs (what a wiped disk would be rebuilt 
 """
 
 import json
-from collections import Counter
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
 import msgspec
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 HOUR_MS = 3_600_000
+MINUTE_MS = 60_000
 JOIN_MS = 30 * 60_000
+DAY_MS = 24 * HOUR_MS
+SKEW_MS = 300_000
+KEEP_IMPRESSIONS, KEEP_IMPRESSIONS_MS = 100, DAY_MS + JOIN_MS
+KEEP_HOURS_MS = 90 * DAY_MS
 
 
 @dataclass
@@ -26,10 +32,16 @@ class Truth:
     revenue: dict[str, Decimal] = field(default_factory=dict)
     windows: Counter[tuple[str, int, str]] = field(default_factory=Counter)
     """(scenario, hour start, counter) -> count"""
+    minutes: set[tuple[str, int]] = field(default_factory=set)
+    """(scenario, minute start) of the windows that are not empty"""
+    records: int = 0
+    """Readable events in the raw topic, repeats included."""
+    repeats: int = 0
+    clamped: int = 0
 
 
-def dump(bootstrap: str, topic: str) -> list[Any]:
-    """Return every committed record of a topic, in log order per partition."""
+def dump(bootstrap: str, topic: str) -> Iterator[Any]:
+    """Yield every committed record of a topic, in log order per partition."""
     consumer = Consumer(
         {
             "bootstrap.servers": bootstrap,
@@ -43,15 +55,16 @@ def dump(bootstrap: str, topic: str) -> list[Any]:
     try:
         partitions = consumer.list_topics(topic, timeout=10).topics[topic].partitions
         consumer.assign([TopicPartition(topic, number, 0) for number in partitions])
-        records: list[Any] = []
-        open_partitions = len(partitions)
+        open_partitions = set(partitions)
         while open_partitions:
             for message in consumer.consume(10_000, timeout=1.0):
-                if message.error() is None:
-                    records.append(message)
+                error = message.error()
+                if error is None:
+                    yield message
+                elif error.code() == KafkaError._PARTITION_EOF:
+                    open_partitions.discard(message.partition())
                 else:
-                    open_partitions -= 1
-        return records
+                    raise KafkaException(error)
     finally:
         consumer.close()
 
@@ -63,36 +76,40 @@ def latest(bootstrap: str, topic: str) -> dict[bytes, bytes]:
 
 
 def fold(bootstrap: str, topic: str = "uptake.events") -> Truth:
-    """Fold the raw topic in log order."""
+    """Fold the raw topic in log order, by the rules of docs/events.md."""
     truth = Truth()
-    seen: set[tuple[str, str]] = set()
-    impressions: dict[str, list[dict[str, Any]]] = {}
+    seen: dict[tuple[str, str], int] = {}
+    impressions: dict[str, deque[dict[str, Any]]] = {}
     for message in dump(bootstrap, topic):
         try:
             event = json.loads(message.value())
             kind, user = event["type"], message.key().decode()
         except (TypeError, ValueError, KeyError):
             continue  # what is no event is the business of the dead letters
-        eid = event.get("eid")
+        truth.records += 1
+        _hold(event, message.timestamp()[1], truth)
+        eid, received_ms = event.get("eid"), event["received_ms"]
         if eid is not None:
-            if (user, eid) in seen:
+            if received_ms - seen.get((user, eid), -DAY_MS) < DAY_MS:
+                truth.repeats += 1
                 continue
-            seen.add((user, eid))
-        hour = event["time_ms"] - event["time_ms"] % HOUR_MS
+            seen[user, eid] = received_ms
         prefix = f"{event.get('itemtype', 1)}/"
         if kind == "rendered":
             for item in event["items"]:
                 truth.shown[user, prefix + item] += 1
-            truth.windows[event["scenario"], hour, "rendered"] += len(event["items"])
-            impressions.setdefault(user, []).append(event)
+            _count(truth, event["scenario"], event["time_ms"], "rendered", len(event["items"]))
+            shown = impressions.setdefault(user, deque(maxlen=KEEP_IMPRESSIONS))
+            shown.append(event)
+            while shown[0]["received_ms"] < received_ms - KEEP_IMPRESSIONS_MS:
+                shown.popleft()
         elif kind == "click":
             truth.clicked[user, prefix + event["item"]] += 1
         elif kind == "clickrecommended":
-            truth.windows[event["scenario"], hour, "clicks"] += 1
-            joined = _join(impressions.get(user, []), event)
+            _count(truth, event["scenario"], event["time_ms"], "clicks")
+            joined = _join(impressions.get(user, ()), event)
             if joined is not None:
-                start = joined["time_ms"] - joined["time_ms"] % HOUR_MS
-                truth.windows[joined["scenario"], start, "attributed_clicks"] += 1
+                _count(truth, joined["scenario"], joined["time_ms"], "attributed_clicks")
         elif kind == "buy":
             truth.bought[user, prefix + event["item"]] += event.get("quantity", 1)
             if "price" in event:
@@ -101,7 +118,23 @@ def fold(bootstrap: str, topic: str = "uptake.events") -> Truth:
     return truth
 
 
-def _join(impressions: list[dict[str, Any]], click: dict[str, Any]) -> dict[str, Any] | None:
+def _hold(event: dict[str, Any], appended_ms: int, truth: Truth) -> None:
+    """Hold the times of an event within their bounds: receipt by the broker's clock, and the event within 24 h before it."""
+    said = event.get("time_ms", 0)
+    received_ms = event.get("received_ms") or appended_ms
+    if received_ms > appended_ms + SKEW_MS:
+        received_ms = appended_ms
+    event["received_ms"] = received_ms
+    event["time_ms"] = max(min(said or received_ms, received_ms), received_ms - DAY_MS)
+    truth.clamped += said not in (0, event["time_ms"])
+
+
+def _count(truth: Truth, scenario: str, time_ms: int, counter: str, amount: int = 1) -> None:
+    truth.windows[scenario, time_ms - time_ms % HOUR_MS, counter] += amount
+    truth.minutes.add((scenario, time_ms - time_ms % MINUTE_MS))
+
+
+def _join(impressions: Iterable[dict[str, Any]], click: dict[str, Any]) -> dict[str, Any] | None:
     best: dict[str, Any] | None = None
     for shown in impressions:
         if (
@@ -130,6 +163,8 @@ def kept(bootstrap: str) -> Truth:
                 truth.revenue[currency] = truth.revenue.get(currency, Decimal(0)) + Decimal(amount)
     for value in latest(bootstrap, "uptake.ctr.windows").values():
         window = json.loads(value)
+        if window["dimension"] == "scenario" and window["granularity"] == "minute":
+            truth.minutes.add((window["scenario"], window["start_ms"]))
         if window["dimension"] == "scenario" and window["granularity"] == "hour":
             for counter in ("rendered", "clicks", "attributed_clicks"):
                 truth.windows[window["scenario"], window["start_ms"], counter] += window[counter]

@@ -18,7 +18,7 @@ KILLS = 10
 RATE = 800
 
 
-@pytest.mark.fault
+@pytest.mark.fault("F1", "F2")
 @pytest.mark.timeout(280)
 def test_ten_kills_and_a_lost_disk_lose_and_double_nothing(own_broker: LocalBroker, tmp_path: Path) -> None:
     cluster = Cluster(own_broker, tmp_path)

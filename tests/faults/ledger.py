@@ -1,0 +1,141 @@
+"""What came of a fault: one line of numbers, and the totals compared with the truth, in the changelogs and over HTTP."""
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.faults.cluster import CUSTOMER, Cluster
+from tests.faults.load import Load
+from tests.faults.oracle import Truth, fold, kept, lost_and_doubled
+
+SETTLED = {f"settled-{number}": {str(item): 1 + item % 3 for item in range(1, 6)} for number in range(8)}
+"""Users about whom nothing new is said while the fault is on: each lookup of them has one right answer."""
+
+
+@dataclass
+class Outcome:
+    """A fault's line: ``effect`` says what the fault did, and each of its numbers must not be 0."""
+
+    fault: str
+    sent: int
+    lost: int
+    doubled: int
+    effect: dict[str, float]
+    more: dict[str, float] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        numbers = {"sent": self.sent, **self.effect, "lost": self.lost, "doubled": self.doubled, **self.more}
+        return f"{self.fault} " + " ".join(
+            f"{name} {round(value, 1) if isinstance(value, float) else value}"
+            for name, value in numbers.items()
+        )
+
+    def must_be_exact(self) -> None:
+        """Print the line; fail when a count is wrong, or when the fault had no effect."""
+        print(self)
+        for name, value in self.effect.items():
+            assert value > 0, f"the fault had no effect, {name} is 0: {self}"
+        assert (self.lost, self.doubled) == (0, 0), str(self)
+
+
+def compare(cluster: Cluster, load: Load) -> tuple[Truth, int, int]:
+    """Return the truth, and how many counts the changelogs and windows miss or have too many; all of the load must be there."""
+    assert load.failed == 0
+    truth, found = fold(cluster.broker.bootstrap), kept(cluster.broker.bootstrap)
+    assert truth.records >= load.delivered > 0
+    assert load.delivered == load.sent
+    return truth, *lost_and_doubled(truth, found)
+
+
+def pages_differ(cluster: Cluster, truth: Truth, users: Iterable[str], name: str = "w0") -> int:
+    """Return by how many counts the pages of these users (raw ids) differ from the truth, as a worker answers them."""
+    difference = 0
+    for raw in users:
+        key = f"{CUSTOMER}|{cluster.customer.rules.user(raw)}"
+        status, page = cluster.get(f"/v1/{CUSTOMER}/users/{raw}", name)
+        assert status == 200, (status, page)
+        for table, field_name, totals in (
+            ("rendered", "count", truth.shown),
+            ("clicked", "count", truth.clicked),
+            ("purchases", "quantity", truth.bought),
+        ):
+            found = {f"{each['itemtype']}/{each['item']}": each[field_name] for each in page[table]}
+            expected = {item: count for (user, item), count in totals.items() if user == key}
+            for item in found.keys() | expected.keys():
+                difference += abs(found.get(item, 0) - expected.get(item, 0))
+    return difference
+
+
+def settle(cluster: Cluster) -> int:
+    """Tell of the settled users, and wait until all of it is in the tables; return the number of events."""
+    now_ms = int(time.time() * 1000)
+    events = [
+        {
+            "type": "rendered",
+            "customer": CUSTOMER,
+            "user": cluster.customer.rules.user(raw),
+            "items": [item],
+            "scenario": "home",
+            "time_ms": now_ms,
+            "received_ms": now_ms,
+        }
+        for raw, items in SETTLED.items()
+        for item, count in items.items()
+        for _ in range(count)
+    ]
+    load = Load(cluster.broker.bootstrap, CUSTOMER, [], rate=100_000, events=0, source=events)
+    load.start()
+    load.join()
+    assert load.delivered == len(events)
+    cluster.wait_drained()
+    return len(events)
+
+
+class Watch(threading.Thread):
+    """Looks up the settled users, 50 times a second, at the workers that ``names`` gives; no answer may be wrong.
+
+    An answer is right, or it is 503 (0: nobody listens). ``longest_seconds`` is the longest time for which no worker had an answer
+    for one of the users.
+    """
+
+    def __init__(self, cluster: Cluster, names: Callable[[], list[str]]) -> None:
+        super().__init__(daemon=True)
+        self._cluster, self._names = cluster, names
+        self._finished = threading.Event()
+        self.statuses: Counter[int] = Counter()
+        self.wrong: list[Any] = []
+        self.longest_seconds = 0.0
+
+    def run(self) -> None:
+        answered = dict.fromkeys(SETTLED, time.monotonic())
+        while not self._finished.is_set():
+            for raw, expected in SETTLED.items():
+                for name in self._names():
+                    status, answer = self._cluster.get(
+                        f"/v1/{CUSTOMER}/users/{raw}/exclusions?threshold=1&within=P1D&reasons=rendered",
+                        name,
+                        timeout_seconds=2,
+                    )
+                    self.statuses[status] += 1
+                    if status == 200:
+                        now = time.monotonic()
+                        self.longest_seconds = max(self.longest_seconds, now - answered[raw])
+                        answered[raw] = now
+                        found = {each["item"]: each["count"] for each in answer["excluded"]}
+                        if found != expected:
+                            self.wrong.append((name, raw, found))
+                    elif status not in (0, 503):
+                        self.wrong.append((name, raw, status, answer))
+                    time.sleep(0.01)
+        now = time.monotonic()
+        self.longest_seconds = max(self.longest_seconds, *(now - then for then in answered.values()))
+
+    def finish(self) -> None:
+        """Look up no more; fail when an answer was wrong, or none was right."""
+        self._finished.set()
+        self.join()
+        assert not self.wrong, self.wrong[:5]
+        assert self.statuses[200] > 0, self.statuses

@@ -1,0 +1,176 @@
+"""F7: a worker is frozen past its session with a flush on its way, another takes over, and the first wakes up.
+
+What it then still writes must count nowhere: not in the changelogs, and not on a disk of its own that it goes on with.
+"""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.kafka.broker import LocalBroker
+from tests.faults.cluster import CUSTOMER, Cluster
+from tests.faults.ledger import SETTLED, Outcome, Watch, compare, pages_differ, settle
+from tests.faults.load import USERS, Load
+
+RATE = 500
+
+
+def unflushed(partitions: dict[str, Any]) -> int:
+    """Return how many records are folded and in no committed flush."""
+    return sum(
+        position - each["durable"].get(topic, 0)
+        for each in partitions.values()
+        for topic, position in each["positions"].items()
+    )
+
+
+def freeze_in_flush(cluster: Cluster, name: str) -> int:
+    """Freeze a worker while a flush of it is on its way; return how many records it had folded and not made durable.
+
+    The broker is frozen first, so that the flush stays on its way until the worker is frozen too; then the broker goes on.
+    """
+    for _ in range(20):
+        cluster.broker.freeze()
+        try:
+            deadline = time.monotonic() + 0.7  # shorter than the session
+            counts: list[int] = []
+            while time.monotonic() < deadline:
+                counts.append(unflushed(cluster.partitions_of(name)))
+                time.sleep(0.05)
+            if min(counts[-8:]) > 0:  # for longer than the interval of flushes
+                cluster.freeze(name)
+                return counts[-1]
+        finally:
+            cluster.broker.thaw()
+        time.sleep(0.3)
+    raise AssertionError(f"{name} never had a flush on its way")
+
+
+def zombie(
+    broker: LocalBroker,
+    directory: Path,
+    *,
+    takes_back: bool,
+    rounds: int = 1,
+    asleep_seconds: float = 0,
+    pages_step: int = 1,
+    program: str = "app",
+) -> Outcome:
+    """Freeze w0 until w1 has taken over and gone on for a while, then wake it; ``takes_back``: w1 is killed before.
+
+    In the end both disks are wiped, and the tables are read again from the changelogs.
+    """
+    cluster = Cluster(broker, directory, program=program)
+    raws = [f"visitor-{number}" for number in range(USERS)]
+    users = [cluster.customer.rules.user(raw) for raw in raws]
+    load = Load(broker.bootstrap, CUSTOMER, users, rate=RATE, events=RATE * 300)
+    in_flight = fenced = 0
+    name = "F7b" if takes_back else "F7"
+    awake = {"w0", "w1"}
+    watch = Watch(cluster, lambda: sorted(awake))
+    try:
+        cluster.start_worker("w0")
+        cluster.wait_ready("w0")
+        settled = settle(cluster)
+        cluster.start_worker("w1")
+        cluster.wait_until(
+            lambda: cluster.partitions_of("w0") and cluster.partitions_of("w1"), "both have partitions"
+        )
+        load.start()
+        watch.start()
+        for _ in range(rounds):
+            cluster.wait_until(
+                lambda: sum(each["flushes"] for each in cluster.partitions_of("w0").values()) > 8,
+                "w0 flushes",
+            )
+            lost_before = cluster.log("w0").count("is lost")
+            awake.discard("w0")
+            in_flight += freeze_in_flush(cluster, "w0")
+            cluster.wait_until(
+                lambda: len(cluster.partitions_of("w1")) == cluster.partitions, "w1 takes over"
+            )
+            cluster.wait_until(
+                lambda: all(each["flushes"] > 3 for each in cluster.partitions_of("w1").values()),
+                "w1 flushes all",
+            )
+            time.sleep(asleep_seconds)
+            if takes_back:
+                awake.discard("w1")
+                cluster.kill("w1")
+            cluster.thaw("w0")
+            awake.add("w0")
+            if program == "app":
+                cluster.wait_until(
+                    lambda before=lost_before: cluster.log("w0").count("is lost") > before,
+                    "the broker refuses what w0 had on its way",
+                )
+            if takes_back:
+                cluster.wait_until(
+                    lambda: len(cluster.partitions_of("w0")) == cluster.partitions, "w0 has all again"
+                )
+                cluster.start_worker("w1")
+                awake.add("w1")
+            cluster.wait_until(
+                lambda: cluster.partitions_of("w0") and cluster.partitions_of("w1"),
+                "both have partitions again",
+            )
+            fenced += cluster.log("w0").count("is lost") - lost_before
+        load.finish()
+        watch.finish()
+        cluster.wait_drained()
+        truth, lost, doubled = compare(cluster, load)
+        for worker in ("w0", "w1"):
+            cluster.kill(worker)
+            cluster.wipe(worker)
+        cluster.start_worker("w0")
+        restored_seconds = cluster.wait_ready("w0")
+        cluster.wait_drained()
+        truth, lost_again, doubled_again = compare(cluster, load)
+        effect = {"frozen": rounds, "in_flight": in_flight}
+        if program == "app":
+            effect["refused_flushes"] = fenced
+            differing = pages_differ(cluster, truth, [*raws[::pages_step], *SETTLED])
+        else:
+            differing = 0
+        return Outcome(
+            name,
+            load.delivered + settled,
+            lost + lost_again,
+            doubled + doubled_again,
+            effect,
+            {
+                "differing_pages": differing,
+                "lookups": watch.statuses[200],
+                "lookups_503": watch.statuses[503],
+                "longest_unavailable_s": watch.longest_seconds,
+                "restored_s": restored_seconds,
+            },
+        )
+    finally:
+        cluster.close()
+
+
+@pytest.mark.fault("F7")
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(
+    "takes_back",
+    [
+        pytest.param(False, id="another_keeps_them"),
+        pytest.param(True, id="it_gets_them_back", marks=pytest.mark.slow_fault),
+    ],
+)
+def test_worker_that_wakes_up_after_its_session_changes_nothing(
+    own_broker: LocalBroker, tmp_path: Path, is_long: bool, takes_back: bool
+) -> None:
+    outcome = zombie(
+        own_broker,
+        tmp_path,
+        takes_back=takes_back,
+        rounds=4 if is_long else 1,
+        asleep_seconds=10 if is_long else 0,
+        pages_step=1 if is_long else 10,
+    )
+    outcome.must_be_exact()
+    assert outcome.more["differing_pages"] == 0
