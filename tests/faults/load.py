@@ -41,6 +41,7 @@ class Load(threading.Thread):
                 "enable.idempotence": True,
                 "partitioner": "murmur2_random",
                 "linger.ms": 5,
+                "log_level": 0,  # that its broker goes away is the fault, not news
             }
         )
         self._customer, self._rate = customer, rate
@@ -77,6 +78,8 @@ class Load(threading.Thread):
                 )
             except BufferError:  # its queue is full: the broker is slower than we are, or away
                 self._producer.poll(0.1)
+                if self._finished.is_set():
+                    return
             else:
                 return
 
