@@ -6,7 +6,7 @@ the store is written after it. Folding goes on while a flush is being sent.
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -64,6 +64,22 @@ class PartitionStats:
     flush_seconds: float = 0.0
 
 
+class _SourceIds(msgspec.Struct):
+    """The row of ``uptake.positions`` beside the position: the id of each source topic that it is of."""
+
+    ids: dict[str, str]
+
+
+def _ids_key(number: int) -> bytes:
+    return b"%d/ids" % number
+
+
+def read_source_ids(store: Store, number: int) -> dict[str, str]:
+    """Return the id of each source topic that a stored position is of, as far as it is known."""
+    row = store.get(POSITIONS_TABLE, _ids_key(number))
+    return {} if row is None else msgspec.json.decode(row, type=_SourceIds).ids
+
+
 class Partition:
     """One partition of the journal and of everything that follows it, owned by this worker in one generation."""
 
@@ -77,7 +93,9 @@ class Partition:
         limits: PartitionLimits,
         on_lost: Callable[[PartitionLostError], None],
         on_failed: Callable[[BaseException], None],
+        topic_ids: Mapping[str, str] | None = None,
     ) -> None:
+        """Read the position from the store. ``topic_ids``: of the source topics, kept beside the position from the next flush on."""
         self.number, self.epoch = number, epoch
         self.clock, self.limits = clock, limits
         self.stats = PartitionStats()
@@ -87,6 +105,8 @@ class Partition:
         self.outputs: list[Output] = []
         self._outbox, self._on_lost, self._on_failed = outbox, on_lost, on_failed
         self._row_key = b"%d" % number
+        self._topic_ids = dict(topic_ids or {})
+        self._are_ids_kept = self._topic_ids == read_source_ids(store, number)
         position = store.get(POSITIONS_TABLE, self._row_key)
         self.positions: dict[str, int] = (
             {} if position is None else msgspec.json.decode(position, type=dict[str, int])
@@ -215,6 +235,7 @@ class Partition:
                 self._lose(PartitionLostError(self.number, f"a flush failed: {error!r}"))
                 raise
             self.durable = flush.positions
+            self._are_ids_kept = True
             self.overlay.settle(self.limits.cache_rows, self.limits.cache_bytes)
             self.stats.flushes += 1
             self.stats.flush_seconds += time.perf_counter() - started
@@ -227,6 +248,9 @@ class Partition:
         self.stats.swept += self._sweeper.sweep(self.overlay)
         changes, published = self.overlay.encode_changes()
         changes[POSITIONS_TABLE] = [(self._row_key, msgspec.json.encode(positions))]
+        if not self._are_ids_kept:
+            ids = msgspec.json.encode(_SourceIds(self._topic_ids))
+            changes[POSITIONS_TABLE].insert(0, (_ids_key(self.number), ids))
         return Flush(changes, outputs + published, positions)
 
     def _lose(self, error: PartitionLostError) -> None:

@@ -4,6 +4,7 @@ The store is written only after the changelog's transaction was committed, rows,
 batch: it is always a prefix of the committed changelog, and recovery is a catch-up from the offsets it holds.
 """
 
+import json
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -14,6 +15,7 @@ import rocksdict
 FORMAT_VERSION: Final = 1
 OFFSETS: Final = "offsets"  # the column family of the changelog offsets the rows stand for
 FORMAT: Final = "format"
+TOPIC_IDS: Final = "topic ids"
 OPEN_FILES_PER_DATABASE: Final = (
     64  # the default, 90 % of the ulimit for each database, exhausts it with a few partitions
 )
@@ -117,8 +119,17 @@ class RocksStore:
         return {
             bytes(key).decode(): int(value)  # type: ignore[arg-type]  # raw mode: keys are bytes
             for key, value in self._families[OFFSETS].items()
-            if key != FORMAT.encode()
+            if key not in (FORMAT.encode(), TOPIC_IDS.encode())
         }
+
+    def topic_ids(self) -> dict[str, str]:
+        """Return, per changelog topic, the id of the topic that the rows came from, as far as it is known."""
+        found = self._families[OFFSETS].get(TOPIC_IDS.encode())
+        return {} if found is None else json.loads(found)
+
+    def write_topic_ids(self, ids: Mapping[str, str]) -> None:
+        """Remember which topics the rows come from."""
+        self._families[OFFSETS].put(TOPIC_IDS.encode(), json.dumps(ids).encode())
 
     def write(self, changes: Mapping[str, Iterable[Change]], offsets: Mapping[str, int]) -> None:
         """Write changed rows and the changelog offsets they stand for, all or nothing."""

@@ -15,7 +15,7 @@ from faust.types.tuples import TP
 
 from agents.ports import PartitionLostError
 from agents.registry import Partitions
-from app.kafka.restore import Restorer
+from app.kafka.restore import Restorer, check_position
 from events.topics import JOURNAL
 
 log = logging.getLogger(__name__)
@@ -83,6 +83,9 @@ class PositionRecovery(Recovery):
             earliest = await consumer.earliest_offsets(*assignment)
             ends = await consumer.highwaters(*assignment)
             positions = {partition.number: partition.positions for partition in opened}
+            for partition in opened:
+                if any(ends[tp] for tp in assignment if tp.partition == partition.number):
+                    check_position(partition)
             seeks: dict[TP, int] = {}
             for tp in assignment:
                 position = positions[tp.partition].get(tp.topic)

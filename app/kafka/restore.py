@@ -7,18 +7,20 @@ commit marker never shows, and resumes from the group's offsets instead of the p
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from agents.partition import Partition, PartitionLimits
+from agents.partition import Partition, PartitionLimits, read_source_ids
 from agents.ports import Clock, PartitionLostError
 from app.kafka.outbox import KafkaOutbox
-from events.topics import DELETE_RETENTION_MS
-from tables.declare import CHANGELOGS, STORED
+from app.kafka.topic_ids import TopicRecreatedError, read_topic_ids, recreated
+from events.topics import DELETE_RETENTION_MS, POSITIONS, SOURCES
+from tables.declare import CHANGELOGS, POSITIONS_TABLE, STORED
 from tables.store import RocksStore, StoreMemory, last_written_ms, wipe
 
 log = logging.getLogger(__name__)
@@ -26,6 +28,7 @@ log = logging.getLogger(__name__)
 POLL_MS: Final = 200
 POLL_RECORDS: Final = 20_000
 PROGRESS_SECONDS: Final = 2.0
+_LAST_KEY: Final = b"\xff" * 32  # above every key of ours
 _TABLES: Final = {topic: table for table, topic in CHANGELOGS.items()}
 
 
@@ -69,10 +72,12 @@ class Restorer:
         outboxes = await self._fence(numbers)
         stores: dict[int, RocksStore] = {}
         try:
+            ids = await read_topic_ids(self.bootstrap, [*SOURCES, *CHANGELOGS.values()])
             for number in numbers:
-                stores[number] = self._open_store(number)
+                stores[number] = self._open_store(number, ids)
                 await asyncio.sleep(0)
             await self._catch_up(stores)
+            sources = {number: _check_sources(number, store, ids) for number, store in stores.items()}
             return [
                 Partition(
                     number,
@@ -83,6 +88,7 @@ class Restorer:
                     self.limits,
                     self.on_lost,
                     self.on_failed,
+                    sources[number],
                 )
                 for number in numbers
             ]
@@ -116,7 +122,7 @@ class Restorer:
     def _path(self, number: int) -> Path:
         return self.state_dir / str(number)
 
-    def _open_store(self, number: int) -> RocksStore:
+    def _open_store(self, number: int, ids: Mapping[str, str]) -> RocksStore:
         path = self._path(number)
         written_ms = last_written_ms(path)
         if written_ms is not None and self.clock.now_ms() - written_ms > DELETE_RETENTION_MS:
@@ -125,7 +131,26 @@ class Restorer:
                 number,
             )
             wipe(path)
-        return RocksStore(path, STORED, self.memory)
+        store = RocksStore(path, STORED, self.memory)
+        changelogs = {topic: ids[topic] for topic in CHANGELOGS.values() if topic in ids}
+        known = store.topic_ids()
+        gone = recreated(known, changelogs, CHANGELOGS.values())
+        if POSITIONS in gone and len(gone) < len(known):
+            # without its position, whatever the journal still holds would count again; where all are new, so it must
+            store.close()
+            raise TopicRecreatedError(number, gone, "Nobody would know what the other tables have counted.")
+        if gone:
+            log.warning(
+                "the state of partition %d came from a former %s, which was recreated: it is rebuilt",
+                number,
+                ", ".join(gone),
+            )
+            store.close()
+            wipe(path)
+            store, known = RocksStore(path, STORED, self.memory), {}
+        if known != known | changelogs:
+            store.write_topic_ids(known | changelogs)
+        return store
 
     async def _catch_up(self, stores: dict[int, RocksStore]) -> None:
         consumer = AIOKafkaConsumer(
@@ -158,7 +183,7 @@ class Restorer:
         starts: dict[TopicPartition, int] = {}
         for number in list(stores):
             changelogs = [tp for tp in everything if tp.partition == number]
-            known = stores[number].offsets()
+            known, ids = stores[number].offsets(), stores[number].topic_ids()
             ahead = [tp for tp in changelogs if known.get(tp.topic, 0) > ends[tp]]
             if ahead:
                 log.warning(
@@ -169,6 +194,7 @@ class Restorer:
                 stores[number].close()
                 wipe(self._path(number))
                 stores[number] = RocksStore(self._path(number), STORED, self.memory)
+                stores[number].write_topic_ids(ids)
                 known = {}
             starts.update({tp: max(known.get(tp.topic, 0), begins[tp]) for tp in changelogs})
         behind = {tp: ends[tp] for tp in everything if starts[tp] < ends[tp]}
@@ -218,3 +244,26 @@ class Restorer:
                 )
         if progress.done:
             log.info("restored %d records from the changelogs, %d a second", progress.done, progress.rate)
+
+
+def _check_sources(number: int, store: RocksStore, ids: Mapping[str, str]) -> dict[str, str]:
+    """Return the ids of the source topics that the partition's position is of; TopicRecreatedError when it is of former ones."""
+    row = store.get(POSITIONS_TABLE, b"%d" % number)
+    known = read_source_ids(store, number)
+    gone = recreated(known, ids, [] if row is None else msgspec.json.decode(row, type=dict[str, int]))
+    if gone:
+        raise TopicRecreatedError(number, gone, "The position that was reached is one of the former topic.")
+    return known | {topic: ids[topic] for topic in SOURCES if topic in ids}
+
+
+def check_position(partition: Partition) -> None:
+    """Raise TopicRecreatedError when a partition has rows and no position: whatever its sources still hold would count again."""
+    if partition.positions:
+        return
+    for table in STORED:
+        if next(partition.store.scan(table, b"", _LAST_KEY), None) is not None:
+            raise TopicRecreatedError(
+                partition.number,
+                [POSITIONS],
+                f"{CHANGELOGS[table]} has rows, and nobody knows what they count.",
+            )

@@ -4,7 +4,6 @@ import asyncio
 import json
 import logging
 import time
-import uuid
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
@@ -25,6 +24,7 @@ from app.kafka.topic_config import (
     partitions_of,
     refuse_wrong_partitions,
 )
+from app.kafka.topic_ids import read_topic_ids
 from app.settings import Settings
 from events.topics import META, TOPICS, Topic
 
@@ -213,14 +213,15 @@ async def _wait_for_leaders(admin: Any, expected: dict[str, int], wait_ms: int =
 
 
 async def _write_creation_ids(settings: Settings, names: list[str]) -> None:
-    """Write a fresh id for each created topic into uptake.meta: state that names another id belongs to a former topic."""
+    """Write the id of each created topic into uptake.meta: state that names another id belongs to a former topic."""
+    ids = await read_topic_ids(settings.kafka, names)
     producer = AIOKafkaProducer(bootstrap_servers=settings.kafka, acks="all", enable_idempotence=True)
     await producer.start()
     try:
         created_ms = int(time.time() * 1000)
         sent = []
         for name in names:
-            value = json.dumps({"id": str(uuid.uuid4()), "created_ms": created_ms})
+            value = json.dumps({"id": ids.get(name), "created_ms": created_ms})
             sent.append(await producer.send(META, value.encode(), key=name.encode(), partition=0))
         await asyncio.gather(*sent)
     finally:

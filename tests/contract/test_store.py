@@ -220,3 +220,14 @@ def test_both_hold_the_same_after_any_writes_and_reopenings(
     assert rocks.offsets() == memory.offsets()
     rocks.close()
     wipe(path)
+
+
+def test_ids_of_topics_are_kept_beside_the_offsets_and_are_none(tmp_path: Path) -> None:
+    store = RocksStore(tmp_path / "0", TABLES, MEMORY)
+    assert store.topic_ids() == {}
+    store.write({}, {"t.rendered": 5})
+    store.write_topic_ids({"t.rendered": "a"})
+    store.close()
+    store = RocksStore(tmp_path / "0", TABLES, MEMORY)
+    assert (store.topic_ids(), store.offsets()) == ({"t.rendered": "a"}, {"t.rendered": 5})
+    store.close()

@@ -1,6 +1,6 @@
 """A partition on topics and a disk in memory: opened, killed, opened again elsewhere, as a worker does it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from agents.attach import AGENTS
@@ -40,13 +40,27 @@ class World:
         self.failed: list[BaseException] = []
         self._opened: list[Partition] = []
 
-    def open(self, number: int = 0, disk: Disk | None = None, epoch: int = 0) -> Partition:
+    def open(
+        self,
+        number: int = 0,
+        disk: Disk | None = None,
+        epoch: int = 0,
+        topic_ids: Mapping[str, str] | None = None,
+    ) -> Partition:
         """Fence whoever wrote for the partition, catch up with the changelogs, and take it."""
         outbox = MemoryOutbox(self.logs, number)
         store = MemoryStore(disk)
         catch_up(self.logs, number, store)
         partition = Partition(
-            number, epoch, store, outbox, FixedClock(), self.limits, self.lost.append, self.failed.append
+            number,
+            epoch,
+            store,
+            outbox,
+            FixedClock(),
+            self.limits,
+            self.lost.append,
+            self.failed.append,
+            topic_ids,
         )
         self._opened.append(partition)
         return partition

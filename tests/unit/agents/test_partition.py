@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from agents.partition import MAX_DEAD_BYTES, SLICE_RECORDS, Partition, PartitionLimits
+from agents.partition import MAX_DEAD_BYTES, SLICE_RECORDS, Partition, PartitionLimits, read_source_ids
 from agents.ports import PartitionLostError
 from events.model import user_key
 from events.topics import DEADLETTERS, HISTORY, JOURNAL, PARTIALS, TRANSFERS
@@ -289,3 +289,31 @@ async def test_dead_letter_longer_than_its_topic_takes_is_cut_and_says_so(world:
     assert (headers["key_bytes"], headers["value_bytes"]) == (b"100000", b"5000000")
     assert headers["reason"] == b"too_large"
     assert count(partition) == 1
+
+
+async def test_ids_of_the_source_topics_are_kept_beside_the_position_and_written_once(world: World) -> None:
+    partition = world.open(topic_ids={JOURNAL: "a"})
+    for offset in (0, 1):
+        await fold_records(partition, JOURNAL, clicks(offset))
+        assert await partition.flush()
+    first, second = (flush.changes[POSITIONS_TABLE] for flush in world.outbox().flushes)
+    assert [key for key, _ in first] == [b"0/ids", b"0"]
+    assert [key for key, _ in second] == [b"0"]
+    assert read_source_ids(partition.store, 0) == {JOURNAL: "a"}
+
+    partition = world.open(disk=World.kill(partition), topic_ids={JOURNAL: "a", HISTORY: "b"})
+    assert partition.positions == {JOURNAL: 2}
+    await fold_records(partition, JOURNAL, clicks(2))
+    assert await partition.flush()
+    assert read_source_ids(partition.store, 0) == {JOURNAL: "a", HISTORY: "b"}
+
+
+async def test_ids_of_a_flush_that_failed_are_written_by_the_next_owner(world: World) -> None:
+    partition = world.open(topic_ids={JOURNAL: "a"})
+    successor = world.open(topic_ids={JOURNAL: "a"})  # fences the first
+    for owner in (partition, successor):
+        await fold_records(owner, JOURNAL, clicks(0))
+    assert not await partition.flush()
+    assert read_source_ids(partition.store, 0) == {}
+    assert await successor.flush()
+    assert read_source_ids(successor.store, 0) == {JOURNAL: "a"}

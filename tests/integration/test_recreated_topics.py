@@ -1,0 +1,128 @@
+"""Topics that were deleted and made again under a worker's state: each is noticed, named, and nothing counts twice."""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient
+
+from app.kafka.broker import LocalBroker
+from app.kafka.topic_ids import read_topic_ids
+from app.kafka.topics import ensure_topics
+from app.settings import Settings
+from events.codec import encode
+from events.model import user_key
+from events.topics import JOURNAL, POSITIONS, TRANSFERS, changelog
+from tests.faults.cluster import CUSTOMER, Cluster
+from tests.support.builders import a_click, a_rendered
+
+PARTITIONS = 2
+CLICKED = changelog("clicked")
+MANY = 300  # more than there was before: by offsets alone the new topic looks like the former
+
+
+@pytest.fixture
+def cluster(own_broker: LocalBroker, tmp_path: Path) -> Iterator[Cluster]:
+    """One worker that has folded a click and an impression of `anna`, and has stopped."""
+    cluster = Cluster(own_broker, tmp_path / "cluster", partitions=PARTITIONS)
+    try:
+        cluster.start_worker()
+        cluster.wait_ready()
+        user = cluster.customer.rules.user("anna")
+        now_ms = time.time_ns() // 1_000_000
+        key = user_key(CUSTOMER, user)
+        write(cluster, JOURNAL, key, encode(a_click(user=user, item="1", time_ms=now_ms)))
+        write(cluster, JOURNAL, key, encode(a_rendered(user=user, items=("2",), time_ms=now_ms)))
+        cluster.wait_drained()
+        assert cluster.stop("w0") == 0
+        yield cluster
+    finally:
+        cluster.close()
+
+
+def write(cluster: Cluster, topic: str, key: bytes, value: bytes | None, partition: int = -1) -> None:
+    producer = Producer(
+        {"bootstrap.servers": cluster.broker.bootstrap, "partitioner": "murmur2", "log_level": 0}
+    )
+    producer.produce(topic, value, key, partition)
+    assert producer.flush(20) == 0
+
+
+def recreate(cluster: Cluster, topic: str) -> None:
+    """Delete a topic and let ours create it again, with another id."""
+    bootstrap = cluster.broker.bootstrap
+    former = asyncio.run(read_topic_ids(bootstrap, [topic]))[topic]
+    admin = AdminClient(
+        {"bootstrap.servers": bootstrap, "log_level": 0}
+    )  # a future fails when it is collected
+    (deleting,) = admin.delete_topics([topic]).values()
+    deleting.result(20)
+    deadline = time.monotonic() + 20
+    while asyncio.run(read_topic_ids(bootstrap, [topic])).get(topic) is not None:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    asyncio.run(ensure_topics(Settings(kafka=bootstrap, partitions=PARTITIONS)))
+    assert asyncio.run(read_topic_ids(bootstrap, [topic]))[topic] != former
+
+
+def fill(cluster: Cluster, topic: str) -> None:
+    producer = Producer({"bootstrap.servers": cluster.broker.bootstrap, "log_level": 0})
+    for partition in range(PARTITIONS):
+        for _ in range(MANY):
+            producer.produce(topic, None, b"nobody", partition)
+    assert producer.flush(20) == 0
+
+
+def counts(cluster: Cluster, table: str) -> dict[str, int]:
+    status, page = cluster.get(f"/v1/{CUSTOMER}/users/anna")
+    assert status == 200
+    return {entry["item"]: entry["count"] for entry in page[table]}
+
+
+def dies_saying(cluster: Cluster, *words: str) -> None:
+    before = len(cluster.log("w0"))
+    cluster.start_worker()
+    assert cluster.workers["w0"].wait(40) == 1
+    said = cluster.log("w0")[before:]
+    assert all(word in said for word in (*words, "docs/operations.md")), said[-3000:]
+
+
+def test_state_of_a_former_changelog_is_rebuilt_and_the_other_tables_stay(cluster: Cluster) -> None:
+    recreate(cluster, CLICKED)
+    fill(cluster, CLICKED)
+    cluster.start_worker()
+    cluster.wait_ready()
+    assert f"came from a former {CLICKED}" in cluster.log("w0")
+    assert (counts(cluster, "clicked"), counts(cluster, "rendered")) == ({}, {"2": 1})
+
+    before = len(cluster.log("w0"))
+    assert cluster.stop("w0") == 0
+    cluster.start_worker()
+    cluster.wait_ready()
+    assert "former" not in cluster.log("w0")[before:]
+
+
+def test_position_of_a_former_journal_is_refused_with_the_cure_also_on_a_new_disk(cluster: Cluster) -> None:
+    recreate(cluster, JOURNAL)
+    fill(cluster, JOURNAL)
+    dies_saying(cluster, f"{JOURNAL}: recreated", "former topic")
+    cluster.wipe("w0")
+    dies_saying(cluster, f"{JOURNAL}: recreated", "former topic")
+
+
+def test_source_topic_that_nothing_was_read_from_may_be_recreated(cluster: Cluster) -> None:
+    recreate(cluster, TRANSFERS)
+    cluster.start_worker()
+    cluster.wait_ready()
+    assert counts(cluster, "clicked") == {"1": 1}
+
+
+def test_tables_without_their_positions_are_refused_also_on_a_new_disk(cluster: Cluster) -> None:
+    recreate(cluster, POSITIONS)
+    fill(cluster, POSITIONS)
+    dies_saying(cluster, f"{POSITIONS}: recreated")
+    cluster.wipe("w0")
+    dies_saying(cluster, f"{POSITIONS}: recreated", "nobody knows what they count")
