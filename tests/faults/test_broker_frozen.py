@@ -1,0 +1,167 @@
+"""F4: the broker is frozen, for less and for longer than a session and a transaction may last; once the worker is killed meanwhile.
+
+What waits for a frozen broker goes on when it thaws; a transaction that it ended for its age loses the partition, not the counts.
+"""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from app.kafka.broker import LocalBroker
+from tests.conftest import BrokerFactory
+from tests.faults.cluster import CUSTOMER, Cluster
+from tests.faults.ledger import SETTLED, Outcome, Watch, compare, pages_differ, settle
+from tests.faults.load import USERS, Load
+from tests.faults.test_worker_frozen import freeze_in_flush
+
+RATE = 150
+LONG = {"UPTAKE_SESSION_TIMEOUT_MS": "10000", "UPTAKE_HEARTBEAT_MS": "3000"}  # the defaults of production
+SHORT = {"UPTAKE_TRANSACTION_TIMEOUT_MS": "3000"}
+AGED = {"transaction.abort.timed.out.transaction.cleanup.interval.ms": "500"}
+
+
+def freezes(
+    broker: LocalBroker, directory: Path, *, seconds: list[float], kills: bool, env: dict[str, str]
+) -> Outcome:
+    """Freeze the broker for each of these times, with a load that waits meanwhile; ``kills``: the worker is killed in each."""
+    cluster = Cluster(broker, directory, env=env)
+    raws = [f"visitor-{number}" for number in range(USERS)]
+    users = [cluster.customer.rules.user(raw) for raw in raws]
+    load = Load(broker.bootstrap, CUSTOMER, users, rate=RATE, events=RATE * 600)
+    watch = Watch(cluster, lambda: ["w0"])
+    frozen = 0.0
+    back: list[float] = []
+    try:
+        cluster.start_worker()
+        cluster.wait_ready()
+        settled = settle(cluster)
+        load.start()
+        watch.start()
+        for each in seconds:
+            done = load.delivered
+            cluster.wait_until(lambda done=done: load.delivered > done + RATE, "events are delivered")
+            broker.freeze()
+            started = time.monotonic()
+            try:
+                time.sleep(each / 2)
+                delivered = load.delivered
+                if kills:
+                    cluster.kill("w0")
+                    cluster.start_worker()
+                time.sleep(max(0.0, each - (time.monotonic() - started)))
+                assert load.delivered == delivered, "the broker was not frozen"
+            finally:
+                broker.thaw()
+            frozen += time.monotonic() - started
+            thawed = load.delivered
+            back.append(
+                cluster.wait_until(
+                    lambda thawed=thawed: load.delivered > thawed and _is_up_to_date(cluster),
+                    "the worker is ready and has caught up",
+                )
+            )
+        load.finish()
+        watch.finish()
+        cluster.wait_drained()
+        truth, lost, doubled = compare(cluster, load)
+        outcome = Outcome(
+            "F4 with kills" if kills else "F4",
+            load.delivered + settled,
+            lost,
+            doubled,
+            {"freezes": len(seconds), "frozen_s": frozen},
+            {
+                "kills": len(seconds) if kills else 0,
+                "partitions_lost": cluster.log("w0").count("is lost"),
+                "longest_to_caught_up_s": max(back),
+                "lookups": watch.statuses[200],
+                "lookups_503": watch.statuses[503],
+                "longest_unavailable_s": watch.longest_seconds,
+                "differing_pages": pages_differ(cluster, truth, [*raws, *SETTLED]),
+            },
+        )
+        assert cluster.stop("w0") == 0
+        return outcome
+    finally:
+        cluster.close()
+
+
+def _is_up_to_date(cluster: Cluster) -> bool:
+    status, body = cluster.get("/v1/status")
+    return status == 200 and body["ready"] and body["lag"] < RATE
+
+
+@pytest.mark.fault("F4")
+@pytest.mark.slow_fault
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("kills", [False, True], ids=["worker_waits", "worker_killed"])
+def test_frozen_broker_loses_and_doubles_nothing(
+    broker_factory: BrokerFactory, tmp_path: Path, is_long: bool, kills: bool
+) -> None:
+    broker = broker_factory(properties={} if is_long else AGED)
+    seconds, env = ([1.0, 5.0, 30.0, 70.0], LONG) if is_long else ([1.0, 2.0, 6.0], SHORT)
+    outcome = freezes(broker, tmp_path, seconds=seconds, kills=kills, env=env)
+    outcome.must_be_exact()
+    assert outcome.more["differing_pages"] == 0
+
+
+def aged_transactions(broker: LocalBroker, directory: Path, *, times: int) -> Outcome:
+    """Let the broker end a transaction for its age, again and again, while the worker keeps its session.
+
+    The worker is frozen with a flush on its way for longer than a transaction may last, so the broker fences it although nobody else
+    wants its partitions.
+    """
+    cluster = Cluster(
+        broker, directory, env={**SHORT, "UPTAKE_SESSION_TIMEOUT_MS": "20000", "UPTAKE_HEARTBEAT_MS": "1000"}
+    )
+    users = [cluster.customer.rules.user(f"visitor-{number}") for number in range(USERS)]
+    load = Load(broker.bootstrap, CUSTOMER, users, rate=RATE * 3, events=RATE * 900)
+    in_flight, back = 0, [0.0]
+    try:
+        cluster.start_worker()
+        cluster.wait_ready()
+        load.start()
+        for _ in range(times):
+            cluster.wait_until(lambda: _has_flushed(cluster, 5), "every partition flushes")
+            before = cluster.log("w0").count("is lost")
+            in_flight += freeze_in_flush(cluster, "w0")
+            time.sleep(5)  # the transaction may last 3 s, and the broker looks twice a second
+            cluster.thaw("w0")
+            cluster.wait_until(
+                lambda before=before: cluster.log("w0").count("is lost") > before, "the broker fences w0"
+            )
+            back.append(cluster.wait_until(lambda: _has_flushed(cluster, 1), "w0 has taken them up again"))
+        load.finish()
+        cluster.wait_drained()
+        _, lost, doubled = compare(cluster, load)
+        outcome = Outcome(
+            "F4 aged transactions",
+            load.delivered,
+            lost,
+            doubled,
+            {
+                "freezes": times,
+                "in_flight": in_flight,
+                "partitions_lost": cluster.log("w0").count("is lost"),
+            },
+            {"longest_to_caught_up_s": max(back)},
+        )
+        assert cluster.stop("w0") == 0
+        return outcome
+    finally:
+        cluster.close()
+
+
+def _has_flushed(cluster: Cluster, times: int) -> bool:
+    found = cluster.partitions_of("w0").values()
+    return len(found) == cluster.partitions and all(each["flushes"] >= times for each in found)
+
+
+@pytest.mark.fault("F4")
+@pytest.mark.slow_fault
+@pytest.mark.timeout(300)
+def test_transaction_ended_for_its_age_loses_and_doubles_nothing(
+    broker_factory: BrokerFactory, tmp_path: Path, is_long: bool
+) -> None:
+    aged_transactions(broker_factory(properties=AGED), tmp_path, times=5 if is_long else 2).must_be_exact()
