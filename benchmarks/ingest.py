@@ -9,6 +9,7 @@ import argparse
 import asyncio
 import importlib.metadata
 import json
+import logging
 import os
 import platform
 import shutil
@@ -41,7 +42,7 @@ OURS: Final = "ours"
 PEERS: Final = ("quix", "plain_faust", "bare_loop")
 FEW: Final = "benchmark.events.few"
 """The first events of the journal, for a peer that would take minutes over all of them."""
-RUN_SECONDS: Final = 600.0
+RUN_SECONDS: Final = 300.0
 START_SECONDS: Final = 90.0
 
 
@@ -135,8 +136,14 @@ class Bench:
         arguments = ["-m", f"benchmarks.peers.{run.contestant}", "--kafka", self._kafka, "--topic", topic]
         arguments += ["--name", name, "--partitions", str(self._traffic.partitions)]
         arguments += ["--state-dir", str(state_dir), "--commit-seconds", str(self._commit_ms / 1000)]
+        peer = Contestant(run.contestant, arguments, self._directory, {})
+        if run.contestant == "plain_faust":
+            # Its commits fall behind by far more than an interval (FAUST: gaps are counted twice), so it is let off them: it is
+            # done when the last changelog record of every event, one an event, is on the broker.
+            last = f"{name}-panes-changelog"
+            _measure(run, peer, READY, lambda: sum(journal.ends(self._kafka, last).values()) >= run.events)
+            return
         with _committed_offsets(self._kafka, name, topic, self._ends[topic]) as offsets:
-            peer = Contestant(run.contestant, arguments, self._directory, {})
             _measure(run, peer, READY, lambda: offsets() == self._ends[topic])
 
 
@@ -262,6 +269,10 @@ def main(argv: list[str] | None = None) -> int:
     traffic = Traffic(options.events, options.users, options.partitions, options.seed, start_ms)
     few = min(options.few_events, options.events)
 
+    logging.getLogger("aiokafka").setLevel(
+        logging.CRITICAL
+    )  # new topics have no leader for a moment, and it says so
+
     def say(line: str) -> None:
         print(line, file=sys.stderr, flush=True)
 
@@ -283,7 +294,7 @@ def main(argv: list[str] | None = None) -> int:
                     run = runs[contestant] = bench.run(contestant)
                     say(
                         f"round {number + 1}/{options.rounds} {contestant}: {run.per_cpu_second:,.0f} events a CPU-second, "
-                        f"{run.per_wall_second:,.0f} a second, {run.events:,} events, {run.void or run.verdict}"
+                        f"{run.per_wall_second:,.0f} a second, {run.events:,} events, {(run.void or run.verdict).splitlines()[-1]}"
                     )
         finally:
             broker.destroy()
