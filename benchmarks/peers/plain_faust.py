@@ -5,6 +5,7 @@ parts with their repaired fast paths, no web server. Changelogs on, at-least-onc
 rendered and impressions of its user, and the pane of its scenario.
 """
 
+import logging
 from typing import Any
 
 import faust
@@ -31,6 +32,7 @@ def create_app(arguments: Any) -> faust.App:
         table_standby_replicas=0,
         web_enabled=False,
         cython_optimizations=True,
+        producer_linger=0.05,  # tens of records a request instead of one or two
     )
     source = app.topic(
         arguments.topic, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw"
@@ -68,5 +70,6 @@ def create_app(arguments: Any) -> faust.App:
 
 
 if __name__ == "__main__":
+    logging.disable(logging.INFO)  # Faust makes a record of each debug line, though none is written
     uvloop.install()
     create_app(parse()).Worker(loglevel="WARNING", redirect_stdouts=False).execute_from_commandline()
