@@ -1,0 +1,32 @@
+"""The traffic is the same for the same seed, and what it draws is what docs/benchmarks.md says."""
+
+from collections import Counter
+
+from benchmarks.traffic import Traffic
+from events.codec import decode
+from events.model import Rendered
+from events.partitions import partition_of
+
+TRAFFIC = Traffic(events=2_000, users=50, partitions=4, seed=1, start_ms=1_700_000_000_000)
+
+
+def test_same_seed_same_records() -> None:
+    assert list(TRAFFIC.records()) == list(TRAFFIC.records())
+
+
+def test_records_are_events_of_the_journal() -> None:
+    for number, record in enumerate(TRAFFIC.records()):
+        event = decode(record.value)
+        assert isinstance(event, Rendered)
+        assert len(event.items) == 4
+        assert record.key == f"{event.customer}|{event.user}".encode()
+        assert record.partition == partition_of(record.key, 4)
+        assert event.time_ms == record.time_ms == TRAFFIC.start_ms + number
+
+
+def test_items_follow_zipf() -> None:
+    drawn = Counter(item for record in TRAFFIC.records() for item in decode(record.value).items)  # type: ignore[union-attr]
+    weights = [1 / rank**1.1 for rank in range(1, 5_001)]
+    expected = 8_000 * weights[0] / sum(weights)
+    assert abs(drawn["1"] - expected) < 5 * expected**0.5
+    assert drawn["1"] > drawn["2"] > drawn["10"]
