@@ -80,12 +80,14 @@ def zombie(
         )
         load.start()
         watch.start()
-        for _ in range(rounds):
+        done = 0
+        while done < rounds or (program == "app" and not fenced and done < rounds + 4):
+            done += 1
             cluster.wait_until(
                 lambda: sum(each["flushes"] for each in cluster.partitions_of("w0").values()) > 8,
                 "w0 flushes",
             )
-            lost_before = cluster.log("w0").count("is lost")
+            before = (cluster.log("w0").count("is lost"), cluster.log("w0").count(" ready: "))
             awake.discard("w0")
             in_flight += freeze_in_flush(cluster, "w0")
             cluster.wait_until(
@@ -101,11 +103,11 @@ def zombie(
                 cluster.kill("w1")
             cluster.thaw("w0")
             awake.add("w0")
-            if program == "app":
-                cluster.wait_until(
-                    lambda before=lost_before: cluster.log("w0").count("is lost") > before,
-                    "the broker refuses what w0 had on its way",
-                )
+            # a flush that had only its end before it when it was frozen is committed at once: then nothing is refused
+            cluster.wait_until(
+                lambda before=before: cluster.log("w0").count(" ready: ") > before[1],
+                "w0 notices that it lost its session",
+            )
             if takes_back:
                 cluster.wait_until(
                     lambda: len(cluster.partitions_of("w0")) == cluster.partitions, "w0 has all again"
@@ -116,7 +118,7 @@ def zombie(
                 lambda: cluster.partitions_of("w0") and cluster.partitions_of("w1"),
                 "both have partitions again",
             )
-            fenced += cluster.log("w0").count("is lost") - lost_before
+            fenced += cluster.log("w0").count("is lost") - before[0]
         load.finish()
         watch.finish()
         cluster.wait_drained()
@@ -128,7 +130,7 @@ def zombie(
         restored_seconds = cluster.wait_ready("w0")
         cluster.wait_drained()
         truth, lost_again, doubled_again = compare(cluster, load)
-        effect = {"frozen": rounds, "in_flight": in_flight}
+        effect = {"frozen": done, "in_flight": in_flight}
         if program == "app":
             effect["refused_flushes"] = fenced
             differing = pages_differ(cluster, truth, [*raws[::pages_step], *SETTLED])
