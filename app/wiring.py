@@ -17,6 +17,7 @@ from agents.partition import PartitionLimits
 from agents.registry import Partitions
 from app.clock import SystemClock
 from app.customers import Customers
+from app.errors import UptakeError
 from app.kafka.recovery import table_manager
 from app.kafka.restore import Restorer
 from app.kafka.topics import require_topics
@@ -24,12 +25,14 @@ from app.kafka.transport import ChunkConsumer, ChunkTransport
 from app.lookup.server import create_lookup_app
 from app.lookup.worker import WorkerLookups
 from app.settings import Settings
-from tables.store import StoreMemory
+from tables.store import StoreFormatError, StoreMemory
 
 log = logging.getLogger(__name__)
 
 WORKER_PORT = 6067
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
+FORESEEN = 2  # the exit status of an error with a message for people, as of every command
+FORESEEN_ERRORS = (UptakeError, StoreFormatError)
 POLL_RECORDS = 8_000  # fetched at once: some 10 MB of records, and as many again wait in the agents' queues
 
 
@@ -122,10 +125,13 @@ class Worker:
         tables.recovery.on_lost(error)
 
     def _on_failed(self, error: BaseException) -> None:
-        """End the process on what nobody foresaw: the supervisor starts it again, and the position says where."""
+        """End the process on what cannot be gone on from: the supervisor starts it again, and the position says where."""
         if self.failure is None:
             self.failure = error
-            log.error("the worker stops: %r", error, exc_info=error)
+            if isinstance(error, FORESEEN_ERRORS):
+                log.error("the worker stops: %s", error)
+            else:
+                log.error("the worker stops: %r", error, exc_info=error)
             self.app.loop.create_task(self.app.crash(error))
 
     def run(self) -> int:
@@ -143,7 +149,9 @@ class Worker:
             status = exit_.code if isinstance(exit_.code, int) else 1
         else:
             status = 0
-        return 1 if self.failure is not None else status
+        if self.failure is not None:
+            return FORESEEN if isinstance(self.failure, FORESEEN_ERRORS) else 1
+        return status
 
 
 def run_worker(settings: Settings) -> None:

@@ -15,15 +15,17 @@ from faust.types.tuples import TP
 
 from agents.ports import PartitionLostError
 from agents.registry import Partitions
+from app.errors import UptakeError
 from app.kafka.restore import Restorer, check_position
 from events.topics import JOURNAL
+from tables.store import StoreFormatError
 
 log = logging.getLogger(__name__)
 
 MAX_PAUSE_SECONDS: Final = 10.0
 
 
-class SourceRecreatedError(RuntimeError):
+class SourceRecreatedError(UptakeError):
     """A source topic ends before the position that was reached in it: it was deleted and made again."""
 
     def __init__(self, tp: TP, position: int, end: int) -> None:
@@ -74,6 +76,9 @@ class PositionRecovery(Recovery):
                 log.warning("partitions cannot be opened, trying again in %.1f s: %r", pause, error)
                 await self._wait(asyncio.sleep(pause))
                 pause = min(pause * 2, MAX_PAUSE_SECONDS)
+            except (UptakeError, StoreFormatError) as error:
+                self.restorer.on_failed(error)  # raised from here, it would be a page of traceback
+                await self._wait(asyncio.Event().wait())
         consumer.resume_partitions(assignment)
         log.info("ready: partitions %s", ", ".join(map(str, sorted(numbers))))
 

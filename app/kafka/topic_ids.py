@@ -21,13 +21,15 @@ from aiokafka.protocol.types import (
     TaggedFields,
 )
 
+from app.errors import UptakeError
+
 _log: Final = logging.getLogger(__name__)
 _METADATA: Final = 3
 _VERSION: Final = 10  # the first with ids; Kafka 2.8 and later answer it
 _NONE: Final = bytes(16)
 
 
-class TopicRecreatedError(RuntimeError):
+class TopicRecreatedError(UptakeError):
     """A topic was deleted and made again, and state that cannot do without the former one is left. ``topics`` says which."""
 
     def __init__(self, partition: int, topics: Iterable[str], consequence: str) -> None:

@@ -85,9 +85,10 @@ def counts(cluster: Cluster, table: str) -> dict[str, int]:
 def dies_saying(cluster: Cluster, *words: str) -> None:
     before = len(cluster.log("w0"))
     cluster.start_worker()
-    assert cluster.workers["w0"].wait(40) == 1
+    assert cluster.workers["w0"].wait(40) == 2
     said = cluster.log("w0")[before:]
     assert all(word in said for word in (*words, "docs/operations.md")), said[-3000:]
+    assert "Traceback" not in said, said[-3000:]
 
 
 def test_state_of_a_former_changelog_is_rebuilt_and_the_other_tables_stay(cluster: Cluster) -> None:
