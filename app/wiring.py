@@ -114,7 +114,11 @@ class Worker:
                 self.partitions, self.restorer, reopen_pause_seconds=2 * settings.heartbeat_ms / 1000
             ),
         )
-        consumer_class = type("Consumer", (ChunkConsumer,), {"ownership": self.partitions})
+        consumer_class = type(
+            "Consumer",
+            (ChunkConsumer,),
+            {"ownership": self.partitions, "on_failed": staticmethod(self._on_failed)},
+        )
         transport_class = type("Transport", (ChunkTransport,), {"Consumer": consumer_class})
         app.transport = transport_class(brokers, app)
         attach(app, self.partitions, self._on_failed)

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Iterable
 from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from agents.ports import Committed, Flush, PartitionLostError
 from events.topics import DEADLETTERS, HISTORY, JOURNAL, PARTIALS, TRANSFERS, WINDOWS
@@ -61,6 +61,10 @@ class KafkaOutbox:
             await producer.start()
             # makes the topics known now: asked one by one in the first flush, each would cost a retry of 100 ms
             await asyncio.gather(*(producer.partitions_for(topic) for topic in _TOPICS))
+        except AssertionError as error:
+            # aiokafka asserts that it knows a broker; one that has just woken up may name none
+            await outbox.close()
+            raise KafkaConnectionError(f"no broker is known: {error}") from error
         except BaseException:
             await outbox.close()
             raise

@@ -5,7 +5,7 @@ the partitions' own account, for Faust's bookkeeping of gaps does not fit messag
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, ClassVar, Final, NamedTuple, Protocol, cast
 
 import aiokafka
@@ -16,6 +16,7 @@ CHUNK_RECORDS: Final = 2_000
 FETCH_MAX_WAIT_MS: Final = 500
 POLL_SECONDS: Final = 0.25  # a rebalance waits for a poll that is under way
 FETCH_BYTES_PER_PARTITION: Final = 1_048_576
+NO_BROKER_PAUSE_SECONDS: Final = 0.1
 
 
 class Chunk(NamedTuple):
@@ -66,11 +67,32 @@ class ChunkThread(driver.AIOKafkaConsumerThread):
             metadata_max_age_ms=60_000,
         )
 
+    async def on_start(self) -> None:
+        """Connect, and see to it that the group's coordination neither begins too early nor ends unseen."""
+        await super().on_start()
+        consumer: Any = self._consumer
+        client = consumer._client
+        # A broker that has just woken up may be out of its own cluster for a moment and name none. aiokafka 0.14 asserts that it
+        # knows one when it looks for the coordinator.
+        while not (client.cluster.brokers() or self.should_stop):
+            await client.force_metadata_update()
+            await asyncio.sleep(NO_BROKER_PAUSE_SECONDS)
+        consumer._coordinator._coordination_task.add_done_callback(self._on_coordination_end)
+
+    def _on_coordination_end(self, task: "asyncio.Task[None]") -> None:
+        """Tell of coordination that failed: nobody joins the group again, and without partitions nobody would ever ask."""
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            consumer: Any = self.consumer
+            self.app.loop.call_soon_threadsafe(consumer.on_failed, error)
+
 
 class ChunkConsumer(driver.Consumer):
     """Faust's consumer, handing on chunks. A chunk's message has the offset of its last record and a Chunk as value."""
 
     ownership: Ownership
+    on_failed: Callable[[BaseException], None]
+    """Called in the app's loop when the consumer cannot go on; it must end the worker."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -1,11 +1,13 @@
 """Faust's consumer hands on chunks: runs of one partition, never of an earlier epoch, and knows what may be committed."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from types import SimpleNamespace
 from typing import Any
 
 import faust
 import pytest
+from aiokafka.errors import KafkaError
 from faust.types.tuples import TP
 from yarl import URL
 
@@ -210,3 +212,23 @@ async def test_lag_is_what_no_flush_covers_over_all_sources(consumer: Records) -
     assert lag_of(consumer, partition) == 2 + 4 + 3
     partition.durable = {JOURNAL: 10, TRANSFERS: 5}  # past a commit marker
     assert lag_of(consumer, partition) == 2
+
+
+@pytest.mark.parametrize(
+    ("ending", "is_told"), [(KafkaError("no group"), True), (None, False)], ids=["failed", "ended"]
+)
+async def test_coordination_that_failed_is_told_of(
+    consumer: Records, ending: BaseException | None, is_told: bool
+) -> None:
+    told: list[BaseException] = []
+    consumer.on_failed = told.append
+
+    async def coordination() -> None:
+        if ending is not None:
+            raise ending
+
+    task = asyncio.create_task(coordination())
+    await asyncio.wait({task})
+    consumer._thread._on_coordination_end(task)
+    await asyncio.sleep(0)
+    assert told == ([ending] if is_told else [])
