@@ -114,6 +114,7 @@ async def replay(
         max_batch_size=900_000,
         max_request_size=8 * 1_048_576,
     )
+    asyncio.get_running_loop().set_exception_handler(_pass_over_left_behind)
     sent = 0
     try:
         try:
@@ -132,6 +133,12 @@ async def replay(
             "broker went away. What was replayed is remembered: run it again for the rest"
         ) from error
     return sent
+
+
+def _pass_over_left_behind(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Pass over what aiokafka 0.14 leaves behind when it is fenced: each future would print the error that we raise anyway."""
+    if not isinstance(context.get("exception"), KafkaError):
+        loop.default_exception_handler(context)
 
 
 async def _send(settings: Settings, layout: Layout, producer: Any, batch: Sequence[Letter]) -> int:
