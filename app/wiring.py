@@ -1,6 +1,7 @@
 """Where the parts of a worker meet: settings, store, Kafka, agents and lookups. The only module that knows them all."""
 
 import asyncio
+import gc
 import io
 import logging
 import sys
@@ -31,6 +32,9 @@ log = logging.getLogger(__name__)
 
 WORKER_PORT = 6067
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
+GC_THRESHOLDS = (100_000, 50, 1_000)
+"""Rows have no cycles, and there are many: Python's defaults look at all of them again and again (docs/benchmarks.md: a quarter of the
+CPU)."""
 FORESEEN = 2  # the exit status of an error with a message for people, as of every command
 FORESEEN_ERRORS = (UptakeError, StoreFormatError)
 POLL_RECORDS = 8_000  # fetched at once: some 10 MB of records, and as many again wait in the agents' queues
@@ -161,6 +165,8 @@ class Worker:
 def run_worker(settings: Settings) -> None:
     """Run a worker in this process until it is told to stop; exit with its status."""
     uvloop.install()
+    gc.freeze()  # what the imports made lives as long as the process
+    gc.set_threshold(*GC_THRESHOLDS)
     worker = Worker(settings)
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)  # Faust's worker takes the loop it finds
