@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from agents.overlay import Overlay
-from agents.ports import Clock, Flush, Outbox, Output, PartitionLostError, Store
+from agents.ports import Flush, Outbox, Output, PartitionLostError, Store
 from agents.sweep import Sweeper
 from events.codec import UndecodableError
 from events.topics import DEADLETTERS
@@ -61,7 +61,6 @@ class PartitionStats:
     clamped: int = 0
     swept: int = 0
     flushes: int = 0
-    flush_seconds: float = 0.0
 
 
 class _SourceIds(msgspec.Struct):
@@ -89,7 +88,6 @@ class Partition:
         epoch: int,
         store: Store,
         outbox: Outbox,
-        clock: Clock,
         limits: PartitionLimits,
         on_lost: Callable[[PartitionLostError], None],
         on_failed: Callable[[BaseException], None],
@@ -97,7 +95,7 @@ class Partition:
     ) -> None:
         """Read the position from the store. ``topic_ids``: of the source topics, kept beside the position from the next flush on."""
         self.number, self.epoch = number, epoch
-        self.clock, self.limits = clock, limits
+        self.limits = limits
         self.stats = PartitionStats()
         self.store = store
         self.overlay = Overlay(store, number, limits.partitions)
@@ -218,14 +216,11 @@ class Partition:
                 return False
             if self.positions == self.durable:
                 return True
-            started = time.perf_counter()
             try:
                 flush = self._encode()
                 committed = await self._outbox.commit(flush)
-                if (
-                    self._is_released
-                ):  # closed while the broker did not answer: the next owner reads what was committed
-                    return False
+                if self._is_released:
+                    return False  # closed while the broker did not answer: the next owner reads what was committed
                 self.store.write(flush.changes, committed.offsets)
             except PartitionLostError as error:
                 self._lose(error)
@@ -238,7 +233,6 @@ class Partition:
             self._are_ids_kept = True
             self.overlay.settle(self.limits.cache_rows, self.limits.cache_bytes)
             self.stats.flushes += 1
-            self.stats.flush_seconds += time.perf_counter() - started
             return True
 
     def _encode(self) -> Flush:

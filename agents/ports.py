@@ -1,4 +1,4 @@
-"""What a partition needs from outside, by Protocol: a store, a transactional outbox, a clock; and what a flush carries."""
+"""What is needed from outside, by Protocol: a store, a transactional outbox, a clock; and what a flush carries."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field

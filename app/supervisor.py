@@ -124,12 +124,6 @@ class Supervisor:
         for stage in sorted({part.stage for part in parts}, reverse=True):
             await asyncio.gather(*(self._stop_part(part) for part in parts if part.stage == stage))
 
-    async def stop_part(self, name: str) -> None:
-        """Stop one part and leave it stopped; ``start`` starts it again."""
-        watched = self._watched[name]
-        watched.is_started = False
-        await self._stop_part(watched.part)
-
     def _add(self, part: Part) -> None:
         if part.name in self._watched:
             raise ValueError(f"there is a part {part.name} already")

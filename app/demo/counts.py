@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 from typing import Final, Literal, NamedTuple
 
 COUNTERS: Final = ("impressions", "clicks", "attributed_clicks")
-PARTS: Final = ("total", "position", "day", "hour")
 
 Part = Literal["total", "position", "day", "hour"]
 

@@ -84,7 +84,6 @@ class Restorer:
                     epoch,
                     stores[number],
                     outboxes[number],
-                    self.clock,
                     self.limits,
                     self.on_lost,
                     self.on_failed,

@@ -10,17 +10,20 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
 from app.children import spawn
 from app.customers import Customer, create_customers_file
+from app.errors import NoBrokerError
 from app.kafka.broker import LocalBroker
 from app.kafka.topics import ensure_topics
 from app.ports import free_port
 from app.settings import Settings
+from tests.conftest import no_broker
 
 CUSTOMER = "00000"
 SESSION_MS = 1_500
@@ -180,3 +183,21 @@ class Cluster:
                 return None
             positions.update({number: each["durable"] for number, each in body["partitions"].items()})
         return positions if len(positions) == self.partitions else None
+
+
+@contextmanager
+def started_cluster(directory: Path, partitions: int) -> Iterator[Cluster]:
+    """Yield a Kafka of its own with one worker that is ready, for the tests of a module; end or skip them where there is no Kafka."""
+    broker = LocalBroker(directory / "kafka")
+    try:
+        broker.start()
+    except NoBrokerError as error:
+        no_broker(str(error))
+    cluster = Cluster(broker, directory / "cluster", partitions=partitions)
+    try:
+        cluster.start_worker()
+        cluster.wait_ready()
+        yield cluster
+    finally:
+        cluster.close()
+        broker.destroy()

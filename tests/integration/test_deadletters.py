@@ -14,17 +14,15 @@ from aiokafka import AIOKafkaProducer
 from confluent_kafka import Producer
 
 from app.deadletters import REPLAYED, Choice
-from app.errors import NoBrokerError, UptakeError
+from app.errors import UptakeError
 from app.kafka import deadletters
-from app.kafka.broker import LocalBroker
 from app.kafka.deadletters import find, look_at_topics, replay
 from app.settings import Settings
 from events.codec import encode
 from events.model import user_key
 from events.partitions import partition_of
 from events.topics import DEADLETTERS, JOURNAL
-from tests.conftest import no_broker
-from tests.faults.cluster import CUSTOMER, Cluster
+from tests.faults.cluster import CUSTOMER, Cluster, started_cluster
 from tests.support.builders import a_click
 from tests.support.kafka_reader import read_committed
 
@@ -36,20 +34,8 @@ PARTITIONS = 2
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """A Kafka of this module's own and one worker. Tests tell their letters apart by reason."""
-    directory = tmp_path_factory.mktemp("deadletters")
-    broker = LocalBroker(directory / "kafka")
-    try:
-        broker.start()
-    except NoBrokerError as error:
-        no_broker(str(error))
-    cluster = Cluster(broker, directory / "cluster", partitions=PARTITIONS)
-    try:
-        cluster.start_worker()
-        cluster.wait_ready()
+    with started_cluster(tmp_path_factory.mktemp("deadletters"), PARTITIONS) as cluster:
         yield cluster
-    finally:
-        cluster.close()
-        broker.destroy()
 
 
 @pytest.fixture

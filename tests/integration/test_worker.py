@@ -11,14 +11,11 @@ from typing import Any
 import pytest
 from confluent_kafka import Producer
 
-from app.errors import NoBrokerError
-from app.kafka.broker import LocalBroker
 from events.codec import encode
 from events.model import EventBase, user_key
 from events.partitions import partition_of
 from events.topics import DEADLETTERS, JOURNAL
-from tests.conftest import no_broker
-from tests.faults.cluster import CUSTOMER, Cluster
+from tests.faults.cluster import CUSTOMER, Cluster, started_cluster
 from tests.support.builders import (
     MINUTE_MS,
     a_basket,
@@ -48,20 +45,8 @@ PARTITIONS = 4
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """A Kafka of this module's own, for a worker reads all there is; and one worker. A test may start and stop others."""
-    directory = tmp_path_factory.mktemp("worker")
-    broker = LocalBroker(directory / "kafka")
-    try:
-        broker.start()
-    except NoBrokerError as error:
-        no_broker(str(error))
-    cluster = Cluster(broker, directory / "cluster", partitions=PARTITIONS)
-    try:
-        cluster.start_worker("w0")
-        cluster.wait_ready("w0")
+    with started_cluster(tmp_path_factory.mktemp("worker"), PARTITIONS) as cluster:
         yield cluster
-    finally:
-        cluster.close()
-        broker.destroy()
 
 
 @pytest.fixture

@@ -8,17 +8,11 @@ from agents.partition import Partition, PartitionLimits
 from agents.ports import PartitionLostError
 from events.codec import encode
 from events.model import EventBase, user_key
-from tests.support.builders import NOW_MS
 from tests.support.memory_outbox import LogRecord, MemoryLogs, MemoryOutbox, catch_up
 from tests.support.memory_store import Disk, MemoryStore
 
 FOLDS = {topic: fold for folds in AGENTS.values() for topic, fold in folds.items()}
 HOUR_MS = 3_600_000
-
-
-class FixedClock:
-    def now_ms(self) -> int:
-        return NOW_MS
 
 
 def a_record(event: EventBase | None = None, offset: int = 0, **fields: Any) -> LogRecord:
@@ -56,7 +50,6 @@ class World:
             epoch,
             store,
             outbox,
-            FixedClock(),
             self.limits,
             self.lost.append,
             self.failed.append,
