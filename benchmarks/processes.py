@@ -6,13 +6,16 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 from app.children import spawn
+from benchmarks.rounds import Run
 
 ROOT: Final = Path(__file__).parents[1]
+RUN_SECONDS: Final = 300.0
 _TICKS_PER_SECOND: Final = os.sysconf("SC_CLK_TCK")
 
 
@@ -102,3 +105,28 @@ class Contestant:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
+
+
+@contextmanager
+def running(*contestants: Contestant) -> Iterator[None]:
+    """Stop contestants at the end, the last one first."""
+    try:
+        yield
+    finally:
+        for contestant in reversed(contestants):
+            contestant.stop()
+
+
+def measure(run: Run, contestants: Sequence[Contestant], is_done: Callable[[], bool]) -> None:
+    """Fill in what contestants take together from now until it is done; ContestantError when one ends or stands still."""
+    started, before = time.monotonic(), sum(each.cpu_seconds for each in contestants)
+    while not is_done():
+        for contestant in contestants:
+            contestant.check()
+        if time.monotonic() - started > RUN_SECONDS:
+            words = "; ".join(each.last_words() for each in contestants)
+            raise ContestantError(f"not done after {RUN_SECONDS:.0f} s: {words}")
+        time.sleep(0.03)
+    run.wall_seconds = time.monotonic() - started
+    run.cpu_seconds = sum(each.cpu_seconds for each in contestants) - before
+    run.peak_mib = sum(each.peak_mib for each in contestants)

@@ -2,6 +2,7 @@
 
 import itertools
 import random
+import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Final, NamedTuple
@@ -12,6 +13,11 @@ from events.partitions import partition_of
 
 CUSTOMER: Final = "00000"
 SCENARIOS: Final = ("home", "also_bought", "category", "search")
+
+
+def start_ms(events: int) -> int:
+    """Return a minute's start so long ago that ``events`` events, one a millisecond, lie in the past."""
+    return (int(time.time()) - events // 1_000 - 60) // 60 * 60_000
 
 
 class Record(NamedTuple):

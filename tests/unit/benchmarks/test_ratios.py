@@ -1,6 +1,10 @@
 """How runs become ratios: ours / theirs round by round, the median, and null for a peer that miscounted."""
 
-from benchmarks.ingest import OURS, PEERS, Run, _order, ratios_of
+from benchmarks.ingest import PEERS
+from benchmarks.ours import OURS
+from benchmarks.rounds import Run, order, ratios_of
+
+PAIRS = {f"vs_{peer}": (OURS, peer) for peer in PEERS}
 
 
 def a_round(ours: float, theirs: float, void: str | None = None) -> dict[str, Run]:
@@ -15,24 +19,24 @@ def rate(run: Run) -> float:
 
 
 def test_ratio_is_the_median_over_the_rounds() -> None:
-    ratios, reasons = ratios_of([a_round(1, 2), a_round(1, 9), a_round(1, 3)], rate)
+    ratios, reasons = ratios_of([a_round(1, 2), a_round(1, 9), a_round(1, 3)], PAIRS, rate)
     assert ratios == {f"vs_{peer}": 3.0 for peer in PEERS}
     assert reasons == {}
 
 
 def test_one_mismatch_voids_the_ratio_and_says_why() -> None:
-    ratios, reasons = ratios_of([a_round(1, 2), a_round(1, 2, void="lost 1 doubled 0")], rate)
+    ratios, reasons = ratios_of([a_round(1, 2), a_round(1, 2, void="lost 1 doubled 0")], PAIRS, rate)
     assert ratios[f"vs_{PEERS[0]}"] is None
     assert reasons == {f"vs_{PEERS[0]}": f"{PEERS[0]}: lost 1 doubled 0"}
     assert ratios[f"vs_{PEERS[1]}"] == 2.0
 
 
 def test_no_round_no_ratio() -> None:
-    assert ratios_of([], rate)[0] == {f"vs_{peer}": None for peer in PEERS}
+    assert ratios_of([], PAIRS, rate)[0] == {f"vs_{peer}": None for peer in PEERS}
 
 
-def test_two_rounds_run_in_opposite_order() -> None:
+def test_two_rounds_run_in_oppositeorder() -> None:
     names = [OURS, *PEERS]
-    assert _order(names, 0) == names
-    assert _order(names, 1) == names[::-1]
-    assert all(sorted(_order(names, number)) == sorted(names) for number in range(8))
+    assert order(names, 0) == names
+    assert order(names, 1) == names[::-1]
+    assert all(sorted(order(names, number)) == sorted(names) for number in range(8))

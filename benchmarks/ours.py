@@ -1,0 +1,120 @@
+"""How do our own processes run as a contestant: the commands people use, on a broker whose topics are the benchmark's?"""
+
+import asyncio
+import json
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from confluent_kafka import Consumer, TopicPartition
+
+from app.customers import create_customers_file
+from app.kafka.topics import ensure_topics
+from app.ports import free_port
+from app.settings import Settings
+from benchmarks import journal, ledger
+from benchmarks.processes import Contestant, measure, running
+from benchmarks.rounds import Run
+from benchmarks.traffic import CUSTOMER, Record
+from events.topics import JOURNAL, META, POSITIONS, changelog
+
+OURS: Final = "ours"
+READY: Final = "ready: partitions"
+"""What a worker logs when its partitions are open, before its first fetch."""
+START_SECONDS: Final = 90.0
+
+
+@dataclass
+class Loaded:
+    """A topic of events: what it shows by plain counting, and where each partition ends."""
+
+    expected: ledger.Shown
+    ends: dict[int, int]
+
+    @property
+    def events(self) -> int:
+        return sum(self.ends.values())
+
+
+class Ours:
+    """Our system on one broker. ``flush_ms`` is the flush interval of its workers."""
+
+    def __init__(self, kafka: str, directory: Path, partitions: int, flush_ms: int = 1_000) -> None:
+        self.kafka, self._directory, self.partitions, self._flush_ms = kafka, directory, partitions, flush_ms
+        self._settings = Settings(kafka=kafka, partitions=partitions)
+        self._customers_file = directory / f"{kafka.rpartition(':')[2]}.toml"
+        self.customer = create_customers_file(self._customers_file, CUSTOMER)
+        asyncio.run(ensure_topics(self._settings))
+
+    def load(self, records: Iterable[Record], topic: str = JOURNAL) -> Loaded:
+        """Write a topic of events."""
+        journal.load(self.kafka, topic, records)
+        return Loaded(ledger.count_journal(self.kafka, topic), journal.ends(self.kafka, topic))
+
+    def fresh_topics(self, keep: Iterable[str] = (JOURNAL, META)) -> None:
+        """Make all of our topics anew but those to keep."""
+        journal.delete_topics(self.kafka, "uptake.", keep)
+        asyncio.run(ensure_topics(self._settings))
+
+    def start(
+        self, name: str, command: str, app_id: str, data_dir: Path, port: int, **env: str
+    ) -> Contestant:
+        """Start `uptake worker` or `uptake collector`. ``name`` is that of its log."""
+        arguments = ["-m", "app", command, "--port", str(port)]
+        if command == "worker":
+            arguments += ["--data-dir", str(data_dir)]
+        settings = {
+            "UPTAKE_KAFKA": self.kafka,
+            "UPTAKE_APP_ID": app_id,
+            "UPTAKE_PARTITIONS": str(self.partitions),
+            "UPTAKE_CUSTOMERS_FILE": str(self._customers_file),
+            "UPTAKE_FLUSH_INTERVAL_MS": str(self._flush_ms),
+        }
+        return Contestant(name, arguments, self._directory, {**settings, **env})
+
+    def worker(
+        self, name: str, app_id: str, data_dir: Path, port: int | None = None, **env: str
+    ) -> Contestant:
+        """Start a worker, on a port that is free unless one is given."""
+        return self.start(name, "worker", app_id, data_dir, port or free_port(), **env)
+
+    def fold(self, run: Run, loaded: Loaded, app_id: str, data_dir: Path, **env: str) -> None:
+        """Let a worker fold a journal from its first event until all is durable, and check its counts; fill in the run."""
+        self.fresh_topics()
+        run.count = loaded.events
+        with self.positions() as positions:
+            worker = self.worker(run.contestant, app_id, data_dir, **env)
+            with running(worker):
+                worker.wait_for(READY, START_SECONDS)
+                measure(run, [worker], lambda: positions() == loaded.ends)
+        self.check(run, loaded)
+
+    def check(self, run: Run, loaded: Loaded) -> None:
+        """Compare the changelog of `rendered` with the journal; void the run when they differ."""
+        judge(run, loaded, ledger.count_changelog(self.kafka, changelog("rendered"), lambda key: key))
+
+    @contextmanager
+    def positions(self) -> Iterator[Callable[[], dict[int, int]]]:
+        """Yield what tells the journal's position in each partition that flushes have committed so far."""
+        reached: dict[int, int] = {}
+        config = {"bootstrap.servers": self.kafka, "group.id": "benchmark-positions"}
+        with closing(Consumer({**config, "isolation.level": "read_committed"})) as consumer:
+            consumer.assign([TopicPartition(POSITIONS, number, 0) for number in range(self.partitions)])
+
+            def positions() -> dict[int, int]:
+                for message in consumer.consume(1_000, timeout=0):
+                    if message.error() is None and message.key().isdigit():
+                        reached[message.partition()] = json.loads(message.value()).get(JOURNAL, 0)
+                return reached
+
+            yield positions
+
+
+def judge(run: Run, loaded: Loaded, found: ledger.Shown) -> None:
+    """Write into a run whether what was found is what the events show."""
+    verdict = ledger.compare(loaded.expected, found)
+    run.verdict = str(verdict)
+    if not verdict.is_exact:
+        run.void = f"its changelog is not the count of the journal: {verdict}"

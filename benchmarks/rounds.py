@@ -1,0 +1,115 @@
+"""How do runs become ratios? Rounds in turn, ours / theirs within a round, the median of these, null for what counted wrong."""
+
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass
+class Run:
+    """What one contestant did in one round. ``void`` says why it counts for nothing, if it does not."""
+
+    contestant: str
+    count: int = 0
+    """Events folded, or records restored."""
+    cpu_seconds: float = 0.0
+    wall_seconds: float = 0.0
+    peak_mib: float = 0.0
+    verdict: str = ""
+    void: str | None = None
+
+    @property
+    def per_cpu_second(self) -> float:
+        return self.count / self.cpu_seconds if self.cpu_seconds else 0.0
+
+    @property
+    def per_wall_second(self) -> float:
+        return self.count / self.wall_seconds if self.wall_seconds else 0.0
+
+
+Rounds = Sequence[Mapping[str, Run]]
+"""For each round, the run of each contestant."""
+
+Pairs = Mapping[str, tuple[str, str]]
+"""Name of a ratio -> the contestant above the line, and the one below it."""
+
+
+def play(
+    contestants: Sequence[str],
+    rounds: int,
+    run_one: Callable[[Run], None],
+    say: Callable[[str], None],
+    unit: str,
+) -> list[dict[str, Run]]:
+    """Let every contestant run in every round; ``run_one`` fills the run in. A run that fails is void."""
+    played: list[dict[str, Run]] = []
+    for number in range(rounds):
+        runs: dict[str, Run] = {}
+        played.append(runs)
+        for contestant in order(contestants, number):
+            run = runs[contestant] = Run(contestant)
+            try:
+                run_one(run)
+            except (RuntimeError, TimeoutError) as error:
+                run.void = f"{type(error).__name__}: {error}"
+            say(
+                f"round {number + 1}/{rounds} {contestant}: {run.per_cpu_second:,.0f} {unit} a CPU-second, "
+                f"{run.per_wall_second:,.0f} a second, {run.count:,} {unit}, {(run.void or run.verdict).splitlines()[-1]}"
+            )
+    return played
+
+
+def order(contestants: Sequence[str], number: int) -> list[str]:
+    """Return the order of a round: each is first, last and in between in turn, every other round backwards."""
+    shift = number // 2 % len(contestants)
+    turned = [*contestants[shift:], *contestants[:shift]]
+    return turned if number % 2 == 0 else turned[::-1]
+
+
+def ratios_of(
+    rounds: Rounds, pairs: Pairs, rate: Callable[[Run], float]
+) -> tuple[dict[str, float | None], dict[str, str]]:
+    """Return the median over the rounds of each ratio, and why a ratio is null where it is.
+
+    Runs of one round stand beside each other, so what else the machine does then meets both.
+    """
+    ratios: dict[str, float | None] = {}
+    reasons: dict[str, str] = {}
+    for name, (above, below) in pairs.items():
+        met = [(runs[above], runs[below]) for runs in rounds if above in runs and below in runs]
+        void = next((f"{run.contestant}: {run.void}" for pair in met for run in pair if run.void), None)
+        if void is not None or not met:
+            ratios[name], reasons[name] = None, void or "it did not run"
+        else:
+            ratios[name] = round(statistics.median(rate(ours) / rate(their) for ours, their in met), 3)
+    return ratios, reasons
+
+
+def outcome(rounds: Rounds, pairs: Pairs) -> dict[str, Any]:
+    """Return the ratios by CPU and by wall time, why some are void, and what each contestant did."""
+    ratios, reasons = ratios_of(rounds, pairs, lambda run: run.per_cpu_second)
+    per_wall, _ = ratios_of(rounds, pairs, lambda run: run.per_wall_second)
+    names = list(rounds[0]) if rounds else []
+    return {
+        "ratios": ratios,
+        "per_wall": per_wall,
+        "void": reasons,
+        "rounds": len(rounds),
+        "contestants": {name: _summary([runs[name] for runs in rounds]) for name in sorted(names)},
+    }
+
+
+def _summary(runs: list[Run]) -> dict[str, Any]:
+    good = [run for run in runs if run.void is None]
+    per_cpu = [run.per_cpu_second for run in good]
+    return {
+        "count": runs[0].count,
+        "per_cpu_second": round(statistics.median(per_cpu)) if good else None,
+        "per_wall_second": round(statistics.median(run.per_wall_second for run in good)) if good else None,
+        "spread_percent": round(100 * (max(per_cpu) - min(per_cpu)) / statistics.median(per_cpu), 1)
+        if good
+        else None,
+        "peak_mib": round(max(run.peak_mib for run in runs)),
+        "rounds": [asdict(run) for run in runs],
+    }
