@@ -7,12 +7,13 @@ the store is written after it. Folding goes on while a flush is being sent.
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 import msgspec
 
 from agents.overlay import Overlay
+from agents.poison import BadRuns, Halt, PoisonRule
 from agents.ports import Flush, Outbox, Output, PartitionLostError, Store
 from agents.sweep import Sweeper
 from events.codec import UndecodableError
@@ -48,6 +49,8 @@ class PartitionLimits:
     cache_bytes: int = 12_582_912
     """Estimated memory, not encoded size; also what may wait for a flush."""
     partitions: int = 8
+    poison: PoisonRule | None = field(default_factory=PoisonRule)
+    """When a source topic is paused; None: never, all of it may go to the dead letters."""
 
 
 @dataclass(slots=True)
@@ -101,6 +104,7 @@ class Partition:
         self.overlay = Overlay(store, number, limits.partitions)
         self._sweeper = Sweeper()
         self.outputs: list[Output] = []
+        self._outputs_bytes = 0
         self._outbox, self._on_lost, self._on_failed = outbox, on_lost, on_failed
         self._row_key = b"%d" % number
         self._topic_ids = dict(topic_ids or {})
@@ -112,6 +116,9 @@ class Partition:
         """Next offset to fold, per source topic."""
         self.durable: dict[str, int] = dict(self.positions)
         """Next offset that a committed flush covers, per source topic."""
+        self.halts: dict[str, Halt] = {}
+        """Source topics that are paused: nothing of them is folded or fetched until the partition is opened anew."""
+        self._bad_runs = BadRuns(number, limits.poison)
         self.is_open = True
         self.lost: PartitionLostError | None = None
         self._is_released = False
@@ -126,6 +133,8 @@ class Partition:
 
         Returns early when the partition is closed meanwhile: what is left is read again from the position by its next owner.
         """
+        if topic in self.halts:
+            return
         deadline = time.perf_counter() + SLICE_SECONDS
         count = 0
         for record in records:
@@ -137,6 +146,12 @@ class Partition:
                 fold_one(self, record)
             except UndecodableError as error:
                 self.dead_letter(topic, record, error)
+                halt = self._bad_runs.bad(topic, records, record.offset, error)
+                if halt is not None:
+                    self.halts[topic] = halt
+                    self.positions[topic] = halt.position
+                    self.stats.folded += 1
+                    return
             except BaseException as error:
                 # rows may be half changed: nothing of this partition may be flushed any more
                 self._lose(PartitionLostError(self.number, f"{topic} offset {record.offset}: {error!r}"))
@@ -151,18 +166,20 @@ class Partition:
                         await self.flush()
                     await asyncio.sleep(0)
                     deadline = time.perf_counter() + SLICE_SECONDS
+        self._bad_runs.passed(topic, len(records))
 
     def _must_flush(self) -> bool:
         """Whether so much waits for a flush that folding has to wait for it: the back-pressure that reaches up to the fetch."""
         overlay, limits = self.overlay, self.limits
         return (
             overlay.changes + len(self.outputs) >= limits.flush_max_changes
-            or overlay.changed_memory >= limits.cache_bytes
+            or overlay.changed_memory + self._outputs_bytes >= limits.cache_bytes
         )
 
     def send(self, output: Output) -> None:
         """Send a record on, in the transaction of the next flush."""
         self.outputs.append(output)
+        self._outputs_bytes += len(output.value or b"")
 
     def dead_letter(self, topic: str, record: Record, error: UndecodableError) -> None:
         """Keep a record that cannot be read: its bytes as they are, where it stood and why in the headers.
@@ -237,7 +254,7 @@ class Partition:
 
     def _encode(self) -> Flush:
         """Take what changed; nothing is folded meanwhile, for this does not yield to the loop."""
-        outputs, self.outputs = self.outputs, []
+        outputs, self.outputs, self._outputs_bytes = self.outputs, [], 0
         positions = dict(self.positions)
         self.stats.swept += self._sweeper.sweep(self.overlay)
         changes, published = self.overlay.encode_changes()

@@ -46,6 +46,23 @@ class Settings(BaseSettings):
         48 * 1_048_576, description="RocksDB memtables, shared by all tables of a worker"
     )
 
+    # Alarms
+    watchdog_alarm_ms: int = Field(
+        60_000, ge=500, description="a partition that stands still for so long while its lag grows is told of"
+    )
+    watchdog_exit_ms: int = Field(
+        300_000, ge=0, description="one that stands still for so long ends the worker; 0: never"
+    )
+    poison_records: int = Field(
+        1_000, ge=10, description="of so many records of a source partition, poison_percent may be bad"
+    )
+    poison_percent: int = Field(
+        90, ge=1, le=99, description="a source partition with more bad records than this is paused"
+    )
+    accept_bad: bool = Field(
+        False, description="pause nothing: all records that cannot be folded go to the dead letters"
+    )
+
     # HTTP
     host: str = Field("127.0.0.1", description="the address a server listens on")
     port: int | None = Field(None, description="collector 8080, worker 6067 unless set")

@@ -15,6 +15,7 @@ from yarl import URL
 
 from agents.attach import attach
 from agents.partition import PartitionLimits
+from agents.poison import PoisonRule
 from agents.registry import Partitions
 from app.clock import SystemClock
 from app.customers import Customers
@@ -23,9 +24,11 @@ from app.kafka.recovery import table_manager
 from app.kafka.restore import Restorer
 from app.kafka.topics import require_topics
 from app.kafka.transport import ChunkConsumer, ChunkTransport
+from app.kafka.watch import Watch, interval_ms
 from app.lookup.server import create_lookup_app
 from app.lookup.worker import WorkerLookups
 from app.settings import Settings
+from app.watchdog import Watchdog
 from tables.store import StoreFormatError, StoreMemory
 
 log = logging.getLogger(__name__)
@@ -79,15 +82,29 @@ class Worker:
                 cache_rows=settings.cache_rows // settings.partitions,
                 cache_bytes=settings.cache_bytes // settings.partitions,
                 partitions=settings.partitions,
+                poison=None
+                if settings.accept_bad
+                else PoisonRule(settings.poison_records, settings.poison_percent),
             ),
             transaction_timeout_ms=settings.transaction_timeout_ms,
             on_lost=self._on_lost,
             on_failed=self._on_failed,
         )
         self.app = self._create_app()
+        watchdog = Watchdog(
+            settings.watchdog_alarm_ms, settings.watchdog_exit_ms, interval_ms(settings.watchdog_alarm_ms)
+        )
+        watch = Watch(settings.kafka, settings.app_id, watchdog, self.partitions, self.app, self._on_failed)
+        self.app.add_dependency(watch)
         customers = Customers.load(settings.customers_file)
         self.lookups = WorkerLookups(
-            customers, self.partitions, self.restorer, settings.partitions, self.url, lambda: self.app
+            customers,
+            self.partitions,
+            self.restorer,
+            settings.partitions,
+            self.url,
+            lambda: self.app,
+            watch.alarms,
         )
         is_private = settings.host in LOOPBACK
         server = create_lookup_app(

@@ -36,6 +36,15 @@ LogJson = Annotated[
     bool | None,
     typer.Option("--log-json", help="one JSON object a line", envvar="UPTAKE_LOG_JSON", show_default=False),
 ]
+AcceptBad = Annotated[
+    bool | None,
+    typer.Option(
+        "--accept-bad",
+        help="pause nothing: all records that cannot be folded go to the dead letters",
+        envvar="UPTAKE_ACCEPT_BAD",
+        show_default=False,
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="for machines: JSON on standard output")]
 
 

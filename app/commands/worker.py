@@ -16,6 +16,7 @@ def worker(
     data_dir: options.DataDir = None,
     customers_file: options.CustomersFile = None,
     flush_interval_ms: options.FlushIntervalMs = None,
+    accept_bad: options.AcceptBad = None,
     log_level: options.LogLevel = None,
     log_json: options.LogJson = None,
 ) -> None:

@@ -11,11 +11,15 @@ from events.topics import SOURCES
 def lag_of(consumer: Any, partition: Partition) -> int:
     """Return how many offsets of a partition's sources are not durable yet; commit markers that were passed over do not count.
 
-    What is not fetched is taken from the broker's last fetch answer, so a record shows at most half a second late.
+    What is not fetched is taken from the broker's last fetch answer, so a record shows at most half a second late; of a topic that is
+    paused, from the watchdog's last look.
     """
-    lag = 0
-    for topic in SOURCES:
-        tp = TP(topic, partition.number)
-        unread, delivered = consumer.unread(tp), consumer.delivered(tp)
-        lag += unread + max(0, delivered - partition.durable.get(topic, 0))
+    return sum(topic_lag(consumer, partition, topic) for topic in SOURCES)
+
+
+def topic_lag(consumer: Any, partition: Partition, topic: str) -> int:
+    """Return the same of one source topic."""
+    tp = TP(topic, partition.number)
+    unread, delivered = consumer.unread(tp), consumer.delivered(tp)
+    lag: int = unread + max(0, delivered - partition.durable.get(topic, 0))
     return lag

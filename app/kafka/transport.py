@@ -41,6 +41,9 @@ class Ownership(Protocol):
     def durable(self, topic: str, partition: int) -> int | None:
         """Return the next offset that a committed flush covers, or None when the partition is not owned here."""
 
+    def is_paused(self, topic: str, partition: int) -> bool:
+        """Tell whether nothing of a source partition is to be fetched until it is taken up anew."""
+
 
 class ChunkThread(driver.AIOKafkaConsumerThread):
     """Faust's consumer thread with a consumer that reads only what was committed, and always Faust's assignor."""
@@ -99,6 +102,8 @@ class ChunkConsumer(driver.Consumer):
         self._idle = asyncio.Event()
         self._idle.set()
         self._delivered: dict[TP, int] = {}
+        self.ends: dict[TP, int] = {}
+        """Where the watchdog last saw a source partition end; a fetch tells nothing of one that is not fetched."""
 
     def _new_consumer_thread(self) -> ChunkThread:
         return ChunkThread(self, loop=self.loop, beacon=self.beacon)
@@ -125,6 +130,12 @@ class ChunkConsumer(driver.Consumer):
             return await self._wait_next_records(timeout)
         finally:
             self._idle.set()
+
+    def _get_active_partitions(self) -> set[TP]:
+        """Return what Faust's fetch asks for: what is paused is left out, until an assignment makes it active again."""
+        active: set[TP] = super()._get_active_partitions()
+        active.difference_update([tp for tp in active if self.ownership.is_paused(tp.topic, tp.partition)])
+        return active
 
     def _chunk(self, tp: TP, records: list[Any], epoch: int) -> ConsumerMessage:
         last = records[-1]
@@ -162,12 +173,14 @@ class ChunkConsumer(driver.Consumer):
         if state is None or not state.has_valid_position:
             return 0
         stable = state.lso if state.lso is not None else state.highwater
-        return 0 if stable is None else max(0, stable - state.position)
+        unread: int = max(stable or 0, self.ends.get(tp, 0)) - state.position
+        return max(0, unread)
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Stop the flow, then let every partition flush and go, before Faust forgets what it had."""
         self.stop_flow()
         self._delivered.clear()
+        self.ends.clear()
         await self.ownership.on_revoked()
         await super().on_partitions_revoked(revoked)
 

@@ -1,6 +1,6 @@
 """What a worker answers lookups from: the partitions that are open in it, and Faust's map of who has the others."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from faust.types.tuples import TP
@@ -12,6 +12,7 @@ from app.kafka.lag import lag_of
 from app.kafka.restore import Restorer
 from app.lookup.answers import UserView
 from app.lookup.service import PartitionNotReady
+from app.watchdog import Stall
 from events.partitions import partition_of
 from events.topics import JOURNAL
 from tables.declare import USER_TABLES
@@ -34,9 +35,12 @@ class WorkerLookups:
         partition_count: int,
         url: str,
         app: Callable[[], Any],
+        stalls: Callable[[Iterable[int]], Sequence[Stall]] = lambda _: (),
     ) -> None:
+        """``app`` returns the Faust app; ``stalls`` what the watchdog told of these partitions and still stands."""
         self.customers, self.partition_count = customers, partition_count
         self._partitions, self._restorer, self._url, self._app = partitions, restorer, url, app
+        self._stalls = stalls
 
     def partition_of(self, key: bytes) -> int:
         """Return the partition of a user's or scenario's key."""
@@ -132,15 +136,22 @@ class WorkerLookups:
                 "swept": stats.swept,
                 "flushes": stats.flushes,
             }
+        stalls = [stall.as_dict() for stall in self._stalls(assigned)]
+        halts = [halt.as_dict() for partition in self._partitions for halt in partition.halts.values()]
         # With more workers than partitions some own none, and are ready to take over.
+        # What is paused is answered, and so is the rest: it does not make a worker unready. What stands still may be wrong anywhere.
         is_ready = (
-            bool(owners) and all(entry["ready"] for entry in partitions.values()) and not app.rebalancing
+            bool(owners)
+            and all(entry["ready"] for entry in partitions.values())
+            and not app.rebalancing
+            and not stalls
         )
         progress = self._restorer.progress
         return {
             "ready": is_ready,
             "url": self._url,
             "lag": sum(entry.get("lag", 0) for entry in partitions.values()),
+            "alarms": [*stalls, *halts],
             "partitions": partitions,
             "restoring": None
             if progress is None

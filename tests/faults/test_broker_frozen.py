@@ -17,7 +17,12 @@ from tests.faults.test_worker_frozen import freeze_in_flush
 
 RATE = 150
 LONG = {"UPTAKE_SESSION_TIMEOUT_MS": "10000", "UPTAKE_HEARTBEAT_MS": "3000"}  # the defaults of production
+LONG |= {
+    "UPTAKE_WATCHDOG_ALARM_MS": "15000",
+    "UPTAKE_WATCHDOG_EXIT_MS": "30000",
+}  # shorter than the freeze: it must be waited for
 SHORT = {"UPTAKE_TRANSACTION_TIMEOUT_MS": "3000"}
+SHORT |= {"UPTAKE_WATCHDOG_ALARM_MS": "3000", "UPTAKE_WATCHDOG_EXIT_MS": "6000"}
 AGED = {"transaction.abort.timed.out.transaction.cleanup.interval.ms": "500"}
 
 
@@ -67,6 +72,7 @@ def freezes(
         load.finish()
         watch.finish()
         cluster.wait_drained()
+        assert "stands still" not in cluster.log("w0"), "the watchdog does not wait for a frozen broker"
         truth, lost, doubled = compare(cluster, load)
         outcome = Outcome(
             "F4 with kills" if kills else "F4",

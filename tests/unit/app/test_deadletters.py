@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.partition import Partition
 from app.deadletters import (
     REPLAYED,
     Choice,
@@ -26,6 +25,7 @@ from app.deadletters import (
 from events.codec import UndecodableError
 from events.partitions import partition_of
 from events.topics import DEADLETTERS, HISTORY, JOURNAL, PARTIALS, TRANSFERS
+from tests.support.partitions import World
 
 PARTITIONS = 4
 
@@ -67,21 +67,13 @@ def test_letter_says_where_its_record_stood_and_why_it_is_dead() -> None:
     assert letter.refusal is None
 
 
-def test_what_a_worker_writes_is_read_back() -> None:
+async def test_what_a_worker_writes_is_read_back() -> None:
     """The headers that Partition.dead_letter writes, by the code that writes them."""
-
-    class Outputs(list[Any]):
-        pass
-
-    partition: Any = Partition.__new__(Partition)
-    partition.stats, partition.outputs, partition._row_key, partition.number = (
-        type("Stats", (), {"deadlettered": 0})(),
-        Outputs(),
-        b"3",
-        3,
-    )
-    record = Stored(partition=3, offset=12, timestamp=55, value=b"x" * 600_000)
+    world = World(partitions=4)
+    partition = world.open(3)
+    record: Any = Stored(partition=3, offset=12, timestamp=55, value=b"x" * 600_000)
     partition.dead_letter(HISTORY, record, UndecodableError("too_large", "600,000 bytes"))
+    world.end()
     (output,) = partition.outputs
     stored = Stored(3, 0, 99, output.key, output.value, output.headers)
     letter = read_letter(stored, PARTITIONS)

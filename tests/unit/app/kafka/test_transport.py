@@ -24,12 +24,16 @@ class Owner:
     def __init__(self) -> None:
         self.epoch = 0
         self.positions: dict[tuple[str, int], int] = {}
+        self.paused: set[tuple[str, int]] = set()
 
     async def on_revoked(self) -> None:
         self.epoch += 1
 
     def durable(self, topic: str, partition: int) -> int | None:
         return self.positions.get((topic, partition))
+
+    def is_paused(self, topic: str, partition: int) -> bool:
+        return (topic, partition) in self.paused
 
 
 class Records(ChunkConsumer):
@@ -103,6 +107,16 @@ async def test_partition_that_is_not_active_is_left_out(consumer: Records) -> No
     consumer.fetches = [{A: run_of(range(3)), B: run_of(range(2))}]
     assert [chunk.partition for chunk in await chunks(consumer)] == [1]
     assert (consumer.delivered(A), consumer.delivered(B)) == (0, 2)
+
+
+async def test_what_is_paused_is_not_fetched_until_an_assignment(consumer: Records) -> None:
+    consumer._set_active_tps({A, B})
+    consumer.ownership.paused = {tuple(A)}
+    assert consumer._get_active_partitions() == {B}
+    consumer.ownership.paused = set()
+    assert consumer._get_active_partitions() == {B}  # its place must be sought first
+    consumer.resume_partitions({A, B})
+    assert consumer._get_active_partitions() == {A, B}
 
 
 async def test_chunk_of_an_earlier_epoch_is_not_handed_on(consumer: Records) -> None:

@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 from faust.types.tuples import TP
 
+from agents.poison import PoisonRule
 from agents.registry import Partitions
 from app.kafka.restore import RestoreProgress
 from app.lookup.service import PartitionNotReady
 from app.lookup.worker import WorkerLookups
+from app.watchdog import Place, Sight, Watchdog
 from events.model import user_key
 from events.partitions import partition_of
 from events.topics import JOURNAL, PARTIALS, SOURCES
@@ -38,7 +40,10 @@ class Bench:
         self.app = SimpleNamespace(
             assignor=SimpleNamespace(_external_tps_url=self.owners), consumer=consumer, rebalancing=False
         )
-        self.lookups = WorkerLookups({}, self.partitions, self.restorer, PARTITIONS, HERE, lambda: self.app)
+        self.watchdog = Watchdog(alarm_ms=1_000, exit_ms=0, interval_ms=1_000)
+        self.lookups = WorkerLookups(
+            {}, self.partitions, self.restorer, PARTITIONS, HERE, lambda: self.app, self.watchdog.alarms
+        )
 
     def assign(self, *numbers: int, url: str = HERE) -> None:
         self.owners.update({TP(topic, number): url for topic in SOURCES for number in numbers})
@@ -171,3 +176,26 @@ async def test_status_tells_lag_positions_and_restoring(bench: Bench) -> None:
     bench.restorer.progress = RestoreProgress(total=10, done=0)
     restoring = bench.lookups.status()["restoring"]
     assert (restoring["records"], restoring["done"], restoring["seconds_left"]) == (10, 0, None)
+
+
+async def test_status_tells_what_stands_still_and_is_not_ready_then(bench: Bench) -> None:
+    bench.open(1)
+    for second in range(3):
+        bench.watchdog.look(second * 1_000, {Place(JOURNAL, 1): Sight(0, 7, second)})
+    status = bench.lookups.status()
+    assert [(alarm["alarm"], alarm["position"]) for alarm in status["alarms"]] == [("stands_still", 7)]
+    assert status["ready"] is False
+    bench.watchdog.look(3_000, {Place(JOURNAL, 1): Sight(0, 8, 0)})
+    assert bench.lookups.status()["alarms"] == []
+    assert bench.lookups.status()["ready"] is True
+
+
+async def test_status_tells_what_is_paused_and_stays_ready_for_lookups(bench: Bench) -> None:
+    bench.world.limits.poison = PoisonRule(records=10)
+    partition = bench.open(HOME)
+    await fold_records(partition, JOURNAL, [a_record(a_click(), 0)])
+    await fold_records(partition, JOURNAL, [a_record(value=b"{", offset=offset) for offset in range(1, 20)])
+    status = bench.lookups.status()
+    assert [(alarm["alarm"], alarm["position"]) for alarm in status["alarms"]] == [("paused", 11)]
+    assert status["ready"] is True
+    assert bench.lookups.user_view(HOME, KEY).is_known

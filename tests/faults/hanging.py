@@ -1,0 +1,34 @@
+"""A worker that can be made to hang without dying: what shows that the watchdog sees it.
+
+Started as ``python -m tests.faults.hanging worker`` in place of ``python -m app worker``. While the file that ``HANG_FILE`` names exists,
+it hangs in its next flush: for ever, and alone, when the file says ``flush``; with its whole event loop when it says ``loop``.
+"""
+
+import asyncio
+import os
+import time
+from pathlib import Path
+
+from agents.ports import Committed, Flush
+from app.cli import main
+from app.kafka import outbox, restore, watch
+
+
+class HangingOutbox(outbox.KafkaOutbox):
+    """Asks the file before each flush."""
+
+    file: Path
+
+    async def commit(self, flush: Flush) -> Committed:
+        if self.file.exists():
+            if self.file.read_text() == "loop":
+                time.sleep(3_600)  # noqa: ASYNC251 - that it blocks the loop is the fault
+            await asyncio.Event().wait()
+        return await super().commit(flush)
+
+
+if __name__ == "__main__":
+    HangingOutbox.file = Path(os.environ["HANG_FILE"])
+    restore.KafkaOutbox = HangingOutbox  # type: ignore[misc]
+    watch.END_SECONDS = 3.0  # type: ignore[misc]
+    main()
