@@ -45,7 +45,7 @@ class Cluster:
         env: Mapping[str, str] | None = None,
     ) -> None:
         self.broker, self.directory, self.partitions = broker, directory, partitions
-        self._program, self._env = program, dict(env or {})
+        self.program, self._env = program, dict(env or {})
         directory.mkdir(parents=True, exist_ok=True)
         self.customers_file = directory / "uptake.toml"
         self.customer: Customer = create_customers_file(self.customers_file, CUSTOMER)
@@ -61,7 +61,7 @@ class Cluster:
             [
                 sys.executable,
                 "-m",
-                self._program,
+                self.program,
                 "worker",
                 "--port",
                 str(port),

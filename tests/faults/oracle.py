@@ -5,7 +5,7 @@ Exactness is checked against the changelogs (what a wiped disk would be rebuilt 
 
 import json
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -75,12 +75,16 @@ def latest(bootstrap: str, topic: str) -> dict[bytes, bytes]:
     return {key: value for key, value in values.items() if value is not None}
 
 
-def fold(bootstrap: str, topic: str = "uptake.events") -> Truth:
-    """Fold the raw topic in log order, by the rules of docs/events.md."""
+def fold(
+    bootstrap: str, topic: str = "uptake.events", skip: Collection[tuple[int, int]] = frozenset()
+) -> Truth:
+    """Fold the raw topic in log order, by the rules of docs/events.md; ``skip``: (partition, offset) of records that are no events."""
     truth = Truth()
     seen: dict[tuple[str, str], int] = {}
     impressions: dict[str, deque[dict[str, Any]]] = {}
     for message in dump(bootstrap, topic):
+        if (message.partition(), message.offset()) in skip:
+            continue
         try:
             event = json.loads(message.value())
             kind, user = event["type"], message.key().decode()
