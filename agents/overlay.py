@@ -58,7 +58,7 @@ class Overlay:
 
     def _rows(self, table: str) -> Rows[Any]:
         get, coding = self._store.get, codec(table)
-        return Rows(lambda key: get(table, key), coding.decode, coding.encode)
+        return Rows(lambda key: get(table, key), coding.decode, coding.encode, coding.memory_per_byte)
 
     @property
     def changes(self) -> int:

@@ -10,8 +10,8 @@ from typing import Any, Final, Generic, TypeVar
 from agents.ports import Change
 
 S = TypeVar("S")
-MEMORY_PER_ENCODED_BYTE: Final = 8
-"""What a decoded row takes, for each byte of its encoding: measured on rendered and impressions rows, 7 to 9."""
+MEMORY_PER_ROW: Final = 400
+"""What any row takes besides: its key, its places in dictionaries, the objects around its content."""
 _NEWEST_WEIGHT: Final = 0.05  # of the newest row in the running mean of row sizes
 _ABSENT: Final[Any] = object()
 
@@ -22,15 +22,18 @@ class Rows(Generic[S]):
     ``row_bytes`` is the running mean of the size of an encoded row, from which memory is estimated.
     """
 
-    __slots__ = ("_decode", "_encode", "_load", "changed", "older", "recent", "row_bytes")
+    __slots__ = ("_decode", "_encode", "_load", "_memory_per_byte", "changed", "older", "recent", "row_bytes")
 
     def __init__(
         self,
         load: Callable[[bytes], bytes | None],
         decode: Callable[[bytes], S],
         encode: Callable[[S], bytes],
+        memory_per_byte: float = 8.0,
     ) -> None:
+        """``memory_per_byte``: what a decoded row takes for each byte of its encoding."""
         self._load, self._decode, self._encode = load, decode, encode
+        self._memory_per_byte = memory_per_byte
         self.recent: dict[bytes, S | None] = {}
         self.older: dict[bytes, S | None] = {}
         self.changed: dict[bytes, S | None] = {}
@@ -93,21 +96,26 @@ class Rows(Generic[S]):
         return self._decode(raw)
 
     @property
+    def _row_memory(self) -> float:
+        """Estimated bytes that a row takes."""
+        return MEMORY_PER_ROW + self.row_bytes * self._memory_per_byte
+
+    @property
     def changed_memory(self) -> int:
         """Estimated bytes that the changed rows take."""
-        return int(len(self.changed) * self.row_bytes * MEMORY_PER_ENCODED_BYTE)
+        return int(len(self.changed) * self._row_memory)
 
     @property
     def memory(self) -> int:
         """Estimated bytes that all rows in memory take."""
-        return int((len(self.recent) + len(self.older)) * self.row_bytes * MEMORY_PER_ENCODED_BYTE)
+        return int((len(self.recent) + len(self.older)) * self._row_memory)
 
     def age(self, max_memory: int) -> None:
         """Forget the older half of the cache, and of the other what is more than ``max_memory``.
 
         Only between flushes: everything but ``changed`` is in the store then.
         """
-        keep = int(max_memory / (self.row_bytes * MEMORY_PER_ENCODED_BYTE))
+        keep = int(max_memory / self._row_memory)
         excess = len(self.recent) - keep
         self.older = dict(islice(self.recent.items(), excess, None)) if excess > 0 else self.recent
         self.recent = dict(self.changed)

@@ -32,7 +32,7 @@ class Settings(BaseSettings):
     )
     flush_max_changes: int = Field(20_000, ge=1, description="changed rows that make a partition flush early")
     cache_rows: int = Field(
-        100_000, ge=0, description="decoded rows a worker keeps, beside those changed since the last flush"
+        1_000_000, ge=0, description="decoded rows a worker keeps, beside those changed since the last flush"
     )
     cache_bytes: int = Field(
         96 * 1_048_576,

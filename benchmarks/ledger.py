@@ -46,17 +46,24 @@ def count_journal(bootstrap: str, topic: str) -> Shown:
 
 
 def count_changelog(bootstrap: str, topic: str, user_of: UserOf) -> Shown:
-    """Return what the last row of each user in a changelog of `rendered` rows (tables/rendered.py, msgpack) says."""
+    """Return what the last row of each user in a changelog of `rendered` rows (docs/topics-and-tables.md) says."""
     rows: dict[bytes, Any] = {}
     for key, value in _committed(bootstrap, topic):
         user = user_of(key)
         if user is not None:
             rows[user] = value
     return {
-        user: {item.partition("/")[2]: entry[0] for item, entry in msgspec.msgpack.decode(row)[0].items()}
+        user: dict(map(_count, msgspec.msgpack.decode(row)[0].split(b"\xc1")[1:]))
         for user, row in rows.items()
         if row is not None
     }
+
+
+def _count(entry: bytes) -> tuple[str, int]:
+    """Return the item of an entry and how often it was shown: the first number when there is one, else a time is 8 bytes."""
+    key, _, body = entry.partition(b"\xff")
+    head, _, times = body.rpartition(b";")
+    return key.decode().partition("/")[2], int(head.split(b",")[0]) if head else len(times) // 8
 
 
 def compare(expected: Shown, found: Shown) -> Verdict:

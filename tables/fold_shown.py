@@ -1,6 +1,5 @@
 """What a showing, a click and what follows from a click change, and where each counts in the CTR panes."""
 
-from collections.abc import Container
 from decimal import Decimal
 
 from events import model
@@ -93,13 +92,13 @@ def fold_recommended(tables: Tables, key: bytes, event: model.Recommended) -> No
     """Each scenario of the call is one call of it, counted once though the page may tell of it before the back end does."""
     is_somebody = event.user != NO_PROFILE_USER
     remembered = tables.impressions.get(key) if is_somebody else None
-    told_by_page: Container[str] = ()
-    if remembered is not None and not _was_told(tables, key, event.request_id):
-        told_by_page = remembered.calls
+    if remembered is not None and _was_told(tables, key, event.request_id):
+        remembered = None  # a call that the back end told of again: it counts again, whatever the page said
     for scenario, variant in dict.fromkeys(
         (served.scenario, served.variant or event.variant) for served in event.lists
     ):
-        if impressions.call_of(event.request_id, scenario) not in told_by_page:
+        call = impressions.call_of(event.request_id, scenario)
+        if remembered is None or not impressions.was_told(remembered, call):
             tables.tally.count("calls", event.customer, scenario, variant, event.time_ms, items=0)
     if is_somebody:
         tables.recommended.put(key, recommended.serve(tables.recommended.get(key), event))

@@ -95,6 +95,11 @@ def decode(raw: bytes | None) -> Transfer:
         )
     if not _is_summable(msgspec.msgpack.decode(raw)):
         raise UndecodableError("malformed", f"a number in it is beyond {MAX_NUMBER}")
+    if transfer.stretch.rendered is not None:
+        try:
+            rendered.check(transfer.stretch.rendered, MAX_NUMBER)
+        except ValueError as error:
+            raise UndecodableError("malformed", str(error)) from None
     return transfer
 
 

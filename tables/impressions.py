@@ -5,7 +5,8 @@ after 24 h 30 min, clicks after 25 h, by ``received_ms``: an event's time lies a
 most 30 min back, a conversion at most 60 min. A repeated event is remembered again, which changes no answer. Never moved by a login.
 """
 
-from typing import Any, Final, cast
+import struct
+from typing import Final
 
 import msgspec
 
@@ -56,37 +57,78 @@ class RecommendedClick(msgspec.Struct, array_like=True, gc=False):
 class ImpressionsState(msgspec.Struct, array_like=True, gc=False, eq=False):
     """What a user was shown lately and clicked in it, both in log order, and the recommendation calls behind it.
 
-    Impressions that were loaded stay in bytes (decisions/0008); ``impressions_of`` reads them. ``calls`` are the last distinct
-    calls (``call_of``) of which an impression told.
+    ``impressions`` are one run of bytes, ``kept`` of them, each a header (its length, and when it was received) and msgpack, so that
+    one is added and the oldest dropped without reading the others (decisions/0010); ``impressions_of`` reads them. ``calls`` are the
+    last distinct calls (``call_of``) of which an impression told, each between 0xC1 and 0xFF. Rows of the former format have lists in
+    both places.
     """
 
-    impressions: list[msgspec.Raw] = msgspec.field(default_factory=list)
+    impressions: bytearray | list[Impression] = msgspec.field(default_factory=bytearray)
     clicks: list[RecommendedClick] = msgspec.field(default_factory=list)
-    calls: list[str] = msgspec.field(default_factory=list)
+    calls: bytearray | list[str] = msgspec.field(default_factory=bytearray)
+    kept: int = 0
 
     __hash__ = None  # type: ignore[assignment]
 
     def __eq__(self, other: object) -> bool:
-        """Whether both hold the same, decoded or not."""
+        """Whether both hold the same."""
         if not isinstance(other, ImpressionsState):
             return NotImplemented
-        return (impressions_of(self), self.clicks, self.calls) == (
-            impressions_of(other),
+        return (_log_of(self), self.clicks, _calls_of(self)) == (
+            _log_of(other),
             other.clicks,
-            other.calls,
+            _calls_of(other),
         )
 
 
 _decode: Final = msgspec.msgpack.Decoder(Impression).decode
+_encode: Final = msgspec.msgpack.Encoder().encode
+_HEADER: Final = struct.Struct(">IQ")
+"""Before each impression: how long its msgpack is, and when it was received."""
+_pack_header: Final = _HEADER.pack
+_read_header: Final = _HEADER.unpack_from
+
+
+def _packed(impression: Impression) -> bytes:
+    body = _encode(impression)
+    return _pack_header(len(body), impression.received_ms) + body
+
+
+def _log_of(state: ImpressionsState) -> bytearray:
+    """Return the impressions of a state as one run of bytes, to be changed in place."""
+    log = state.impressions
+    if type(log) is not bytearray:
+        state.kept = len(log)
+        log = state.impressions = bytearray(b"".join(map(_packed, log)))  # type: ignore[arg-type]
+    return log
+
+
+def _calls_of(state: ImpressionsState) -> bytearray:
+    calls = state.calls
+    if type(calls) is not bytearray:
+        calls = state.calls = bytearray(b"".join(map(_call_entry, calls)))  # type: ignore[arg-type]
+    return calls
+
+
+def _call_entry(call: str) -> bytes:
+    return b"\xc1%b\xff" % call.encode()
+
+
+def _bodies(state: ImpressionsState) -> list[bytes]:
+    """Return the impressions, encoded, in log order."""
+    log = bytes(_log_of(state))
+    bodies: list[bytes] = []
+    at = 0
+    while at < len(log):
+        length, _ = _read_header(log, at)
+        at += _HEADER.size + length
+        bodies.append(log[at - length : at])
+    return bodies
 
 
 def impressions_of(state: ImpressionsState) -> list[Impression]:
     """Return the impressions, decoded, in log order."""
-    return [_impression(entry) for entry in state.impressions]
-
-
-def _impression(entry: Impression | msgspec.Raw) -> Impression:
-    return entry if type(entry) is Impression else _decode(cast(msgspec.Raw, entry))
+    return [_decode(body) for body in _bodies(state)]
 
 
 def impression_of(event: ItemsEvent) -> Impression:
@@ -111,21 +153,24 @@ def remember(
     """Keep an impression; drop those that are too many or too old."""
     if state is None:
         state = ImpressionsState()
-    impressions: list[Any] = state.impressions  # Impression or Raw
-    impressions.append(impression)
+    log = _log_of(state)
+    log += _packed(impression)
+    kept = state.kept + 1
     before_ms = now_received_ms - KEEP_IMPRESSIONS_MS
-    drop = max(0, len(impressions) - MAX_IMPRESSIONS)
-    while drop < len(impressions):
-        oldest = impressions[drop] = _impression(impressions[drop])
-        if oldest.received_ms >= before_ms:
+    drop_bytes = 0
+    while kept:
+        length, received_ms = _read_header(log, drop_bytes)
+        if kept <= MAX_IMPRESSIONS and received_ms >= before_ms:
             break
-        drop += 1
-    if drop:
-        del impressions[:drop]
+        drop_bytes += _HEADER.size + length
+        kept -= 1
+    if drop_bytes:
+        del log[:drop_bytes]
+    state.kept = kept
     if (
         len(impression.items) > MAX_LISTED // MAX_IMPRESSIONS
     ):  # as long as none is longer, no sum can exceed the limit
-        _drop_listed(impressions)
+        _drop_listed(state)
     return state
 
 
@@ -134,7 +179,7 @@ def remember_click(
 ) -> ImpressionsState:
     """Keep a recommended click; drop those that are too many or too old."""
     if state is None:
-        return ImpressionsState([], [click])
+        return ImpressionsState(clicks=[click])
     clicks = state.clicks
     clicks.append(click)
     before_ms = now_received_ms - KEEP_CLICKS_MS
@@ -153,23 +198,29 @@ def call_of(request_id: str, scenario: str | None) -> str:
 
 def is_new_call(state: ImpressionsState, call: str) -> bool:
     """Tell whether no impression told of this call before, and remember that one did."""
-    calls = state.calls
-    if call in calls:
+    calls, entry = _calls_of(state), _call_entry(call)
+    if entry in calls:
         return False
-    calls.append(call)
-    if len(calls) > MAX_CALLS:
-        del calls[0]
+    calls += entry
+    if calls.count(b"\xc1") > MAX_CALLS:
+        del calls[: calls.index(b"\xff") + 1]
     return True
 
 
-def _drop_listed(impressions: list[Any]) -> None:
+def was_told(state: ImpressionsState, call: str) -> bool:
+    """Tell whether an impression told of this call before."""
+    return _call_entry(call) in _calls_of(state)
+
+
+def _drop_listed(state: ImpressionsState) -> None:
     """Drop from the front while too many items are listed; the latest impression stays, however long."""
-    lengths = [len(_impression(entry).items) for entry in impressions]
-    drop, listed = 0, sum(lengths)
+    impressions = impressions_of(state)
+    drop, listed = 0, sum(len(impression.items) for impression in impressions)
     while listed > MAX_LISTED and drop < len(impressions) - 1:
-        listed -= lengths[drop]
+        listed -= len(impressions[drop].items)
         drop += 1
-    del impressions[:drop]
+    state.impressions = bytearray(b"".join(map(_packed, impressions[drop:])))
+    state.kept = len(impressions) - drop
 
 
 def join(
@@ -183,8 +234,11 @@ def join(
     itemtype, item = split_item_key(item_key)
     best: Impression | None = None
     best_ms = time_ms - JOIN_MS - 1
-    for entry in reversed(state.impressions):
-        impression = _impression(entry)
+    wanted = item.encode()
+    for body in reversed(_bodies(state)):
+        if wanted not in body:
+            continue
+        impression = _decode(body)
         if (
             best_ms < impression.time_ms <= time_ms
             and (request_id is None or impression.request_id == request_id)

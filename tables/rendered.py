@@ -5,122 +5,140 @@ Key: user. Value: item -> number of showings, the first, the last 16 show times,
 A repeated event counts again: what may come twice carries an eid and is stopped before (seen.py).
 """
 
-from bisect import bisect_right, insort
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Final, cast
+from typing import Final
 
 import msgspec
 
 from events.model import Rendered, Viewed
-from tables.items import MAX_ITEMS, drop_oldest
+from tables.items import MAX_ITEMS
+from tables.shown import (
+    MAX_STAMP_MS,
+    MAX_TIMES,
+    STAMP_BYTES,
+    START,
+    TIMES_BYTES,
+    Shown,
+    body_of,
+    body_shown_again,
+    entries,
+    opening_of,
+    pack,
+    read,
+    stamp_of,
+)
 
-MAX_TIMES: Final = 16
 SILENCE_MS: Final = 30 * 60_000
 """A user's session ends when nothing was shown for this long."""
-
-
-class Shown(msgspec.Struct, array_like=True, gc=False):
-    """How one item was shown. ``first_ms`` means something only when ``total`` is not 0 (an item may only have been viewed)."""
-
-    total: int = 0
-    first_ms: int = 0
-    times: list[int] = msgspec.field(default_factory=list)
-    """The greatest ``MAX_TIMES`` show times, ascending; two showings at one time are two entries."""
-    viewed: int = 0
-    viewed_last_ms: int = 0
+_MIN_ENTRY_BYTES: Final = len(opening_of("1/")) + STAMP_BYTES
+_LONG_LIST: Final = 20
+"""A list from which on it is quicker to take the whole row apart than to search it for each item."""
 
 
 class RenderedState(msgspec.Struct, array_like=True, gc=False, eq=False):
-    """What a user was shown: item key -> Shown, in touch order, the latest last.
+    """What a user was shown: item key -> Shown, in touch order, the latest last, as one run of bytes (tables/shown.py).
 
-    A loaded row keeps each item as the bytes it was read from until an event touches it: of the hundreds of items of a busy user a
-    visit touches a few, and this loads a row in a quarter of the time and holds it in a quarter of the memory (decisions/0008).
-    ``shown_of`` and ``ShownItems`` read either form.
+    Rows and transfers of the former format have a map of arrays there; it is packed by the first function that meets it. ``ShownItems``
+    reads either.
     """
 
-    items: dict[str, msgspec.Raw] = msgspec.field(default_factory=dict)
+    items: bytearray | dict[str, Shown] = msgspec.field(default_factory=bytearray)
 
     __hash__ = None  # type: ignore[assignment]
 
     def __eq__(self, other: object) -> bool:
-        """Whether both hold the same, decoded or not."""
-        if not isinstance(other, RenderedState):
-            return NotImplemented
-        return dict(ShownItems(self)) == dict(ShownItems(other))
+        """Whether both hold the same items in the same order."""
+        return isinstance(other, RenderedState) and packed_of(self) == packed_of(other)
 
 
-_decode_shown: Final = msgspec.msgpack.Decoder(Shown).decode
-
-
-def shown_of(entry: Shown | msgspec.Raw) -> Shown:
-    """Return an item's entry, decoded when it was not."""
-    return entry if type(entry) is Shown else _decode_shown(cast(msgspec.Raw, entry))
+def packed_of(state: RenderedState) -> bytearray:
+    """Return the run of bytes of a state, to be changed in place."""
+    items = state.items
+    if type(items) is not bytearray:
+        items = state.items = pack(items)  # type: ignore[arg-type]
+    return items
 
 
 class ShownItems(Mapping[str, Shown]):
-    """The items of a state as a mapping of item key -> Shown, each decoded when it is asked for. The state is left as it is."""
+    """The items of a state as a mapping of item key -> Shown, each read when it is asked for. The state is left as it is."""
 
     def __init__(self, state: RenderedState) -> None:
-        self._items = _entries(state)
+        self._bodies = {key.decode(): body for key, body in entries(packed_of(state))}
 
     def __getitem__(self, key: str) -> Shown:
-        return shown_of(self._items[key])
+        return read(self._bodies[key])
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._items)
+        return iter(self._bodies)
 
     def __len__(self) -> int:
-        return len(self._items)
+        return len(self._bodies)
 
 
 def show(state: RenderedState | None, event: Rendered) -> RenderedState:
     """Count each item of the list as shown, in the order sent; an item listed twice counts twice."""
     if state is None:
         state = RenderedState()
-    items: dict[str, Any] = state.items  # Shown or Raw
+    packed = packed_of(state)
+    find = packed.find
     time_ms = event.time_ms
-    prefix = f"{event.itemtype}/"
+    stamp = stamp_of(time_ms)
+    if len(event.items) > _LONG_LIST:
+        _show_many(packed, event, stamp)
+        return state
+    prefix = b"\xc1%d/" % event.itemtype
+    is_new = False
     for item in event.items:
-        key = prefix + item
-        entry = items.pop(key, None)
-        if entry is None:
-            items[key] = Shown(1, time_ms, [time_ms])
+        opening = prefix + item.encode() + b"\xff"
+        at = find(opening)
+        if at < 0:
+            is_new = True
+            packed += opening
+            packed += stamp
             continue
-        shown = items[key] = entry if type(entry) is Shown else _decode_shown(entry)
-        times = shown.times
-        if not times:
-            shown.first_ms = time_ms
-            times.append(time_ms)
-        elif time_ms >= times[-1]:
-            times.append(time_ms)
+        end = find(START, at + 1)
+        if end < 0:
+            end = len(packed)
+        entry = packed[at:end]
+        del packed[at:end]
+        if b";" not in entry and entry[-STAMP_BYTES:] <= stamp and len(entry) - len(opening) < TIMES_BYTES:
+            entry += stamp
+            packed += entry
         else:
-            insort(times, time_ms)
-            if time_ms < shown.first_ms:
-                shown.first_ms = time_ms
-        if len(times) > MAX_TIMES:
-            del times[0]
-        shown.total += 1
-    if len(items) > MAX_ITEMS:
-        drop_oldest(items)
+            packed += opening
+            packed += body_shown_again(entry[len(opening) :], time_ms, stamp)
+    if is_new:
+        _drop_oldest(packed)
     return state
+
+
+def _show_many(packed: bytearray, event: Rendered, stamp: bytes) -> None:
+    bodies = dict(entries(packed))
+    time_ms = event.time_ms
+    for item in event.items:
+        key = b"%d/%b" % (event.itemtype, item.encode())
+        body = bodies.pop(key, None)
+        bodies[key] = stamp if body is None else body_shown_again(body, time_ms, stamp)
+    packed[:] = b"".join([b"\xc1%b\xff%b" % entry for entry in bodies.items()])
+    _drop_oldest(packed)
 
 
 def view(state: RenderedState | None, event: Viewed) -> RenderedState:
     """Count each item of the list as viewed. A viewing is no showing: thresholds count showings."""
     if state is None:
         state = RenderedState()
-    items: dict[str, Any] = state.items  # Shown or Raw
+    packed = packed_of(state)
     time_ms = event.time_ms
-    prefix = f"{event.itemtype}/"
     for item in event.items:
-        key = prefix + item
-        entry = items.pop(key, None)
-        shown = items[key] = Shown() if entry is None else shown_of(entry)
+        opening = opening_of(f"{event.itemtype}/{item}")
+        body = _take(packed, opening)
+        shown = Shown() if body is None else read(body)
         shown.viewed += 1
         if time_ms > shown.viewed_last_ms:
             shown.viewed_last_ms = time_ms
-    if len(items) > MAX_ITEMS:
-        drop_oldest(items)
+        packed += opening + body_of(shown)
+    _drop_oldest(packed)
     return state
 
 
@@ -128,17 +146,52 @@ def merge(into: RenderedState | None, other: RenderedState) -> RenderedState:
     """Add what a login moved: counts summed, times united. ``other`` is used up; what it holds counts as just touched."""
     if into is None:
         return other
-    items = _entries(into)
-    for key, moved in _entries(other).items():
-        own = items.pop(key, None)
-        items[key] = moved if own is None else _merge_shown(shown_of(own), shown_of(moved))
-    drop_oldest(items)
+    packed = packed_of(into)
+    for key, moved in entries(packed_of(other)):
+        opening = b"\xc1" + key + b"\xff"
+        own = _take(packed, opening)
+        packed += opening + (moved if own is None else body_of(_merge_shown(read(own), read(moved))))
+    _drop_oldest(packed)
     return into
 
 
-def _entries(state: RenderedState) -> dict[str, Shown | msgspec.Raw]:
-    """Return the items as they are; msgspec cannot decode into a union with Raw, so the field's type names only that."""
-    return cast(dict[str, Shown | msgspec.Raw], state.items)
+def check(state: RenderedState, max_number: int) -> None:
+    """Raise ValueError unless a state that a stranger may have written can be read, with no number beyond ``max_number``."""
+    keys: set[bytes] = set()
+    for key, body in entries(packed_of(state)):
+        key.decode()
+        if key in keys:
+            raise ValueError(f"an item has two entries: {key!r}")
+        keys.add(key)
+        shown = read(body)
+        times = shown.times
+        numbers = (shown.total, shown.first_ms, shown.viewed, shown.viewed_last_ms, *times)
+        is_countable = all(0 <= number <= min(max_number, MAX_STAMP_MS) for number in numbers)
+        if not is_countable or len(times) > MAX_TIMES or times != sorted(times) or shown.total < len(times):
+            raise ValueError(f"no showings of an item: {shown}")
+
+
+def _take(packed: bytearray, opening: bytes) -> bytearray | None:
+    """Take an item's entry out; return what followed its opening, None when there is no entry."""
+    at = packed.find(opening)
+    if at < 0:
+        return None
+    end = packed.find(START, at + 1)
+    body = packed[at + len(opening) :] if end < 0 else packed[at + len(opening) : end]
+    del packed[at : at + len(opening) + len(body)]
+    return body
+
+
+def _drop_oldest(packed: bytearray) -> None:
+    """Drop the items that were touched longest ago in log order while there are more than ``MAX_ITEMS``."""
+    if len(packed) <= MAX_ITEMS * _MIN_ENTRY_BYTES:
+        return  # that many do not fit
+    excess = packed.count(START) - MAX_ITEMS
+    if excess > 0:
+        at = 0
+        for _ in range(excess):
+            at = packed.find(START, at + 1)
+        del packed[:at]
 
 
 def _merge_shown(own: Shown, moved: Shown) -> Shown:

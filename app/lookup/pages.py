@@ -7,7 +7,7 @@ from app.lookup.answers import UserView, items_of, merged_basket, session_of
 from tables.basket import BasketItem
 from tables.items import split_item_key
 from tables.preferences import Preference, is_blacklisted, is_wished
-from tables.rendered import MAX_TIMES
+from tables.shown import MAX_TIMES
 
 Entry = dict[str, Any]
 

@@ -155,8 +155,10 @@ def kept(bootstrap: str) -> Truth:
     """Return the same totals as the tables hold them, read from the changelogs and from uptake.ctr.windows."""
     truth = Truth()
     for key, value in latest(bootstrap, "uptake.rendered.changelog").items():
-        for item, shown in msgspec.msgpack.decode(value)[0].items():
-            truth.shown[_user(key), item] += shown[0]
+        for entry in msgspec.msgpack.decode(value)[0].split(b"\xc1")[1:]:
+            item, _, body = entry.partition(b"\xff")
+            head, _, times = body.rpartition(b";")
+            truth.shown[_user(key), item.decode()] += int(head.split(b",")[0]) if head else len(times) // 8
     for key, value in latest(bootstrap, "uptake.clicked.changelog").items():
         for item, clicked in msgspec.msgpack.decode(value)[0].items():
             truth.clicked[_user(key), item] += clicked[0]

@@ -10,7 +10,7 @@ from tables.declare import USER_TABLES
 from tables.fold import fold
 from tables.fold_identity import fold_transfer
 from tables.fold_ports import MOVED
-from tables.rendered import shown_of
+from tables.rendered import ShownItems
 from tables.window_keys import POSITION, VARIANT
 from tests.support import builders
 from tests.support.builders import (
@@ -386,10 +386,10 @@ def test_transfer_that_comes_again_changes_nothing(overlay: SpiedOverlay) -> Non
     fold_all(overlay, *everything(0), a_login(**at(1)))
     (transfer,) = overlay.sent
     assert fold_transfer(overlay, transfer)
-    before = shown_of(overlay.rendered.get(TARGET).items["1/1"]).total
+    before = ShownItems(overlay.rendered.get(TARGET))["1/1"].total
     overlay.sent.clear()
     assert not fold_transfer(overlay, transfer)
-    assert shown_of(overlay.rendered.get(TARGET).items["1/1"]).total == before
+    assert ShownItems(overlay.rendered.get(TARGET))["1/1"].total == before
     assert overlay.sent == []
 
 

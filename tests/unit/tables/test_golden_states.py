@@ -15,22 +15,25 @@ from tables.basket import BasketItem, BasketState
 from tables.clicked import Clicked, ClickedState
 from tables.consumed import Consumed, ConsumedState
 from tables.identity import IdentityState, Stretch, Transfer
-from tables.impressions import Impression, ImpressionsState, RecommendedClick
+from tables.impressions import Impression, ImpressionsState, RecommendedClick, remember
 from tables.preferences import Preference, PreferencesState
 from tables.purchases import Purchase, PurchasesState
 from tables.recommended import RecommendedState, ServedList
-from tables.rendered import RenderedState, Shown
+from tables.rendered import RenderedState, packed_of
+from tables.shown import Shown, pack
 
 GOLDEN = Path(__file__).parents[2] / "data" / "golden_states.json"
 T = 1_700_000_000_000
-RENDERED = RenderedState({"1/7": Shown(3, T, [T + 1, T + 2, T + 3], 1, T + 4)})
+RENDERED = RenderedState(pack({"1/7": Shown(3, T, [T + 1, T + 2, T + 3], 1, T + 4)}))
+IMPRESSIONS = remember(
+    ImpressionsState(clicks=[RecommendedClick(T + 5, T + 6, "1/7", T, "home", "a", 0, 2, ["basket"])]),
+    Impression(T, T + 1, 1, ["7", "8"], "home", "a", "e", 0, 2, "r1"),
+    T + 1,
+)
 
 STATES: dict[str, Any] = {
     "rendered": RENDERED,
-    "impressions": ImpressionsState(
-        [Impression(T, T + 1, 1, ["7", "8"], "home", "a", "e", 0, 2, "r1")],
-        [RecommendedClick(T + 5, T + 6, "1/7", T, "home", "a", 0, 2, ["basket"])],
-    ),
+    "impressions": IMPRESSIONS,
     "clicked": ClickedState({"1/7": Clicked(2, T + 9, 1, T)}),
     "consumed": ConsumedState({"1/7": Consumed(90, T, T + 9, 5_000, 200, 300)}),
     "basket": BasketState(
@@ -61,8 +64,12 @@ SHORTER: list[tuple[list[Any], Any]] = [
 """Rows as they were stored before the last fields were appended, and what they mean today."""
 
 
-def golden() -> dict[str, str]:
-    return json.loads(GOLDEN.read_text())
+FORMER = GOLDEN.with_name("golden_states_former.json")
+"""What was stored before decision 10 changed these formats."""
+
+
+def golden(path: Path = GOLDEN) -> dict[str, str]:
+    return json.loads(path.read_text())
 
 
 def test_every_state_has_golden_bytes() -> None:
@@ -78,6 +85,16 @@ def test_state_is_stored_in_the_golden_bytes(name: str) -> None:
 def test_golden_bytes_are_read_back(name: str) -> None:
     state = STATES[name]
     assert msgspec.msgpack.decode(bytes.fromhex(golden()[name]), type=type(state)) == state
+
+
+@pytest.mark.parametrize("name", golden(FORMER))
+def test_what_was_stored_in_a_former_format_is_read_and_stored_anew(name: str) -> None:
+    state = STATES[name]
+    former = msgspec.msgpack.decode(bytes.fromhex(golden(FORMER)[name]), type=type(state))
+    assert former == state
+    if name == "rendered":
+        packed_of(former)
+        assert msgspec.msgpack.encode(former).hex() == golden()[name]
 
 
 @pytest.mark.parametrize(("row", "state"), SHORTER)

@@ -139,21 +139,22 @@ class World:
         found = defaultdict(list)
         for user, stretch in self.held.items():
             state = getattr(stretch, table)
-            for key in state.items if state is not None else ():
+            items = (
+                rendered.ShownItems(state) if table == "rendered" and state else getattr(state, "items", ())
+            )
+            for key in items:
                 found[key.removeprefix("1/")].append(user)
         return found
 
 
 def check_totals(world: World, acted: Counter[str], rated: set[str]) -> None:
     stretches = list(world.held.values())
-    shown = [s.rendered for s in stretches if s.rendered is not None]
+    shown = [rendered.ShownItems(s.rendered) for s in stretches if s.rendered is not None]
     clicks = [s.clicked for s in stretches if s.clicked is not None]
     bought = [s.purchases for s in stretches if s.purchases is not None]
     for item, count in acted.items():
         key = f"1/{item}"
-        assert (
-            sum(rendered.shown_of(state.items[key]).total for state in shown if key in state.items) == count
-        )
+        assert sum(items[key].total for items in shown if key in items) == count
         assert sum(state.items[key].count for state in clicks if key in state.items) == count
         orders = [state.items[key] for state in bought if key in state.items]
         assert sum(each.quantity for each in orders) == count
@@ -407,6 +408,10 @@ def test_transfer_is_a_map_that_other_languages_can_read() -> None:
         (b"\x91" * 10_000, "malformed"),
         (msgspec.msgpack.encode({"customer": "c"}), "malformed"),
         (encode(a_transfer(v=2)), "unknown_version"),
+        (
+            encode(a_transfer(stretch=Stretch(rendered.RenderedState(bytearray(b"\xc11/1\xff-1,0,0,0;"))))),
+            "malformed",
+        ),
     ],
 )
 def test_record_that_is_no_transfer_says_why(raw: bytes | None, reason: str) -> None:

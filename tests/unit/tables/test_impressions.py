@@ -25,6 +25,7 @@ from tables.impressions import (
     join,
     remember,
     remember_click,
+    was_told,
 )
 from tests.support.builders import DAY_MS, MINUTE_MS, NOW_MS, a_rendered
 from tests.support.laws import stored
@@ -153,7 +154,7 @@ def test_age_is_counted_by_receipt_not_by_event_time() -> None:
     old_event = an_impression(NOW_MS - 300 * DAY_MS, received_ms=NOW_MS)
     state = remembered(old_event)
     state = remember(state, an_impression(NOW_MS), NOW_MS + KEEP_IMPRESSIONS_MS)
-    assert len(state.impressions) == 2
+    assert len(impressions_of(state)) == 2
     state = remember(state, an_impression(NOW_MS + DAY_MS * 2), NOW_MS + KEEP_IMPRESSIONS_MS + 1)
     assert [i.time_ms for i in impressions_of(state)] == [NOW_MS + DAY_MS * 2]
 
@@ -200,6 +201,8 @@ def test_calls_stay_bounded_and_the_oldest_go() -> None:
     state = remembered(an_impression())
     for number in range(MAX_CALLS + 1):
         is_new_call(state, call_of(str(number), "s"))
-    assert len(state.calls) == MAX_CALLS
+    assert state.calls.count(b"\xc1") == MAX_CALLS
+    assert not was_told(state, call_of("0", "s"))
     assert is_new_call(state, call_of("0", "s"))
+    assert was_told(state, call_of("0", "s"))
     assert not is_new_call(state, call_of(str(MAX_CALLS), "s"))

@@ -10,10 +10,8 @@ from hypothesis import strategies as st
 from events.model import Rendered, Viewed
 from tables.items import MAX_ITEMS
 from tables.rendered import (
-    MAX_TIMES,
     SILENCE_MS,
     RenderedState,
-    Shown,
     ShownItems,
     merge,
     session_start_ms,
@@ -22,6 +20,7 @@ from tables.rendered import (
     shown_within,
     view,
 )
+from tables.shown import MAX_TIMES, Shown
 from tests.support.builders import MINUTE_MS, NOW_MS, a_rendered, a_viewed
 from tests.support.laws import assert_merge_laws, stored
 
@@ -38,6 +37,10 @@ def folded(events: list[Rendered | Viewed]) -> RenderedState:
         state = show(state, event) if isinstance(event, Rendered) else view(state, event)
     assert state is not None
     return state
+
+
+def items_of(state: RenderedState) -> dict[str, Shown]:
+    return dict(ShownItems(state))
 
 
 def times_of(state: RenderedState) -> list[int]:
@@ -77,35 +80,35 @@ def test_a_row_that_was_loaded_goes_on_as_if_it_had_stayed_in_memory(
 
 
 def test_item_is_counted_with_its_times() -> None:
-    state = folded([a_rendered(items=("1",), time_ms=5), a_rendered(items=("1", "2"), time_ms=9)])
-    assert state.items == {"1/1": Shown(2, 5, [5, 9]), "1/2": Shown(1, 9, [9])}
+    state = items_of(folded([a_rendered(items=("1",), time_ms=5), a_rendered(items=("1", "2"), time_ms=9)]))
+    assert state == {"1/1": Shown(2, 5, [5, 9]), "1/2": Shown(1, 9, [9])}
 
 
 def test_item_listed_twice_counts_twice() -> None:
-    assert folded([a_rendered(items=("1", "1"), time_ms=5)]).items["1/1"] == Shown(2, 5, [5, 5])
+    assert items_of(folded([a_rendered(items=("1", "1"), time_ms=5)]))["1/1"] == Shown(2, 5, [5, 5])
 
 
 def test_itemtypes_are_counted_apart() -> None:
     state = folded([a_rendered(items=("1",), itemtype=1), a_rendered(items=("1",), itemtype=2)])
-    assert [shown.total for shown in state.items.values()] == [1, 1]
+    assert [shown.total for shown in items_of(state).values()] == [1, 1]
 
 
 def test_viewing_is_no_showing() -> None:
     state = folded([a_viewed(items=("1",), time_ms=5)])
-    assert state.items == {"1/1": Shown(0, 0, [], 1, 5)}
-    assert shown_within(state.items["1/1"], None, 10) == 0
-    assert show(state, a_rendered(items=("1",), time_ms=7)).items["1/1"] == Shown(1, 7, [7], 1, 5)
+    assert items_of(state) == {"1/1": Shown(0, 0, [], 1, 5)}
+    assert shown_within(items_of(state)["1/1"], None, 10) == 0
+    assert items_of(show(state, a_rendered(items=("1",), time_ms=7)))["1/1"] == Shown(1, 7, [7], 1, 5)
 
 
 def test_only_the_last_16_times_are_kept_and_the_total_goes_on() -> None:
-    shown = folded([a_rendered(items=("1",), time_ms=t) for t in range(100)]).items["1/1"]
+    shown = items_of(folded([a_rendered(items=("1",), time_ms=t) for t in range(100)]))["1/1"]
     assert (shown.total, shown.first_ms, shown.times) == (100, 0, list(range(84, 100)))
 
 
 @given(streams, st.randoms())
 def test_any_order_gives_the_plain_count(events: list[Rendered | Viewed], random) -> None:
     expected = counted(events)
-    assert folded(events).items == expected
+    assert items_of(folded(events)) == expected
     random.shuffle(events)
     assert dict(ShownItems(stored(folded(events)))) == expected
 
@@ -114,7 +117,7 @@ def test_any_order_gives_the_plain_count(events: list[Rendered | Viewed], random
 def test_merge_counts_as_if_one_user_had_seen_all(parts) -> None:
     assert_merge_laws(folded, merge, lambda state: dict(ShownItems(state)), parts)
     a, b, _ = parts
-    assert merge(folded(a), folded(b)).items == counted(a + b)
+    assert items_of(merge(folded(a), folded(b))) == counted(a + b)
 
 
 @given(streams, times | st.none(), times)
@@ -124,7 +127,7 @@ def test_span_counts_each_showing_in_it(events, since_ms: int | None, as_of_ms: 
         if isinstance(event, Rendered):
             for item in event.items:
                 all_times[f"1/{item}"].append(event.time_ms)
-    for key, shown in folded(events).items.items():
+    for key, shown in items_of(folded(events)).items():
         after = sum(t > as_of_ms for t in all_times[key])
         plain = sum(t <= as_of_ms and (since_ms is None or t > since_ms) for t in all_times[key])
         if after < MAX_TIMES:  # else what is asked lies before the kept times
@@ -152,7 +155,7 @@ def test_span_is_half_open(since_ms: int | None, as_of_ms: int, count: int) -> N
 
 
 def test_span_from_before_the_first_showing_counts_more_than_the_kept_times() -> None:
-    shown = folded([a_rendered(items=("1",), time_ms=t) for t in range(100, 200)]).items["1/1"]
+    shown = items_of(folded([a_rendered(items=("1",), time_ms=t) for t in range(100, 200)]))["1/1"]
     assert shown_within(shown, 0, 500) == 100
     assert shown_within(shown, 0, 190) == 91
     assert shown_within(shown, 150, 500) == MAX_TIMES  # a limited span saturates
@@ -195,14 +198,15 @@ def test_items_longest_untouched_go(verb) -> None:
     state = verb(None, an_event(items=tuple(map(str, range(MAX_ITEMS)))))
     state = verb(state, an_event(items=("0",), time_ms=1))  # touched again, with an old time
     state = verb(state, an_event(items=("new", "newer")))
-    assert len(state.items) == MAX_ITEMS
-    assert {"1/0", "1/3", "1/new", "1/newer"} <= state.items.keys()
-    assert {"1/1", "1/2"}.isdisjoint(state.items)
+    items = items_of(state)
+    assert len(items) == MAX_ITEMS
+    assert {"1/0", "1/3", "1/new", "1/newer"} <= items.keys()
+    assert {"1/1", "1/2"}.isdisjoint(items)
 
 
 def test_merge_keeps_the_cap_and_what_was_moved() -> None:
     own = show(None, a_rendered(items=tuple(map(str, range(MAX_ITEMS)))))
-    merged = merge(own, show(None, a_rendered(items=("new", "0"))))
-    assert len(merged.items) == MAX_ITEMS
-    assert {"1/new", "1/0"} <= merged.items.keys()
-    assert "1/1" not in merged.items
+    merged = items_of(merge(own, show(None, a_rendered(items=("new", "0")))))
+    assert len(merged) == MAX_ITEMS
+    assert {"1/new", "1/0"} <= merged.keys()
+    assert "1/1" not in merged

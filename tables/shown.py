@@ -1,0 +1,114 @@
+"""How is what a user was shown kept in few bytes, such that an event changes four items of hundreds without reading the others?
+
+All items of a user are one run of bytes (docs/decisions/0010). Each item is an entry::
+
+    0xC1  item key, UTF-8  0xFF  [total "," first_ms "," viewed "," viewed_last_ms ";"]  show times
+
+Neither delimiter occurs in UTF-8 or in what follows a key. A show time is 8 characters, most significant first, of 6 bits each: the
+characters 0x3F to 0x7E in their order, so that text sorts as time does. The numbers, decimal, stand there only when the times do not
+tell them: as soon as there were more showings than kept times, or a viewing.
+"""
+
+from binascii import a2b_base64, b2a_base64
+from bisect import insort
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+import msgspec
+
+MAX_TIMES: Final = 16
+STAMP_BYTES: Final = 8
+TIMES_BYTES: Final = MAX_TIMES * STAMP_BYTES
+MAX_STAMP_MS: Final = 2**48 - 1
+
+_BASE64: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+_SORTED: Final = bytes(range(0x3F, 0x7F))
+_TO_STAMP: Final = bytes.maketrans(_BASE64, _SORTED)
+_FROM_STAMP: Final = bytes.maketrans(_SORTED, _BASE64)
+_IS_STAMP: Final = frozenset(_SORTED)
+
+START: Final = b"\xc1"
+KEY_END: Final = b"\xff"
+
+
+class Shown(msgspec.Struct, array_like=True, gc=False):
+    """How one item was shown. ``first_ms`` means something only when ``total`` is not 0 (an item may only have been viewed)."""
+
+    total: int = 0
+    first_ms: int = 0
+    times: list[int] = msgspec.field(default_factory=list)
+    """The greatest ``MAX_TIMES`` show times, ascending; two showings at one time are two entries."""
+    viewed: int = 0
+    viewed_last_ms: int = 0
+
+
+def stamp_of(time_ms: int) -> bytes:
+    """Return the 8 characters of a time from 0 to ``MAX_STAMP_MS``; OverflowError beyond."""
+    return b2a_base64(time_ms.to_bytes(6, "big"), newline=False).translate(_TO_STAMP)
+
+
+def _times_of(stamps: bytes | bytearray) -> list[int]:
+    if len(stamps) % STAMP_BYTES or not _IS_STAMP.issuperset(stamps):
+        raise ValueError("show times are 8 characters each, from '?' to '~'")
+    raw = a2b_base64(stamps.translate(_FROM_STAMP))
+    return [int.from_bytes(raw[at : at + 6], "big") for at in range(0, len(raw), 6)]
+
+
+def opening_of(key: str) -> bytes:
+    """Return what an item's entry begins with."""
+    return b"%b%b%b" % (START, key.encode(), KEY_END)
+
+
+def read(body: bytes | bytearray) -> Shown:
+    """Return an entry, given what follows its opening; ValueError when it is none."""
+    head, _, stamps = body.rpartition(b";")
+    times = _times_of(stamps)
+    if not head:
+        if not times:
+            raise ValueError("an item was neither shown nor viewed")
+        return Shown(len(times), times[0], times)
+    total, first_ms, viewed, viewed_last_ms = map(int, head.split(b","))
+    return Shown(total, first_ms, times, viewed, viewed_last_ms)
+
+
+def body_of(shown: Shown) -> bytes:
+    """Return what follows the opening of an item's entry."""
+    times = shown.times
+    stamps = b"".join(map(stamp_of, times))
+    if times and shown.total == len(times) and shown.first_ms == times[0] and not shown.viewed:
+        return stamps
+    return b"%d,%d,%d,%d;%b" % (shown.total, shown.first_ms, shown.viewed, shown.viewed_last_ms, stamps)
+
+
+def body_shown_again(body: bytes | bytearray, time_ms: int, stamp: bytes) -> bytes:
+    """Return an item's entry, after its opening, with one showing more."""
+    body = bytes(body)
+    head, _, stamps = body.rpartition(b";")
+    if head and len(stamps) == TIMES_BYTES and stamps[-STAMP_BYTES:] <= stamp:
+        total, rest = head.split(b",", 1)
+        return b"%d,%b;%b%b" % (int(total) + 1, rest, stamps[STAMP_BYTES:], stamp)
+    shown = read(body)
+    times = shown.times
+    shown.first_ms = min(shown.first_ms, time_ms) if shown.total else time_ms
+    insort(times, time_ms)
+    del times[:-MAX_TIMES]
+    shown.total += 1
+    return body_of(shown)
+
+
+def entries(packed: bytes | bytearray) -> Iterator[tuple[bytes, bytes]]:
+    """Yield the item key (UTF-8) and what follows the opening, for each entry in touch order; ValueError when it is none."""
+    if packed:
+        before, *parts = bytes(packed).split(START)
+        if before:
+            raise ValueError(f"no entry begins with {before[:20]!r}")
+        for part in parts:
+            key, end, body = part.partition(KEY_END)
+            if not end:
+                raise ValueError(f"an entry has no key: {part[:20]!r}")
+            yield key, body
+
+
+def pack(items: Mapping[str, Shown]) -> bytearray:
+    """Return items, in their order, as one run of bytes."""
+    return bytearray(b"".join([opening_of(key) + body_of(shown) for key, shown in items.items()]))
