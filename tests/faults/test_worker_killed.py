@@ -29,7 +29,7 @@ def test_ten_kills_and_a_lost_disk_lose_and_double_nothing(own_broker: LocalBrok
     replayed = 0
     try:
         cluster.start_worker()
-        cluster.wait_ready()
+        start_seconds = cluster.wait_ready()  # of a worker that nothing happened to, on this machine
         load.start()
         for kill in range(KILLS):
             time.sleep(draw.uniform(0.3, 1.5))  # some kills hit a flush, which is sent every 0.2 s
@@ -54,9 +54,7 @@ def test_ten_kills_and_a_lost_disk_lose_and_double_nothing(own_broker: LocalBrok
         assert (lost, doubled) == (0, 0)
         assert all((expected.shown, expected.bought, expected.clicked, expected.windows, expected.revenue))
         assert found.revenue == expected.revenue
-        assert (
-            longest_seconds < SESSION_MS / 1000 + 5 + 3
-        )  # the 3 s are the start of the process on a busy machine
+        assert longest_seconds < SESSION_MS / 1000 + 5 + start_seconds
         assert replayed > 0, "no kill hit anything that was not yet durable: the fault had no effect"
 
         _lookups_agree(cluster, expected.shown)
