@@ -1,12 +1,14 @@
 """How does the traffic get into Kafka, and how are topics made and thrown away between two runs?"""
 
+import json
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from benchmarks.traffic import Record
+from events.topics import JOURNAL
 
 
 def load(bootstrap: str, topic: str, records: Iterable[Record]) -> int:
@@ -48,6 +50,12 @@ def load(bootstrap: str, topic: str, records: Iterable[Record]) -> int:
     if failed:
         raise RuntimeError(f"{len(failed)} records were not written, the first: {failed[0]}")
     return count
+
+
+def positions(partitions: int, time_ms: int) -> Iterator[Record]:
+    """Yield the position rows of partitions that have rows and have read nothing of the journal that is there now."""
+    for number in range(partitions):
+        yield Record(number, b"%d" % number, json.dumps({JOURNAL: 0}).encode(), time_ms)
 
 
 def ends(bootstrap: str, topic: str) -> dict[int, int]:

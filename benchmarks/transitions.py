@@ -19,9 +19,9 @@ class Memory:
     """A table in a dictionary."""
 
     def __init__(self) -> None:
-        self._rows: dict[bytes, Any] = {}
-        self.get = self._rows.get
-        self.put = self._rows.__setitem__
+        self.rows: dict[bytes, Any] = {}
+        self.get = self.rows.get
+        self.put = self.rows.__setitem__
 
 
 class MemoryTables:
@@ -29,11 +29,20 @@ class MemoryTables:
 
     def __init__(self) -> None:
         self.tally = Tally()
+        self._tables: dict[str, Memory] = {}
 
     def __getattr__(self, table: str) -> Memory:
-        rows = Memory()
+        rows = self._tables[table] = Memory()
         setattr(self, table, rows)
         return rows
+
+    def all(self) -> dict[str, dict[bytes, Any]]:
+        """Return the rows of every table that was asked for and has some that are not deleted."""
+        kept = {
+            name: {key: state for key, state in memory.rows.items() if state is not None}
+            for name, memory in self._tables.items()
+        }
+        return {name: rows for name, rows in kept.items() if rows}
 
 
 def transition_us(traffic: Traffic) -> float:

@@ -67,6 +67,7 @@ class PositionRecovery(Recovery):
 
     async def _take_up(self, consumer: Any, assignment: set[TP]) -> None:
         numbers = {tp.partition for tp in assignment if tp.topic == JOURNAL}
+        log.info("taking up partitions %s", ", ".join(map(str, sorted(numbers))))
         pause = 0.5
         while True:
             try:

@@ -5,10 +5,14 @@ from pathlib import Path
 
 READY = "the first event is here"
 """What a peer writes when it is given its first event: clocks start there."""
+ASSIGNED = "partitions are assigned"
+"""What a peer that restores writes when it knows its partitions: clocks start there."""
+RECOVERED = "every table is recovered"
+"""What it writes when it has restored all: clocks stop there."""
 
 
 def parse() -> argparse.Namespace:
-    """Return kafka, topic, name (of group and own topics), partitions, state_dir, commit_seconds and events."""
+    """Return kafka, topic, name (of group and own topics), partitions, state_dir, commit_seconds and tables."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--kafka", required=True)
     parser.add_argument("--topic", required=True)
@@ -16,4 +20,5 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--partitions", type=int, required=True)
     parser.add_argument("--state-dir", type=Path, required=True)
     parser.add_argument("--commit-seconds", type=float, required=True)
+    parser.add_argument("--tables", nargs="*", default=[], help="those that are restored")
     return parser.parse_args()

@@ -1,0 +1,97 @@
+"""What do the changelogs of many users hold? Rows that the transitions made of a shop's events, under as many keys as are wanted."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+from zlib import crc32
+
+from benchmarks.shop import MIX, Shop
+from benchmarks.traffic import CUSTOMER, Record
+from benchmarks.transitions import MemoryTables
+from events.codec import decode
+from events.model import user_key
+from events.partitions import partition_of
+from tables.declare import codec
+from tables.fold import fold
+
+VISITORS: Final = 2_000
+"""How many users are really folded; the others get the rows of these, in turn."""
+
+Rows = Mapping[str, bytes]
+"""Table -> encoded row, of one user."""
+
+
+def rows_of_visitors(events_per_user: int, seed: int, start_ms: int, visitors: int = VISITORS) -> list[Rows]:
+    """Return the rows of each visitor after a shop's events, ``events_per_user`` on average; a login would empty them."""
+    mix = {kind: share for kind, share in MIX.items() if kind != "login"}
+    shop = Shop(visitors * events_per_user, visitors, 1, seed, start_ms, mix=mix)
+    tables = MemoryTables()
+    for record in shop.records():
+        fold(tables, record.key, decode(record.value))
+    rows: dict[bytes, dict[str, bytes]] = {}
+    for table, memory in tables.all().items():
+        encode = codec(table).encode
+        for key, state in memory.items():
+            rows.setdefault(key, {})[table] = encode(state)
+    return [rows[key] for key in sorted(rows)]
+
+
+@dataclass
+class Digest:
+    """How many rows, and the sum of the checksums of keys and values, which does not depend on their order."""
+
+    rows: int = 0
+    checksum: int = 0
+    size_bytes: int = 0
+
+    def add(self, key: bytes, value: bytes) -> None:
+        self.rows += 1
+        self.checksum = (self.checksum + crc32(value, crc32(key))) & 0xFFFFFFFFFFFFFFFF
+        self.size_bytes += len(key) + len(value)
+
+
+def digest_of(rows: Iterable[tuple[bytes, bytes]]) -> Digest:
+    """Return the digest of rows."""
+    digest = Digest()
+    for key, value in rows:
+        digest.add(key, value)
+    return digest
+
+
+class Population:
+    """Many users with rows. ``limit`` bounds the number of rows over all tables."""
+
+    def __init__(
+        self, visitors: Sequence[Rows], users: int, partitions: int, limit: int | None = None
+    ) -> None:
+        self._visitors, self._keys = visitors, []
+        left = limit
+        for number in range(users):
+            rows = len(visitors[number % len(visitors)])
+            if left is not None and left < rows:
+                break
+            left = None if left is None else left - rows
+            key = user_key(CUSTOMER, f"k1.{number:026d}")
+            self._keys.append((key, partition_of(key, partitions)))
+        self.tables = sorted({table for rows in visitors for table in rows})
+        self.digests = {table: Digest() for table in self.tables}
+        """Of what ``records`` has yielded, by table."""
+
+    @property
+    def users(self) -> int:
+        return len(self._keys)
+
+    @property
+    def rows(self) -> int:
+        return sum(len(self._visitors[number % len(self._visitors)]) for number in range(len(self._keys)))
+
+    def records(self, table: str, time_ms: int) -> Iterator[Record]:
+        """Yield the changelog of a table, and note its digest."""
+        digest = self.digests[table] = Digest()
+        visitors = self._visitors
+        count = len(visitors)
+        for number, (key, partition) in enumerate(self._keys):
+            value = visitors[number % count].get(table)
+            if value is not None:
+                digest.add(key, value)
+                yield Record(partition, key, value, time_ms)
