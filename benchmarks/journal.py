@@ -2,7 +2,10 @@
 
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
 
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
@@ -13,43 +16,77 @@ from events.topics import JOURNAL
 
 def load(bootstrap: str, topic: str, records: Iterable[Record]) -> int:
     """Write records into a topic, without transactions, in order; return how many."""
-    failed: list[object] = []
-    producer = Producer(
-        {
-            "bootstrap.servers": bootstrap,
-            "acks": "all",
-            "enable.idempotence": True,
-            "linger.ms": 50,
-            "queue.buffering.max.messages": 200_000,
-        }
-    )
+    writer = _Writer(bootstrap)
+    return writer.write(topic, records)
 
-    def delivered(error: object, _message: object) -> None:
+
+@contextmanager
+def withheld(bootstrap: str, topic: str, records: Iterable[Record]) -> Iterator[Callable[[], None]]:
+    """Write records in one transaction; yield what commits it. Until then no reader of committed records sees any."""
+    name = f"benchmark-{uuid.uuid4().hex[:8]}"
+    writer = _Writer(bootstrap, {"transactional.id": name, "transaction.timeout.ms": 600_000})
+    producer = writer.producer
+    producer.init_transactions(30)
+    producer.begin_transaction()
+    writer.write(topic, records)
+    is_open = True
+
+    def release() -> None:
+        nonlocal is_open
+        producer.commit_transaction(60)
+        is_open = False
+
+    try:
+        yield release
+    finally:
+        if is_open:
+            producer.abort_transaction(60)
+
+
+class _Writer:
+    """A producer that says when a record was not written."""
+
+    def __init__(self, bootstrap: str, config: Mapping[str, Any] | None = None) -> None:
+        self.producer = Producer(
+            {
+                "bootstrap.servers": bootstrap,
+                "acks": "all",
+                "enable.idempotence": True,
+                "linger.ms": 50,
+                "queue.buffering.max.messages": 200_000,
+                **(config or {}),
+            }
+        )
+        self._failed: list[object] = []
+
+    def write(self, topic: str, records: Iterable[Record]) -> int:
+        """Write records in order, and return how many when the broker has them all."""
+        count = 0
+        for record in records:
+            while True:
+                try:
+                    self.producer.produce(
+                        topic,
+                        key=record.key,
+                        value=record.value,
+                        partition=record.partition,
+                        timestamp=record.time_ms,
+                        on_delivery=self._delivered,
+                    )
+                    break
+                except BufferError:
+                    self.producer.poll(0.05)
+            count += 1
+            if count % 1_000 == 0:
+                self.producer.poll(0)
+        self.producer.flush()
+        if self._failed:
+            raise RuntimeError(f"{len(self._failed)} records were not written, the first: {self._failed[0]}")
+        return count
+
+    def _delivered(self, error: object, _message: object) -> None:
         if error is not None:
-            failed.append(error)
-
-    count = 0
-    for record in records:
-        while True:
-            try:
-                producer.produce(
-                    topic,
-                    key=record.key,
-                    value=record.value,
-                    partition=record.partition,
-                    timestamp=record.time_ms,
-                    on_delivery=delivered,
-                )
-                break
-            except BufferError:
-                producer.poll(0.05)
-        count += 1
-        if count % 1_000 == 0:
-            producer.poll(0)
-    producer.flush()
-    if failed:
-        raise RuntimeError(f"{len(failed)} records were not written, the first: {failed[0]}")
-    return count
+            self._failed.append(error)
 
 
 def positions(partitions: int, time_ms: int) -> Iterator[Record]:
@@ -60,7 +97,8 @@ def positions(partitions: int, time_ms: int) -> Iterator[Record]:
 
 def ends(bootstrap: str, topic: str) -> dict[int, int]:
     """Return where each partition of a topic ends."""
-    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "benchmark-ends"})
+    config = {"bootstrap.servers": bootstrap, "group.id": "benchmark-ends"}
+    consumer = Consumer({**config, "isolation.level": "read_uncommitted"})  # also before a commit
     try:
         partitions = consumer.list_topics(topic, timeout=10).topics[topic].partitions
         return {

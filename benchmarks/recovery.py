@@ -28,6 +28,7 @@ from events.topics import POSITIONS, changelog
 
 PEER: Final = "plain_faust"
 TAKING_UP: Final = "taking up partitions"
+RESTORE_SECONDS: Final = 900.0
 SOURCE: Final = "benchmark.events"
 
 
@@ -63,7 +64,7 @@ class Bench:
                 worker, begins, ends = self._peer(state_dir), ASSIGNED, RECOVERED
             with running(worker):
                 worker.wait_for(begins, START_SECONDS)
-                measure(run, [worker], lambda: worker.said(ends))
+                measure(run, [worker], lambda: worker.said(ends), RESTORE_SECONDS)
             found = restored_by_ours(state_dir) if run.contestant == OURS else restored_by_faust(state_dir)
             judge(run, self._expected, found)
         finally:

@@ -1,0 +1,124 @@
+"""How much of a worker's events per CPU-second is kept when a second worker shares the same journal?
+
+The journal lies in one transaction that is committed when the group is stable: all workers are ready, each has its share of the
+partitions, and nothing was read before the clocks start. They run until the positions of all partitions are at the end; CPU is that of
+all workers together. Counts are compared with the journal's after each run.
+"""
+
+import argparse
+import json
+import shutil
+import sys
+import time
+import urllib.error
+import urllib.request
+import uuid
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+
+from app.ports import free_port
+from benchmarks import journal
+from benchmarks.command import finish, options, own_kafka, say, scratch
+from benchmarks.ours import START_SECONDS, Loaded, Ours
+from benchmarks.processes import Contestant, ContestantError, measure, running
+from benchmarks.rounds import Run, outcome, play
+from benchmarks.traffic import Traffic, start_ms
+from events.topics import JOURNAL
+
+WORKERS: Final = {"1_worker": 1, "2_workers": 2}
+STABLE_SECONDS: Final = 2.0
+
+
+class Bench:
+    """A broker whose journal is written anew for each run."""
+
+    def __init__(self, kafka: str, directory: Path, traffic: Traffic) -> None:
+        self._directory, self._traffic = directory, traffic
+        self._ours = Ours(kafka, directory, traffic.partitions)
+
+    def run(self, run: Run) -> None:
+        """Start the workers, wait until the group is stable, let them see the journal, and measure."""
+        ours, app_id = self._ours, f"bench-{uuid.uuid4().hex[:8]}"
+        ours.fresh_topics(keep=())
+        ports = [free_port() for _ in range(WORKERS[run.contestant])]
+        directories = [self._directory / f"{app_id}-{number}" for number in range(len(ports))]
+        try:
+            with journal.withheld(ours.kafka, JOURNAL, self._traffic.records()) as release:
+                ends = journal.ends(ours.kafka, JOURNAL)
+                run.count = sum(ends.values())
+                workers = [
+                    ours.worker(f"{run.contestant}-{port}", app_id, data_dir, port)
+                    for port, data_dir in zip(ports, directories, strict=True)
+                ]
+                with running(*workers), ours.positions() as positions:
+                    _wait_until_stable(workers, ports, self._traffic.partitions)
+                    release()
+                    measure(run, workers, lambda: positions() == ends)
+            ours.check(run, Loaded(ours.count(), ends))
+        finally:
+            for data_dir in directories:
+                shutil.rmtree(data_dir, ignore_errors=True)
+
+
+def _wait_until_stable(workers: list[Contestant], ports: list[int], partitions: int) -> None:
+    """Return when every worker has been ready with an equal share of the partitions for a while."""
+    deadline = time.monotonic() + START_SECONDS
+    since: float | None = None
+    while since is None or time.monotonic() - since < STABLE_SECONDS:
+        for worker in workers:
+            worker.check()
+        if time.monotonic() > deadline:
+            raise ContestantError(f"the group is not stable: {[_status(port) for port in ports]}")
+        is_so = are_shared([_status(port) for port in ports], partitions)
+        since = (since or time.monotonic()) if is_so else None
+        time.sleep(0.2)
+
+
+def are_shared(statuses: list[Mapping[str, Any]], partitions: int) -> bool:
+    """Tell whether all workers are ready and have every partition once, as many each as can be."""
+    owned = [set(status.get("partitions", ())) for status in statuses]
+    sizes = [len(each) for each in owned]
+    return (
+        all(status.get("ready") for status in statuses)
+        and sum(sizes) == len(set().union(*owned)) == partitions
+        and max(sizes) - min(sizes) <= 1
+    )
+
+
+def _status(port: int) -> dict[str, Any]:
+    with (
+        suppress(OSError, urllib.error.URLError),
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/v1/status", timeout=2) as answer,
+    ):
+        status: dict[str, Any] = json.load(answer)
+        return status
+    return {}
+
+
+def _parse(argv: list[str] | None) -> argparse.Namespace:
+    parser = options("scale", __doc__)
+    parser.add_argument("--events", type=int, default=500_000)
+    parser.add_argument("--users", type=int, default=20_000)
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the benchmark; the last line printed is one JSON object. Return 0 when no ratio is void."""
+    chosen = _parse(argv)
+    traffic = Traffic(chosen.events, chosen.users, chosen.partitions, chosen.seed, start_ms(chosen.events))
+    say(f"scale: {traffic.events} events of {traffic.users} users, by one worker and by two")
+    with scratch("scale") as directory, own_kafka(directory) as broker:
+        rounds = play(
+            tuple(WORKERS), chosen.rounds, Bench(broker.bootstrap, directory, traffic).run, say, "events"
+        )
+    result = {
+        **outcome(rounds, {"cpu_rate_kept_2_workers": ("2_workers", "1_worker")}),
+        "traffic": traffic.describe(),
+    }
+    return finish("scale", result, is_json=chosen.json)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
