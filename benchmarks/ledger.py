@@ -4,7 +4,7 @@ It shares no code with what it checks: librdkafka, the standard library's JSON a
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ import msgspec
 from confluent_kafka import Consumer, TopicPartition
 
 Shown = dict[bytes, dict[str, int]]
-"""User -> item -> how often it was shown."""
+"""User -> item -> how often it was shown; or table -> item -> how often, over all users."""
 
 UserOf = Callable[[bytes], bytes | None]
 """The user of a changelog record's key; None when the record is of another table."""
@@ -64,6 +64,45 @@ def _count(entry: bytes) -> tuple[str, int]:
     key, _, body = entry.partition(b"\xff")
     head, _, times = body.rpartition(b";")
     return key.decode().partition("/")[2], int(head.split(b",")[0]) if head else len(times) // 8
+
+
+def count_items(bootstrap: str, topic: str) -> Shown:
+    """Return what the events of a shop's journal sum up to: by table, how often each item was shown and clicked, how many bought."""
+    totals: Shown = {b"rendered": {}, b"clicked": {}, b"purchases": {}}
+    for _, value in _committed(bootstrap, topic):
+        event = json.loads(value)
+        if event["type"] == "rendered":
+            for item in event["items"]:
+                _add(totals[b"rendered"], item, 1)
+        elif event["type"] == "click":
+            _add(totals[b"clicked"], event["item"], 1)
+        elif event["type"] == "buy":
+            _add(totals[b"purchases"], event["item"], event.get("quantity", 1))
+    return totals
+
+
+def count_kept_items(bootstrap: str, changelogs: Mapping[bytes, str]) -> Shown:
+    """Return the same of the last rows in changelogs (table -> topic). Rows that a login moved on are the target's by now."""
+    totals: Shown = {}
+    for table, topic in changelogs.items():
+        rows = dict(_committed(bootstrap, topic))
+        items = totals[table] = {}
+        for key, row in rows.items():
+            if row is None or key.endswith(b"\0moved"):
+                continue
+            kept = msgspec.msgpack.decode(row)[0]
+            if table == b"rendered":
+                counted = dict(map(_count, kept.split(b"\xc1")[1:]))
+            else:
+                counted = {item.partition("/")[2]: entry[0] for item, entry in kept.items()}
+            for item, number in counted.items():
+                if number:
+                    _add(items, item, number)
+    return totals
+
+
+def _add(counts: dict[str, int], item: str, number: int) -> None:
+    counts[item] = counts.get(item, 0) + number
 
 
 def compare(expected: Shown, found: Shown) -> Verdict:

@@ -6,17 +6,12 @@ all workers together. Counts are compared with the journal's after each run.
 """
 
 import argparse
-import json
 import shutil
 import sys
 import time
-import urllib.error
-import urllib.request
 import uuid
-from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from app.ports import free_port
 from benchmarks import journal
@@ -24,6 +19,7 @@ from benchmarks.command import finish, options, own_kafka, say, scratch
 from benchmarks.ours import START_SECONDS, Loaded, Ours
 from benchmarks.processes import Contestant, ContestantError, measure, running
 from benchmarks.rounds import Run, outcome, play
+from benchmarks.status import are_shared, status_of
 from benchmarks.traffic import Traffic, start_ms
 from events.topics import JOURNAL
 
@@ -70,31 +66,10 @@ def _wait_until_stable(workers: list[Contestant], ports: list[int], partitions: 
         for worker in workers:
             worker.check()
         if time.monotonic() > deadline:
-            raise ContestantError(f"the group is not stable: {[_status(port) for port in ports]}")
-        is_so = are_shared([_status(port) for port in ports], partitions)
+            raise ContestantError(f"the group is not stable: {[status_of(port) for port in ports]}")
+        is_so = are_shared([status_of(port) for port in ports], partitions)
         since = (since or time.monotonic()) if is_so else None
         time.sleep(0.2)
-
-
-def are_shared(statuses: list[Mapping[str, Any]], partitions: int) -> bool:
-    """Tell whether all workers are ready and have every partition once, as many each as can be."""
-    owned = [set(status.get("partitions", ())) for status in statuses]
-    sizes = [len(each) for each in owned]
-    return (
-        all(status.get("ready") for status in statuses)
-        and sum(sizes) == len(set().union(*owned)) == partitions
-        and max(sizes) - min(sizes) <= 1
-    )
-
-
-def _status(port: int) -> dict[str, Any]:
-    with (
-        suppress(OSError, urllib.error.URLError),
-        urllib.request.urlopen(f"http://127.0.0.1:{port}/v1/status", timeout=2) as answer,
-    ):
-        status: dict[str, Any] = json.load(answer)
-        return status
-    return {}
 
 
 def _parse(argv: list[str] | None) -> argparse.Namespace:

@@ -2,7 +2,7 @@
 
 import itertools
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Final
@@ -61,11 +61,13 @@ class Shop:
     zipf: float = 1.1
     listed: int = 4
     mix: Mapping[str, int] = field(default_factory=lambda: MIX)
+    name: Callable[[int], str] = "k1.{:026d}".format
+    """The pseudonym of the user of a number."""
 
     def records(self) -> Iterator[Record]:
         """Yield the events in the order of their times, the same at each call."""
         draw = random.Random(self.seed)
-        users = [f"k1.{number:026d}" for number in range(self.users)]
+        users = [self.name(number) for number in range(self.users)]
         keys = [user_key(CUSTOMER, user) for user in users]
         visitors = [
             _Visitor(user, key, partition_of(key, self.partitions))

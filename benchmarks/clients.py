@@ -1,0 +1,109 @@
+"""How do benchmarks ask over HTTP: kept-alive connections, a steady rate whatever the answers take, and percentiles of what they took?"""
+
+import asyncio
+import math
+import random
+import threading
+import time
+from collections.abc import Awaitable, Callable, Sequence
+
+from app.replay.http import Answer, Connection, Endpoint
+
+TIMEOUT_S = 10.0
+
+
+class Pool:
+    """As many connections to one server as are in use at once."""
+
+    def __init__(self, port: int) -> None:
+        self._endpoint = Endpoint(f"http://127.0.0.1:{port}")
+        self._idle: list[Connection] = []
+
+    async def get(self, target: str) -> Answer:
+        """Return the answer to a GET."""
+        connection: Connection | None = None
+        while self._idle and connection is None:
+            idle = self._idle.pop()
+            if idle.is_usable:
+                connection = idle
+            else:
+                idle.close()
+        connection = connection or await self._endpoint.connect()
+        answer = await connection.ask(self._endpoint.request(target), TIMEOUT_S)
+        self._idle.append(connection)
+        return answer
+
+    def close(self) -> None:
+        for connection in self._idle:
+            connection.close()
+
+
+async def paced(rate: float, is_over: Callable[[], bool], act: Callable[[float], Awaitable[None]]) -> None:
+    """Call ``act`` (with the monotonic time at which it was due) ``rate`` times a second, not waiting for it; then wait for all."""
+    started, count = time.monotonic(), 0
+    acting: set[asyncio.Task[None]] = set()
+
+    async def one(due: float) -> None:
+        await act(due)
+
+    while not is_over():
+        due = started + count / rate
+        pause = due - time.monotonic()
+        if pause > 0:
+            await asyncio.sleep(pause)
+        elif count % 50 == 0:
+            await asyncio.sleep(0)  # a generator that is late must still read answers
+        task = asyncio.ensure_future(one(due))
+        acting.add(task)
+        task.add_done_callback(acting.discard)
+        count += 1
+    if acting:
+        await asyncio.gather(*acting)
+
+
+def percentiles(milliseconds: Sequence[float]) -> dict[str, float | int | None]:
+    """Return how many there are, and the p50, p99 (the least value that so many do not exceed) and greatest of them."""
+    ordered = sorted(milliseconds)
+    found: dict[str, float | int | None] = {"count": len(ordered)}
+    for name, share in (("p50", 0.5), ("p99", 0.99), ("max", 1.0)):
+        found[name] = round(ordered[max(0, math.ceil(share * len(ordered)) - 1)], 1) if ordered else None
+    return found
+
+
+def exclusions(customer: str, user: str) -> str:
+    """Return the lookup that a recommender makes for each page."""
+    return f"/v1/{customer}/users/{user}/exclusions?threshold=2&within=PT30M&reasons=rendered,clicked,bought"
+
+
+class Lookups(threading.Thread):
+    """Exclusion lookups at a rate, of users drawn evenly, from a thread beside what is measured. ``milliseconds``: from due to answered."""
+
+    def __init__(self, port: int, customer: str, users: int, rate: float, seed: int = 1) -> None:
+        super().__init__(daemon=True)
+        self._port, self._customer, self._users, self._rate = port, customer, users, rate
+        self._draw = random.Random(seed)
+        self._is_over = threading.Event()
+        self.milliseconds: list[float] = []
+        self.refused = 0
+
+    def run(self) -> None:
+        asyncio.run(self._ask())
+
+    async def _ask(self) -> None:
+        pool = Pool(self._port)
+
+        async def ask(due: float) -> None:
+            user = f"u{self._draw.randrange(self._users)}"
+            answer = await pool.get(exclusions(self._customer, user))
+            if answer.status == 200:
+                self.milliseconds.append((time.monotonic() - due) * 1000)
+            else:
+                self.refused += 1
+
+        await paced(self._rate, self._is_over.is_set, ask)
+        pool.close()
+
+    def finish(self) -> None:
+        """Stop asking; return when all are answered."""
+        self._is_over.set()
+        self.join()

@@ -1,0 +1,205 @@
+"""How soon is an accepted event visible in a lookup, while the system carries half of what it can sustain?
+
+Collector, Kafka, one worker and this client share the machine. First as many events are sent as are accepted, until all are durable:
+what that gives a second is what the machine sustains. Then half of that is sent at a steady rate; beside it, probes: an event of a user
+who was never seen, and from its 2xx on exclusion lookups, one after the other, until its item is there. Accepted events, the journal
+and the counts of the changelog are compared at the end.
+"""
+
+import argparse
+import asyncio
+import json
+import random
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import uvloop
+
+from app.ports import free_port
+from benchmarks import journal
+from benchmarks.clients import Pool, exclusions, paced, percentiles
+from benchmarks.command import finish, options, own_kafka, say, scratch
+from benchmarks.ours import READY, START_SECONDS, Loaded, Ours
+from benchmarks.processes import running
+from benchmarks.rounds import Run
+from benchmarks.traffic import CUSTOMER, SCENARIOS
+from events.topics import JOURNAL
+
+BAR_MS: Final = 500
+CONNECTIONS: Final = 32
+POLL_SECONDS: Final = 0.002
+DRAIN_SECONDS: Final = 120.0
+
+
+class Client:
+    """What is sent to the collector and asked of the worker, and how long that took."""
+
+    def __init__(self, collector_port: int, worker_port: int, users: int, seed: int) -> None:
+        self._collector, self._worker = Pool(collector_port), Pool(worker_port)
+        self._users, self._draw = users, random.Random(seed)
+        self.accepted = self.refused = 0
+        self.probes = 0
+        self.visible_ms: list[float] = []
+        self.lookup_ms: list[float] = []
+
+    async def send(self, user: str, items: str) -> bool:
+        """Send an impression; return whether it was accepted."""
+        scenario = self._draw.choice(SCENARIOS)
+        answer = await self._collector.get(f"/api/{CUSTOMER}/rendered/{user}/1/{items}?scenario={scenario}")
+        is_accepted = 200 <= answer.status < 300
+        self.accepted += is_accepted
+        self.refused += not is_accepted
+        return is_accepted
+
+    async def send_any(self, _due: float = 0.0) -> None:
+        """Send an impression of four items of any user."""
+        draw = self._draw.randrange
+        await self.send(f"u{draw(self._users)}", ",".join(str(draw(1, 5_001)) for _ in range(4)))
+
+    async def look_up(self, due: float) -> None:
+        """Ask for the exclusions of any user."""
+        user = f"u{self._draw.randrange(self._users)}"
+        answer = await self._worker.get(exclusions(CUSTOMER, user))
+        if answer.status == 200:
+            self.lookup_ms.append((time.monotonic() - due) * 1000)
+
+    async def probe(self, _due: float) -> None:
+        """Send an event of a new user, and ask until it is visible."""
+        self.probes += 1
+        user = f"probe{self.probes}"
+        if not await self.send(user, "777"):
+            return
+        accepted = time.monotonic()
+        target = f"/v1/{CUSTOMER}/users/{user}/exclusions?threshold=1&within=PT30M&reasons=rendered"
+        while True:
+            answer = await self._worker.get(target)
+            if answer.status == 200 and b'"777"' in answer.body:
+                self.visible_ms.append((time.monotonic() - accepted) * 1000)
+                return
+            await asyncio.sleep(POLL_SECONDS)
+
+    async def status(self) -> dict[str, Any]:
+        """Return the worker's account of itself."""
+        status: dict[str, Any] = json.loads((await self._worker.get("/v1/status")).body)
+        return status
+
+    async def drained(self, ends: Callable[[], dict[int, int]]) -> None:
+        """Return when all that is in the journal is durable."""
+        deadline, wanted = time.monotonic() + DRAIN_SECONDS, ends()
+        while time.monotonic() < deadline:
+            partitions = (await self.status())["partitions"]
+            durable = {int(number): each["durable"].get(JOURNAL, 0) for number, each in partitions.items()}
+            if durable == wanted:
+                return
+            await asyncio.sleep(0.05)
+        raise TimeoutError("the worker does not catch up")
+
+    def close(self) -> None:
+        self._collector.close()
+        self._worker.close()
+
+
+async def measure(client: Client, chosen: argparse.Namespace, ends: Callable[[], dict[int, int]]) -> float:
+    """Find what is sustained, then measure at half of it; return the sustained events a second."""
+    await _flood(client, 2.0)  # caches, connections and code become warm
+    await client.drained(ends)
+    before, started = client.accepted, time.monotonic()
+    await _flood(client, chosen.flood_seconds)
+    await client.drained(ends)
+    sustained = (client.accepted - before) / (time.monotonic() - started)
+    say(f"freshness: {sustained:,.0f} events a second are sustained; half of that from now on")
+    over = time.monotonic() + chosen.seconds
+
+    def is_over() -> bool:
+        return time.monotonic() > over
+
+    await asyncio.gather(
+        paced(sustained / 2, is_over, client.send_any),
+        paced(chosen.probes, is_over, client.probe),
+        paced(chosen.lookups, is_over, client.look_up),
+    )
+    await client.drained(ends)
+    return sustained
+
+
+async def _flood(client: Client, seconds: float) -> None:
+    over = time.monotonic() + seconds
+
+    async def sender() -> None:
+        while time.monotonic() < over:
+            await client.send_any()
+
+    await asyncio.gather(*(sender() for _ in range(CONNECTIONS)))
+
+
+def _play(ours: Ours, directory: Path, chosen: argparse.Namespace) -> tuple[dict[str, Any], str | None]:
+    """Run once; return what was measured, and why it is void, if it is."""
+    ports = free_port(), free_port()
+    collector = ours.start("collector", "collector", "bench", directory, ports[0])
+    worker = ours.worker("worker", "bench", directory / "worker", ports[1])
+    with running(collector, worker):
+        worker.wait_for(READY, START_SECONDS)
+        collector.wait_for("events are taken", START_SECONDS)
+        ends = lambda: journal.ends(ours.kafka, JOURNAL)  # noqa: E731 - asked again and again
+
+        async def play() -> tuple[Client, float]:
+            client = Client(*ports, chosen.users, chosen.seed)
+            try:
+                return client, await measure(client, chosen, ends)
+            finally:
+                client.close()
+
+        client, sustained = uvloop.run(play())
+        run = Run("ours")
+        loaded = Loaded(ours.count(), ends())
+    ours.check(run, loaded)
+    void = run.void
+    if loaded.events != client.accepted:
+        void = f"{client.accepted} events were accepted, the journal has {loaded.events}"
+    return {
+        "sustained_per_second": round(sustained),
+        "load_per_second": round(sustained / 2),
+        "visible_ms": percentiles(client.visible_ms),
+        "lookup_ms": percentiles(client.lookup_ms),
+        "accepted": client.accepted,
+        "refused": client.refused,
+        "verdict": run.verdict,
+    }, void
+
+
+def _parse(argv: list[str] | None) -> argparse.Namespace:
+    parser = options("freshness", __doc__, rounds=None)
+    parser.add_argument("--seconds", type=float, default=30.0, help="at half load")
+    parser.add_argument("--flood-seconds", type=float, default=10.0, help="to find what is sustained")
+    parser.add_argument("--users", type=int, default=20_000)
+    parser.add_argument("--probes", type=float, default=25.0, help="a second")
+    parser.add_argument("--lookups", type=float, default=50.0, help="a second, beside the probes")
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the benchmark; the last line printed is one JSON object. Return 0 when no ratio is void."""
+    chosen = _parse(argv)
+    with scratch("freshness") as directory, own_kafka(directory) as broker:
+        measured, void = _play(Ours(broker.bootstrap, directory, chosen.partitions), directory, chosen)
+    say(
+        f"visible after {measured['visible_ms']} ms, lookups {measured['lookup_ms']} ms, {measured['verdict']}"
+    )
+    name = f"visible_p99_vs_{BAR_MS}_ms"
+    p99 = measured["visible_ms"]["p99"]
+    void = void or (None if p99 is not None else "no probe became visible")
+    result = {
+        "ratios": {name: None if void or p99 is None else round(p99 / BAR_MS, 3)},
+        "void": {name: void} if void else {},
+        **measured,
+        "seconds": chosen.seconds,
+        "users": chosen.users,
+    }
+    return finish("freshness", result, is_json=chosen.json)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

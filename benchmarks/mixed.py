@@ -1,0 +1,127 @@
+"""How many events of a whole shop a second of CPU does a worker fold, with and without lookups at the same time?
+
+All kinds of events in the proportions of benchmarks/shop.py, from the first one until all is durable; with lookups, a recommender asks
+for exclusions at a steady rate meanwhile, and what an answer takes is measured from when it was due. After each run an independent
+reader compares, for every item, how often it was shown, clicked and bought with the journal, whoever has it after the logins.
+"""
+
+import argparse
+import shutil
+import sys
+import time
+import uuid
+from pathlib import Path
+from typing import Any, Final
+
+from app.ports import free_port
+from benchmarks import journal, ledger
+from benchmarks.clients import Lookups, percentiles
+from benchmarks.command import finish, options, own_kafka, say, scratch
+from benchmarks.ours import READY, START_SECONDS, Ours
+from benchmarks.processes import ContestantError, measure, running
+from benchmarks.rounds import Run, outcome, play
+from benchmarks.shop import Shop
+from benchmarks.status import drained
+from benchmarks.traffic import CUSTOMER, start_ms
+from events.topics import JOURNAL, changelog
+
+WITHOUT, WITH = "without_lookups", "with_lookups"
+CHECKED: Final = {name.encode(): changelog(name) for name in ("rendered", "clicked", "purchases")}
+
+
+class Bench:
+    """A broker with a shop's journal loaded."""
+
+    def __init__(self, kafka: str, directory: Path, chosen: argparse.Namespace) -> None:
+        self._directory, self._rate = directory, chosen.lookups
+        self._ours = Ours(kafka, directory, chosen.partitions)
+        user = self._ours.customer.rules.user
+        self.shop = Shop(
+            chosen.events,
+            chosen.users,
+            chosen.partitions,
+            chosen.seed,
+            start_ms(chosen.events),
+            name=lambda number: user(f"u{number}"),
+        )
+        journal.load(kafka, JOURNAL, self.shop.records())
+        self._ends = journal.ends(kafka, JOURNAL)
+        self._expected = ledger.count_items(kafka, JOURNAL)
+        self.lookups: list[dict[str, Any]] = []
+
+    def run(self, run: Run) -> None:
+        """Fold the journal into fresh topics and an empty disk, with lookups or without."""
+        ours, app_id, port = self._ours, f"bench-{uuid.uuid4().hex[:8]}", free_port()
+        data_dir = self._directory / app_id
+        ours.fresh_topics()
+        run.count = sum(self._ends.values())
+        try:
+            with ours.positions() as positions:
+                worker = ours.worker(run.contestant, app_id, data_dir, port)
+                with running(worker):
+                    worker.wait_for(READY, START_SECONDS)
+                    lookups = Lookups(port, CUSTOMER, self.shop.users, self._rate)
+                    if run.contestant == WITH:
+                        lookups.start()
+                    try:
+                        measure(run, [worker], lambda: positions() == self._ends)
+                    finally:
+                        if lookups.is_alive():
+                            lookups.finish()
+                    _wait_for_transfers(port)
+            self._judge(run, lookups)
+        finally:
+            shutil.rmtree(data_dir, ignore_errors=True)
+
+    def _judge(self, run: Run, lookups: Lookups) -> None:
+        verdict = ledger.compare(self._expected, ledger.count_kept_items(self._ours.kafka, CHECKED))
+        run.verdict = str(verdict)
+        if not verdict.is_exact:
+            run.void = f"its changelogs are not the count of the journal: {verdict}"
+        if run.contestant == WITH:
+            answered = {**percentiles(lookups.milliseconds), "refused": lookups.refused}
+            self.lookups.append(answered)
+            run.verdict = f"lookups {answered} ms, {verdict}"
+            if lookups.refused or not lookups.milliseconds:
+                run.void = f"{lookups.refused} lookups were not answered, {len(lookups.milliseconds)} were"
+
+
+def _wait_for_transfers(port: int) -> None:
+    """Return when what logins moved has arrived too: nothing waits, and nothing moves any more."""
+    deadline = time.monotonic() + START_SECONDS
+    before: Any = None
+    while (now := drained([port])) is None or now != before:
+        if time.monotonic() > deadline:
+            raise ContestantError("transfers are not folded")
+        before = now
+        time.sleep(1.5)
+
+
+def _parse(argv: list[str] | None) -> argparse.Namespace:
+    parser = options("mixed", __doc__)
+    parser.add_argument("--events", type=int, default=400_000)
+    parser.add_argument("--users", type=int, default=20_000)
+    parser.add_argument("--lookups", type=float, default=200.0, help="a second")
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the benchmark; the last line printed is one JSON object. Return 0 when no ratio is void."""
+    chosen = _parse(argv)
+    say(f"mixed: {chosen.events} events of {chosen.users} users, lookups at {chosen.lookups:g} a second")
+    with scratch("mixed") as directory, own_kafka(directory) as broker:
+        bench = Bench(broker.bootstrap, directory, chosen)
+        rounds = play((WITHOUT, WITH), chosen.rounds, bench.run, say, "events")
+    p99 = sorted(each["p99"] or 0.0 for each in bench.lookups)
+    result = {
+        **outcome(rounds, {"with_lookups_vs_without": (WITH, WITHOUT)}),
+        "lookups_per_second": chosen.lookups,
+        "lookup_p99_ms": p99[len(p99) // 2] if p99 else None,
+        "lookup_ms": bench.lookups,
+        "traffic": bench.shop.describe(),
+    }
+    return finish("mixed", result, is_json=chosen.json)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
