@@ -64,6 +64,10 @@ class Contestant:
             )
 
     @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
     def cpu_seconds(self) -> float:
         """CPU of the whole tree so far."""
         return cpu_seconds(self._process.pid)

@@ -1,6 +1,6 @@
 """What do the changelogs of many users hold? Rows that the transitions made of a shop's events, under as many keys as are wanted."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 from zlib import crc32
@@ -59,10 +59,15 @@ def digest_of(rows: Iterable[tuple[bytes, bytes]]) -> Digest:
 
 
 class Population:
-    """Many users with rows. ``limit`` bounds the number of rows over all tables."""
+    """Many users with rows. ``limit`` bounds the number of rows over all tables, ``name`` makes a pseudonym of a number."""
 
     def __init__(
-        self, visitors: Sequence[Rows], users: int, partitions: int, limit: int | None = None
+        self,
+        visitors: Sequence[Rows],
+        users: int,
+        partitions: int,
+        limit: int | None = None,
+        name: Callable[[int], str] = "k1.{:026d}".format,
     ) -> None:
         self._visitors, self._keys = visitors, []
         left = limit
@@ -71,7 +76,7 @@ class Population:
             if left is not None and left < rows:
                 break
             left = None if left is None else left - rows
-            key = user_key(CUSTOMER, f"k1.{number:026d}")
+            key = user_key(CUSTOMER, name(number))
             self._keys.append((key, partition_of(key, partitions)))
         self.tables = sorted({table for rows in visitors for table in rows})
         self.digests = {table: Digest() for table in self.tables}

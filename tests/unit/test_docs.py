@@ -8,6 +8,7 @@ import pytest
 
 from agents.partition import PartitionStats
 from app.settings import Settings
+from benchmarks.__main__ import BENCHMARKS
 from events.codec import decode
 from events.model import ALIASES, EVENTS, EventBase
 from events.pseudonym import pseudonym
@@ -255,3 +256,9 @@ def test_words_in_italics_on_the_architecture_page_are_in_the_glossary() -> None
     assert italics
     forms = {word: {word, word.removesuffix("s"), word.removesuffix("es")} for word in italics}
     assert [word for word, known in forms.items() if not known & terms] == []
+
+
+def test_benchmarks_page_has_the_benchmarks_and_no_other() -> None:
+    assert rows("benchmarks.md", "benchmark").keys() == set(BENCHMARKS)
+    for name in BENCHMARKS:
+        assert f"\n## {name}\n" in text("benchmarks.md")
