@@ -144,14 +144,12 @@ def _loaded_bytes(users: Sequence[Rows]) -> int:
     decoders: dict[str, Callable[[bytes], Any]] = {}
     for table in {table for rows in users for table in rows}:
         decoders[table] = codec(table).decode
-    raw = [(table, bytes(bytearray(row))) for rows in users for table, row in rows.items()]
     tracemalloc.start()
     try:
-        loaded = [decoders[table](row) for table, row in raw]
+        # a copy of each row: one that stays in bytes keeps alive what it was read from
+        loaded = [decoders[table](bytes(bytearray(row))) for rows in users for table, row in rows.items()]
         held, _ = tracemalloc.get_traced_memory()
-        # rows that stay in bytes keep the record they were read from alive: those bytes are theirs
-        kept = sum(len(row) for table, row in raw if table in ("rendered", "impressions"))
-        return held + kept if loaded else 0
+        return held if loaded else 0
     finally:
         tracemalloc.stop()
 
