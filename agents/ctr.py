@@ -6,10 +6,12 @@ import msgspec
 
 from agents.partition import Partition
 from events.codec import UndecodableError
-from tables import partials
+from tables import partials, watermarks
+from tables.open_windows import track
 from tables.panes import Counts, add, is_zero
+from tables.watermarks import SourceState
 from tables.window_keys import PANE_GRANULARITY, WindowKey
-from tables.windows import GRANULARITY_MS, add_delta, at, merge_partial
+from tables.windows import GRANULARITY_MS, HISTORY, WindowState, add_delta, at, merge_partial
 
 LARGER = tuple(name for name in GRANULARITY_MS if name != PANE_GRANULARITY)
 
@@ -22,9 +24,14 @@ def fold_partials(partition: Partition, record: Any) -> None:
         received = partials.decode(record.value)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise UndecodableError("malformed", str(error)) from None
+    if received.lanes is not msgspec.UNSET:
+        _fold_announcement(
+            partition, received.partition, received.watermark_ms, received.lanes, record.timestamp
+        )
+        return
     overlay = partition.overlay
     windows = overlay.windows
-    larger: dict[WindowKey, Counts] = {}
+    larger: dict[tuple[WindowKey, bool], Counts] = {}
     for partial in received.panes:
         minute = received.key_of(partial)
         row = minute.encode()
@@ -32,10 +39,32 @@ def fold_partials(partition: Partition, record: Any) -> None:
         state, delta = merge_partial(windows.get(row), received.partition, partial)
         if is_zero(delta):
             continue
-        windows.put(row, state)
+        _put(partition, row, minute, state, partial.is_history)
         for granularity in LARGER:
-            add(larger.setdefault(at(minute, granularity), Counts()), delta)
+            add(larger.setdefault((at(minute, granularity), partial.is_history), Counts()), delta)
     received_ms = max((partial.received_ms for partial in received.panes), default=0)
-    for key, delta in larger.items():  # each once a record, however many of its minutes changed
+    for (key, is_history), delta in larger.items():  # each once a record, however many of its minutes changed
         row = key.encode()
-        windows.put(row, add_delta(windows.get(row), delta, received_ms))
+        _put(partition, row, key, add_delta(windows.get(row), delta, received_ms), is_history)
+
+
+def _put(partition: Partition, row: bytes, key: WindowKey, state: WindowState, is_history: bool) -> None:
+    """Set a window that was changed, and what it waits for to be final; one that was final is late."""
+    overlay, rules = partition.overlay, partition.rules
+    for open_row, value in track(state, key, is_history, partition.watermark_ms, rules.grace_ms).items():
+        overlay.open_windows.put(open_row, value)
+        if state.lane == HISTORY:
+            partition.closer.expect_history()
+    partition.stats.late += state.is_final
+    overlay.windows.put(row, state)
+
+
+def _fold_announcement(
+    partition: Partition, source: int, newest_ms: int, lanes: partials.Lanes, appended_ms: int
+) -> None:
+    """Fold how far a source partition is, by the broker's clock of its record."""
+    if not 0 <= source < partition.rules.partitions:
+        raise UndecodableError("malformed", f"there is no partition {source}")
+    rows, row = partition.overlay.watermarks, watermarks.row_key(partition.number)
+    said = SourceState(newest_ms, appended_ms, lanes.live, lanes.history)
+    rows.put(row, watermarks.announce(rows.get(row), source, said, partition.rules))

@@ -22,8 +22,14 @@ def fold_live(partition: Partition, record: Any) -> None:
 
 
 def fold_history(partition: Partition, record: Any) -> None:
-    """Fold a record of a signed import: its time may be any in the past."""
-    _fold(partition, record, HISTORY, None)
+    """Fold a record of a signed import: its time may be any in the past. It is counted apart: its windows wait for no watermark."""
+    overlay = partition.overlay
+    live = overlay.tally
+    overlay.tally = overlay.history_tally
+    try:
+        _fold(partition, record, HISTORY, None)
+    finally:
+        overlay.tally = live
 
 
 def _fold(partition: Partition, record: Any, topic: str, max_age_ms: int | None) -> None:
@@ -53,13 +59,15 @@ def _fold(partition: Partition, record: Any, topic: str, max_age_ms: int | None)
         time_ms = received_ms
     elif max_age_ms is not None and time_ms < received_ms - max_age_ms:
         time_ms = received_ms - max_age_ms
+    is_clamped = False
     if time_ms != event.time_ms or received_ms != event.received_ms:
-        partition.stats.clamped += event.time_ms not in (0, time_ms)
+        is_clamped = event.time_ms not in (0, time_ms)
+        partition.stats.clamped += is_clamped
         event = msgspec.structs.replace(event, time_ms=time_ms, received_ms=received_ms)
     if received_ms > overlay.newest_received_ms:
         overlay.newest_received_ms = received_ms
-    if max_age_ms is not None and time_ms > overlay.newest_time_ms:
-        overlay.newest_time_ms = time_ms
+    if time_ms > overlay.newest_time_ms and max_age_ms is not None and not is_clamped:
+        overlay.newest_time_ms = max(overlay.newest_time_ms, min(time_ms, record.timestamp))
     if not fold(overlay, key, event):
         partition.stats.repeated += 1
 

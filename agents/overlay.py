@@ -21,6 +21,7 @@ from tables.preferences import PreferencesState
 from tables.purchases import PurchasesState
 from tables.recommended import RecommendedState
 from tables.rendered import RenderedState
+from tables.watermarks import WatermarkState
 from tables.window_keys import WindowKey
 from tables.windows import WindowState, encode_record
 
@@ -42,6 +43,8 @@ class Overlay:
     seen: Rows[int]
     panes: Rows[Pane]
     windows: Rows[WindowState]
+    open_windows: Rows[int]
+    watermarks: Rows[WatermarkState]
 
     def __init__(self, store: Store, number: int, partitions: int) -> None:
         self._store, self._number, self._partitions = store, number, partitions
@@ -51,6 +54,7 @@ class Overlay:
             self.tables[table] = rows
             setattr(self, table, rows)
         self.tally = Tally()
+        self.history_tally = Tally()
         self._transfer_outputs: list[Output] = []
         self.verified: dict[bytes, tuple[str, str]] = {}
         self.newest_received_ms = 0
@@ -63,7 +67,11 @@ class Overlay:
     @property
     def changes(self) -> int:
         """How many rows and tallies wait for the next flush."""
-        return sum(len(rows.changed) for rows in self.tables.values()) + len(self.tally)
+        return (
+            sum(len(rows.changed) for rows in self.tables.values())
+            + len(self.tally)
+            + len(self.history_tally)
+        )
 
     def transfer(self, transfer: Transfer) -> None:
         """Send what a login moves to the target's partition. Encoded at once: the state it carries goes on changing."""
@@ -88,6 +96,15 @@ class Overlay:
 
     def _publish_panes(self) -> Iterator[Output]:
         drained = self.tally.drain(lambda key: self.panes.get(key.encode()), self.newest_received_ms)
+        for pane in drained.values():
+            pane.is_history = False
+        if len(self.history_tally):
+            past = self.history_tally.drain(
+                lambda key: drained.get(key) or self.panes.get(key.encode()), self.newest_received_ms
+            )
+            for pane in past.values():
+                pane.is_history = pane.is_history or pane.version == 1
+            drained |= past
         for key, pane in drained.items():
             self.panes.put(key.encode(), pane)
         for record_key, value in partials.records(drained, self._number, self.newest_time_ms):

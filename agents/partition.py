@@ -12,13 +12,17 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
+from agents.closing import Closer
 from agents.overlay import Overlay
 from agents.poison import BadRuns, Halt, PoisonRule
 from agents.ports import Flush, Outbox, Output, PartitionLostError, Store
+from agents.progress import STALE, Announcing
 from agents.sweep import Sweeper
 from events.codec import UndecodableError
 from events.topics import DEADLETTERS
+from tables import watermarks
 from tables.declare import POSITIONS_TABLE
+from tables.watermarks import WatermarkRules
 
 SLICE_SECONDS: Final = 0.004  # how long a fold may keep the loop: lookups wait behind it
 SLICE_RECORDS: Final = 32  # records between two looks at the clock
@@ -51,6 +55,10 @@ class PartitionLimits:
     partitions: int = 8
     poison: PoisonRule | None = field(default_factory=PoisonRule)
     """When a source topic is paused; None: never, all of it may go to the dead letters."""
+    grace_ms: int = 600_000
+    """How long a window waits for events out of order."""
+    caught_up_ms: int = 10_000
+    """A source with nothing to read for so long does not hold the windows."""
 
 
 @dataclass(slots=True)
@@ -63,6 +71,7 @@ class PartitionStats:
     repeated: int = 0
     clamped: int = 0
     swept: int = 0
+    late: int = 0
     flushes: int = 0
 
 
@@ -91,6 +100,7 @@ class Partition:
         epoch: int,
         store: Store,
         outbox: Outbox,
+        announcer: Announcing,
         limits: PartitionLimits,
         on_lost: Callable[[PartitionLostError], None],
         on_failed: Callable[[BaseException], None],
@@ -102,6 +112,9 @@ class Partition:
         self.stats = PartitionStats()
         self.store = store
         self.overlay = Overlay(store, number, limits.partitions)
+        self.rules = WatermarkRules(limits.partitions, limits.grace_ms, STALE * limits.caught_up_ms)
+        self.closer = Closer(self.overlay, number, self.rules)
+        self._announcer = announcer
         self._sweeper = Sweeper()
         self.outputs: list[Output] = []
         self._outputs_bytes = 0
@@ -176,6 +189,12 @@ class Partition:
             or overlay.changed_memory + self._outputs_bytes >= limits.cache_bytes
         )
 
+    @property
+    def watermark_ms(self) -> int:
+        """How far event time has come here: windows that ended by then, less the grace, are final."""
+        state = self.overlay.watermarks.get(watermarks.row_key(self.number))
+        return 0 if state is None else state.reached_ms
+
     def send(self, output: Output) -> None:
         """Send a record on, in the transaction of the next flush."""
         self.outputs.append(output)
@@ -231,9 +250,13 @@ class Partition:
         async with self._flushing:
             if self.lost is not None:
                 return False
-            if self.positions == self.durable:
-                return True
             try:
+                is_due = self.is_open and self._announcer.is_due(self.positions, self.overlay.newest_time_ms)
+                closed = await self.closer.close_due(lambda: self.is_open) if self.is_open else 0
+                if self.lost is not None or self._is_released:
+                    return False  # while windows were closed, which lets others run
+                if self.positions == self.durable and not is_due and not closed:
+                    return True
                 flush = self._encode()
                 committed = await self._outbox.commit(flush)
                 if self._is_released:
@@ -247,22 +270,24 @@ class Partition:
                 self._lose(PartitionLostError(self.number, f"a flush failed: {error!r}"))
                 raise
             self.durable = flush.positions
-            self._are_ids_kept = True
+            self._are_ids_kept = self._are_ids_kept or POSITIONS_TABLE in flush.changes
             self.overlay.settle(self.limits.cache_rows, self.limits.cache_bytes)
             self.stats.flushes += 1
             return True
 
     def _encode(self) -> Flush:
         """Take what changed; nothing is folded meanwhile, for this does not yield to the loop."""
-        outputs, self.outputs, self._outputs_bytes = self.outputs, [], 0
+        first, last = self._announcer.take(self.positions, self.overlay.newest_time_ms)
+        outputs, self.outputs, self._outputs_bytes = first + self.outputs, [], 0
         positions = dict(self.positions)
         self.stats.swept += self._sweeper.sweep(self.overlay)
         changes, published = self.overlay.encode_changes()
-        changes[POSITIONS_TABLE] = [(self._row_key, msgspec.json.encode(positions))]
-        if not self._are_ids_kept:
-            ids = msgspec.json.encode(_SourceIds(self._topic_ids))
-            changes[POSITIONS_TABLE].insert(0, (_ids_key(self.number), ids))
-        return Flush(changes, outputs + published, positions)
+        if positions:  # none before anything was folded, when there is only something to announce
+            changes[POSITIONS_TABLE] = [(self._row_key, msgspec.json.encode(positions))]
+            if not self._are_ids_kept:
+                ids = msgspec.json.encode(_SourceIds(self._topic_ids))
+                changes[POSITIONS_TABLE].insert(0, (_ids_key(self.number), ids))
+        return Flush(changes, outputs + published + last, positions)
 
     def _lose(self, error: PartitionLostError) -> None:
         """Never flush again: what was changed since the last flush is gone, or of unknown fate."""

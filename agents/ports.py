@@ -69,6 +69,24 @@ class Outbox(Protocol):
     async def close(self) -> None: ...
 
 
+class Reach(NamedTuple):
+    """How far the consumer is in one partition of a topic, as offsets.
+
+    Where what can be read ends, what is fetched next, and behind the last record that was fetched to be folded (0: none yet).
+    """
+
+    end: int
+    next: int
+    fetched: int
+
+
+class Feed(Protocol):
+    """The consumer, as far as it is asked how far it is (app/kafka/lag.py)."""
+
+    def reach(self, topic: str, partition: int) -> Reach | None:
+        """Return how far it is, None when it does not know."""
+
+
 class Clock(Protocol):
     """The time of this machine."""
 

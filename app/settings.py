@@ -46,6 +46,14 @@ class Settings(BaseSettings):
         48 * 1_048_576, description="RocksDB memtables, shared by all tables of a worker"
     )
 
+    # Windows
+    grace_ms: int = Field(
+        600_000, ge=0, description="how long after its end a window waits for late events until it is final"
+    )
+    caught_up_ms: int = Field(
+        10_000, ge=100, description="a partition with nothing to read for so long does not hold windows open"
+    )
+
     # Alarms
     watchdog_alarm_ms: int = Field(
         60_000, ge=500, description="a partition that stands still for so long while its lag grows is told of"

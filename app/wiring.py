@@ -20,6 +20,7 @@ from agents.registry import Partitions
 from app.clock import SystemClock
 from app.customers import Customers
 from app.errors import UptakeError
+from app.kafka.lag import ConsumerFeed
 from app.kafka.recovery import table_manager
 from app.kafka.restore import Restorer
 from app.kafka.topics import require_topics
@@ -76,6 +77,7 @@ class Worker:
             state_dir=settings.data_dir / "state",
             memory=StoreMemory(settings.block_cache_bytes, settings.memtable_bytes),
             clock=SystemClock(),
+            feed=ConsumerFeed(lambda: self.app.consumer),
             limits=PartitionLimits(
                 flush_interval_ms=settings.flush_interval_ms,
                 flush_max_changes=settings.flush_max_changes,
@@ -85,6 +87,8 @@ class Worker:
                 poison=None
                 if settings.accept_bad
                 else PoisonRule(settings.poison_records, settings.poison_percent),
+                grace_ms=settings.grace_ms,
+                caught_up_ms=settings.caught_up_ms,
             ),
             transaction_timeout_ms=settings.transaction_timeout_ms,
             on_lost=self._on_lost,

@@ -34,6 +34,8 @@ TABLES: Final = (
     "seen",
     "panes",
     "windows",
+    "open_windows",
+    "watermarks",
 )
 """The tables, each with a changelog topic and a RocksDB column family of its name. tables/declare.py gives each its codec."""
 

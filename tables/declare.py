@@ -19,6 +19,7 @@ from tables.preferences import PreferencesState
 from tables.purchases import PurchasesState
 from tables.recommended import RecommendedState
 from tables.rendered import RenderedState
+from tables.watermarks import WatermarkState
 from tables.windows import WindowState
 
 POSITIONS_TABLE: Final = "positions"
@@ -36,6 +37,8 @@ STATES: Final[dict[str, Any]] = {
     "seen": int,
     "panes": Pane,
     "windows": WindowState,
+    "open_windows": int,
+    "watermarks": WatermarkState,
 }
 """Table -> type of its rows."""
 

@@ -105,13 +105,14 @@ class Pane(msgspec.Struct, array_like=True, gc=False):
 
     ``version`` grows with each flush that changes it. ``epoch_ms`` is the received time at which the pane was
     made: one that expired and is made again starts from zero in a new epoch, and the merge adds it to what it
-    has instead of replacing it.
+    has instead of replacing it. ``is_history`` while nothing but the history lane was counted in it.
     """
 
     counts: Counts = msgspec.field(default_factory=Counts)
     version: int = 0
     received_ms: int = 0
     epoch_ms: int = 0
+    is_history: bool = False
 
 
 def has_expired(pane: Pane, received_ms: int) -> bool:

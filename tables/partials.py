@@ -35,12 +35,21 @@ class Partial(msgspec.Struct, array_like=True, frozen=True, gc=False):
     epoch_ms: Number
     received_ms: Number
     counts: Counts
+    is_history: bool = False
+
+
+class Lanes(msgspec.Struct, frozen=True, gc=False):
+    """Which lanes a source partition has read to their end, with nothing new for a while."""
+
+    live: bool
+    history: bool
 
 
 class Partials(msgspec.Struct, frozen=True, gc=False):
     """The value of a record: panes of one scenario that changed in one flush of one source partition.
 
-    ``watermark_ms`` is the greatest event time that the source had folded.
+    ``watermark_ms`` is the greatest live event time that the source had folded. A record with ``lanes`` has no panes: it announces
+    how far the source is, to every partition.
     """
 
     customer: str
@@ -49,6 +58,7 @@ class Partials(msgspec.Struct, frozen=True, gc=False):
     panes: list[Partial]
     watermark_ms: int = 0
     v: int = 1
+    lanes: Lanes | msgspec.UnsetType = msgspec.UNSET
 
     def key_of(self, partial: Partial) -> WindowKey:
         """Return the key of the minute window that the partial belongs to."""
@@ -85,6 +95,7 @@ def records(
                 pane.epoch_ms,
                 pane.received_ms,
                 pane.counts,
+                pane.is_history,
             )
         )
     for (customer, scenario), panes in by_scenario.items():
@@ -98,6 +109,14 @@ def records(
                 waiting += [part[half:], part[:half]]
             else:
                 yield record_key, value
+
+
+def announcement(partition: int, newest_ms: int, lanes: Lanes) -> tuple[bytes, bytes]:
+    """Return key and value of the record that tells every partition how far a source is.
+
+    To a worker that does not know of lanes it is a record without panes.
+    """
+    return b"~%d" % partition, _encoder.encode(Partials("", "", partition, [], newest_ms, lanes=lanes))
 
 
 def decode(raw: bytes) -> Partials:

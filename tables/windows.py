@@ -27,6 +27,10 @@ KEEP_MS: Final = {PANE_GRANULARITY: 8 * DAY_MS, "hour": 90 * DAY_MS, "day": 730 
 old counts are merged into a window that has forgotten them."""
 
 
+LIVE: Final = 1
+HISTORY: Final = 2
+
+
 class SourceCounts(msgspec.Struct, array_like=True, gc=False):
     """The latest that one source partition said about a minute."""
 
@@ -39,7 +43,8 @@ class WindowState(msgspec.Struct, array_like=True, gc=False):
     """One window, summed over partitions. ``sources`` (partition -> latest partial) is kept for minutes only.
 
     ``revision`` counts the corrections since the window first was final; ``received_ms`` is when its
-    newest event was received.
+    newest event was received. ``lane`` says what it waits for until it is final: LIVE (the watermark), HISTORY (the end of the history
+    lane, because nothing else touched it), or 0, when it was stored before windows became final.
     """
 
     counts: Counts = msgspec.field(default_factory=Counts)
@@ -47,6 +52,7 @@ class WindowState(msgspec.Struct, array_like=True, gc=False):
     is_final: bool = False
     received_ms: int = 0
     sources: dict[int, SourceCounts] = msgspec.field(default_factory=dict)
+    lane: int = 0
 
 
 def floor(time_ms: int, granularity: str) -> int:
@@ -92,12 +98,15 @@ def add_delta(state: WindowState | None, delta: Counts, received_ms: int) -> Win
     return state
 
 
-def close(state: WindowState, key: WindowKey, watermark_ms: int, grace_ms: int = GRACE_MS) -> bool:
-    """Mark the window final once the watermark has passed its end + grace; return whether it just became so."""
-    if state.is_final or watermark_ms < end_ms(key) + grace_ms:
-        return False
-    state.is_final = True
-    return True
+def is_over(key: WindowKey, watermark_ms: int, grace_ms: int = GRACE_MS) -> bool:
+    """Whether the watermark has passed the end of a window, and its grace."""
+    return watermark_ms >= end_ms(key) + grace_ms
+
+
+def close(state: WindowState) -> bool:
+    """Mark a window final; return whether it just became so."""
+    was_final, state.is_final = state.is_final, True
+    return not was_final
 
 
 def has_expired(state: WindowState, granularity: str, received_ms: int) -> bool:

@@ -1,10 +1,12 @@
-"""How far is this worker behind: records of its source topics that no committed flush covers yet."""
+"""How far is this worker behind: records of its source topics that no committed flush covers yet, or that were not folded yet."""
 
+from collections.abc import Callable
 from typing import Any
 
 from faust.types.tuples import TP
 
 from agents.partition import Partition
+from agents.ports import Reach
 from events.topics import SOURCES
 
 
@@ -23,3 +25,15 @@ def topic_lag(consumer: Any, partition: Partition, topic: str) -> int:
     unread, delivered = consumer.unread(tp), consumer.delivered(tp)
     lag: int = unread + max(0, delivered - partition.durable.get(topic, 0))
     return lag
+
+
+class ConsumerFeed:
+    """Faust's consumer as the partitions ask it how far it is; it is made later than they are."""
+
+    def __init__(self, consumer: Callable[[], Any]) -> None:
+        self._consumer = consumer
+
+    def reach(self, topic: str, partition: int) -> Reach | None:
+        """Return how far the consumer is; None when the broker has not told yet where the partition ends."""
+        reach: Reach | None = self._consumer().reach(TP(topic, partition))
+        return reach

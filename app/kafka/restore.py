@@ -16,7 +16,8 @@ import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from agents.partition import Partition, PartitionLimits, read_source_ids
-from agents.ports import Clock, PartitionLostError
+from agents.ports import Clock, Feed, PartitionLostError
+from agents.progress import Announcer
 from app.kafka.outbox import KafkaOutbox
 from app.kafka.topic_ids import TopicRecreatedError, read_topic_ids, recreated
 from events.topics import DELETE_RETENTION_MS, POSITIONS, SOURCES
@@ -60,6 +61,7 @@ class Restorer:
     state_dir: Path
     memory: StoreMemory
     clock: Clock
+    feed: Feed
     limits: PartitionLimits
     transaction_timeout_ms: int
     on_lost: Callable[[PartitionLostError], None]
@@ -84,6 +86,7 @@ class Restorer:
                     epoch,
                     stores[number],
                     outboxes[number],
+                    Announcer(number, self.limits.partitions, self.feed, self.limits.caught_up_ms),
                     self.limits,
                     self.on_lost,
                     self.on_failed,

@@ -12,6 +12,8 @@ import aiokafka
 from faust.transport.drivers import aiokafka as driver
 from faust.types.tuples import TP, ConsumerMessage
 
+from agents.ports import Reach
+
 CHUNK_RECORDS: Final = 2_000
 FETCH_MAX_WAIT_MS: Final = 500
 POLL_SECONDS: Final = 0.25  # a rebalance waits for a poll that is under way
@@ -104,6 +106,7 @@ class ChunkConsumer(driver.Consumer):
         self._delivered: dict[TP, int] = {}
         self.ends: dict[TP, int] = {}
         """Where the watchdog last saw a source partition end; a fetch tells nothing of one that is not fetched."""
+        self._fetched: dict[TP, int] = {}
 
     def _new_consumer_thread(self) -> ChunkThread:
         return ChunkThread(self, loop=self.loop, beacon=self.beacon)
@@ -112,9 +115,14 @@ class ChunkConsumer(driver.Consumer):
         """Fetch, and yield one message for each run of at most CHUNK_RECORDS records of a partition."""
         epoch = self.ownership.epoch
         records, active = await self._fetch(min(timeout, POLL_SECONDS))
-        for tp, run in (records or {}).items():
-            if active is not None and tp not in active and tp not in self._buffered_partitions:
-                continue
+        runs = {
+            tp: run
+            for tp, run in (records or {}).items()
+            if active is None or tp in active or tp in self._buffered_partitions
+        }
+        if self.ownership.epoch == epoch:
+            self._fetched.update((tp, run[-1].offset + 1) for tp, run in runs.items() if run)
+        for tp, run in runs.items():
             for start in range(0, len(run), CHUNK_RECORDS):
                 if not self.flow_active or self.ownership.epoch != epoch:
                     return  # read again from the position, which is sought before the flow is resumed
@@ -163,24 +171,31 @@ class ChunkConsumer(driver.Consumer):
         """Return the offset after the last record handed on since the partition was taken up, 0 before there is any."""
         return self._delivered.get(tp, 0)
 
-    def unread(self, tp: TP) -> int:
-        """Return how many offsets are on the broker, as far as it told, and not fetched; 0 before the first fetch."""
+    def reach(self, tp: TP) -> Reach | None:
+        """Return where what can be read of a partition ends, as far as the broker told, and how far it was fetched; None before that."""
         consumer = self._thread._consumer
         subscription = None if consumer is None else consumer._subscription.subscription
         if subscription is None or subscription.assignment is None or tp not in subscription.assignment.tps:
-            return 0
+            return None
         state = subscription.assignment.state_value(tp)
         if state is None or not state.has_valid_position:
-            return 0
+            return None
         stable = state.lso if state.lso is not None else state.highwater
-        unread: int = max(stable or 0, self.ends.get(tp, 0)) - state.position
-        return max(0, unread)
+        if stable is None and tp not in self.ends:
+            return None
+        return Reach(max(stable or 0, self.ends.get(tp, 0)), state.position, self._fetched.get(tp, 0))
+
+    def unread(self, tp: TP) -> int:
+        """Return how many offsets are on the broker, as far as it told, and not fetched; 0 before the first fetch."""
+        reach = self.reach(tp)
+        return 0 if reach is None else max(0, reach.end - reach.next)
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Stop the flow, then let every partition flush and go, before Faust forgets what it had."""
         self.stop_flow()
         self._delivered.clear()
         self.ends.clear()
+        self._fetched.clear()
         await self.ownership.on_revoked()
         await super().on_partitions_revoked(revoked)
 

@@ -128,12 +128,14 @@ class WorkerLookups:
                 "lag": lag_of(app.consumer, partition),
                 "positions": dict(partition.positions),
                 "durable": dict(partition.durable),
+                "watermark_ms": partition.watermark_ms,
                 "folded": stats.folded,
                 "repeated": stats.repeated,
                 "clamped": stats.clamped,
                 "forwarded": stats.forwarded,
                 "deadlettered": stats.deadlettered,
                 "swept": stats.swept,
+                "late": stats.late,
                 "flushes": stats.flushes,
             }
         stalls = [stall.as_dict() for stall in self._stalls(assigned)]

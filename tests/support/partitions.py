@@ -1,11 +1,12 @@
 """A partition on topics and a disk in memory: opened, killed, opened again elsewhere, as a worker does it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from agents.attach import AGENTS
 from agents.partition import Partition, PartitionLimits
-from agents.ports import PartitionLostError
+from agents.ports import Output, PartitionLostError
+from agents.progress import Announcing
 from events.codec import encode
 from events.model import EventBase, user_key
 from tests.support.memory_outbox import LogRecord, MemoryLogs, MemoryOutbox, catch_up
@@ -22,10 +23,23 @@ def a_record(event: EventBase | None = None, offset: int = 0, **fields: Any) -> 
     return LogRecord(offset, **{"key": None, "value": None, **fields})
 
 
-class World:
-    """The topics, and the partitions that were opened on them."""
+class Silent:
+    """An announcer that never has anything to tell."""
 
-    def __init__(self, partitions: int = 1, **limits: int) -> None:
+    def is_due(self, positions: Mapping[str, int], newest_ms: int) -> bool:
+        return False
+
+    def take(self, positions: Mapping[str, int], newest_ms: int) -> tuple[list[Output], list[Output]]:
+        return [], []
+
+
+class World:
+    """The topics, and the partitions that were opened on them. ``announcer`` makes that of a partition, by number."""
+
+    def __init__(
+        self, partitions: int = 1, announcer: Callable[[int], Announcing] = lambda _: Silent(), **limits: int
+    ) -> None:
+        self._announcer = announcer
         self.logs = MemoryLogs()
         self.limits = PartitionLimits(
             **{"flush_interval_ms": HOUR_MS, "partitions": partitions, **limits}  # nobody waits for the timer
@@ -50,6 +64,7 @@ class World:
             epoch,
             store,
             outbox,
+            self._announcer(number),
             self.limits,
             self.lost.append,
             self.failed.append,

@@ -24,6 +24,7 @@ from tables.windows import (
     end_ms,
     floor,
     has_expired,
+    is_over,
     merge_partial,
 )
 
@@ -134,20 +135,24 @@ def test_a_minute_counts_in_the_hour_and_day_that_hold_it(
     assert (larger.start_ms, end_ms(larger), larger.granularity) == (start_ms, stop_ms, granularity)
 
 
-def test_a_window_closes_once_when_the_watermark_passes_its_end_and_grace() -> None:
+def test_a_window_is_over_when_the_watermark_passes_its_end_and_grace() -> None:
+    over_ms = T + 60_000 + GRACE_MS
+    assert (is_over(a_key(), over_ms - 1), is_over(a_key(), over_ms)) == (False, True)
+    assert (is_over(a_key("hour"), over_ms, 0), is_over(a_key("hour"), T + HOUR_MS, 0)) == (False, True)
+
+
+def test_a_window_closes_once() -> None:
     state = WindowState(Counts(clicks=1))
-    closing_ms = T + 60_000 + GRACE_MS
-    assert not close(state, a_key(), closing_ms - 1)
-    assert close(state, a_key(), closing_ms)
-    assert not close(state, a_key(), closing_ms)
-    assert state.is_final
+    assert close(state)
+    assert not close(state)
+    assert (state.is_final, state.revision) == (True, 0)
 
 
 def test_late_click_revises_its_window() -> None:
     state, _ = merge_partial(None, 0, a_partial(1, clicks=1))
     state, _ = merge_partial(state, 0, a_partial(2, clicks=2))
     assert state.revision == 0
-    close(state, a_key(), T + DAY_MS)
+    close(state)
     state, _ = merge_partial(state, 0, a_partial(3, clicks=3))
     assert (state.revision, state.is_final, state.counts.clicks) == (1, True, 3)
     state, _ = merge_partial(state, 0, a_partial(3, clicks=3))

@@ -1,0 +1,111 @@
+"""Which windows became final since the last flush? They are marked so, and published once more, a bounded number in each flush."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from itertools import islice
+from typing import Final
+
+from agents.overlay import Overlay
+from tables import watermarks
+from tables.open_windows import adopt, due_range, history_range, window_row
+from tables.watermarks import WatermarkRules, WatermarkState
+from tables.window_keys import WindowKey
+from tables.windows import close
+
+MAX_CLOSED: Final = 1_000  # windows a flush: each is read, and written as JSON
+ADOPTED: Final = 500  # windows of an earlier version that are looked at in each flush
+_END: Final = b"\xff"  # no key begins with it: keys are ASCII or UTF-8
+SLICE_SECONDS: Final = 0.004
+SLICE_WINDOWS: Final = 32
+
+
+class Closer:
+    """Closes the windows of one partition in the order in which they end."""
+
+    def __init__(self, overlay: Overlay, number: int, rules: WatermarkRules) -> None:
+        self._overlay, self._rules = overlay, rules
+        self._row_key = watermarks.row_key(number)
+        self._start = b""
+        self._may_have_history = True
+        is_first = overlay.watermarks.get(self._row_key) is None
+        self._adopt_from = b"" if is_first else _END
+
+    def expect_history(self) -> None:
+        """Look for windows of the history lane again, once that is read: one was opened."""
+        self._may_have_history = True
+
+    async def close_due(self, is_open: Callable[[], bool]) -> int:
+        """Close what is due, at most MAX_CLOSED windows, in slices; return how many rows changed. Stops when the partition does.
+
+        No flush may be under way: what it carries would be in neither place that is searched.
+        """
+        state = self._overlay.watermarks.get(self._row_key)
+        adopted = 0 if self._adopt_from == _END else self._adopt(0 if state is None else state.reached_ms)
+        if state is None:
+            return adopted
+        rows = self._take_live(state)
+        if (
+            self._may_have_history
+            and len(rows) < MAX_CLOSED
+            and watermarks.is_history_read(state, self._rules)
+        ):
+            of_history = self._first(*history_range())
+            self._may_have_history = len(of_history) == MAX_CLOSED
+            rows += of_history
+        deadline = time.perf_counter() + SLICE_SECONDS
+        for closed, row in enumerate(rows, 1):
+            self._close(row)
+            if closed % SLICE_WINDOWS == 0 and time.perf_counter() >= deadline:
+                await asyncio.sleep(0)
+                if not is_open():
+                    break
+                deadline = time.perf_counter() + SLICE_SECONDS
+        return adopted + len(rows)
+
+    def _take_live(self, state: WatermarkState) -> list[bytes]:
+        """Return what the watermark has passed. Where it was looked before nothing is open: what is changed later is final at once."""
+        start, stop = due_range(state.reached_ms, self._rules.grace_ms)
+        start = max(start, self._start)
+        if start >= stop:
+            return []
+        rows = self._first(start, stop)
+        self._start = rows[-1] if len(rows) == MAX_CLOSED else stop
+        return rows
+
+    def _first(self, start: bytes, stop: bytes) -> list[bytes]:
+        """Return the first rows of a range, in order: those that no flush has taken yet, and those in the store."""
+        changed = self._overlay.open_windows.changed
+        fresh = [row for row, value in changed.items() if value is not None and start <= row < stop]
+        stored = (
+            row for row, value in self._overlay.stored("open_windows", start, stop) if value is not None
+        )
+        return sorted({*fresh, *islice(stored, MAX_CLOSED)})[:MAX_CLOSED]
+
+    def _close(self, row: bytes) -> None:
+        overlay = self._overlay
+        if overlay.open_windows.get(row) is None:
+            return  # a live event came between two slices
+        key = window_row(row)
+        state = overlay.windows.get(key)
+        if state is not None and close(state):
+            overlay.windows.put(key, state)
+        overlay.open_windows.put(row, None)
+
+    def _adopt(self, watermark_ms: int) -> int:
+        """Index the next ADOPTED windows that were stored before there was an index; return how many changed."""
+        overlay = self._overlay
+        start, self._adopt_from = self._adopt_from, _END  # done, unless the walk stops early
+        adopted = 0
+        for looked, (row, state) in enumerate(overlay.stored("windows", start, _END)):
+            if looked == ADOPTED:
+                self._adopt_from = row
+                break
+            if state is not None and not state.lane:
+                for open_row, value in adopt(
+                    state, WindowKey.decode(row), watermark_ms, self._rules.grace_ms
+                ).items():
+                    overlay.open_windows.put(open_row, value)
+                overlay.windows.put(row, state)
+                adopted += 1
+        return adopted
