@@ -46,10 +46,14 @@ class Announcer:
         partitions: int,
         feed: Feed,
         caught_up_ms: int,
+        flush_interval_ms: int,
         now_ms: Callable[[], int] = lambda: int(time.monotonic() * 1000),
     ) -> None:
         self._number, self._partitions, self._feed = number, partitions, feed
         self._caught_up_ms, self._now_ms = caught_up_ms, now_ms
+        # A silence must be seen: of one that was slept through, in a frozen process or behind a long flush, nothing is known.
+        self._max_gap_ms = max(caught_up_ms // 2, 2 * flush_interval_ms)
+        self._looked_ms = 0
         self._said: _Said | None = None
         self._still: dict[str, tuple[int, int]] = {}
 
@@ -79,6 +83,9 @@ class Announcer:
 
     def _look(self, positions: Mapping[str, int], newest_ms: int) -> _Said:
         now_ms = self._now_ms()
+        if now_ms - self._looked_ms > self._max_gap_ms:
+            self._still.clear()
+        self._looked_ms = now_ms
         return _Said(
             newest_ms // PANE_MS,
             self._is_read(JOURNAL, positions, now_ms),

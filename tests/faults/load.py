@@ -33,6 +33,7 @@ class Load(threading.Thread):
         events: int,
         seed: int = 1,
         source: Iterable[Event] | None = None,
+        topic: str = "uptake.events",
     ) -> None:
         super().__init__(daemon=True)
         self._producer = Producer(
@@ -44,7 +45,7 @@ class Load(threading.Thread):
                 "log_level": 0,  # that its broker goes away is the fault, not news
             }
         )
-        self._customer, self._rate = customer, rate
+        self._customer, self._rate, self._topic = customer, rate, topic
         self._source = mixed(customer, users, events, seed) if source is None else source
         self._finished = threading.Event()
         self.sent = self.delivered = self.failed = 0
@@ -71,7 +72,7 @@ class Load(threading.Thread):
         while True:
             try:
                 self._producer.produce(
-                    "uptake.events",
+                    self._topic,
                     key=f"{self._customer}|{event['user']}".encode(),
                     value=json.dumps(event).encode(),
                     on_delivery=self._on_delivery,

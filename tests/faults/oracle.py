@@ -32,6 +32,8 @@ class Truth:
     revenue: dict[str, Decimal] = field(default_factory=dict)
     windows: Counter[tuple[str, int, str]] = field(default_factory=Counter)
     """(scenario, hour start, counter) -> count"""
+    by_minute: Counter[tuple[str, int, str]] = field(default_factory=Counter)
+    """(scenario, minute start, counter) -> count"""
     minutes: set[tuple[str, int]] = field(default_factory=set)
     """(scenario, minute start) of the windows that are not empty"""
     records: int = 0
@@ -76,9 +78,15 @@ def latest(bootstrap: str, topic: str) -> dict[bytes, bytes]:
 
 
 def fold(
-    bootstrap: str, topic: str = "uptake.events", skip: Collection[tuple[int, int]] = frozenset()
+    bootstrap: str,
+    topic: str = "uptake.events",
+    skip: Collection[tuple[int, int]] = frozenset(),
+    max_age_ms: int | None = DAY_MS,
 ) -> Truth:
-    """Fold the raw topic in log order, by the rules of docs/events.md; ``skip``: (partition, offset) of records that are no events."""
+    """Fold a raw topic in log order, by the rules of docs/events.md; in the history lane an event may be of any age.
+
+    ``skip``: (partition, offset) of records that are no events.
+    """
     truth = Truth()
     seen: dict[tuple[str, str], int] = {}
     impressions: dict[str, deque[dict[str, Any]]] = {}
@@ -91,7 +99,7 @@ def fold(
         except (TypeError, ValueError, KeyError):
             continue  # what is no event is the business of the dead letters
         truth.records += 1
-        _hold(event, message.timestamp()[1], truth)
+        _hold(event, message.timestamp()[1], max_age_ms, truth)
         eid, received_ms = event.get("eid"), event["received_ms"]
         if eid is not None:
             if received_ms - seen.get((user, eid), -DAY_MS) < DAY_MS:
@@ -122,19 +130,22 @@ def fold(
     return truth
 
 
-def _hold(event: dict[str, Any], appended_ms: int, truth: Truth) -> None:
-    """Hold the times of an event within their bounds: receipt by the broker's clock, and the event within 24 h before it."""
+def _hold(event: dict[str, Any], appended_ms: int, max_age_ms: int | None, truth: Truth) -> None:
+    """Hold the times of an event within their bounds: receipt by the broker's clock, and the event within its age before it."""
     said = event.get("time_ms", 0)
     received_ms = event.get("received_ms") or appended_ms
     if received_ms > appended_ms + SKEW_MS:
         received_ms = appended_ms
     event["received_ms"] = received_ms
-    event["time_ms"] = max(min(said or received_ms, received_ms), received_ms - DAY_MS)
+    event["time_ms"] = min(said or received_ms, received_ms)
+    if max_age_ms is not None:
+        event["time_ms"] = max(event["time_ms"], received_ms - max_age_ms)
     truth.clamped += said not in (0, event["time_ms"])
 
 
 def _count(truth: Truth, scenario: str, time_ms: int, counter: str, amount: int = 1) -> None:
     truth.windows[scenario, time_ms - time_ms % HOUR_MS, counter] += amount
+    truth.by_minute[scenario, time_ms - time_ms % MINUTE_MS, counter] += amount
     truth.minutes.add((scenario, time_ms - time_ms % MINUTE_MS))
 
 

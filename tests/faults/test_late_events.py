@@ -1,0 +1,275 @@
+"""F11: events come shuffled within the grace, some much later, and old history beside them; windows equal the fold and become final.
+
+Event times are of a past day and run a thousand times faster than the clock, so that minutes, hours and the day end within seconds.
+"""
+
+import json
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.kafka.broker import LocalBroker
+from tests.faults.cluster import CUSTOMER, Cluster
+from tests.faults.ledger import Outcome
+from tests.faults.load import Event, Load
+from tests.faults.oracle import DAY_MS, HOUR_MS, MINUTE_MS, fold, latest
+
+GRACE_MS = 600_000
+SIZES_MS = {"minute": MINUTE_MS, "hour": HOUR_MS, "day": DAY_MS}
+COUNTERS = ("rendered", "clicks", "attributed_clicks")
+CAUGHT_UP_MS = 3_000  # longer than any partition is without an event until the day ends
+SCENARIOS = ("home", "also_bought")
+PAST, CLOSING = "past", "closing"
+"""The scenarios of the history lane, and of the one event of now that ends the day."""
+
+Window = tuple[str, str, int]
+"""Scenario, granularity, start."""
+
+
+@dataclass
+class Day:
+    """What producers send: visits of a past day, each an impression and perhaps a click within a minute, by users who come once."""
+
+    cluster: Cluster
+    start_ms: int
+    draw: random.Random = field(default_factory=lambda: random.Random(11))
+    visitors: int = 0
+    goes_on: threading.Event = field(default_factory=threading.Event)
+    late: set[Window] = field(default_factory=set)
+    """The minutes and hours that were over when an event in them was sent."""
+
+    def visit(self, time_ms: int, scenario: str, received_ms: int = 0) -> Iterator[Event]:
+        self.visitors += 1
+        shown: Event = {
+            "type": "rendered",
+            "customer": CUSTOMER,
+            "user": self.cluster.customer.rules.user(f"visitor-{self.visitors}"),
+            "items": ["1", "2", "3"],
+            "scenario": scenario,
+            "time_ms": time_ms,
+            "received_ms": received_ms or time_ms + GRACE_MS,
+        }
+        yield shown
+        if self.draw.random() < 0.3:
+            at_ms = time_ms + self.draw.randrange(MINUTE_MS)
+            yield shown | {
+                "type": "clickrecommended",
+                "item": "2",
+                "time_ms": at_ms,
+                "received_ms": received_ms or at_ms + GRACE_MS,
+            }
+
+    def shuffled(self, from_ms: int, to_ms: int, visits: int) -> Iterator[Event]:
+        """Yield visits between two times of the day, no event behind others by more than the grace, less the way of a click."""
+        events = [
+            event
+            for _ in range(visits)
+            for event in self.visit(
+                self.start_ms + self.draw.randrange(from_ms, to_ms), self.draw.choice(SCENARIOS)
+            )
+        ]
+        yield from sorted(
+            events, key=lambda event: event["time_ms"] + self.draw.randrange(GRACE_MS - 2 * MINUTE_MS)
+        )
+
+    def waiting(self, from_ms: int) -> Iterator[Event]:
+        """Yield visits, each a moment after the other, until the day goes on: no partition is without events meanwhile."""
+        while not self.goes_on.wait(0.01):
+            from_ms += 1
+            yield from self.visit(self.start_ms + from_ms, self.draw.choice(SCENARIOS))
+
+    def belated(self, events: Iterable[Event], share: float, before_ms: int) -> Iterator[Event]:
+        """Yield events, and among them visits of long before, whose minutes and hours are over."""
+        for event in events:
+            yield event
+            if self.draw.random() < share:
+                time_ms = self.start_ms + self.draw.randrange(before_ms - MINUTE_MS)
+                for late in self.visit(time_ms, self.draw.choice(SCENARIOS), event["received_ms"]):
+                    for name in ("minute", "hour"):
+                        start_ms = late["time_ms"] - late["time_ms"] % SIZES_MS[name]
+                        self.late.add((late["scenario"], name, start_ms))
+                    yield late
+
+    def over(self, before_ms: int) -> set[Window]:
+        """Return all windows that end at a time of the day or before."""
+        return {
+            (scenario, name, start_ms)
+            for scenario in SCENARIOS
+            for name, size_ms in SIZES_MS.items()
+            for start_ms in range(self.start_ms, self.start_ms + before_ms - size_ms + 1, size_ms)
+        }
+
+    def imported(self, visits: int) -> Iterator[Event]:
+        """Yield visits of a year ago, in no order, as an import brings them."""
+        now_ms = int(time.time() * 1000)
+        for _ in range(visits):
+            yield from self.visit(now_ms - 365 * DAY_MS - self.draw.randrange(DAY_MS), PAST, now_ms)
+
+
+def send(cluster: Cluster, events: Iterable[Event], rate: int = 2_000, topic: str = "uptake.events") -> Load:
+    load = Load(cluster.broker.bootstrap, CUSTOMER, [], rate=rate, events=0, source=events, topic=topic)
+    load.start()
+    return load
+
+
+def watermarks(cluster: Cluster) -> list[int]:
+    return [each["watermark_ms"] for each in cluster.partitions_of("w0").values()]
+
+
+def published(cluster: Cluster) -> dict[Window, dict[str, Any]]:
+    """Return the latest record of each window of a scenario."""
+    records = [json.loads(value) for value in latest(cluster.broker.bootstrap, "uptake.ctr.windows").values()]
+    return {
+        (each["scenario"], each["granularity"], each["start_ms"]): each
+        for each in records
+        if each["dimension"] == "scenario"
+    }
+
+
+def revisions(cluster: Cluster) -> int:
+    """Return how often final windows were corrected, over all dimensions."""
+    values = latest(cluster.broker.bootstrap, "uptake.ctr.windows").values()
+    return sum(json.loads(value)["revision"] for value in values)
+
+
+def true_windows(cluster: Cluster) -> Counter[tuple[str, str, int, str]]:
+    """Return (scenario, granularity, start, counter) -> count, as the plain fold of both lanes has it."""
+    bootstrap = cluster.broker.bootstrap
+    minutes = fold(bootstrap).by_minute + fold(bootstrap, "uptake.events.history", max_age_ms=None).by_minute
+    truth: Counter[tuple[str, str, int, str]] = Counter()
+    for (scenario, start_ms, counter), count in minutes.items():
+        for name, size_ms in SIZES_MS.items():
+            truth[scenario, name, start_ms - start_ms % size_ms, counter] += count
+    return truth
+
+
+def answered(cluster: Cluster, day: Day) -> dict[Window, dict[str, Any]]:
+    """Return the windows of the day as lookups answer them."""
+    found = {}
+    for scenario in SCENARIOS:
+        for name, size in (("minute", "PT1M"), ("hour", "PT1H"), ("day", "P1D")):
+            span = f"from={day.start_ms}&to={day.start_ms + DAY_MS}&granularity={size}"
+            status, answer = cluster.get(f"/v1/{CUSTOMER}/ctr?scenario={scenario}&{span}")
+            assert status == 200, answer
+            found |= {(scenario, name, each["start_ms"]): each for each in answer["windows"]}
+    return found
+
+
+def difference(truth: Counter[Any], windows: dict[Window, dict[str, Any]]) -> tuple[int, int]:
+    """Return how many counts windows miss, and how many they have too many."""
+    have = Counter(
+        {(*place, counter): window[counter] for place, window in windows.items() for counter in COUNTERS}
+    )
+    return sum((truth - have).values()), sum((have - truth).values())
+
+
+def late_events(broker: LocalBroker, directory: Path, *, visits: int, kills: int) -> Outcome:
+    """Send a day: its first hours in order but for the grace; the rest with one percent that is late; and a year-old import."""
+    cluster = Cluster(broker, directory, env={"UPTAKE_CAUGHT_UP_MS": str(CAUGHT_UP_MS)})
+    now_ms = int(time.time() * 1000)
+    day = Day(cluster, now_ms - now_ms % DAY_MS - 3 * DAY_MS)
+    loads: list[Load] = []
+    try:
+        cluster.start_worker()
+        cluster.wait_ready()
+        loads.append(send(cluster, day.imported(visits // 4), topic="uptake.events.history"))
+        loads[0].join()
+        over_ms = 5 * HOUR_MS
+        events = chain(
+            day.shuffled(0, 6 * HOUR_MS, visits),
+            day.waiting(6 * HOUR_MS),
+            day.belated(day.shuffled(6 * HOUR_MS, 12 * HOUR_MS, visits), 0.01, over_ms),
+        )
+        loads.append(send(cluster, events))
+        cluster.wait_until(
+            lambda: min(watermarks(cluster), default=0) >= day.start_ms + over_ms + GRACE_MS,
+            "the watermark moves",
+        )
+        cluster.wait_until(
+            lambda: (
+                (first := published(cluster)).keys() & day.over(over_ms)
+                and all(first[place]["final"] for place in first.keys() & day.over(over_ms))
+            ),
+            "what is over is final",
+        )
+        assert revisions(cluster) == 0, "events within the grace revised a window"
+        days = [
+            each for place, each in published(cluster).items() if place[0] in SCENARIOS and place[1] == "day"
+        ]
+        assert days
+        assert not any(each["final"] for each in days)
+
+        sent = loads[-1].sent
+        day.goes_on.set()
+        for kill in range(kills):
+            cluster.wait_until(
+                lambda kill=kill: loads[-1].sent > sent + visits * (kill + 1) / (kills + 1),
+                "the load goes on",
+                120,
+            )
+            cluster.kill("w0")
+            cluster.start_worker()
+            cluster.wait_ready()
+        loads[-1].join()
+        loads.append(
+            send(cluster, day.visit(now_ms, CLOSING, now_ms))
+        )  # one partition tells that the day is over
+        loads[-1].join()
+        cluster.wait_until(
+            lambda: min(watermarks(cluster), default=0) >= now_ms - MINUTE_MS, "the day ends", 60
+        )
+        truth = true_windows(cluster)
+        cluster.wait_until(
+            lambda: all(each["final"] for place, each in published(cluster).items() if place[0] != CLOSING),
+            "all windows are final",
+            20,
+        )
+        found = published(cluster)
+        late = sum(each["late"] for each in cluster.partitions_of("w0").values())
+        if not kills:  # a count since the partitions were opened
+            assert late == revisions(cluster)
+        assert day.late <= found.keys()
+        for place in day.late:
+            assert found[place]["revision"] >= 1, place
+        for place, each in found.items():
+            assert not each["revision"] or place in day.late, (
+                place,
+                "was revised, and nothing was late in it",
+            )
+        lost, doubled = difference(truth, found)
+        seen = answered(cluster, day)
+        of_day = Counter({place: count for place, count in truth.items() if place[0] in SCENARIOS})
+        unseen = difference(of_day, seen)
+        assert unseen == (0, 0), f"lookups miss or double {unseen}"
+        for place, each in seen.items():
+            assert (each["final"], each["revision"]) == (True, found[place]["revision"]), place
+        for load in loads:
+            assert (load.failed, load.delivered) == (0, load.sent)
+        assert cluster.stop("w0") == 0
+        return Outcome(
+            "F11",
+            sum(load.delivered for load in loads),
+            lost,
+            doubled,
+            {"late_windows": len(day.late), "revised": late, "imported": loads[0].delivered},
+            {"windows": len(found), "final": sum(each["final"] for each in found.values()), "kills": kills},
+        )
+    finally:
+        cluster.close()
+
+
+@pytest.mark.fault("F11")
+@pytest.mark.timeout(600)
+def test_shuffled_and_late_events_give_final_windows_that_equal_the_fold(
+    own_broker: LocalBroker, tmp_path: Path, is_long: bool
+) -> None:
+    visits, kills = (20_000, 3) if is_long else (1_200, 0)
+    late_events(own_broker, tmp_path, visits=visits, kills=kills).must_be_exact()
