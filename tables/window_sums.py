@@ -10,7 +10,7 @@ import msgspec
 
 from tables.panes import Counts, add
 from tables.window_keys import MAX_TIME_MS, POSITION, SCENARIO, VARIANT, WindowKey
-from tables.windows import DAY_MS, GRACE_MS, GRANULARITY_MS, MINUTE_MS
+from tables.windows import DAY_MS, GRANULARITY_MS, MINUTE_MS
 
 WEEK_MS: Final = 7 * DAY_MS
 _MONDAY_MS: Final = 4 * DAY_MS  # 1970-01-05 was the first Monday
@@ -18,12 +18,13 @@ _COARSEST_FIRST: Final = tuple(reversed(GRANULARITY_MS))
 
 
 class WindowRow(NamedTuple):
-    """One stored window as lookups read it."""
+    """One stored window as lookups read it. ``over_ms``: what ended by then is final where the row was read."""
 
     key: WindowKey
     counts: Counts
     revision: int = 0
     is_final: bool = False
+    over_ms: int = MAX_TIME_MS
 
 
 class Segment(NamedTuple):
@@ -86,25 +87,24 @@ def sum_windows(
 ) -> list[WindowSum]:
     """Return the sums of rows of one dimension per step (without one: for the whole span), scenario, variant, position.
 
-    ``rows`` are those of ``segments``, in any order; the variant is summed over unless ``by`` has it. A sum is final when
-    all of its rows are and its grace is over at ``as_of_ms``; its revision is the sum of theirs. Ordered by start, scenario,
-    variant, row, rank; what is absent comes first.
+    ``rows`` are those of ``segments``, in any order; the variant is summed over unless ``by`` has it. A sum is final when all of its
+    rows are, and its end is over where they were read and at ``as_of_ms``; its revision is the sum of theirs. Ordered by start,
+    scenario, variant, row, rank; what is absent comes first.
     """
     sums: dict[tuple[int, str, str | None, int | None, int | None], WindowSum] = {}
-    for key, counts, revision, is_final in rows:
+    for key, counts, revision, is_final, over_ms in rows:
         start_ms = step_start(from_ms, MINUTE_MS) if step_ms is None else step_start(key.start_ms, step_ms)
         end_ms = step_end(to_ms, MINUTE_MS) if step_ms is None else start_ms + step_ms
         variant = key.variant if "variant" in by else None
         place = (start_ms, key.scenario, variant, key.row, key.rank)
         found = sums.get(place)
         if found is None:
-            is_over = end_ms + GRACE_MS <= as_of_ms
             found = sums[place] = WindowSum(
-                start_ms, end_ms, key.scenario, variant, key.row, key.rank, Counts(), 0, is_over
+                start_ms, end_ms, key.scenario, variant, key.row, key.rank, Counts(), 0, end_ms <= as_of_ms
             )
         add(found.counts, counts)
         found.revision += revision
-        found.is_final = found.is_final and is_final
+        found.is_final = found.is_final and is_final and end_ms <= over_ms
     return [sums[place] for place in sorted(sums, key=_order)]
 
 

@@ -17,7 +17,6 @@ from tables.window_keys import PANE_GRANULARITY, WindowKey
 MINUTE_MS: Final = 60_000
 HOUR_MS: Final = 3_600_000
 DAY_MS: Final = 86_400_000
-GRACE_MS: Final = 600_000
 
 GRANULARITY_MS: Final = {PANE_GRANULARITY: MINUTE_MS, "hour": HOUR_MS, "day": DAY_MS}
 """The stored granularities and their sizes, the finest first."""
@@ -98,7 +97,7 @@ def add_delta(state: WindowState | None, delta: Counts, received_ms: int) -> Win
     return state
 
 
-def is_over(key: WindowKey, watermark_ms: int, grace_ms: int = GRACE_MS) -> bool:
+def is_over(key: WindowKey, watermark_ms: int, grace_ms: int) -> bool:
     """Whether the watermark has passed the end of a window, and its grace."""
     return watermark_ms >= end_ms(key) + grace_ms
 

@@ -18,8 +18,9 @@ from events.topics import JOURNAL
 from tables.declare import USER_TABLES
 from tables.fold_ports import MOVED
 from tables.identity import Stretch
-from tables.window_keys import WindowKey, after_scenario, customer_range, range_of
+from tables.window_keys import MAX_TIME_MS, WindowKey, after_scenario, customer_range, range_of
 from tables.window_sums import Segment, WindowRow
+from tables.windows import HISTORY
 
 RETRY_AFTER_S = 2
 
@@ -84,10 +85,17 @@ class WorkerLookups:
         self, partition: int, customer: str, scenario: str | None, dimension: str, segments: Sequence[Segment]
     ) -> list[WindowRow]:
         """Return the windows merged in a partition that start within the segments; raise PartitionNotReady."""
-        overlay = self._open(partition).overlay
+        owned = self._open(partition)
+        overlay, over_ms = owned.overlay, owned.watermark_ms - owned.rules.grace_ms
         scenarios = self._scenarios(overlay, customer) if scenario is None else [scenario]
         return [
-            WindowRow(WindowKey.decode(key), state.counts, state.revision, state.is_final)
+            WindowRow(
+                WindowKey.decode(key),
+                state.counts,
+                state.revision,
+                state.is_final,
+                MAX_TIME_MS if state.lane == HISTORY else over_ms,  # history waits for no watermark
+            )
             for each in scenarios
             for segment in segments
             for key, state in overlay.scan(

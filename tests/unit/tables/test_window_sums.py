@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tables.panes import Counts
-from tables.window_keys import POSITION, SCENARIO, VARIANT, WindowKey
+from tables.window_keys import MAX_TIME_MS, POSITION, SCENARIO, VARIANT, WindowKey
 from tables.window_sums import (
     WEEK_MS,
     Segment,
@@ -19,7 +19,7 @@ from tables.window_sums import (
     sum_windows,
     total,
 )
-from tables.windows import DAY_MS, GRACE_MS, GRANULARITY_MS, HOUR_MS, MINUTE_MS, floor
+from tables.windows import DAY_MS, GRANULARITY_MS, HOUR_MS, MINUTE_MS, floor
 
 MONDAY = int(datetime(2019, 11, 25, tzinfo=UTC).timestamp() * 1_000)
 STEPS = [5 * MINUTE_MS, 15 * MINUTE_MS, HOUR_MS, 12 * HOUR_MS, DAY_MS, WEEK_MS, 7 * MINUTE_MS]
@@ -114,7 +114,8 @@ def a_row(
     variant: str | None, row: int | None, rank: int | None, scenario: str = "s", **window: int
 ) -> WindowRow:
     key = WindowKey("c", scenario, POSITION, "hour", MONDAY, variant, row, rank)
-    return WindowRow(key, Counts(rendered=1), window.get("revision", 0), bool(window.get("is_final", 1)))
+    is_final, over_ms = bool(window.get("is_final", 1)), window.get("over_ms", MAX_TIME_MS)
+    return WindowRow(key, Counts(rendered=1), window.get("revision", 0), is_final, over_ms)
 
 
 def test_variants_are_summed_unless_they_are_asked_for() -> None:
@@ -134,21 +135,22 @@ def test_scenarios_are_never_mixed_and_what_is_absent_comes_first() -> None:
     assert [(one.scenario, one.row) for one in sums] == [("s", None), ("s", 0), ("t", 1)]
 
 
-def test_a_sum_is_final_when_its_rows_are_and_its_grace_is_over() -> None:
-    over_ms = MONDAY + HOUR_MS + GRACE_MS
-
-    def is_final(rows: list[WindowRow], as_of_ms: int) -> bool:
-        [window] = sum_windows(rows, set(), MONDAY, MONDAY + HOUR_MS, HOUR_MS, as_of_ms)
-        return window.is_final
-
-    final, filling = a_row("A", 0, 0), a_row("B", 0, 0, is_final=0)
-    final, filling = (
-        final._replace(key=final.key._replace(row=None, rank=None)),
-        filling._replace(key=filling.key._replace(row=None, rank=None)),
-    )
-    assert is_final([final], over_ms)
-    assert not is_final([final], over_ms - 1)
-    assert not is_final([final, filling], over_ms)
+@pytest.mark.parametrize(
+    ("rows", "as_of_ms", "is_final"),
+    [
+        ([{}], 0, True),
+        ([{}], -1, False),
+        ([{}, {"is_final": 0}], 0, False),
+        ([{}, {"over_ms": MONDAY + HOUR_MS}], 0, True),
+        ([{}, {"over_ms": MONDAY + HOUR_MS - 1}], 0, False),  # minutes that are missing may still come
+    ],
+)
+def test_a_sum_is_final_when_its_rows_are_and_its_end_is_over(
+    rows: list[dict[str, int]], as_of_ms: int, is_final: bool
+) -> None:
+    given = [a_row("A", None, None, **each) for each in rows]
+    [window] = sum_windows(given, set(), MONDAY, MONDAY + HOUR_MS, HOUR_MS, MONDAY + HOUR_MS + as_of_ms)
+    assert window.is_final is is_final
 
 
 def test_revisions_of_a_sum_add_up() -> None:

@@ -12,7 +12,6 @@ from tables.partials import Partial
 from tables.window_keys import SCENARIO, VARIANT, WindowKey
 from tables.windows import (
     DAY_MS,
-    GRACE_MS,
     HOUR_MS,
     KEEP_MS,
     WindowState,
@@ -136,8 +135,8 @@ def test_a_minute_counts_in_the_hour_and_day_that_hold_it(
 
 
 def test_a_window_is_over_when_the_watermark_passes_its_end_and_grace() -> None:
-    over_ms = T + 60_000 + GRACE_MS
-    assert (is_over(a_key(), over_ms - 1), is_over(a_key(), over_ms)) == (False, True)
+    over_ms = T + 60_000 + 600_000
+    assert (is_over(a_key(), over_ms - 1, 600_000), is_over(a_key(), over_ms, 600_000)) == (False, True)
     assert (is_over(a_key("hour"), over_ms, 0), is_over(a_key("hour"), T + HOUR_MS, 0)) == (False, True)
 
 
