@@ -123,7 +123,7 @@ def _options() -> rocksdict.Options:
     return options
 
 
-def growth(seed: int, time_ms: int, visitors: int = 200) -> Iterator[dict[str, Any]]:
+def growth(seed: int, time_ms: int, visitors: int = 100) -> Iterator[dict[str, Any]]:
     """Yield what a user's rows take after so many events, encoded, and decoded as they are loaded into memory."""
     for events in GROWTH:
         rows = rows_of_visitors(events, seed, time_ms, visitors)
