@@ -1,5 +1,6 @@
 """Windows become final when the partitions of a world are far enough, once, and late events revise them."""
 
+import asyncio
 import random
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -77,13 +78,17 @@ class Shop:
         await self.merge()
 
     async def merge(self) -> None:
-        """Let the merge fold what is new in its topic, and flush until nothing more is to be closed."""
+        """Let the merge fold what is new in its topic, and flush."""
+        await self.fold_partials()
+        assert await self.merging.flush()
+
+    async def fold_partials(self) -> None:
+        """Let the merge fold what is new in its topic."""
         records = self.world.logs.read(PARTIALS, MERGED_AT, self._merged)
         if records:
             self._merged = records[-1].offset + 1
             stamped = [record._replace(timestamp=NOW_MS) for record in records]
             await fold_records(self.merging, PARTIALS, stamped)
-        assert await self.merging.flush()
 
     @property
     def merging(self) -> Partition:
@@ -311,6 +316,38 @@ async def test_a_flush_closes_a_bounded_number_and_the_next_goes_on(
         before = finals()
     assert before == 5 * 3  # each minute: scenario, variant, position
     assert len(shop.world.outbox(MERGED_AT).flushes) < flushes + 10  # and then there was nothing to flush
+
+
+@pytest.mark.parametrize("is_lost", [True, False], ids=["lost", "closed"])
+async def test_partition_that_ends_while_windows_are_closed_stops_there(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, is_lost: bool
+) -> None:
+    monkeypatch.setattr(closing, "SLICE_WINDOWS", 1)
+    monkeypatch.setattr(closing, "SLICE_SECONDS", 0.0)
+    for home in range(PARTITIONS):
+        await shop.say(1, home)
+    for home in range(PARTITIONS):
+        await shop.fold(a_rendered(user=USERS[home], time_ms=T0 + 90 * MINUTE_MS), home)
+        await shop.partitions[home].flush()
+    await shop.fold_partials()
+    merging, flushes = shop.merging, len(shop.world.outbox(MERGED_AT).flushes)
+    flushing = asyncio.ensure_future(merging.flush())
+    await asyncio.sleep(0)  # it closes the first window, and lets others run
+    assert not flushing.done()
+    if is_lost:
+        with pytest.raises(ZeroDivisionError):
+            await merging.fold(JOURNAL, [a_record(offset=99)], lambda *_: 1 // 0)
+        assert not await flushing
+        assert len(shop.world.outbox(MERGED_AT).flushes) == flushes
+    else:
+        merging.is_open = False
+        assert await flushing
+        closed = [
+            decode_record(output.value or b"")
+            for output in shop.world.outbox(MERGED_AT).flushes[-1].outputs
+            if output.topic == WINDOWS
+        ]
+        assert [window.final for window in closed].count(True) == 1
 
 
 async def test_windows_of_an_earlier_version_are_taken_in(shop: Shop) -> None:

@@ -11,7 +11,8 @@ from aiokafka.errors import KafkaError
 from faust.types.tuples import TP
 from yarl import URL
 
-from app.kafka.lag import lag_of
+from agents.ports import Reach
+from app.kafka.lag import ConsumerFeed, lag_of
 from app.kafka.transport import CHUNK_RECORDS, Chunk, ChunkConsumer, ChunkTransport
 from events.topics import JOURNAL, TRANSFERS
 
@@ -216,6 +217,34 @@ async def test_unread_is_what_the_broker_has_and_was_not_fetched(
     assert consumer.unread(A) == 0
     subscribed(consumer, A=state)
     assert (consumer.unread(A), consumer.unread(B)) == (unread, 0)
+
+
+@pytest.mark.parametrize(
+    ("state", "reach"),
+    [
+        ((10, 15, 20), Reach(15, 10, 0)),
+        ((10, None, 20), Reach(20, 10, 0)),
+        ((10, None, None), None),  # the broker has told nothing yet
+        ((None, 15, 20), None),
+    ],
+)
+async def test_reach_is_known_once_the_broker_has_told_where_the_partition_ends(
+    consumer: Records, state: tuple[Any, ...], reach: Reach | None
+) -> None:
+    feed = ConsumerFeed(lambda: consumer)
+    assert feed.reach(A.topic, A.partition) is None
+    subscribed(consumer, A=state)
+    assert feed.reach(A.topic, A.partition) == reach
+    assert feed.reach(B.topic, B.partition) is None
+
+
+async def test_reach_counts_what_was_fetched_before_it_is_handed_on(consumer: Records) -> None:
+    subscribed(consumer, A=(2 * CHUNK_RECORDS, 2 * CHUNK_RECORDS, 2 * CHUNK_RECORDS))
+    consumer.fetches = [{A: run_of(range(2 * CHUNK_RECORDS))}]
+    async for _ in consumer.getmany(0):
+        assert consumer.reach(A) == Reach(2 * CHUNK_RECORDS, 2 * CHUNK_RECORDS, 2 * CHUNK_RECORDS)
+    await consumer.on_partitions_revoked({A})
+    assert consumer.reach(A) == Reach(2 * CHUNK_RECORDS, 2 * CHUNK_RECORDS, 0)
 
 
 async def test_lag_is_what_no_flush_covers_over_all_sources(consumer: Records) -> None:

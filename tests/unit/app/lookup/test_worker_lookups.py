@@ -16,8 +16,11 @@ from app.watchdog import Place, Sight, Watchdog
 from events.model import user_key
 from events.partitions import partition_of
 from events.topics import JOURNAL, PARTIALS, SOURCES
-from tables.window_keys import SCENARIO
+from tables.panes import Counts
+from tables.watermarks import WatermarkState
+from tables.window_keys import MAX_TIME_MS, SCENARIO, WindowKey
 from tables.window_sums import Segment
+from tables.windows import HISTORY, LIVE, WindowState
 from tests.support.builders import CUSTOMER, MINUTE_MS, USER, a_click, a_login, a_recommended, a_rendered
 from tests.support.overlays import T0
 from tests.support.partitions import World, a_record, fold_records
@@ -199,3 +202,23 @@ async def test_status_tells_what_is_paused_and_stays_ready_for_lookups(bench: Be
     assert [(alarm["alarm"], alarm["position"]) for alarm in status["alarms"]] == [("paused", 11)]
     assert status["ready"] is True
     assert bench.lookups.user_view(HOME, KEY).is_known
+
+
+async def test_rows_say_what_is_over_by_the_watermark_unless_they_are_of_history(bench: Bench) -> None:
+    merge = bench.open(0)
+    grace_ms = merge.rules.grace_ms
+    states = {
+        0: WindowState(Counts(rendered=1), received_ms=T0, lane=LIVE),
+        1: WindowState(Counts(rendered=1), 2, True, T0, lane=HISTORY),
+    }
+    for minute, state in states.items():
+        key = WindowKey(CUSTOMER, "home", SCENARIO, "minute", T0 + minute * MINUTE_MS)
+        merge.overlay.windows.put(key.encode(), state)
+    merge.overlay.watermarks.put(b"0", WatermarkState(T0 + grace_ms + 7))
+    span = [Segment("minute", T0, T0 + 2 * MINUTE_MS)]
+    rows = bench.lookups.windows(0, CUSTOMER, "home", SCENARIO, span)
+    assert [(row.is_final, row.revision, row.over_ms) for row in rows] == [
+        (False, 0, T0 + 7),
+        (True, 2, MAX_TIME_MS),
+    ]
+    assert merge.watermark_ms == T0 + grace_ms + 7
