@@ -11,6 +11,7 @@ import faust
 import uvloop
 from aiohttp import web
 from mode import Service
+from prometheus_client import CollectorRegistry
 from yarl import URL
 
 from agents.attach import attach
@@ -26,6 +27,7 @@ from app.kafka.restore import Restorer
 from app.kafka.topics import require_topics
 from app.kafka.transport import ChunkConsumer, ChunkTransport
 from app.kafka.watch import Watch, interval_ms
+from app.lookup.metrics import WindowMetrics
 from app.lookup.server import create_lookup_app
 from app.lookup.worker import WorkerLookups
 from app.settings import Settings
@@ -111,8 +113,12 @@ class Worker:
             watch.alarms,
         )
         is_private = settings.host in LOOPBACK
+        registry = CollectorRegistry()
+        registry.register(WindowMetrics(self.partitions))
         server = create_lookup_app(
-            self.lookups, api_key_of=None if is_private else lambda name: customers[name].api_key
+            self.lookups,
+            registry=registry,
+            api_key_of=None if is_private else lambda name: customers[name].api_key,
         )
         self.app.add_dependency(LookupServer(server, settings.host, self.port))
 

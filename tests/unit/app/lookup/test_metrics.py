@@ -1,0 +1,23 @@
+"""Prometheus reads of each open partition how far event time has come and how many windows were corrected."""
+
+from prometheus_client import CollectorRegistry, generate_latest
+
+from agents.registry import Partitions
+from app.lookup.metrics import WindowMetrics
+from tables.watermarks import WatermarkState
+from tests.support.overlays import T0
+from tests.support.partitions import World
+
+
+async def test_open_partitions_tell_watermark_and_late_windows() -> None:
+    world, partitions, registry = World(partitions=2), Partitions(1), CollectorRegistry()
+    registry.register(WindowMetrics(partitions))
+    assert b"partition=" not in generate_latest(registry)
+    partition = world.open(1)
+    partitions.add(partition)
+    partition.stats.late = 3
+    partition.overlay.watermarks.put(b"1", WatermarkState(T0))
+    text = generate_latest(registry).decode()
+    assert 'uptake_late_total{partition="1"} 3.0' in text
+    assert registry.get_sample_value("uptake_watermark_seconds", {"partition": "1"}) == T0 / 1000
+    world.end()
