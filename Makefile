@@ -11,6 +11,9 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 COMPILE := $(UV) pip compile --universal --python-version 3.11 --generate-hashes --no-header \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
 
+# Most tests of a broker wait; two at a time, each with its own Kafka. One that is given is shared, so they take turns.
+PARALLEL := $(if $(UPTAKE_KAFKA),0,2)
+
 .PHONY: help setup java check format test test-faults test-unit demo up bench kafka lock clean
 
 help: ## list the commands
@@ -48,7 +51,7 @@ format: $(READY) ## format the code and repair what the linter can
 
 test: $(READY) ## all tests, with a real Kafka (fetched once)
 	$(BIN)/uptake kafka --fetch || test -z "$$CI"
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest -n $(PARALLEL) --dist loadfile $(ARGS)
 
 test-faults: $(READY) ## the long faults, half an hour: ONLY=F7 for one, FORM=short for their short forms
 	$(BIN)/uptake kafka --fetch || test -z "$$CI"
