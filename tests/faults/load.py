@@ -45,7 +45,7 @@ class Load(threading.Thread):
                 "log_level": 0,  # that its broker goes away is the fault, not news
             }
         )
-        self._customer, self._rate, self._topic = customer, rate, topic
+        self._rate, self._topic = rate, topic
         self._source = mixed(customer, users, events, seed) if source is None else source
         self._finished = threading.Event()
         self.sent = self.delivered = self.failed = 0
@@ -73,7 +73,7 @@ class Load(threading.Thread):
             try:
                 self._producer.produce(
                     self._topic,
-                    key=f"{self._customer}|{event['user']}".encode(),
+                    key=f"{event['customer']}|{event['user']}".encode(),
                     value=json.dumps(event).encode(),
                     on_delivery=self._on_delivery,
                 )

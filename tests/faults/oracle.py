@@ -77,6 +77,22 @@ def latest(bootstrap: str, topic: str) -> dict[bytes, bytes]:
     return {key: value for key, value in values.items() if value is not None}
 
 
+def values(bootstrap: str, prefix: str, suffix: str) -> Iterator[tuple[str, bytes]]:
+    """Yield (topic, value) of every record of the topics whose names begin and end so; deletions are left out."""
+    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "oracle"})
+    topics = [
+        name
+        for name in consumer.list_topics(timeout=10).topics
+        if name.startswith(prefix) and name.endswith(suffix)
+    ]
+    consumer.close()
+    assert topics
+    for topic in topics:
+        for message in dump(bootstrap, topic):
+            if message.value() is not None:
+                yield topic, message.value()
+
+
 def fold(
     bootstrap: str,
     topic: str = "uptake.events",

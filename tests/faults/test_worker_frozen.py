@@ -10,7 +10,10 @@ from typing import Any
 import pytest
 
 from app.kafka.broker import LocalBroker
+from events.topics import changelog
+from tests.conftest import BrokerFactory
 from tests.faults.cluster import CUSTOMER, Cluster
+from tests.faults.compaction import EAGER, compact_eagerly, compacted_away
 from tests.faults.ledger import SETTLED, Outcome, Watch, compare, pages_differ, settle
 from tests.faults.load import USERS, Load
 
@@ -57,12 +60,16 @@ def zombie(
     asleep_seconds: float = 0,
     pages_step: int = 1,
     program: str = "app",
+    compacts: bool = False,
 ) -> Outcome:
     """Freeze w0 until w1 has taken over and gone on for a while, then wake it; ``takes_back``: w1 is killed before.
 
-    In the end both disks are wiped, and the tables are read again from the changelogs.
+    In the end both disks are wiped, and the tables are read again from the changelogs; ``compacts``: which the broker has compacted all
+    the time (a broker with ``compaction.EAGER``).
     """
     cluster = Cluster(broker, directory, program=program)
+    if compacts:
+        compact_eagerly(broker.bootstrap)
     raws = [f"visitor-{number}" for number in range(USERS)]
     users = [cluster.customer.rules.user(raw) for raw in raws]
     load = Load(broker.bootstrap, CUSTOMER, users, rate=RATE, events=RATE * 300)
@@ -126,11 +133,15 @@ def zombie(
         for worker in ("w0", "w1"):
             cluster.kill(worker)
             cluster.wipe(worker)
+        gone, offsets = 0, 0
+        if compacts:
+            gone, offsets = compacted_away(broker.bootstrap, changelog("rendered"))
+            assert gone > offsets / 2, f"{gone} of {offsets}: the changelog was not compacted"
         cluster.start_worker("w0")
         restored_seconds = cluster.wait_ready("w0")
         cluster.wait_drained()
         truth, lost_again, doubled_again = compare(cluster, load)
-        effect = {"frozen": done, "in_flight": in_flight}
+        effect = {"frozen": done, "in_flight": in_flight} | ({"compacted_away": gone} if compacts else {})
         if program == "app":
             effect["refused_flushes"] = fenced
             differing = pages_differ(cluster, truth, [*raws[::pages_step], *SETTLED])
@@ -164,15 +175,16 @@ def zombie(
     ],
 )
 def test_worker_that_wakes_up_after_its_session_changes_nothing(
-    own_broker: LocalBroker, tmp_path: Path, is_long: bool, takes_back: bool
+    broker_factory: BrokerFactory, tmp_path: Path, is_long: bool, takes_back: bool
 ) -> None:
     outcome = zombie(
-        own_broker,
+        broker_factory(properties=EAGER),
         tmp_path,
         takes_back=takes_back,
         rounds=4 if is_long else 1,
         asleep_seconds=10 if is_long else 0,
         pages_step=1 if is_long else 10,
+        compacts=True,
     )
     outcome.must_be_exact()
     assert outcome.more["differing_pages"] == 0
