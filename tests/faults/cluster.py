@@ -16,6 +16,9 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
+
 from app.children import spawn
 from app.customers import Customer, create_customers_file
 from app.errors import NoBrokerError
@@ -139,6 +142,28 @@ class Cluster:
         if status != 200:
             return {}
         return {number: each for number, each in body["partitions"].items() if each["ready"]}
+
+    def move_group(self, topic: str, offset: int) -> None:
+        """Set the consumer group's offsets of a topic, as an operator may; no worker may run. -1: to the end."""
+        admin = AdminClient({"bootstrap.servers": self.broker.bootstrap, "log_level": 0})
+        places = [TopicPartition(topic, number, offset) for number in range(self.partitions)]
+        if offset < 0:
+            ends = admin.list_offsets({place: OffsetSpec.latest() for place in places})
+            places = [
+                TopicPartition(topic, place.partition, end.result(20).offset) for place, end in ends.items()
+            ]
+        deadline = time.monotonic() + 20
+        while True:
+            (altering,) = admin.alter_consumer_group_offsets(
+                [ConsumerGroupTopicPartitions("uptake", places)]
+            ).values()
+            try:
+                altering.result(20)
+            except KafkaException:  # the group still has the member that was killed
+                assert time.monotonic() < deadline
+                time.sleep(0.2)
+            else:
+                return
 
     def wait_until(self, holds: Callable[[], Any], what: str, timeout_seconds: float = 60) -> float:
         """Wait until ``holds()`` is true; return the seconds it took."""

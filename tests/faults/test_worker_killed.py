@@ -16,6 +16,8 @@ from tests.faults.oracle import fold, kept, lost_and_doubled
 
 KILLS = 10
 RATE = 800
+MOVED_TO = {3: -1, 7: 0}
+"""After which kill somebody moves the group's offsets, and where: to the end, to the beginning."""
 
 
 @pytest.mark.fault("F1", "F2")
@@ -39,6 +41,8 @@ def test_ten_kills_and_a_lost_disk_lose_and_double_nothing(own_broker: LocalBrok
                 replayed += body["lag"]
             if kill == KILLS // 2:
                 cluster.wipe("w0")
+            if kill in MOVED_TO:  # nobody resumes from the group's offsets
+                cluster.move_group("uptake.events", MOVED_TO[kill])
             cluster.start_worker()
             longest_seconds = max(longest_seconds, cluster.wait_ready())
         load.join()

@@ -1,0 +1,73 @@
+"""A new owner of a partition fences the former one before it reads, and reads only what that had committed (rules 1 and 3)."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agents.partition import PartitionLimits
+from agents.ports import Flush, PartitionLostError
+from app.clock import SystemClock
+from app.kafka.broker import LocalBroker
+from app.kafka.outbox import KafkaOutbox
+from app.kafka.restore import Restorer
+from app.kafka.topics import ensure_topics
+from app.settings import Settings
+from events.topics import JOURNAL
+from tables.declare import POSITIONS_TABLE
+from tables.store import StoreMemory
+
+pytestmark = pytest.mark.broker
+
+
+def a_flush(value: bytes, position: int) -> Flush:
+    place = b'{"%s":%d}' % (JOURNAL.encode(), position)
+    return Flush({"clicked": [(b"row", value)], POSITIONS_TABLE: [(b"0", place)]}, [], {JOURNAL: position})
+
+
+async def test_former_owner_can_add_nothing_to_what_the_new_one_reads(
+    own_broker: LocalBroker, tmp_path: Path
+) -> None:
+    await ensure_topics(Settings(kafka=own_broker.bootstrap, partitions=1))
+    former = await KafkaOutbox.start(own_broker.bootstrap, "fence", 0, 60_000)
+    await former.commit(a_flush(b"committed", 1))
+    await former._producer.begin_transaction()  # and one that it never ends
+    await former._deliver(a_flush(b"never committed", 2), [])
+
+    refused: list[PartitionLostError] = []
+
+    class RestorerWithARival(Restorer):
+        """The former owner writes in the worst moment: when the new one has looked where the changelogs end."""
+
+        async def _seek(self, *args: Any) -> Any:
+            ends = await super()._seek(*args)
+            with pytest.raises(PartitionLostError) as raised:
+                await rival()
+            refused.append(raised.value)
+            return ends
+
+    async def rival() -> None:
+        try:
+            await former._producer.commit_transaction()
+        except Exception as error:
+            raise PartitionLostError(0, repr(error)) from error
+
+    restorer = RestorerWithARival(
+        bootstrap=own_broker.bootstrap,
+        app_id="fence",
+        state_dir=tmp_path,
+        memory=StoreMemory(1 << 20, 1 << 20),
+        clock=SystemClock(),
+        limits=PartitionLimits(partitions=1),
+        transaction_timeout_ms=60_000,
+        on_lost=lambda _: None,
+        on_failed=lambda _: None,
+    )
+    (partition,) = await restorer.open([0], epoch=0)
+    try:
+        assert len(refused) == 1
+        assert partition.store.get("clicked", b"row") == b"committed"
+        assert partition.positions == {JOURNAL: 1}
+    finally:
+        await partition.close(1)
+        await former.close()

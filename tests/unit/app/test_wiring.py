@@ -1,0 +1,33 @@
+"""A worker uses nothing of Faust that loses or doubles events: ARCHITECTURE's eighth rule, held by looking at what it is made of."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from app.customers import create_customers_file
+from app.settings import Settings
+from app.wiring import Worker
+
+ROOT = Path(__file__).parents[3]
+LOSING = r"\.(take|noack_take|group_by|repartition|tumbling|hopping|GlobalTable)\("
+"""Each acks what was not handled yet, re-publishes without a transaction, or drops windows by the wall clock."""
+
+
+@pytest.fixture
+def worker(tmp_path: Path) -> Worker:
+    customers = tmp_path / "uptake.toml"
+    create_customers_file(customers, "00000")
+    return Worker(Settings(customers_file=customers, data_dir=tmp_path / "data"))
+
+
+def test_worker_has_no_faust_tables_no_threaded_producer_and_one_actor_an_agent(worker: Worker) -> None:
+    assert dict(worker.app.tables) == {}
+    assert worker.app.conf.producer_threaded is False
+    assert worker.app.conf.processing_guarantee.value == "at_least_once"  # exactness is ours, not Faust's
+    assert {agent.concurrency for agent in worker.app.agents.values()} == {1}
+
+
+def test_no_agent_takes_batches_repartitions_or_has_windows() -> None:
+    for path in (ROOT / "agents").rglob("*.py"):
+        assert re.search(LOSING, path.read_text(encoding="utf-8")) is None, path
