@@ -120,8 +120,9 @@ class Partition:
         self._outputs_bytes = 0
         self._outbox, self._on_lost, self._on_failed = outbox, on_lost, on_failed
         self._row_key = b"%d" % number
-        self._topic_ids = dict(topic_ids or {})
-        self._are_ids_kept = self._topic_ids == read_source_ids(store, number)
+        self.topic_ids = dict(topic_ids or {})
+        """Of the source topics that the position is of, as far as they are known."""
+        self._are_ids_kept = self.topic_ids == read_source_ids(store, number)
         position = store.get(POSITIONS_TABLE, self._row_key)
         self.positions: dict[str, int] = (
             {} if position is None else msgspec.json.decode(position, type=dict[str, int])
@@ -285,7 +286,7 @@ class Partition:
         if positions:  # none before anything was folded, when there is only something to announce
             changes[POSITIONS_TABLE] = [(self._row_key, msgspec.json.encode(positions))]
             if not self._are_ids_kept:
-                ids = msgspec.json.encode(_SourceIds(self._topic_ids))
+                ids = msgspec.json.encode(_SourceIds(self.topic_ids))
                 changes[POSITIONS_TABLE].insert(0, (_ids_key(self.number), ids))
         return Flush(changes, outputs + published + last, positions)
 

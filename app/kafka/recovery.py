@@ -15,7 +15,7 @@ from faust.types.tuples import TP
 
 from agents.ports import PartitionLostError
 from agents.registry import Partitions
-from app.errors import UptakeError
+from app.errors import TopicMismatchError, UptakeError
 from app.kafka.restore import Restorer, check_position
 from events.topics import JOURNAL
 from tables.store import StoreFormatError
@@ -34,6 +34,15 @@ class SourceRecreatedError(UptakeError):
             "Restore it, or start afresh: docs/operations.md says how"
         )
         self.tp, self.position, self.end = tp, position, end
+
+
+def check_numbers(numbers: set[int], partitions: int) -> None:
+    """Raise TopicMismatchError when the journal has more partitions than this deployment: somebody added some.
+
+    Nothing else has partitions of these numbers, and every user would be looked for where it is not.
+    """
+    if numbers and max(numbers) >= partitions:
+        raise TopicMismatchError(JOURNAL, partitions, max(numbers) + 1)
 
 
 class PositionRecovery(Recovery):
@@ -71,6 +80,7 @@ class PositionRecovery(Recovery):
         pause = 0.5
         while True:
             try:
+                check_numbers(numbers, self.restorer.limits.partitions)
                 await self._wait(self._open_and_seek(consumer, numbers, assignment))
                 break
             except (KafkaError, OSError) as error:

@@ -22,7 +22,7 @@ from app.kafka.outbox import KafkaOutbox
 from app.kafka.topic_ids import TopicRecreatedError, read_topic_ids, recreated
 from events.topics import DELETE_RETENTION_MS, POSITIONS, SOURCES
 from tables.declare import CHANGELOGS, POSITIONS_TABLE, STORED
-from tables.store import RocksStore, StoreMemory, last_written_ms, wipe
+from tables.store import RocksStore, StoreFormatError, StoreMemory, last_written_ms, wipe
 
 log = logging.getLogger(__name__)
 
@@ -139,7 +139,14 @@ class Restorer:
                 number,
             )
             wipe(path)
-        store = RocksStore(path, STORED, self.memory)
+        try:
+            store = RocksStore(path, STORED, self.memory)
+        except StoreFormatError as error:
+            if error.found > error.expected:
+                raise  # somebody went back to an older version, which may not read the changelogs either
+            log.warning("the state of partition %d is rebuilt: %s", number, error)
+            wipe(path)
+            store = RocksStore(path, STORED, self.memory)
         changelogs = {topic: ids[topic] for topic in CHANGELOGS.values() if topic in ids}
         known = store.topic_ids()
         gone = recreated(known, changelogs, CHANGELOGS.values())

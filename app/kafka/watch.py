@@ -19,7 +19,8 @@ from mode import Service
 
 from agents.registry import Partitions
 from app.kafka.lag import topic_lag
-from app.watchdog import Place, Sight, Stall, StandsStillError, Watchdog
+from app.kafka.topic_ids import TopicRecreatedError, read_topic_ids, recreated
+from app.watchdog import Place, Sight, Stall, Watchdog
 from events.topics import SOURCES
 
 log = logging.getLogger(__name__)
@@ -79,9 +80,7 @@ class Watch(Service):
     def _run(self, workers_loop: asyncio.AbstractEventLoop) -> None:
         try:
             asyncio.run(self._look_regularly())
-        except StandsStillError as error:
-            self._end(workers_loop, error)
-        except Exception as error:  # noqa: BLE001 - a thread's error is seen by nobody; a worker must not go on unwatched
+        except Exception as error:  # noqa: BLE001 - what it found, or a fault of its own: a thread's error is seen by nobody; a worker must not go on unwatched
             self._end(workers_loop, error)
 
     def _end(self, workers_loop: asyncio.AbstractEventLoop, error: BaseException) -> None:
@@ -100,7 +99,10 @@ class Watch(Service):
             await self._disconnect()
 
     async def _sights(self) -> dict[Place, Sight] | None:
-        """Return what is open here and how far behind; None when the broker does not answer."""
+        """Return what is open here and how far behind; None when the broker does not answer.
+
+        TopicRecreatedError when a source topic is another than the one that was opened: its records would be taken for read already.
+        """
         if self._faust_app.rebalancing:
             return {}
         partitions = [(topic, partition) for partition in self._partitions for topic in SOURCES]
@@ -109,9 +111,17 @@ class Watch(Service):
         consumer: Any = self._faust_app.consumer
         try:
             ends = await self._ends([TopicPartition(topic, each.number) for topic, each in partitions])
+            async with asyncio.timeout(ANSWER_SECONDS):
+                ids = await read_topic_ids(self._bootstrap, SOURCES)
         except (KafkaError, OSError, AssertionError, TimeoutError):  # aiokafka asserts that it knows a broker
             await self._disconnect()
             return None
+        for partition in self._partitions:
+            gone = recreated(partition.topic_ids, ids, SOURCES)
+            if gone:
+                raise TopicRecreatedError(
+                    partition.number, gone, "The position that was reached is one of the former topic."
+                )
         consumer.ends.update({TP(tp.topic, tp.partition): end for tp, end in ends.items()})
         return {
             Place(topic, partition.number): Sight(

@@ -1,4 +1,4 @@
-"""Topics that were deleted and made again under a worker's state: each is noticed, named, and nothing counts twice."""
+"""State that does not fit: topics that were made again, another partition count, another format. Each is noticed, named, and survived."""
 
 import asyncio
 import time
@@ -16,6 +16,8 @@ from app.settings import Settings
 from events.codec import encode
 from events.model import user_key
 from events.topics import JOURNAL, POSITIONS, TRANSFERS, changelog
+from tables.declare import STORED
+from tables.store import FORMAT, FORMAT_VERSION, OFFSETS, RocksStore, StoreMemory
 from tests.faults.cluster import CUSTOMER, Cluster
 from tests.support.builders import a_click, a_rendered
 
@@ -82,13 +84,23 @@ def counts(cluster: Cluster, table: str) -> dict[str, int]:
     return {entry["item"]: entry["count"] for entry in page[table]}
 
 
-def dies_saying(cluster: Cluster, *words: str) -> None:
-    before = len(cluster.log("w0"))
-    cluster.start_worker()
+def dies_saying(cluster: Cluster, *words: str, **env: str) -> None:
+    before = len(cluster.log("w0")) if cluster.workers else 0
+    cluster.start_worker(**env)
     assert cluster.workers["w0"].wait(40) == 2
     said = cluster.log("w0")[before:]
-    assert all(word in said for word in (*words, "docs/operations.md")), said[-3000:]
+    assert all(word in said for word in words), said[-3000:]
     assert "Traceback" not in said, said[-3000:]
+
+
+def formats(cluster: Cluster, version: int) -> None:
+    """Make every partition's directory look like that of another version."""
+    for number in range(PARTITIONS):
+        store = RocksStore(
+            cluster.data_dir("w0") / "state" / str(number), STORED, StoreMemory(1 << 20, 1 << 20)
+        )
+        store._families[OFFSETS].put(FORMAT.encode(), b"%d" % version)
+        store.close()
 
 
 def test_state_of_a_former_changelog_is_rebuilt_and_the_other_tables_stay(cluster: Cluster) -> None:
@@ -109,9 +121,41 @@ def test_state_of_a_former_changelog_is_rebuilt_and_the_other_tables_stay(cluste
 def test_position_of_a_former_journal_is_refused_with_the_cure_also_on_a_new_disk(cluster: Cluster) -> None:
     recreate(cluster, JOURNAL)
     fill(cluster, JOURNAL)
-    dies_saying(cluster, f"{JOURNAL}: recreated", "former topic")
+    dies_saying(cluster, f"{JOURNAL}: recreated", "former topic", "docs/operations.md")
     cluster.wipe("w0")
-    dies_saying(cluster, f"{JOURNAL}: recreated", "former topic")
+    dies_saying(cluster, f"{JOURNAL}: recreated", "former topic", "docs/operations.md")
+
+
+def test_journal_that_is_recreated_under_a_running_worker_ends_it(cluster: Cluster) -> None:
+    cluster.start_worker(UPTAKE_WATCHDOG_ALARM_MS="1000")  # looks six times a second
+    cluster.wait_ready()
+    recreate(cluster, JOURNAL)
+    assert cluster.workers["w0"].wait(40) == 2
+    assert f"{JOURNAL}: recreated" in cluster.log("w0"), cluster.log("w0")[-3000:]
+    dies_saying(cluster, f"{JOURNAL}: recreated")
+
+
+def test_state_of_an_older_format_is_rebuilt_and_of_a_newer_one_refused(cluster: Cluster) -> None:
+    formats(cluster, FORMAT_VERSION - 1)
+    cluster.start_worker()
+    cluster.wait_ready()
+    assert f"has store format {FORMAT_VERSION - 1}" in cluster.log("w0")
+    assert (counts(cluster, "clicked"), counts(cluster, "rendered")) == ({"1": 1}, {"2": 1})
+    assert cluster.stop("w0") == 0
+
+    formats(cluster, FORMAT_VERSION + 1)
+    dies_saying(cluster, f"has store format {FORMAT_VERSION + 1}", "delete the directory")
+    cluster.wipe("w0")
+    cluster.start_worker()
+    cluster.wait_ready()
+    assert counts(cluster, "clicked") == {"1": 1}
+
+
+def test_worker_with_another_partition_count_is_refused_and_touches_nothing(cluster: Cluster) -> None:
+    dies_saying(cluster, "has 2 partitions on the broker, expected 4", UPTAKE_PARTITIONS="4")
+    cluster.start_worker()
+    cluster.wait_ready()
+    assert (counts(cluster, "clicked"), counts(cluster, "rendered")) == ({"1": 1}, {"2": 1})
 
 
 def test_source_topic_that_nothing_was_read_from_may_be_recreated(cluster: Cluster) -> None:
@@ -124,6 +168,6 @@ def test_source_topic_that_nothing_was_read_from_may_be_recreated(cluster: Clust
 def test_tables_without_their_positions_are_refused_also_on_a_new_disk(cluster: Cluster) -> None:
     recreate(cluster, POSITIONS)
     fill(cluster, POSITIONS)
-    dies_saying(cluster, f"{POSITIONS}: recreated")
+    dies_saying(cluster, f"{POSITIONS}: recreated", "docs/operations.md")
     cluster.wipe("w0")
-    dies_saying(cluster, f"{POSITIONS}: recreated", "nobody knows what they count")
+    dies_saying(cluster, f"{POSITIONS}: recreated", "nobody knows what they count", "docs/operations.md")

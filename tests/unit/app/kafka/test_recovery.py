@@ -1,0 +1,16 @@
+"""A journal to which somebody added partitions is refused with the cure, before anything is opened."""
+
+import pytest
+
+from app.errors import TopicMismatchError
+from app.kafka.recovery import check_numbers
+
+
+def test_partition_that_the_deployment_does_not_have_is_refused() -> None:
+    with pytest.raises(TopicMismatchError, match=r"uptake\.events has 9 partitions on the broker, expected 8"):
+        check_numbers({0, 3, 8}, 8)
+
+
+@pytest.mark.parametrize("numbers", [set(), {0}, {7}, set(range(8))])
+def test_partitions_of_the_deployment_are_taken(numbers: set[int]) -> None:
+    check_numbers(numbers, 8)
