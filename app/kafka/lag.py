@@ -34,6 +34,12 @@ class ConsumerFeed:
         self._consumer = consumer
 
     def reach(self, topic: str, partition: int) -> Reach | None:
-        """Return how far the consumer is; None when the broker has not told yet where the partition ends."""
-        reach: Reach | None = self._consumer().reach(TP(topic, partition))
+        """Return how far the consumer is; None when the broker has not told yet where the partition ends.
+
+        None too for a topic that is paused: what waits there is not read, so windows must not be closed over it.
+        """
+        consumer = self._consumer()
+        if consumer.ownership.is_paused(topic, partition):
+            return None
+        reach: Reach | None = consumer.reach(TP(topic, partition))
         return reach

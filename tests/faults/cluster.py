@@ -11,7 +11,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
@@ -157,13 +157,11 @@ class Cluster:
             (altering,) = admin.alter_consumer_group_offsets(
                 [ConsumerGroupTopicPartitions("uptake", places)]
             ).values()
-            try:
-                altering.result(20)
-            except KafkaException:  # the group still has the member that was killed
-                assert time.monotonic() < deadline
-                time.sleep(0.2)
-            else:
-                return
+            with suppress(KafkaException):
+                if all(place.error is None for place in altering.result(20).topic_partitions):
+                    return
+            assert time.monotonic() < deadline, "the group keeps the member that was killed"
+            time.sleep(0.2)
 
     def wait_until(self, holds: Callable[[], Any], what: str, timeout_seconds: float = 60) -> float:
         """Wait until ``holds()`` is true; return the seconds it took."""

@@ -10,7 +10,7 @@ from app.settings import Settings
 from app.wiring import Worker
 
 ROOT = Path(__file__).parents[3]
-LOSING = r"\.(take|noack_take|group_by|repartition|tumbling|hopping|GlobalTable)\("
+LOSING = r"\bstream\.(take|noack_take|group_by|repartition)\b|\.(tumbling|hopping|group_by)\(|\bapp\.(Table|GlobalTable)\("
 """Each acks what was not handled yet, re-publishes without a transaction, or drops windows by the wall clock."""
 
 

@@ -7,7 +7,9 @@ from app.kafka.recovery import check_numbers
 
 
 def test_partition_that_the_deployment_does_not_have_is_refused() -> None:
-    with pytest.raises(TopicMismatchError, match=r"uptake\.events has 9 partitions on the broker, expected 8"):
+    with pytest.raises(
+        TopicMismatchError, match=r"uptake\.events has 9 partitions on the broker, expected 8"
+    ):
         check_numbers({0, 3, 8}, 8)
 
 
