@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from agents.partition import PartitionLimits
-from agents.ports import Flush, PartitionLostError
+from agents.ports import Flush, PartitionLostError, Reach
 from app.clock import SystemClock
 from app.kafka.broker import LocalBroker
 from app.kafka.outbox import KafkaOutbox
@@ -18,6 +18,13 @@ from tables.declare import POSITIONS_TABLE
 from tables.store import StoreMemory
 
 pytestmark = pytest.mark.broker
+
+
+class UnknownFeed:
+    """Of a consumer that has not fetched anything."""
+
+    def reach(self, topic: str, partition: int) -> Reach | None:
+        return None
 
 
 def a_flush(value: bytes, position: int) -> Flush:
@@ -60,6 +67,7 @@ async def test_former_owner_can_add_nothing_to_what_the_new_one_reads(
         clock=SystemClock(),
         limits=PartitionLimits(partitions=1),
         transaction_timeout_ms=60_000,
+        feed=UnknownFeed(),
         on_lost=lambda _: None,
         on_failed=lambda _: None,
     )
