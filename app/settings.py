@@ -46,6 +46,10 @@ class Settings(BaseSettings):
         48 * 1_048_576, description="RocksDB memtables, shared by all tables of a worker"
     )
 
+    standbys: int = Field(
+        0, ge=0, description="workers that keep a copy of each partition, beside its owner; the same for all"
+    )
+
     # Windows
     grace_ms: int = Field(
         600_000, ge=0, description="how long after its end a window waits for late events until it is final"

@@ -21,9 +21,12 @@ from agents.registry import Partitions
 from app.clock import SystemClock
 from app.customers import Customers
 from app.errors import UptakeError
+from app.kafka.assignor import CopyingAssignor
 from app.kafka.lag import ConsumerFeed
 from app.kafka.recovery import table_manager
 from app.kafka.restore import Restorer
+from app.kafka.standby import Standbys
+from app.kafka.stores import Stores
 from app.kafka.topics import require_topics
 from app.kafka.transport import ChunkConsumer, ChunkTransport
 from app.kafka.watch import Watch, interval_ms
@@ -73,12 +76,15 @@ class Worker:
         self.port = settings.port or WORKER_PORT
         self.url = settings.advertise or f"http://{settings.host}:{self.port}"
         self.partitions = Partitions(close_timeout_seconds=settings.session_timeout_ms / 2_000)
+        stores = Stores(
+            settings.data_dir / "state",
+            StoreMemory(settings.block_cache_bytes, settings.memtable_bytes),
+            SystemClock(),
+        )
         self.restorer = Restorer(
             bootstrap=settings.kafka,
             app_id=settings.app_id,
-            state_dir=settings.data_dir / "state",
-            memory=StoreMemory(settings.block_cache_bytes, settings.memtable_bytes),
-            clock=SystemClock(),
+            stores=stores,
             feed=ConsumerFeed(lambda: self.app.consumer),
             limits=PartitionLimits(
                 flush_interval_ms=settings.flush_interval_ms,
@@ -96,17 +102,21 @@ class Worker:
             on_lost=self._on_lost,
             on_failed=self._on_failed,
         )
+        self.standbys = Standbys(settings.kafka, settings.app_id, stores, SystemClock(), self._on_failed)
         self.app = self._create_app()
         watchdog = Watchdog(
             settings.watchdog_alarm_ms, settings.watchdog_exit_ms, interval_ms(settings.watchdog_alarm_ms)
         )
         watch = Watch(settings.kafka, settings.app_id, watchdog, self.partitions, self.app, self._on_failed)
         self.app.add_dependency(watch)
+        assignor: Any = self.app.assignor
+        assignor.on_disk(stores.on_disk())
         customers = Customers.load(settings.customers_file)
         self.lookups = WorkerLookups(
             customers,
             self.partitions,
             self.restorer,
+            self.standbys,
             settings.partitions,
             self.url,
             lambda: self.app,
@@ -141,8 +151,13 @@ class Worker:
             broker_session_timeout=settings.session_timeout_ms / 1000,
             broker_heartbeat_interval=settings.heartbeat_ms / 1000,
             broker_request_timeout=max(40.0, settings.session_timeout_ms / 1000),
+            PartitionAssignor=CopyingAssignor,
+            table_standby_replicas=settings.standbys,
             TableManager=table_manager(
-                self.partitions, self.restorer, reopen_pause_seconds=2 * settings.heartbeat_ms / 1000
+                self.partitions,
+                self.restorer,
+                self.standbys,
+                reopen_pause_seconds=2 * settings.heartbeat_ms / 1000,
             ),
         )
         consumer_class = type(

@@ -147,6 +147,11 @@ class RocksStore:
             batch.put(topic.encode(), b"%d" % offset, handle)
         self._database.write(batch)
 
+    @property
+    def is_open(self) -> bool:
+        """Whether the rows can be read: False once it was closed."""
+        return bool(self._families)
+
     def close(self) -> None:
         """Release the database and its lock; a second time nothing happens."""
         if not self._families:

@@ -16,7 +16,9 @@ from faust.types.tuples import TP
 from agents.ports import PartitionLostError
 from agents.registry import Partitions
 from app.errors import TopicMismatchError, UptakeError
+from app.kafka.assignor import copied_here
 from app.kafka.restore import Restorer, check_position
+from app.kafka.standby import Standbys
 from events.topics import JOURNAL
 from tables.store import StoreFormatError
 
@@ -46,10 +48,11 @@ def check_numbers(numbers: set[int], partitions: int) -> None:
 
 
 class PositionRecovery(Recovery):
-    """Opens partitions and seeks to their positions. ``partitions`` and ``restorer`` are set by the table manager."""
+    """Opens partitions and seeks to their positions. What it works with is set by the table manager."""
 
     partitions: Partitions
     restorer: Restorer
+    standbys: Standbys
     reopen_pause_seconds: float
 
     async def _resume_streams(self, generation_id: int = 0) -> None:
@@ -64,8 +67,10 @@ class PositionRecovery(Recovery):
         assignment: set[TP] = set(consumer.assignment())
         if app.consumer_generation_id != generation_id:
             return  # another assignment is under way and will signal again
+        owned = {tp.partition for tp in assignment if tp.topic == JOURNAL}
+        await self.standbys.turn_to(copied_here(app.assignor), owned)
         if assignment:
-            await self._take_up(consumer, assignment)
+            await self._take_up(consumer, owned, assignment)
         self.completed.set()
         app.flow_control.resume()
         consumer.resume_flow()
@@ -74,8 +79,7 @@ class PositionRecovery(Recovery):
         self.tables.on_standbys_ready()
         app.on_rebalance_end()
 
-    async def _take_up(self, consumer: Any, assignment: set[TP]) -> None:
-        numbers = {tp.partition for tp in assignment if tp.topic == JOURNAL}
+    async def _take_up(self, consumer: Any, numbers: set[int], assignment: set[TP]) -> None:
         log.info("taking up partitions %s", ", ".join(map(str, sorted(numbers))))
         pause = 0.5
         while True:
@@ -122,6 +126,7 @@ class PositionRecovery(Recovery):
             raise
         for partition in opened:
             self.partitions.add(partition)
+        self.standbys.forget(numbers)
 
     def on_lost(self, error: PartitionLostError) -> None:
         """Take the partitions up again, unless a rebalance, which is the usual cause, comes first."""
@@ -143,6 +148,7 @@ class PositionTables(TableManager):
 
     partitions: Partitions
     restorer: Restorer
+    standbys: Standbys
     reopen_pause_seconds: float
 
     @property
@@ -151,6 +157,7 @@ class PositionTables(TableManager):
         if self._recovery is None:
             recovery = PositionRecovery(self.app, self, beacon=self.beacon, loop=self.loop)
             recovery.partitions, recovery.restorer = self.partitions, self.restorer
+            recovery.standbys = self.standbys
             recovery.reopen_pause_seconds = self.reopen_pause_seconds
             self._recovery = recovery
         return self._recovery  # type: ignore[return-value]
@@ -158,17 +165,20 @@ class PositionTables(TableManager):
     async def on_stop(self) -> None:
         """Flush and let go of all partitions, after the fetcher has stopped."""
         await super().on_stop()
-        await self.partitions.on_revoked()
+        try:
+            await self.partitions.on_revoked()
+        finally:
+            await self.standbys.close()
 
 
 def table_manager(
-    partitions: Partitions, restorer: Restorer, reopen_pause_seconds: float
+    partitions: Partitions, restorer: Restorer, standbys: Standbys, reopen_pause_seconds: float
 ) -> Callable[..., PositionTables]:
     """Return what Faust's ``TableManager`` setting wants: a factory, with what it needs filled in."""
 
     def create(app: Any, **kwargs: Any) -> PositionTables:
         manager = PositionTables(app, **kwargs)
-        manager.partitions, manager.restorer = partitions, restorer
+        manager.partitions, manager.restorer, manager.standbys = partitions, restorer, standbys
         manager.reopen_pause_seconds = reopen_pause_seconds
         return manager
 

@@ -9,28 +9,29 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Final
 
 import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from agents.partition import Partition, PartitionLimits, read_source_ids
-from agents.ports import Clock, Feed, PartitionLostError
+from agents.ports import Feed, PartitionLostError
 from agents.progress import Announcer
+from app.kafka.changelogs import TABLE_OF, assign_changelogs, changelog_consumer, starts_and_ends
 from app.kafka.outbox import KafkaOutbox
+from app.kafka.stores import Stores
 from app.kafka.topic_ids import TopicRecreatedError, read_topic_ids, recreated
-from events.topics import DELETE_RETENTION_MS, POSITIONS, SOURCES
+from events.topics import POSITIONS, SOURCES
 from tables.declare import CHANGELOGS, POSITIONS_TABLE, STORED
-from tables.store import RocksStore, StoreFormatError, StoreMemory, last_written_ms, wipe
+from tables.store import RocksStore
 
 log = logging.getLogger(__name__)
 
 POLL_MS: Final = 200
 POLL_RECORDS: Final = 20_000
+FETCH_BYTES: Final = 4 * 1_048_576
 PROGRESS_SECONDS: Final = 2.0
 _LAST_KEY: Final = b"\xff" * 32  # above every key of ours
-_TABLES: Final = {topic: table for table, topic in CHANGELOGS.items()}
 
 
 @dataclass(slots=True)
@@ -58,9 +59,7 @@ class Restorer:
 
     bootstrap: str
     app_id: str
-    state_dir: Path
-    memory: StoreMemory
-    clock: Clock
+    stores: Stores
     feed: Feed
     limits: PartitionLimits
     transaction_timeout_ms: int
@@ -76,7 +75,7 @@ class Restorer:
         try:
             ids = await read_topic_ids(self.bootstrap, [*SOURCES, *CHANGELOGS.values()])
             for number in numbers:
-                stores[number] = self._open_store(number, ids)
+                stores[number] = self.stores.open(number, ids)
                 await asyncio.sleep(0)
             await self._catch_up(stores)
             sources = {number: _check_sources(number, store, ids) for number, store in stores.items()}
@@ -127,56 +126,8 @@ class Restorer:
             raise
         return dict(zip(numbers, started, strict=True))
 
-    def _path(self, number: int) -> Path:
-        return self.state_dir / str(number)
-
-    def _open_store(self, number: int, ids: Mapping[str, str]) -> RocksStore:
-        path = self._path(number)
-        written_ms = last_written_ms(path)
-        if written_ms is not None and self.clock.now_ms() - written_ms > DELETE_RETENTION_MS:
-            log.warning(
-                "the state of partition %d is older than the changelogs keep tombstones: it is rebuilt",
-                number,
-            )
-            wipe(path)
-        try:
-            store = RocksStore(path, STORED, self.memory)
-        except StoreFormatError as error:
-            if error.found > error.expected:
-                raise  # somebody went back to an older version, which may not read the changelogs either
-            log.warning("the state of partition %d is rebuilt: %s", number, error)
-            wipe(path)
-            store = RocksStore(path, STORED, self.memory)
-        changelogs = {topic: ids[topic] for topic in CHANGELOGS.values() if topic in ids}
-        known = store.topic_ids()
-        gone = recreated(known, changelogs, CHANGELOGS.values())
-        if POSITIONS in gone and len(gone) < len(known):
-            # without its position, whatever the journal still holds would count again; where all are new, so it must
-            store.close()
-            raise TopicRecreatedError(number, gone, "Nobody would know what the other tables have counted.")
-        if gone:
-            log.warning(
-                "the state of partition %d came from a former %s, which was recreated: it is rebuilt",
-                number,
-                ", ".join(gone),
-            )
-            store.close()
-            wipe(path)
-            store, known = RocksStore(path, STORED, self.memory), {}
-        if known != known | changelogs:
-            store.write_topic_ids(known | changelogs)
-        return store
-
     async def _catch_up(self, stores: dict[int, RocksStore]) -> None:
-        consumer = AIOKafkaConsumer(
-            bootstrap_servers=self.bootstrap,
-            client_id=f"{self.app_id}-restore",
-            isolation_level="read_committed",
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            max_partition_fetch_bytes=4 * 1_048_576,
-            fetch_max_wait_ms=100,
-        )
+        consumer = changelog_consumer(self.bootstrap, f"{self.app_id}-restore", FETCH_BYTES)
         await consumer.start()
         try:
             ends = await self._seek(consumer, stores)
@@ -188,34 +139,11 @@ class Restorer:
         self, consumer: AIOKafkaConsumer, stores: dict[int, RocksStore]
     ) -> dict[TopicPartition, int]:
         """Assign what is behind, from where each store is; return where each changelog ends (exclusive, committed)."""
-        everything = [TopicPartition(topic, number) for number in stores for topic in CHANGELOGS.values()]
-        consumer.assign(
-            everything
-        )  # makes the topics known at once: asked one by one, each costs a retry of 100 ms
+        everything = assign_changelogs(consumer, stores)
         consumer.pause(*everything)
-        begins = await consumer.beginning_offsets(everything)
-        ends = await consumer.end_offsets(everything)
-        starts: dict[TopicPartition, int] = {}
-        for number in list(stores):
-            changelogs = [tp for tp in everything if tp.partition == number]
-            known, ids = stores[number].offsets(), stores[number].topic_ids()
-            ahead = [tp for tp in changelogs if known.get(tp.topic, 0) > ends[tp]]
-            if ahead:
-                log.warning(
-                    "the state of partition %d is ahead of %s, which must have been recreated: it is rebuilt",
-                    number,
-                    ahead[0].topic,
-                )
-                stores[number].close()
-                wipe(self._path(number))
-                stores[number] = RocksStore(self._path(number), STORED, self.memory)
-                stores[number].write_topic_ids(ids)
-                known = {}
-            starts.update({tp: max(known.get(tp.topic, 0), begins[tp]) for tp in changelogs})
+        starts, ends = await starts_and_ends(consumer, stores, self.stores)
         behind = {tp: ends[tp] for tp in everything if starts[tp] < ends[tp]}
-        for tp in (
-            behind
-        ):  # not a second assign(): aiokafka 0.14 loses the cancellation of a stop() that follows one
+        for tp in behind:
             consumer.seek(tp, starts[tp])
             consumer.resume(tp)
         self.progress = RestoreProgress(total=sum(end - starts[tp] for tp, end in behind.items()))
@@ -236,7 +164,7 @@ class Restorer:
             fetched = await consumer.getmany(timeout_ms=POLL_MS, max_records=POLL_RECORDS)
             for tp, records in fetched.items():
                 stores[tp.partition].write(
-                    {_TABLES[tp.topic]: [(record.key, record.value) for record in records]},
+                    {TABLE_OF[tp.topic]: [(record.key, record.value) for record in records]},
                     {tp.topic: records[-1].offset + 1},
                 )
             for tp, end in list(remaining.items()):

@@ -5,6 +5,7 @@ the partitions' own account, for Faust's bookkeeping of gaps does not fit messag
 """
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, ClassVar, Final, NamedTuple, Protocol, cast
 
@@ -83,6 +84,12 @@ class ChunkThread(driver.AIOKafkaConsumerThread):
             await client.force_metadata_update()
             await asyncio.sleep(NO_BROKER_PAUSE_SECONDS)
         consumer._coordinator._coordination_task.add_done_callback(self._on_coordination_end)
+
+    def _stopped_set(self) -> None:
+        with contextlib.suppress(
+            RuntimeError
+        ):  # after a crash the thread may have ended before, and closed its loop
+            super()._stopped_set()
 
     def _on_coordination_end(self, task: "asyncio.Task[None]") -> None:
         """Tell of coordination that failed: nobody joins the group again, and without partitions nobody would ever ask."""

@@ -56,6 +56,8 @@ class UserView:
     identity: IdentityState | None = None
     impressions: ImpressionsState | None = None
     recommended: RecommendedState | None = None
+    stale_ms: int | None = None
+    """Of a standby's copy: what is older than so many milliseconds is in it. None: from the owner, and fresh."""
 
     @property
     def is_known(self) -> bool:

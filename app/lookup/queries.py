@@ -45,6 +45,7 @@ class FilterBody(msgspec.Struct, forbid_unknown_fields=True):
     consumed_at_least: int | None = None
     rotation: RotationBody | None = None
     as_of_ms: int | None = None
+    max_stale_ms: int | None = None
     users: Annotated[list[str], msgspec.Meta(min_length=1, max_length=MAX_USERS)] | None = None
 
 
@@ -59,6 +60,7 @@ class Filter:
     rotation: Rotation | None
     as_of_ms: int
     users: list[str]
+    max_stale_ms: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +133,11 @@ def read_as_of(params: Params, now_ms: int) -> int:
     return now_ms if as_of_ms is None else as_of_ms
 
 
+def read_max_stale(params: Params) -> int | None:
+    """Return how old may be what an answer lacks; None where only the owner may answer."""
+    return params.integer("max_stale_ms", 0, MAX_TIME_MS)
+
+
 def read_filter(raw: bytes, customer: Customer, now_ms: int, *, is_for_many: bool) -> Filter:
     """Return the filter of a JSON body."""
     try:
@@ -152,6 +159,8 @@ def read_filter(raw: bytes, customer: Customer, now_ms: int, *, is_for_many: boo
         _bounded("consumed_at_least", body.consumed_at_least, 0, 100)
     if body.as_of_ms is not None:
         _bounded("as_of_ms", body.as_of_ms, 0, MAX_TIME_MS)
+    if body.max_stale_ms is not None:
+        _bounded("max_stale_ms", body.max_stale_ms, 0, MAX_TIME_MS)
     rules = _rules(customer, body.threshold, body.within, body.consumed_at_least, body.exclude, "exclude")
     return Filter(
         [str(candidate) for candidate in body.candidates],
@@ -161,6 +170,7 @@ def read_filter(raw: bytes, customer: Customer, now_ms: int, *, is_for_many: boo
         None if body.rotation is None else _rotation(body.rotation),
         now_ms if body.as_of_ms is None else body.as_of_ms,
         users,
+        body.max_stale_ms,
     )
 
 

@@ -15,6 +15,9 @@ from app.lookup.service import LookupService, UnavailableError
 HOP_HEADER: Final = "X-Uptake-Hop"
 RETRY_AFTER_S: Final = 1
 MOVING_S: Final = 3  # about what a rebalance takes
+STALE_AFTER_S: Final = 1.0
+"""How long a worker may take to answer where an older answer, from a standby, will do too."""
+UNAVAILABLE: Final = 503
 _PASSED_ON: Final = ("Authorization", "Content-Type")
 _GIVEN_BACK: Final = ("Content-Type", "Retry-After")
 
@@ -67,8 +70,21 @@ class Router:
             found.setdefault(self.place(partition, is_hop=is_hop), []).append(partition)
         return found
 
-    async def ask(self, owner: str, method: str, path: str, body: bytes, headers: Mapping[str, str]) -> Reply:
-        """Ask another worker; raise UnavailableError when it does not answer. ``path`` is raw, with its query."""
+    async def ask(
+        self,
+        owner: str,
+        method: str,
+        path: str,
+        body: bytes,
+        headers: Mapping[str, str],
+        *,
+        timeout_s: float | None = None,
+    ) -> Reply:
+        """Ask another worker; raise UnavailableError when it does not answer. ``path`` is raw, with its query.
+
+        ``timeout_s`` is how long it may take, where that is not what the session allows.
+        """
+        timeout = self._session.timeout if timeout_s is None else aiohttp.ClientTimeout(total=timeout_s)
         passed_on = {name: headers[name] for name in _PASSED_ON if name in headers}
         try:
             async with self._session.request(
@@ -77,6 +93,7 @@ class Router:
                 data=body or None,
                 headers={**passed_on, HOP_HEADER: "1"},
                 allow_redirects=False,
+                timeout=timeout,
             ) as response:
                 answer = await response.read()
                 given_back = {
@@ -88,3 +105,16 @@ class Router:
                 f"the worker at {owner} does not answer ({type(error).__name__}); ask again in {RETRY_AFTER_S} s",
                 RETRY_AFTER_S,
             ) from None
+
+    async def ask_first(
+        self, workers: Iterable[str], method: str, path: str, body: bytes, headers: Mapping[str, str]
+    ) -> Reply | None:
+        """Ask one worker after the other for a copy; return the first answer that is one, None when nobody has any."""
+        for url in workers:
+            try:
+                reply = await self.ask(url, method, path, body, headers, timeout_s=STALE_AFTER_S)
+            except UnavailableError:
+                continue
+            if reply.status != UNAVAILABLE:
+                return reply
+        return None

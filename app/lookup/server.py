@@ -1,23 +1,22 @@
 """The HTTP face of a worker: the routes of lookups, each thin over answers, and passed on to the owner where it is another worker."""
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
-from typing import Any, Final
+from typing import Final
 
 import aiohttp
-import msgspec
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Histogram, generate_latest
 
 from agents.ports import Clock
 from app.clock import SystemClock
 from app.customers import Customer
-from app.lookup.answers import UserView, exclusions, filter_candidates, rotate
+from app.lookup.answers import UserView, exclusions
 from app.lookup.errors import guard, json_response
+from app.lookup.many import filter_many, filtered, marked
 from app.lookup.pages import user_page
-from app.lookup.queries import Filter, Params, read_as_of, read_ctr, read_exclusions, read_filter
-from app.lookup.routing import HOP_HEADER, PeerRefusedError, Reply, Router
-from app.lookup.service import LookupService
+from app.lookup.queries import Params, read_as_of, read_ctr, read_exclusions, read_filter, read_max_stale
+from app.lookup.routing import HOP_HEADER, STALE_AFTER_S, UNAVAILABLE, PeerRefusedError, Reply, Router
+from app.lookup.service import LookupService, UnavailableError
 from app.lookup.windows import answer_ctr, local_rows, read_rows_request
 from events import fields
 from events.model import user_key
@@ -26,7 +25,6 @@ from events.target import RefusedError, decode
 MAX_BODY_BYTES: Final = 1_048_576
 TIMEOUT_S: Final = 5.0
 CONNECT_TIMEOUT_S: Final = 1.0
-USERS_A_TURN: Final = 16  # users filtered before other lookups get a turn
 
 
 def create_lookup_app(
@@ -89,64 +87,42 @@ class _Routes:
     async def exclusions(self, request: web.Request) -> web.Response:
         customer, params = self._customer(request), Params(request.query)
         rules, as_of_ms = read_exclusions(params, customer, self._clock.now_ms())
+        max_stale_ms = read_max_stale(params)
         is_pretty = _pretty(params)
-        view = await self._view(request, customer)
+        view = await self._view(request, customer, max_stale_ms)
         if isinstance(view, Reply):
             return _given_back(view)
-        return json_response(exclusions(view, rules, as_of_ms), is_pretty=is_pretty)
+        return json_response(marked(exclusions(view, rules, as_of_ms), view), is_pretty=is_pretty)
 
     async def user(self, request: web.Request) -> web.Response:
         customer, params = self._customer(request), Params(request.query)
         as_of_ms = read_as_of(params, self._clock.now_ms())
+        max_stale_ms = read_max_stale(params)
         is_pretty = _pretty(params)
-        view = await self._view(request, customer)
+        view = await self._view(request, customer, max_stale_ms)
         if isinstance(view, Reply):
             return _given_back(view)
         page = {"customer": customer.id, "user": customer.rules.user(_raw_user(request))}
-        return json_response(page | user_page(view, as_of_ms), is_pretty=is_pretty)
+        return json_response(marked(page | user_page(view, as_of_ms), view), is_pretty=is_pretty)
 
     async def filter(self, request: web.Request) -> web.Response:
         customer = self._customer(request)
         Params(request.query).done()
         asked = read_filter(await request.read(), customer, self._clock.now_ms(), is_for_many=False)
-        view = await self._view(request, customer)
+        view = await self._view(request, customer, asked.max_stale_ms)
         if isinstance(view, Reply):
             return _given_back(view)
-        return json_response(_filtered(view, asked))
+        return json_response(filtered(view, asked))
 
     async def filter_many(self, request: web.Request) -> web.Response:
         customer = self._customer(request)
         Params(request.query).done()
         raw = await request.read()
         asked = read_filter(raw, customer, self._clock.now_ms(), is_for_many=True)
-        keys = {user: user_key(customer.id, customer.rules.user(user)) for user in asked.users}
-        partitions = {user: self._service.partition_of(key) for user, key in keys.items()}
-        owners: dict[str | None, list[str]] = {}
-        for user, partition in partitions.items():
-            owner = self.router.place(partition, is_hop=_is_hop(request))
-            owners.setdefault(owner, []).append(user)
-        here = owners.pop(None, [])
-        body = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
-        body["as_of_ms"] = msgspec.Raw(b"%d" % asked.as_of_ms)  # one time for all users
-        others = asyncio.gather(
-            *(self._filter_elsewhere(request, owner, users, body) for owner, users in owners.items() if owner)
+        answer = await filter_many(
+            self._service, self.router, customer, asked, raw, request.headers, is_hop=_is_hop(request)
         )
-        results: dict[str, Any] = {}
-        try:
-            for number, user in enumerate(here):
-                if number % USERS_A_TURN == USERS_A_TURN - 1:
-                    await asyncio.sleep(0)
-                results[user] = _filtered(self._service.user_view(partitions[user], keys[user]), asked)
-        finally:
-            answers = await others
-        for answer in answers:
-            results |= answer
-        return json_response(
-            {
-                "as_of_ms": asked.as_of_ms,
-                "results": [{"user": user, **results[user]} for user in asked.users],
-            }
-        )
+        return json_response(answer)
 
     async def ctr(self, request: web.Request) -> web.Response:
         customer, params = self._customer(request), Params(request.query)
@@ -180,38 +156,44 @@ class _Routes:
     def _customer(self, request: web.Request) -> Customer:
         return self._service.customers[request.match_info["customer"]]  # the guard let it in
 
-    async def _view(self, request: web.Request, customer: Customer) -> UserView | Reply:
-        """Return the states of the user, or what the worker that has them answered to this request."""
+    async def _view(
+        self, request: web.Request, customer: Customer, max_stale_ms: int | None
+    ) -> UserView | Reply:
+        """Return the states of the user, or what the worker that has them answered to this request.
+
+        With ``max_stale_ms`` a copy may answer where the owner does not: ours, or that of another worker.
+        """
         key = user_key(customer.id, customer.rules.user(_raw_user(request)))
         partition = self._service.partition_of(key)
-        owner = self.router.place(partition, is_hop=_is_hop(request))
-        if owner is None:
-            return self._service.user_view(partition, key)
-        body = await request.read()
-        return await self.router.ask(owner, request.method, request.raw_path, body, request.headers)
-
-    async def _filter_elsewhere(
-        self, request: web.Request, owner: str, users: list[str], body: dict[str, msgspec.Raw]
-    ) -> dict[str, Any]:
-        mine = {**body, "users": msgspec.Raw(msgspec.json.encode(users))}
-        reply = await self.router.ask(
-            owner, "POST", request.rel_url.raw_path, msgspec.json.encode(mine), request.headers
-        )
-        if reply.status != 200:
-            raise PeerRefusedError(reply)
-        return {entry.pop("user"): entry for entry in msgspec.json.decode(reply.body)["results"]}
+        asking = (request.method, request.raw_path, await request.read(), request.headers)
+        try:
+            owner = self.router.place(partition, is_hop=_is_hop(request))
+            if owner is None:
+                return self._service.user_view(partition, key)
+            if max_stale_ms is None:
+                return await self.router.ask(owner, *asking)
+            reply = await self.router.ask(owner, *asking, timeout_s=STALE_AFTER_S)
+            if reply.status != UNAVAILABLE:
+                return reply
+            failure: Exception = PeerRefusedError(reply)
+        except UnavailableError as unavailable:
+            if max_stale_ms is None:
+                raise
+            failure = unavailable
+        view = self._service.stale_view(partition, key, max_stale_ms)
+        if view is not None:
+            return view
+        if not _is_hop(request):
+            answer = await self.router.ask_first(self._service.standbys_of(partition), *asking)
+            if answer is not None:
+                return answer
+        raise failure
 
 
 def _raw_user(request: web.Request) -> str:
     """Return the raw user id of the path, percent-decoded strictly: ids may contain slashes and blanks."""
     segments = request.rel_url.raw_path.split("/")  # "", v1, customer, users, user, ...
     return fields.raw_user(decode(segments[4], "user"))
-
-
-def _filtered(view: UserView, asked: Filter) -> dict[str, Any]:
-    if asked.rotation is not None:
-        return rotate(view, asked.candidates, asked.itemtype, asked.rotation, asked.as_of_ms)
-    return filter_candidates(view, asked.candidates, asked.rules, asked.limit, asked.as_of_ms)
 
 
 def _is_hop(request: web.Request) -> bool:

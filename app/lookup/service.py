@@ -47,11 +47,17 @@ class LookupService(Protocol):
     def owner_of(self, partition: int) -> str | None:
         """Return the address (``http://host:port``) of the worker that owns a partition; None when nobody does."""
 
+    def standbys_of(self, partition: int) -> Sequence[str]:
+        """Return the addresses of the other workers that keep a copy of a partition."""
+
     def is_local(self, partition: int) -> bool:
         """Tell whether this worker owns a partition, restored or not."""
 
     def user_view(self, partition: int, key: bytes) -> UserView:
         """Return all that is known of a user; raise PartitionNotReady. The answer is only read, and not kept."""
+
+    def stale_view(self, partition: int, key: bytes, max_stale_ms: int) -> UserView | None:
+        """Return what this worker's copy of a partition knows of a user; None without a copy, or when it may lack older events."""
 
     def windows(
         self, partition: int, customer: str, scenario: str | None, dimension: str, segments: Sequence[Segment]

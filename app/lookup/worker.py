@@ -8,14 +8,16 @@ from faust.types.tuples import TP
 from agents.partition import Partition
 from agents.registry import Partitions
 from app.customers import Customer
+from app.kafka.assignor import copied_by
 from app.kafka.lag import lag_of
 from app.kafka.restore import Restorer
+from app.kafka.standby import Standbys
 from app.lookup.answers import UserView
 from app.lookup.service import PartitionNotReady
 from app.watchdog import Stall
 from events.partitions import partition_of
 from events.topics import JOURNAL
-from tables.declare import USER_TABLES
+from tables.declare import STATES, USER_TABLES, codec
 from tables.fold_ports import MOVED
 from tables.identity import Stretch
 from tables.window_keys import MAX_TIME_MS, WindowKey, after_scenario, customer_range, range_of
@@ -33,6 +35,7 @@ class WorkerLookups:
         customers: Mapping[str, Customer],
         partitions: Partitions,
         restorer: Restorer,
+        standbys: Standbys,
         partition_count: int,
         url: str,
         app: Callable[[], Any],
@@ -40,8 +43,10 @@ class WorkerLookups:
     ) -> None:
         """``app`` returns the Faust app; ``stalls`` what the watchdog told of these partitions and still stands."""
         self.customers, self.partition_count = customers, partition_count
-        self._partitions, self._restorer, self._url, self._app = partitions, restorer, url, app
         self._stalls = stalls
+        self._partitions, self._restorer, self._standbys = partitions, restorer, standbys
+        self._url, self._app = url, app
+        self._decoders = {table: codec(table).decode for table in STATES}
 
     def partition_of(self, key: bytes) -> int:
         """Return the partition of a user's or scenario's key."""
@@ -51,6 +56,11 @@ class WorkerLookups:
         """Return the address of the worker to which the group's leader gave a partition; None when it gave it to nobody."""
         urls: Mapping[TP, str] = self._app().assignor._external_tps_url
         return urls.get(TP(JOURNAL, partition))
+
+    def standbys_of(self, partition: int) -> list[str]:
+        """Return the addresses of the other workers to which the group's leader gave a copy of a partition."""
+        urls = copied_by(self._app().assignor, partition)
+        return [url for url in urls if url.rstrip("/") != self._url.rstrip("/")]
 
     def is_local(self, partition: int) -> bool:
         """Tell whether this worker owns a partition, restored or not."""
@@ -67,19 +77,23 @@ class WorkerLookups:
 
     def user_view(self, partition: int, key: bytes) -> UserView:
         """Return all that is known of a user; raise PartitionNotReady."""
-        overlay = self._open(partition).overlay
-        own, moved = (
-            Stretch(**{name: overlay.tables[name].get(row) for name in USER_TABLES})
-            for row in (key, key + MOVED)
-        )
-        has_moved = any(getattr(moved, name) is not None for name in USER_TABLES)
-        return UserView(
-            own,
-            moved if has_moved else None,
-            overlay.identity.get(key),
-            overlay.impressions.get(key),
-            overlay.recommended.get(key),
-        )
+        tables = self._open(partition).overlay.tables
+        return _view(lambda table, row: tables[table].get(row), key)
+
+    def stale_view(self, partition: int, key: bytes, max_stale_ms: int) -> UserView | None:
+        """Return what this worker's copy of a partition knows of a user; None without a copy, or when it may lack older events."""
+        reading = self._standbys.reading(partition)
+        if reading is None:
+            return None
+        store, stale_ms = reading
+        if stale_ms > max_stale_ms:
+            return None
+
+        def read(table: str, row: bytes) -> Any:
+            value = store.get(table, row)
+            return None if value is None else self._decoders[table](value)
+
+        return _view(read, key, stale_ms)
 
     def windows(
         self, partition: int, customer: str, scenario: str | None, dimension: str, segments: Sequence[Segment]
@@ -163,6 +177,7 @@ class WorkerLookups:
             "lag": sum(entry.get("lag", 0) for entry in partitions.values()),
             "alarms": [*stalls, *halts],
             "partitions": partitions,
+            "standbys": self._standbys.status(),
             "restoring": None
             if progress is None
             else {
@@ -172,3 +187,17 @@ class WorkerLookups:
                 "seconds_left": progress.seconds_left,
             },
         }
+
+
+def _view(read: Callable[[str, bytes], Any], key: bytes, stale_ms: int | None = None) -> UserView:
+    """Return all that is known of a user; ``read`` (table, key) returns a row or None."""
+    own, moved = (Stretch(**{name: read(name, row) for name in USER_TABLES}) for row in (key, key + MOVED))
+    has_moved = any(getattr(moved, name) is not None for name in USER_TABLES)
+    return UserView(
+        own,
+        moved if has_moved else None,
+        read("identity", key),
+        read("impressions", key),
+        read("recommended", key),
+        stale_ms,
+    )

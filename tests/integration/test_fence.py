@@ -11,6 +11,7 @@ from app.clock import SystemClock
 from app.kafka.broker import LocalBroker
 from app.kafka.outbox import KafkaOutbox
 from app.kafka.restore import Restorer
+from app.kafka.stores import Stores
 from app.kafka.topics import ensure_topics
 from app.settings import Settings
 from events.topics import JOURNAL
@@ -62,9 +63,7 @@ async def test_former_owner_can_add_nothing_to_what_the_new_one_reads(
     restorer = RestorerWithARival(
         bootstrap=own_broker.bootstrap,
         app_id="fence",
-        state_dir=tmp_path,
-        memory=StoreMemory(1 << 20, 1 << 20),
-        clock=SystemClock(),
+        stores=Stores(tmp_path, StoreMemory(1 << 20, 1 << 20), SystemClock()),
         limits=PartitionLimits(partitions=1),
         transaction_timeout_ms=60_000,
         feed=UnknownFeed(),

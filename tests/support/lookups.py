@@ -1,7 +1,10 @@
 """What tests of lookups are made of: users with a past, and a worker that answers from memory."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
+
+from aiohttp.test_utils import TestClient
 
 from app.customers import Customer
 from app.lookup.answers import UserView
@@ -74,7 +77,10 @@ class FixedClock:
 
 
 class MemoryWorker:
-    """A LookupService over dictionaries. ``local`` partitions are its own; ``owners`` says who has the others."""
+    """A LookupService over dictionaries. ``local`` partitions are its own; ``owners`` says who has the others.
+
+    ``copies`` are the partitions that it has copies of, with how old they are (ms); ``standbys`` says who else has some.
+    """
 
     def __init__(self, partition_count: int = 4, local: set[int] | None = None) -> None:
         self.customers: Mapping[str, Customer] = {"00000": CUSTOMER, "shop 2": OTHER}
@@ -86,6 +92,8 @@ class MemoryWorker:
         self.rows: dict[int, list[WindowRow]] = {}
         self.is_ready = True
         self.reads = 0
+        self.copies: dict[int, int] = {}
+        self.standbys: dict[int, list[str]] = {}
 
     def know(self, raw_user: str, view: UserView) -> int:
         """Remember a user; return its partition."""
@@ -106,6 +114,15 @@ class MemoryWorker:
         self._must_be_ready(partition)
         self.reads += 1
         return self.views.get(key, UserView())
+
+    def standbys_of(self, partition: int) -> Sequence[str]:
+        return self.standbys.get(partition, [])
+
+    def stale_view(self, partition: int, key: bytes, max_stale_ms: int) -> UserView | None:
+        stale_ms = self.copies.get(partition)
+        if stale_ms is None or stale_ms > max_stale_ms:
+            return None
+        return replace(self.views.get(key, UserView()), stale_ms=stale_ms)
 
     def windows(
         self, partition: int, customer: str, scenario: str | None, dimension: str, segments: Sequence[Segment]
@@ -130,3 +147,29 @@ class MemoryWorker:
         assert partition in self.local, "asked for a partition of another worker"
         if partition in self.restoring:
             raise PartitionNotReady(partition, 2, self.restoring[partition])
+
+
+Client = TestClient[Any, Any]
+Start = Callable[..., Awaitable[Client]]
+"""``start(worker, **options) -> client`` of a served worker: a fixture of the tests of lookups."""
+
+
+def url_of(client: Client) -> str:
+    return str(client.make_url("")).rstrip("/")
+
+
+def a_shopper(item: str = "7") -> UserView:
+    own = Stretch()
+    shown(own, item, at=NOW - MINUTE)
+    shown(own, item, at=NOW)
+    bought(own, "9", NOW)
+    return UserView(own)
+
+
+async def two_workers(start: Start) -> tuple[MemoryWorker, Client, MemoryWorker, Client]:
+    """Return two workers that share four partitions, each knowing where the other is."""
+    one, other = MemoryWorker(local={0, 1}), MemoryWorker(local={2, 3})
+    here, there = await start(one), await start(other)
+    one.owners = dict.fromkeys((2, 3), url_of(there))
+    other.owners = dict.fromkeys((0, 1), url_of(here))
+    return one, here, other, there

@@ -2,64 +2,28 @@
 
 import asyncio
 import io
-from collections.abc import AsyncIterator, Callable
 from typing import Any
 from urllib.parse import quote
 
 import pytest
-from aiohttp.test_utils import TestClient, TestServer, unused_port
+from aiohttp.test_utils import unused_port
 from prometheus_client import CollectorRegistry
 from yarl import URL
 
-from app.lookup.answers import UserView
-from app.lookup.server import create_lookup_app
-from tables.identity import Stretch
 from tables.panes import Counts
 from tables.window_keys import POSITION, SCENARIO, VARIANT, WindowKey, scenario_key
 from tables.window_sums import WindowRow
-from tests.support.lookups import DAY, MINUTE, NOW, FixedClock, MemoryWorker, bought, shown
+from tests.support.lookups import (
+    DAY,
+    NOW,
+    MemoryWorker,
+    Start,
+    a_shopper,
+    two_workers,
+    url_of,
+)
 
 HOUR = 3_600_000
-Client = TestClient[Any, Any]
-Start = Callable[..., Any]
-
-
-@pytest.fixture
-async def start() -> AsyncIterator[Start]:
-    """Return ``start(worker, **options) -> client`` of a served worker."""
-    clients: list[Client] = []
-
-    async def make(worker: MemoryWorker, **options: Any) -> Client:
-        app = create_lookup_app(worker, clock=FixedClock(), **options)
-        client: Client = TestClient(TestServer(app))
-        await client.start_server()
-        clients.append(client)
-        return client
-
-    yield make
-    for client in clients:
-        await client.close()
-
-
-def url_of(client: Client) -> str:
-    return str(client.make_url("")).rstrip("/")
-
-
-def a_shopper(item: str = "7") -> UserView:
-    own = Stretch()
-    shown(own, item, at=NOW - MINUTE)
-    shown(own, item, at=NOW)
-    bought(own, "9", NOW)
-    return UserView(own)
-
-
-async def two_workers(start: Start) -> tuple[MemoryWorker, Client, MemoryWorker, Client]:
-    """Return two workers that share four partitions, each knowing where the other is."""
-    one, other = MemoryWorker(local={0, 1}), MemoryWorker(local={2, 3})
-    here, there = await start(one), await start(other)
-    one.owners = dict.fromkeys((2, 3), url_of(there))
-    other.owners = dict.fromkeys((0, 1), url_of(here))
-    return one, here, other, there
 
 
 async def test_exclusions_have_the_form_of_the_specification(start: Start) -> None:

@@ -1,6 +1,7 @@
 """A worker answers from the partitions that are open in it, and says which are not, how far they are, and who has the others."""
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,19 +10,26 @@ from faust.types.tuples import TP
 
 from agents.poison import PoisonRule
 from agents.registry import Partitions
+from app.kafka.freshness import Freshness
 from app.kafka.restore import RestoreProgress
+from app.kafka.standby import Standbys
+from app.kafka.stores import Stores
 from app.lookup.service import PartitionNotReady
 from app.lookup.worker import WorkerLookups
 from app.watchdog import Place, Sight, Watchdog
 from events.model import user_key
 from events.partitions import partition_of
 from events.topics import JOURNAL, PARTIALS, SOURCES
+from tables.clicked import click
+from tables.declare import codec
 from tables.panes import Counts
+from tables.store import StoreMemory
 from tables.watermarks import WatermarkState
 from tables.window_keys import MAX_TIME_MS, SCENARIO, WindowKey
 from tables.window_sums import Segment
 from tables.windows import HISTORY, LIVE, WindowState
 from tests.support.builders import CUSTOMER, MINUTE_MS, USER, a_click, a_login, a_recommended, a_rendered
+from tests.support.lookups import NOW, FixedClock
 from tests.support.overlays import T0
 from tests.support.partitions import World, a_record, fold_records
 
@@ -29,23 +37,36 @@ PARTITIONS = 4
 HERE, ELSEWHERE = "http://127.0.0.1:6067", "http://127.0.0.1:6068"
 KEY = user_key(CUSTOMER, USER)
 HOME = partition_of(KEY, PARTITIONS)
+MEMORY = StoreMemory(1_048_576, 4 * 1_048_576)
 
 
 class Bench:
     """A worker's lookups over a world in memory; ``owners`` is Faust's map of who has which partition."""
 
-    def __init__(self) -> None:
+    def __init__(self, directory: Path) -> None:
         self.world = World(partitions=PARTITIONS)
         self.partitions = Partitions(close_timeout_seconds=1)
         self.restorer: Any = SimpleNamespace(progress=None)
         self.owners: dict[TP, str] = {}
+        self.copies: dict[str, dict[str, list[int]]] = {}
         consumer = SimpleNamespace(unread=lambda tp: 1 if tp.topic == PARTIALS else 0, delivered=lambda _: 3)
         self.app = SimpleNamespace(
-            assignor=SimpleNamespace(_external_tps_url=self.owners), consumer=consumer, rebalancing=False
+            assignor=SimpleNamespace(_external_tps_url=self.owners, changelog_distribution=self.copies),
+            consumer=consumer,
+            rebalancing=False,
         )
+        self.stores = Stores(directory, MEMORY, FixedClock())
+        self.standbys = Standbys("", "", self.stores, FixedClock(), print)
         self.watchdog = Watchdog(alarm_ms=1_000, exit_ms=0, interval_ms=1_000)
         self.lookups = WorkerLookups(
-            {}, self.partitions, self.restorer, PARTITIONS, HERE, lambda: self.app, self.watchdog.alarms
+            {},
+            self.partitions,
+            self.restorer,
+            self.standbys,
+            PARTITIONS,
+            HERE,
+            lambda: self.app,
+            self.watchdog.alarms,
         )
 
     def assign(self, *numbers: int, url: str = HERE) -> None:
@@ -59,9 +80,10 @@ class Bench:
 
 
 @pytest.fixture
-async def bench() -> AsyncIterator[Bench]:
-    bench = Bench()
+async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
+    bench = Bench(tmp_path)
     yield bench
+    bench.stores.close(HOME)
     bench.world.end()
 
 
@@ -120,6 +142,45 @@ async def test_lost_partition_is_not_read(bench: Bench) -> None:
     await partition.flush()
     with pytest.raises(PartitionNotReady):
         bench.lookups.user_view(HOME, KEY)
+
+
+def a_copy(bench: Bench, complete_ms: int | None) -> Freshness:
+    """Keep a copy of the user's partition, with one click."""
+    store = bench.stores.open(HOME, {})
+    clicked = click(None, a_click())
+    store.write({"clicked": [(KEY, codec("clicked").encode(clicked))]}, {})
+    freshness = bench.stores.freshness[HOME] = Freshness()
+    freshness.complete_ms = complete_ms
+    return freshness
+
+
+async def test_copy_answers_only_as_old_as_allowed_and_never_in_the_owners_place(bench: Bench) -> None:
+    lookups = bench.lookups
+    assert lookups.stale_view(HOME, KEY, 5_000) is None
+    freshness = a_copy(bench, complete_ms=None)
+    assert lookups.stale_view(HOME, KEY, 5_000) is None, "nothing is known of its age"
+    freshness.complete_ms = NOW - 3_000
+    view = lookups.stale_view(HOME, KEY, 5_000)
+    assert view is not None
+    assert view.own.clicked is not None
+    assert (set(view.own.clicked.items), view.stale_ms) == ({"1/1"}, 3_000)
+    assert lookups.stale_view(HOME, KEY, 2_999) is None
+    with pytest.raises(PartitionNotReady):
+        lookups.user_view(HOME, KEY)
+
+
+async def test_copy_is_none_any_more_once_its_partition_is_open_or_its_store_closed(bench: Bench) -> None:
+    a_copy(bench, complete_ms=NOW)
+    bench.standbys.forget([HOME])
+    assert bench.lookups.stale_view(HOME, KEY, 5_000) is None
+    a_copy(bench, complete_ms=NOW)
+    bench.stores.close(HOME)
+    assert bench.lookups.stale_view(HOME, KEY, 5_000) is None
+
+
+def test_standbys_are_the_other_workers_with_a_copy(bench: Bench) -> None:
+    bench.copies |= {HERE: {JOURNAL: [1, 2]}, ELSEWHERE: {JOURNAL: [2]}}
+    assert [bench.lookups.standbys_of(number) for number in range(3)] == [[], [], [ELSEWHERE]]
 
 
 async def test_windows_are_those_of_the_scenario_and_span_flushed_or_not(bench: Bench) -> None:

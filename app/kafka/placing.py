@@ -1,0 +1,171 @@
+"""Who owns which partition, and who keeps a copy of it? A pure rule over what each worker had before.
+
+Faust's own rule leaves workers idle where there is more than half a worker a partition (8 partitions, 7 workers: 2, 2, 2, 2, 0, 0, 0;
+docs/decisions/0012). This one keeps its order of wishes: what is where stays there, who has a copy takes over, loads are even.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class Place:
+    """What one worker has: the partitions it owns, and those that it has a copy of."""
+
+    owned: set[int] = field(default_factory=set)
+    copied: set[int] = field(default_factory=set)
+
+    @property
+    def stores(self) -> int:
+        """How many databases that makes."""
+        return len(self.owned) + len(self.copied)
+
+
+def place(count: int, before: Mapping[str, Place], copies: int) -> dict[str, Place]:
+    """Return what each worker has from now on: each of ``count`` partitions one owner, and ``copies`` copies at others.
+
+    Numbers of owned partitions differ by one at most. There are never more copies of a partition than other workers.
+    """
+    after = {member: Place() for member in sorted(before)}
+    orphans = _keep(count, before, after)
+    room = _rooms(count, before, after, orphans)
+    for member, mine in after.items():
+        for partition in _surplus(member, mine, room, before):
+            mine.owned.discard(partition)
+            orphans.append(partition)
+    _give(orphans, before, after, room)
+    _copy(count, before, after, min(copies, len(after) - 1))
+    return after
+
+
+def _keep(count: int, before: Mapping[str, Place], after: dict[str, Place]) -> list[int]:
+    """Leave each partition to one of those who had it (two have, after a worker has slept); return what nobody had."""
+    orphans: list[int] = []
+    for partition in range(count):
+        had = [member for member in after if partition in before[member].owned]
+        if had:
+            after[min(had, key=lambda member: len(after[member].owned))].owned.add(partition)
+        else:
+            orphans.append(partition)
+    return orphans
+
+
+def _rooms(
+    count: int, before: Mapping[str, Place], after: Mapping[str, Place], orphans: list[int]
+) -> dict[str, int]:
+    """Return how many partitions each worker shall own: where one more is left over, it goes to who has or can take over most."""
+    least, more = divmod(count, len(after))
+    ranked = sorted(
+        after,
+        key=lambda member: (
+            -min(len(after[member].owned), least + 1),
+            -len(before[member].copied.intersection(orphans)),
+            member,
+        ),
+    )
+    return {member: least + (rank < more) for rank, member in enumerate(ranked)}
+
+
+def _surplus(member: str, mine: Place, room: Mapping[str, int], before: Mapping[str, Place]) -> list[int]:
+    """Return what a worker has to give up: first what another has a copy of."""
+
+    def is_copied(partition: int) -> bool:
+        return any(partition in place.copied for other, place in before.items() if other != member)
+
+    ranked = sorted(mine.owned, key=lambda partition: (not is_copied(partition), -partition))
+    return ranked[: max(0, len(ranked) - room[member])]
+
+
+def _give(
+    orphans: list[int], before: Mapping[str, Place], after: dict[str, Place], room: Mapping[str, int]
+) -> None:
+    """Give each partition without an owner to a worker that has a copy, else to the one with most room."""
+
+    def space(member: str) -> int:
+        return room[member] - len(after[member].owned)
+
+    def takers(partition: int) -> list[str]:
+        return [member for member in after if partition in before[member].copied and space(member) > 0]
+
+    rest: list[int] = []
+    for partition in sorted(orphans, key=lambda orphan: (len(takers(orphan)), orphan)):
+        able = takers(partition)
+        if able:
+            after[max(able, key=space)].owned.add(partition)
+        else:
+            rest.append(partition)
+    for partition in rest:
+        after[max(after, key=space)].owned.add(partition)
+
+
+def _copy(count: int, before: Mapping[str, Place], after: dict[str, Place], copies: int) -> None:
+    """Spread the copies: where there is one, or where the owner was until now, as long as that is no more than a fair share.
+
+    Of all stores, owned or copied, and of the copies of one owner's partitions: when it is gone, one worker would not have room for
+    all of them. What is left goes where most room will be then.
+    """
+    owner = {partition: member for member, place in after.items() for partition in place.owned}
+    if _is_settled(count, before, after, copies):
+        for member, mine in after.items():
+            mine.copied |= before[member].copied
+        return
+    fair = -(-count * (1 + copies) // len(after))
+    share = {member: -(-len(mine.owned) * copies // max(1, len(after) - 1)) for member, mine in after.items()}
+    for had in ("copied", "owned"):  # what is followed is nearer to the end than what was let go
+        for partition in range(count):
+            for member, mine in after.items():
+                if (
+                    partition in getattr(before[member], had)
+                    and member != owner[partition]
+                    and mine.stores < fair
+                    and len(mine.copied & after[owner[partition]].owned) < share[owner[partition]]
+                    and _copies(partition, after) < copies
+                ):
+                    mine.copied.add(partition)
+    for partition in range(count):
+        theirs = after[owner[partition]].owned
+        while _copies(partition, after) < copies:
+            able = [
+                (
+                    mine.stores >= fair,
+                    len(mine.owned) + len(mine.copied & theirs),
+                    len(mine.copied),
+                    member,
+                )
+                for member, mine in after.items()
+                if member != owner[partition] and partition not in mine.copied
+            ]
+            after[min(able)[-1]].copied.add(partition)
+    while (better := better_copy(after)) is not None:
+        partition, rich, poor = better
+        after[rich].copied.discard(partition)
+        after[poor].copied.add(partition)
+
+
+def better_copy(places: Mapping[str, Place]) -> tuple[int, str, str] | None:
+    """Return a copy (partition, from, to) whose move would make the numbers of stores more even; None when there is none."""
+    ranked = sorted(places, key=lambda member: (places[member].stores, member))
+    for rich in reversed(ranked):
+        for poor in ranked:
+            if places[rich].stores - places[poor].stores < 2:
+                break
+            movable = places[rich].copied - places[poor].copied - places[poor].owned
+            if movable:
+                return max(movable), rich, poor
+    return None
+
+
+def _is_settled(count: int, before: Mapping[str, Place], after: Mapping[str, Place], copies: int) -> bool:
+    """Tell whether nothing moved and all copies are there, so that they may stay where they are."""
+    return (
+        all(
+            before[member].owned == mine.owned and not before[member].copied & mine.owned
+            for member, mine in after.items()
+        )
+        and all(_copies(partition, before) == copies for partition in range(count))
+        and better_copy(before) is None
+    )
+
+
+def _copies(partition: int, places: Mapping[str, Place]) -> int:
+    return sum(partition in place.copied for place in places.values())

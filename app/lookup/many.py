@@ -1,0 +1,172 @@
+"""How is one filter answered for many users: each part where its users are, and where the owner does not answer, by a standby."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+from urllib.parse import quote
+
+import msgspec
+
+from app.customers import Customer
+from app.lookup.answers import UserView, filter_candidates, rotate
+from app.lookup.queries import Filter
+from app.lookup.routing import STALE_AFTER_S, UNAVAILABLE, PeerRefusedError, Reply, Router
+from app.lookup.service import LookupService, UnavailableError
+from events.model import user_key
+
+USERS_A_TURN: Final = 16  # users filtered before other lookups get a turn
+
+Results = dict[str, dict[str, Any]]
+"""User (raw id) -> answer."""
+
+
+def filtered(view: UserView, asked: Filter) -> dict[str, Any]:
+    """Return what one user may be shown of the candidates."""
+    if asked.rotation is not None:
+        answer = rotate(view, asked.candidates, asked.itemtype, asked.rotation, asked.as_of_ms)
+    else:
+        answer = filter_candidates(view, asked.candidates, asked.rules, asked.limit, asked.as_of_ms)
+    return marked(answer, view)
+
+
+def marked(answer: dict[str, Any], view: UserView) -> dict[str, Any]:
+    """Return an answer with ``stale_ms`` when it comes from a copy."""
+    return answer if view.stale_ms is None else {**answer, "stale_ms": view.stale_ms}
+
+
+async def filter_many(
+    service: LookupService,
+    router: Router,
+    customer: Customer,
+    asked: Filter,
+    raw: bytes,
+    headers: Mapping[str, str],
+    *,
+    is_hop: bool,
+) -> dict[str, Any]:
+    """Return the answer of a filter for ``asked.users``; ``raw`` is its body. UnavailableError unless all of them are answered."""
+    many = _Many(service, router, customer, asked, raw, headers, is_hop)
+    results = await many.answer()
+    return {
+        "as_of_ms": asked.as_of_ms,
+        "results": [{"user": user, **results[user]} for user in asked.users],
+    }
+
+
+class _Many:
+    def __init__(
+        self,
+        service: LookupService,
+        router: Router,
+        customer: Customer,
+        asked: Filter,
+        raw: bytes,
+        headers: Mapping[str, str],
+        is_hop: bool,
+    ) -> None:
+        self._service, self._router, self._asked, self._headers = service, router, asked, headers
+        self._is_hop = is_hop
+        self._path = f"/v1/{quote(customer.id, safe='')}/filter"
+        self._body = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
+        self._body["as_of_ms"] = msgspec.Raw(b"%d" % asked.as_of_ms)  # one time for all users
+        self._keys = {user: user_key(customer.id, customer.rules.user(user)) for user in asked.users}
+        self._partitions = {user: service.partition_of(key) for user, key in self._keys.items()}
+
+    async def answer(self) -> Results:
+        """Return all results: those of this worker's own users, of other workers', and of users whom nobody owns now."""
+        here: list[str] = []
+        elsewhere: dict[str, list[str]] = {}
+        nowhere: list[str] = []
+        failure: Exception | None = None
+        for user, partition in self._partitions.items():
+            try:
+                owner = self._router.place(partition, is_hop=self._is_hop)
+            except UnavailableError as unavailable:
+                if self._asked.max_stale_ms is None:
+                    raise
+                failure = unavailable
+                nowhere.append(user)
+            else:
+                (here if owner is None else elsewhere.setdefault(owner, [])).append(user)
+        others = asyncio.gather(
+            *(self._of_another(owner, users) for owner, users in elsewhere.items()),
+            *([self._of_copies(nowhere, failure)] if failure is not None else []),
+        )
+        try:
+            results = await self._of_mine(here)
+        finally:
+            answers = await others
+        for answer in answers:
+            results |= answer
+        return results
+
+    async def _of_mine(self, users: Sequence[str]) -> Results:
+        results: Results = {}
+        left: list[str] = []
+        failure: UnavailableError | None = None
+        for number, user in enumerate(users):
+            if number % USERS_A_TURN == USERS_A_TURN - 1:
+                await asyncio.sleep(0)
+            try:
+                view = self._service.user_view(self._partitions[user], self._keys[user])
+            except UnavailableError as unavailable:
+                if self._asked.max_stale_ms is None:
+                    raise
+                failure = unavailable
+                left.append(user)
+            else:
+                results[user] = filtered(view, self._asked)
+        return results if failure is None else results | await self._of_copies(left, failure)
+
+    async def _of_another(self, owner: str, users: list[str]) -> Results:
+        may_be_stale = self._asked.max_stale_ms is not None
+        try:
+            reply = await self._router.ask(
+                owner,
+                "POST",
+                self._path,
+                self._for(users),
+                self._headers,
+                timeout_s=STALE_AFTER_S if may_be_stale else None,
+            )
+        except UnavailableError as unavailable:
+            if not may_be_stale:
+                raise
+            return await self._of_copies(users, unavailable)
+        if reply.status == UNAVAILABLE and may_be_stale:
+            return await self._of_copies(users, PeerRefusedError(reply))
+        return _results(reply)
+
+    async def _of_copies(self, users: Sequence[str], failure: Exception) -> Results:
+        """Return the answers of copies, ours or those of other workers; raise ``failure`` when one of the users is in none."""
+        assert self._asked.max_stale_ms is not None
+        results: Results = {}
+        left: dict[tuple[str, ...], list[str]] = {}
+        for number, user in enumerate(users):
+            if number % USERS_A_TURN == USERS_A_TURN - 1:
+                await asyncio.sleep(0)
+            partition = self._partitions[user]
+            view = self._service.stale_view(partition, self._keys[user], self._asked.max_stale_ms)
+            if view is None:
+                left.setdefault(tuple(self._service.standbys_of(partition)), []).append(user)
+            else:
+                results[user] = filtered(view, self._asked)
+        if left and self._is_hop:
+            raise failure
+        for standbys, theirs in left.items():
+            reply = await self._router.ask_first(
+                standbys, "POST", self._path, self._for(theirs), self._headers
+            )
+            if reply is None:
+                raise failure
+            results |= _results(reply)
+        return results
+
+    def _for(self, users: list[str]) -> bytes:
+        return msgspec.json.encode({**self._body, "users": msgspec.Raw(msgspec.json.encode(users))})
+
+
+def _results(reply: Reply) -> Results:
+    if reply.status != 200:
+        raise PeerRefusedError(reply)
+    return {entry.pop("user"): entry for entry in msgspec.json.decode(reply.body)["results"]}
