@@ -75,6 +75,8 @@ def clocks(broker: LocalBroker, directory: Path, *, events: int, kills: int) -> 
         cluster.wait_drained()
         assert load.failed == 0
         truth, found = fold(broker.bootstrap), kept(broker.bootstrap)
+        watermarks = [each["watermark_ms"] for each in cluster.partitions_of("w0").values()]
+        assert max(watermarks) <= time.time() * 1000, "an event of the future moved the watermark"
         minutes = len(found.minutes)
         assert minutes <= len(truth.minutes), "there are windows at times at which nothing was counted"
         for totals in (truth, found):
