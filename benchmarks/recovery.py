@@ -24,7 +24,7 @@ from benchmarks.processes import Contestant, measure, running
 from benchmarks.rounds import Run, outcome, play
 from benchmarks.rows import Digest, Population, digest_of, rows_of_visitors
 from benchmarks.traffic import start_ms
-from events.topics import POSITIONS, changelog
+from events.topics import POSITIONS, TABLES, changelog
 
 PEER: Final = "plain_faust"
 TAKING_UP: Final = "taking up partitions"
@@ -116,6 +116,7 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser = options("recovery", __doc__, rounds=1)
     parser.add_argument("--keys", type=int, default=1_000_000, help="rows of all tables together")
     parser.add_argument("--events-per-user", type=int, default=20)
+    parser.add_argument("--tables", nargs="*", choices=TABLES, help="rows of these tables only")
     parser.add_argument("--only", nargs="*", choices=(OURS, PEER), default=(OURS, PEER))
     return parser.parse_args(argv)
 
@@ -124,6 +125,9 @@ def main(argv: list[str] | None = None) -> int:
     """Run the benchmark; the last line printed is one JSON object. Return 0 when no ratio is void."""
     chosen = _parse(argv)
     visitors = rows_of_visitors(chosen.events_per_user, chosen.seed, start_ms(100_000))
+    if chosen.tables:
+        kept = [{table: rows[table] for table in chosen.tables if table in rows} for rows in visitors]
+        visitors = [rows for rows in kept if rows]
     population = Population(visitors, chosen.keys, chosen.partitions, chosen.keys)
     with scratch("recovery") as directory, own_kafka(directory) as broker:
         say(f"recovery: filling the changelogs of {population.users:,} users, {population.rows:,} rows")
