@@ -31,6 +31,8 @@ from events.topics import JOURNAL
 BAR_MS: Final = 500
 CONNECTIONS: Final = 32
 POLL_SECONDS: Final = 0.002
+POLL_SHARE: Final = 0.1
+"""Of the time that a probe has waited, until it asks again: probes that wait long must not be what keeps the worker busy."""
 DRAIN_SECONDS: Final = 120.0
 
 
@@ -79,7 +81,7 @@ class Client:
             if answer.status == 200 and b'"777"' in answer.body:
                 self.visible_ms.append((time.monotonic() - accepted) * 1000)
                 return
-            await asyncio.sleep(POLL_SECONDS)
+            await asyncio.sleep(max(POLL_SECONDS, POLL_SHARE * (time.monotonic() - accepted)))
 
     async def status(self) -> dict[str, Any]:
         """Return the worker's account of itself."""
