@@ -138,7 +138,8 @@ class Standbys:
             started = time.monotonic()
             try:
                 await self._read_on()
-            except (KafkaError, OSError, _ReadBackwardsError) as error:
+            except (KafkaError, OSError, AssertionError, _ReadBackwardsError) as error:
+                # aiokafka asserts that it knows a broker; one that has just woken up may name none
                 if time.monotonic() - started > 2 * MAX_PAUSE_SECONDS:
                     pause = 0.5
                 log.warning("standby copies cannot be read, trying again in %.1f s: %r", pause, error)
