@@ -118,24 +118,22 @@ def test_state_of_a_former_changelog_is_rebuilt_and_the_other_tables_stay(cluste
     assert "former" not in cluster.log("w0")[before:]
 
 
-def test_position_of_a_former_journal_is_refused_with_the_cure_also_on_a_new_disk(cluster: Cluster) -> None:
+def test_former_journal_is_noticed_by_a_running_worker_and_refused_with_the_cure_also_on_a_new_disk(
+    cluster: Cluster,
+) -> None:
+    cluster.start_worker(UPTAKE_WATCHDOG_ALARM_MS="1000")  # looks six times a second
+    cluster.wait_ready()
     recreate(cluster, JOURNAL)
+    assert cluster.workers["w0"].wait(40) == 2
+    assert f"{JOURNAL}: recreated" in cluster.log("w0"), cluster.log("w0")[-3000:]
     fill(cluster, JOURNAL)
     dies_saying(cluster, f"{JOURNAL}: recreated", "former topic", "docs/operations.md")
     cluster.wipe("w0")
     dies_saying(cluster, f"{JOURNAL}: recreated", "former topic", "docs/operations.md")
 
 
-def test_journal_that_is_recreated_under_a_running_worker_ends_it(cluster: Cluster) -> None:
-    cluster.start_worker(UPTAKE_WATCHDOG_ALARM_MS="1000")  # looks six times a second
-    cluster.wait_ready()
-    recreate(cluster, JOURNAL)
-    assert cluster.workers["w0"].wait(40) == 2
-    assert f"{JOURNAL}: recreated" in cluster.log("w0"), cluster.log("w0")[-3000:]
-    dies_saying(cluster, f"{JOURNAL}: recreated")
-
-
-def test_state_of_an_older_format_is_rebuilt_and_of_a_newer_one_refused(cluster: Cluster) -> None:
+def test_another_partition_count_is_refused_and_another_format_rebuilt_or_refused(cluster: Cluster) -> None:
+    dies_saying(cluster, "has 2 partitions on the broker, expected 4", UPTAKE_PARTITIONS="4")
     formats(cluster, FORMAT_VERSION - 1)
     cluster.start_worker()
     cluster.wait_ready()
@@ -146,13 +144,6 @@ def test_state_of_an_older_format_is_rebuilt_and_of_a_newer_one_refused(cluster:
     formats(cluster, FORMAT_VERSION + 1)
     dies_saying(cluster, f"has store format {FORMAT_VERSION + 1}", "delete the directory")
     cluster.wipe("w0")
-    cluster.start_worker()
-    cluster.wait_ready()
-    assert counts(cluster, "clicked") == {"1": 1}
-
-
-def test_worker_with_another_partition_count_is_refused_and_touches_nothing(cluster: Cluster) -> None:
-    dies_saying(cluster, "has 2 partitions on the broker, expected 4", UPTAKE_PARTITIONS="4")
     cluster.start_worker()
     cluster.wait_ready()
     assert (counts(cluster, "clicked"), counts(cluster, "rendered")) == ({"1": 1}, {"2": 1})
