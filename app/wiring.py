@@ -46,6 +46,8 @@ GC_THRESHOLDS = (100_000, 50, 1_000)
 CPU)."""
 FORESEEN = 2  # the exit status of an error with a message for people, as of every command
 FORESEEN_ERRORS = (UptakeError, StoreFormatError)
+METADATA_MAX_AGE_MS = 10_000
+"""So long may a topic that was missing go unnoticed once it is there: until then the group is given nothing of it."""
 POLL_RECORDS = 8_000  # fetched at once: some 10 MB of records, and as many again wait in the agents' queues
 
 
@@ -148,6 +150,7 @@ class Worker:
             stream_wait_empty=False,
             broker_max_poll_records=POLL_RECORDS,
             broker_commit_interval=2.0,
+            consumer_metadata_max_age_ms=METADATA_MAX_AGE_MS,
             broker_session_timeout=settings.session_timeout_ms / 1000,
             broker_heartbeat_interval=settings.heartbeat_ms / 1000,
             broker_request_timeout=max(40.0, settings.session_timeout_ms / 1000),

@@ -67,7 +67,7 @@ class PositionRecovery(Recovery):
         assignment: set[TP] = set(consumer.assignment())
         if app.consumer_generation_id != generation_id:
             return  # another assignment is under way and will signal again
-        owned = {tp.partition for tp in assignment if tp.topic == JOURNAL}
+        owned = {tp.partition for tp in assignment}  # of any source topic: one of them may be missing
         await self.standbys.turn_to(copied_here(app.assignor), owned)
         if assignment:
             await self._take_up(consumer, owned, assignment)

@@ -9,7 +9,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -63,6 +63,7 @@ class Watch(Service):
         self._end_seconds = END_SECONDS if end_seconds is None else end_seconds
         self._is_over = threading.Event()
         self._consumer: AIOKafkaConsumer | None = None
+        self._opened_with: dict[int, Mapping[str, str]] = {}
 
     async def on_start(self) -> None:
         """Begin to look."""
@@ -106,7 +107,9 @@ class Watch(Service):
         if self._faust_app.rebalancing:
             return {}
         partitions = [(topic, partition) for partition in self._partitions for topic in SOURCES]
-        if not partitions:
+        # Remembered: while a topic is deleted the group is given nothing of it, and what comes back under its name is another.
+        self._opened_with.update((each.number, each.topic_ids) for each in self._partitions)
+        if not self._opened_with:
             return {}
         consumer: Any = self._faust_app.consumer
         try:
@@ -116,11 +119,11 @@ class Watch(Service):
         except (KafkaError, OSError, AssertionError, TimeoutError):  # aiokafka asserts that it knows a broker
             await self._disconnect()
             return None
-        for partition in self._partitions:
-            gone = recreated(partition.topic_ids, ids, SOURCES)
+        for number, known in self._opened_with.items():
+            gone = recreated(known, ids, SOURCES)
             if gone:
                 raise TopicRecreatedError(
-                    partition.number, gone, "The position that was reached is one of the former topic."
+                    number, gone, "The position that was reached is one of the former topic."
                 )
         consumer.ends.update({TP(tp.topic, tp.partition): end for tp, end in ends.items()})
         return {
