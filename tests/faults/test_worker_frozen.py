@@ -136,7 +136,8 @@ def zombie(
         gone, offsets = 0, 0
         if compacts:
             gone, offsets = compacted_away(broker.bootstrap, changelog("rendered"))
-            assert gone > offsets / 2, f"{gone} of {offsets}: the changelog was not compacted"
+            # without compaction it is 4 %, the markers; with it, half and more, as far as the cleaner came
+            assert gone > offsets / 4, f"{gone} of {offsets}: the changelog was not compacted"
         cluster.start_worker("w0")
         restored_seconds = cluster.wait_ready("w0")
         cluster.wait_drained()
