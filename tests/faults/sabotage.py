@@ -57,7 +57,7 @@ class CrashingOutbox(outbox.KafkaOutbox):
     acks_first = False
 
     async def _commit(self, flush: Flush) -> Committed:
-        if not self.acks_first:
+        if not self.acks_first or POSITIONS_TABLE not in flush.changes:
             return await super()._commit(flush)
         rows, position = _halves(flush)
         committed = await super()._commit(position)
@@ -66,8 +66,8 @@ class CrashingOutbox(outbox.KafkaOutbox):
         return committed
 
     async def _deliver(self, flush: Flush, deliveries: list[Any]) -> Committed:
-        if self.acks_first or not self.crash_at:
-            return await super()._deliver(flush, deliveries)
+        if self.acks_first or not self.crash_at or POSITIONS_TABLE not in flush.changes:
+            return await super()._deliver(flush, deliveries)  # an announcement alone has no second half
         rows, position = _halves(flush)
         committed = await super()._deliver(rows, deliveries)
         self._crash()
