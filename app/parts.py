@@ -114,8 +114,10 @@ class CommandPart:
         if self.is_running:
             self._signal(signal.SIGKILL, whole_group=True)
         self._process.wait()
+        # Not wait_for: in Python 3.11 it swallows a cancellation that meets the end of what it waits for.
         with contextlib.suppress(TimeoutError):  # a grandchild may hold the pipe open
-            await asyncio.wait_for(self._output_ended.wait(), 1)
+            async with asyncio.timeout(1):
+                await self._output_ended.wait()
         if self._transport is not None:
             self._transport.close()
             self._transport = None

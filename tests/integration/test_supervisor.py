@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from app.parts import CommandPart
 from app.ports import free_port
 from app.supervisor import LinePrinter, NotReadyError, Supervisor
 
@@ -184,6 +185,34 @@ async def test_long_and_unended_lines_are_kept() -> None:
     finally:
         await supervisor.stop()
     assert "".join(line for _, line in lines.seen) == "x" * 200_000 + "rest"
+
+
+@pytest.mark.parametrize("turns", range(6))
+async def test_a_cancellation_that_meets_the_end_of_the_output_is_not_lost(turns: int) -> None:
+    loop = asyncio.get_running_loop()
+    watcher: asyncio.Task[None] | None = None
+
+    def cancel(after: int) -> None:
+        assert watcher is not None
+        if after:
+            loop.call_soon(cancel, after - 1)
+        else:
+            watcher.cancel()
+
+    part = CommandPart("a", python("print('bye')"), None, None, 1, 1_000, lambda _name, _line: cancel(turns))
+
+    async def watch() -> None:
+        while True:
+            await part.finish()
+            await asyncio.sleep(0)
+
+    await part.launch()
+    os.waitid(os.P_PID, part.pid, os.WEXITED | os.WNOWAIT)  # noqa: ASYNC222 - the loop must stand still, the output unread
+    watcher = asyncio.create_task(watch())
+    done, _ = await asyncio.wait([watcher], timeout=5)
+    if not done:
+        watcher.cancel()
+    assert done
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux kills the children of a killed owner")
