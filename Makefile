@@ -51,7 +51,7 @@ format: $(READY) ## format the code and repair what the linter can
 
 test: $(READY) ## all tests, with a real Kafka (fetched once)
 	$(BIN)/uptake kafka --fetch || test -z "$$CI"
-	$(BIN)/pytest -n $(PARALLEL) --dist loadfile $(ARGS)
+	$(BIN)/pytest -n $(PARALLEL) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-faults: $(READY) ## the long faults, half an hour: ONLY=F7 for one, FORM=short for their short forms
 	$(BIN)/uptake kafka --fetch || test -z "$$CI"

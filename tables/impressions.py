@@ -6,12 +6,13 @@ most 30 min back, a conversion at most 60 min. A repeated event is remembered ag
 """
 
 import struct
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from events.model import ItemsEvent
 from tables.items import split_item_key
+from tables.shown import KEY_END, START, opening_of
 
 MAX_IMPRESSIONS: Final = 100
 MAX_CLICKS: Final = 100
@@ -106,12 +107,9 @@ def _log_of(state: ImpressionsState) -> bytearray:
 def _calls_of(state: ImpressionsState) -> bytearray:
     calls = state.calls
     if type(calls) is not bytearray:
-        calls = state.calls = bytearray(b"".join(map(_call_entry, calls)))  # type: ignore[arg-type]
+        former: Any = calls
+        calls = state.calls = bytearray(b"".join([opening_of(call.encode()) for call in former]))
     return calls
-
-
-def _call_entry(call: str) -> bytes:
-    return b"\xc1%b\xff" % call.encode()
 
 
 def _bodies(state: ImpressionsState) -> list[bytes]:
@@ -198,18 +196,18 @@ def call_of(request_id: str, scenario: str | None) -> str:
 
 def is_new_call(state: ImpressionsState, call: str) -> bool:
     """Tell whether no impression told of this call before, and remember that one did."""
-    calls, entry = _calls_of(state), _call_entry(call)
+    calls, entry = _calls_of(state), opening_of(call.encode())
     if entry in calls:
         return False
     calls += entry
-    if calls.count(b"\xc1") > MAX_CALLS:
-        del calls[: calls.index(b"\xff") + 1]
+    if calls.count(START) > MAX_CALLS:
+        del calls[: calls.index(KEY_END) + 1]
     return True
 
 
 def was_told(state: ImpressionsState, call: str) -> bool:
     """Tell whether an impression told of this call before."""
-    return _call_entry(call) in _calls_of(state)
+    return opening_of(call.encode()) in _calls_of(state)
 
 
 def _drop_listed(state: ImpressionsState) -> None:

@@ -54,9 +54,9 @@ def _times_of(stamps: bytes | bytearray) -> list[int]:
     return [int.from_bytes(raw[at : at + 6], "big") for at in range(0, len(raw), 6)]
 
 
-def opening_of(key: str) -> bytes:
-    """Return what an item's entry begins with."""
-    return b"%b%b%b" % (START, key.encode(), KEY_END)
+def opening_of(key: bytes) -> bytes:
+    """Return what the entry of an item key (UTF-8) begins with."""
+    return START + key + KEY_END
 
 
 def read(body: bytes | bytearray) -> Shown:
@@ -111,4 +111,4 @@ def entries(packed: bytes | bytearray) -> Iterator[tuple[bytes, bytes]]:
 
 def pack(items: Mapping[str, Shown]) -> bytearray:
     """Return items, in their order, as one run of bytes."""
-    return bytearray(b"".join([opening_of(key) + body_of(shown) for key, shown in items.items()]))
+    return bytearray(b"".join([opening_of(key.encode()) + body_of(shown) for key, shown in items.items()]))

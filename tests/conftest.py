@@ -14,10 +14,21 @@ from app.kafka.probe import any_answers
 BrokerFactory = Callable[..., LocalBroker]
 
 
+LONGEST_FIRST = ("e2e", "faults", "integration", "contract")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if {"kafka", "own_broker", "broker_factory"} & set(getattr(item, "fixturenames", ())):
             item.add_marker("broker")
+    # Of two processes that share the files, none is left with a long one at the end while the other has nothing to do.
+    items.sort(key=lambda item: _room(item.path))
+
+
+def _room(path: Path) -> int:
+    """Return the place of a test's folder in the order: those that wait longest for real processes come first."""
+    room = path.relative_to(Path(__file__).parent).parts[0]
+    return LONGEST_FIRST.index(room) if room in LONGEST_FIRST else len(LONGEST_FIRST)
 
 
 def no_broker(reason: str) -> None:

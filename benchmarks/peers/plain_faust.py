@@ -14,29 +14,15 @@ import uvloop
 
 from benchmarks.panes import count_shown, pane_key
 from benchmarks.peers.arguments import READY, parse
+from benchmarks.peers.faust_app import create_app, source_topic
 from events.model import Event, Rendered
 from tables import impressions, rendered
 from tables.declare import codec
 
 
-def create_app(arguments: Any) -> faust.App:
-    app = faust.App(
-        arguments.name,
-        broker=f"kafka://{arguments.kafka}",
-        store="rocksdb://",
-        datadir=arguments.state_dir,
-        topic_partitions=arguments.partitions,
-        topic_replication_factor=1,
-        broker_commit_interval=arguments.commit_seconds,
-        consumer_auto_offset_reset="earliest",
-        table_standby_replicas=0,
-        web_enabled=False,
-        cython_optimizations=True,
-        producer_linger=0.05,  # tens of records a request instead of one or two
-    )
-    source = app.topic(
-        arguments.topic, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw"
-    )
+def create_peer(arguments: Any) -> faust.App:
+    app = create_app(arguments, producer_linger=0.05)  # tens of records a request instead of one or two
+    source = source_topic(app, arguments)
 
     def table(name: str) -> Any:
         return app.Table(name, key_type=bytes, value_type=bytes)
@@ -72,4 +58,4 @@ def create_app(arguments: Any) -> faust.App:
 if __name__ == "__main__":
     logging.disable(logging.INFO)  # Faust makes a record of each debug line, though none is written
     uvloop.install()
-    create_app(parse()).Worker(loglevel="WARNING", redirect_stdouts=False).execute_from_commandline()
+    create_peer(parse()).Worker(loglevel="WARNING", redirect_stdouts=False).execute_from_commandline()

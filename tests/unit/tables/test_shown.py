@@ -120,4 +120,4 @@ def test_bytes_of_any_kind_are_read_or_refused(packed: bytes) -> None:
 
 
 def test_opening_is_the_key_between_bytes_that_utf8_has_not() -> None:
-    assert opening_of("1/ÿÁ") == b"\xc1" + "1/ÿÁ".encode() + b"\xff"
+    assert opening_of("1/ÿÁ".encode()) == b"\xc1" + "1/ÿÁ".encode() + b"\xff"
