@@ -1,0 +1,54 @@
+"""How much of a body do we read, and for how long: bounded in bytes and in time, whoever sends it."""
+
+import asyncio
+from typing import Final
+
+from aiohttp import web
+
+from events.rejections import Rejection
+
+FORMS: Final = frozenset(
+    ("", "application/x-www-form-urlencoded", "text/plain")
+)  # text/plain: navigator.sendBeacon
+_READ_ANYWAY: Final = 4  # times the limit
+
+
+async def read_body(
+    request: web.BaseRequest, *, limit_bytes: int, timeout_seconds: float
+) -> bytearray | Rejection:
+    """Return the body as it was sent, at most ``limit_bytes`` of it, arrived within ``timeout_seconds``."""
+    announced = request.content_length or 0
+    if announced <= limit_bytes and request.headers.get("Expect", "").lower() == "100-continue":
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    body = bytearray()
+    try:
+        async with asyncio.timeout(timeout_seconds):
+            # A little more than the limit is read and thrown away, so that the client gets to read the answer.
+            while len(body) <= limit_bytes * _READ_ANYWAY and (piece := await request.content.readany()):
+                body += piece
+    except TimeoutError:
+        return Rejection("request_timeout", f"the body did not arrive within {timeout_seconds:g} s")
+    if announced > limit_bytes or len(body) > limit_bytes:
+        return Rejection("body_too_large", f"a body takes at most {limit_bytes} bytes")
+    return body
+
+
+def content_type(request: web.BaseRequest) -> str:
+    """Return the media type of a body in lower case, without its parameters; empty when none was named."""
+    return request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+
+
+async def read_form(request: web.BaseRequest, *, limit_bytes: int, timeout_seconds: float) -> str | Rejection:
+    """Return a form-encoded body, still encoded; bytes that are no UTF-8 arrive as lone surrogates."""
+    body = await read_body(request, limit_bytes=limit_bytes, timeout_seconds=timeout_seconds)
+    if isinstance(body, Rejection):
+        return body
+    kind = content_type(request)
+    if body and (kind not in FORMS or request.headers.get("Content-Encoding", "identity") != "identity"):
+        return Rejection(
+            "bad_body",
+            "a body must be application/x-www-form-urlencoded, and not compressed",
+            "Content-Type",
+            kind[:80],
+        )
+    return body.decode("utf-8", "surrogateescape")

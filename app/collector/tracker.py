@@ -1,0 +1,66 @@
+"""What happens to one request of the tracker paths: read it, make an event of it, answer when the event is durable."""
+
+import time
+from typing import Final
+
+from aiohttp import web
+
+from app.collector import answers, bodies
+from app.collector.recorder import Recorder
+from app.customers import Customer
+from events.model import ALIASES
+from events.rejections import Rejection
+from events.target import RawPath, Target, read_target
+from events.tracker import JSONP_NAMES, Accepted, parse
+
+METHODS: Final = frozenset(("GET", "POST", "HEAD"))
+
+
+class TrackerEndpoint:
+    """``/{prefix}/{customer}/{event}/...``."""
+
+    def __init__(self, recorder: Recorder, *, max_body_bytes: int, timeout_seconds: float) -> None:
+        self._recorder, self._metrics = recorder, recorder.metrics
+        self._max_body_bytes, self._timeout_seconds = max_body_bytes, timeout_seconds
+
+    async def answer(
+        self,
+        request: web.BaseRequest,
+        path: RawPath,
+        raw_query: str,
+        customer: Customer,
+        received_ms: int,
+    ) -> web.Response:
+        """Answer a request that reports one event."""
+        started = time.perf_counter()
+        if ALIASES.get(path.event, path.event) not in self._metrics.accepted:
+            unknown = parse(Target(path.event, path.event, (), {}), customer.rules, received_ms)
+            assert isinstance(unknown, Rejection)
+            return self._recorder.reject(unknown, request, customer)
+        body: str | Rejection = ""
+        if request.method == "POST" and request.can_read_body:
+            body = await bodies.read_form(
+                request, limit_bytes=self._max_body_bytes, timeout_seconds=self._timeout_seconds
+            )
+        target = body if isinstance(body, Rejection) else read_target(path, raw_query, body)
+        if isinstance(target, Rejection):
+            return self._recorder.reject(target, request, customer)
+        callback = next((target.params[name] for name in JSONP_NAMES if name in target.params), None)
+        if callback is not None and not answers.is_callback(callback):
+            return self._recorder.reject(
+                Rejection(
+                    "bad_jsonp", "jsonp must be a plain name: letters, digits, '_', '$' and '.'", "jsonp"
+                ),
+                request,
+                customer,
+            )
+        outcome = parse(target, customer.rules, received_ms)
+        if isinstance(outcome, Accepted) and request.method != "HEAD":
+            outcome = await self._recorder.record(outcome, started)
+        if isinstance(outcome, Rejection):
+            return self._recorder.reject(outcome, request, customer, callback)
+        if outcome is None:
+            self._metrics.empty.inc()
+        headers = answers.base_headers(customer, request.headers.get("Origin"))
+        accepts_image = request.method != "POST" and "image/" in request.headers.get("Accept", "")
+        return answers.accepted(headers, accepts_image=accepts_image, callback=callback)
