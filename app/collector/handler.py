@@ -40,12 +40,11 @@ class Collector:
         clock: Clock,
         metrics: Metrics,
         *,
-        partitions: int,
         max_body_bytes: int,
         request_timeout_ms: int,
     ) -> None:
         self._customers, self._sink, self._clock, self._metrics = customers, sink, clock, metrics
-        self._recorder = Recorder(sink, metrics, partitions=partitions)
+        self._recorder = Recorder(sink, metrics)
         self._tracker = tracker.TrackerEndpoint(
             self._recorder, max_body_bytes=max_body_bytes, timeout_seconds=request_timeout_ms / 1000
         )

@@ -6,18 +6,22 @@ While no broker answers, it says so once, keeps trying with growing pauses, and 
 import asyncio
 import contextlib
 import logging
+import random
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, KafkaTimeoutError
 
 from app.collector.pending import Pending
-from app.collector.sink import NotTakenError
+from app.collector.sink import FateUnknownError, NotTakenError, Outcome
 from app.settings import Settings
+from events.codec import encode
+from events.model import EventBase
 from events.partitions import partition_of
+from events.pseudonym import journal_key
 from events.topics import HISTORY, JOURNAL, TOPICS
 
 log = logging.getLogger(__name__)
@@ -97,8 +101,16 @@ class KafkaSink:
         refusal = self._refusal(_now_ms())
         return self._problems if refusal is None or refusal in self._problems else [*self._problems, refusal]
 
-    async def send(self, topic: str, key: bytes, value: bytes, timestamp_ms: int) -> None:
-        """Write one record and return when all in-sync replicas have it."""
+    async def send_many(self, events: Sequence[tuple[str, EventBase]]) -> list[Outcome]:
+        """Write many; the events of one partition keep their order."""
+        outcomes = await asyncio.gather(*(self.send(*each) for each in events), return_exceptions=True)
+        for outcome in outcomes:
+            if outcome is not None and not isinstance(outcome, NotTakenError | FateUnknownError):
+                raise outcome
+        return cast("list[Outcome]", outcomes)
+
+    async def send(self, topic: str, event: EventBase) -> None:
+        """Write one event and return when all in-sync replicas have it."""
         now_ms = _now_ms()
         producer = self._producer
         if producer is None or not self._can_write or self._broken.is_set():
@@ -108,6 +120,8 @@ class KafkaSink:
         refusal = self._pending.refusal(now_ms)
         if refusal is not None:
             raise NotTakenError(refusal)
+        spread = random.randrange(self._topics[topic])  # noqa: S311 - spreads load, hides nothing
+        key, value = journal_key(event, spread), encode(event)
         partition = partition_of(key, self._topics[topic])
         answer = self._pending.open(now_ms)
         try:
@@ -115,7 +129,7 @@ class KafkaSink:
             # and whatever ends it early, a time-out too, ends it before the record is taken.
             async with asyncio.timeout(self._hand_over_seconds):
                 delivery: asyncio.Future[Any] = await producer.send(
-                    topic, value, key, partition=partition, timestamp_ms=timestamp_ms
+                    topic, value, key, partition=partition, timestamp_ms=event.received_ms
                 )
         except (KafkaError, TimeoutError) as error:
             self._pending.withdraw(answer)

@@ -1,6 +1,5 @@
 """What becomes of an outcome: an accepted event is made durable, a refused one counted and answered. Every endpoint ends here."""
 
-import random
 import time
 from typing import Final
 
@@ -10,8 +9,6 @@ from app.collector import answers
 from app.collector.metrics import Metrics
 from app.collector.sink import EventSink, FateUnknownError, NotTakenError
 from app.customers import Customer
-from events.codec import encode
-from events.pseudonym import journal_key
 from events.rejections import Rejection
 from events.tracker import Accepted
 
@@ -25,15 +22,14 @@ _CLOSES: Final = frozenset(("body_too_large", "request_timeout"))  # the rest of
 class Recorder:
     """Hands events to the sink, and counts what became of them."""
 
-    def __init__(self, sink: EventSink, metrics: Metrics, *, partitions: int) -> None:
-        self._sink, self.metrics, self._partitions = sink, metrics, partitions
+    def __init__(self, sink: EventSink, metrics: Metrics) -> None:
+        self._sink, self.metrics = sink, metrics
 
     async def record(self, accepted: Accepted, started: float) -> Accepted | Rejection:
         """Make an event durable; return it, or why it is not known to be. ``started``: time.perf_counter() at the request's head."""
         event = accepted.event
-        key = journal_key(event, random.randrange(self._partitions))  # noqa: S311 - spreads load, hides nothing
         try:
-            await self._sink.send(accepted.topic, key, encode(event), event.received_ms)
+            await self._sink.send(accepted.topic, event)
         except NotTakenError as error:
             return Rejection(
                 "unavailable", f"the event cannot be taken now, nothing was recorded: {error.reason}"

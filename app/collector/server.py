@@ -61,7 +61,6 @@ async def serve_collector(
         sink,
         SystemClock(),
         metrics,
-        partitions=settings.partitions,
         max_body_bytes=settings.max_body_bytes,
         request_timeout_ms=settings.request_timeout_ms,
     )

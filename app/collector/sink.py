@@ -1,6 +1,9 @@
 """Where do accepted events go: what the collector needs of whatever makes them durable."""
 
+from collections.abc import Sequence
 from typing import Protocol
+
+from events.model import EventBase
 
 
 class NotTakenError(Exception):
@@ -15,16 +18,24 @@ class FateUnknownError(Exception):
     """The event was handed on and not acknowledged in time, or the acknowledgement was lost: it may be recorded or not."""
 
 
+Outcome = None | NotTakenError | FateUnknownError
+"""What became of one event; None: it is durable."""
+
+
 class EventSink(Protocol):
-    """Makes events durable. One real implementation (kafka_sink.py), one double (tests/support/memory_sink.py)."""
+    """Makes events durable. One real implementation (kafka_sink.py), one double (tests/support/memory_sink.py).
 
-    async def send(self, topic: str, key: bytes, value: bytes, timestamp_ms: int) -> None:
-        """Return when the record is durable; raise NotTakenError or FateUnknownError. Never sends a record twice.
+    It computes key and value itself, because an event that it has to hand on twice is given an ``eid`` when it has none. A record's
+    timestamp is the time of receipt, never that of an imported event: Kafka expires records by it, and it also forgets by it what an
+    idempotent producer wrote. With records dated 1970, a batch that was retried over a broker's kill and restart stood in the log twice.
+    """
 
-        ``timestamp_ms`` must be the time of receipt, never that of an imported event: Kafka expires records by it, and it
-        also forgets by it what an idempotent producer wrote. With records dated 1970, a batch that was retried over a broker's
-        kill and restart stood in the log twice.
-        """
+    async def send(self, topic: str, event: EventBase) -> None:
+        """Return when the event is durable; raise NotTakenError or FateUnknownError. What is counted of it counts once."""
+        ...
+
+    async def send_many(self, events: Sequence[tuple[str, EventBase]]) -> list[Outcome]:
+        """Return what became of each (topic, event), in order. Events of one user keep their order."""
         ...
 
     def problems(self) -> list[str]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import collections
+import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -13,6 +14,7 @@ from app.clock import SystemClock
 from app.collector.kafka_sink import KafkaSink
 from app.collector.sink import FateUnknownError, NotTakenError
 from app.kafka.broker import LocalBroker
+from events.model import Click
 
 TOPIC = "events"
 
@@ -47,7 +49,7 @@ async def until(holds: Callable[[], bool], seconds: float = 60) -> None:
             await asyncio.sleep(0.05)
 
 
-async def read_all(bootstrap: str) -> list[bytes]:
+async def read_all(bootstrap: str) -> list[str]:
     consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap)
     await consumer.start()
     try:
@@ -55,10 +57,10 @@ async def read_all(bootstrap: str) -> list[bytes]:
         consumer.assign([partition])
         await consumer.seek_to_beginning()
         end = (await consumer.end_offsets([partition]))[partition]
-        values: list[bytes] = []
+        values: list[str] = []
         while len(values) < end:
             for batch in (await consumer.getmany(timeout_ms=500)).values():
-                values += [record.value for record in batch]
+                values += [json.loads(record.value)["item"] for record in batch]
         return values
     finally:
         await consumer.stop()
@@ -71,21 +73,23 @@ async def test_acknowledged_events_are_there_once_after_an_outage(
     bootstrap = own_broker.bootstrap
     await create_topic(bootstrap)
     sink = KafkaSink(bootstrap, {TOPIC: 1}, needed=(TOPIC,), ack_timeout_ms=1_500, stall_ms=400)
-    outcomes: dict[str, list[bytes]] = collections.defaultdict(list)
+    outcomes: dict[str, list[str]] = collections.defaultdict(list)
     numbers = iter(range(10**9))
     is_over = False
 
     async def client() -> None:
         while not is_over:
-            value = b"%d" % next(numbers)
+            item = f"{next(numbers)}"
             try:
-                await sink.send(TOPIC, b"c|k1.u", value, SystemClock().now_ms())
-                outcomes["ok"].append(value)
+                await sink.send(
+                    TOPIC, Click(customer="c", user="k1.u", item=item, received_ms=SystemClock().now_ms())
+                )
+                outcomes["ok"].append(item)
             except NotTakenError:
-                outcomes["not taken"].append(value)
+                outcomes["not taken"].append(item)
                 await asyncio.sleep(0.02)
             except FateUnknownError:
-                outcomes["unknown"].append(value)
+                outcomes["unknown"].append(item)
 
     await stack.enter_async_context(started(sink))
     await until(lambda: not sink.problems())
@@ -113,6 +117,6 @@ async def test_acknowledged_events_are_there_once_after_an_outage(
     await stack.aclose()
 
     found = collections.Counter(await read_all(bootstrap))
-    assert {value: found[value] for value in outcomes["ok"] if found[value] != 1} == {}
-    assert {value: found[value] for value in outcomes["not taken"] if found[value]} == {}
-    assert {value: found[value] for value in outcomes["unknown"] if found[value] > 1} == {}
+    assert {item: found[item] for item in outcomes["ok"] if found[item] != 1} == {}
+    assert {item: found[item] for item in outcomes["not taken"] if found[item]} == {}
+    assert {item: found[item] for item in outcomes["unknown"] if found[item] > 1} == {}

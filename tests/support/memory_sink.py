@@ -1,16 +1,27 @@
 """An EventSink that keeps records in memory: the double of KafkaSink, held to the same contract (tests/contract)."""
 
 import asyncio
+import random
+from collections.abc import Callable, Sequence
 
-from app.collector.sink import FateUnknownError, NotTakenError
+from app.collector.sink import FateUnknownError, NotTakenError, Outcome
+from events.codec import encode
+from events.model import EventBase
+from events.pseudonym import journal_key
+
+PARTITIONS = 3
 
 
 class MemorySink:
-    """Records in the order of their acknowledgement. A test makes it refuse, lose acknowledgements, or hold them back."""
+    """Records in the order of their acknowledgement. A test makes it refuse, lose acknowledgements, or hold them back.
+
+    ``refuses`` gives the reason for which one event is not taken, None for one that is.
+    """
 
     def __init__(self) -> None:
         self.records: list[tuple[str, bytes, bytes, int]] = []
         self.refusal: str | None = None
+        self.refuses: Callable[[EventBase], str | None] = lambda _event: None
         self.loses_acknowledgements = False
         self.may_acknowledge = asyncio.Event()
         self.may_acknowledge.set()
@@ -30,8 +41,8 @@ class MemorySink:
             return ["the sink is not started"]
         return [] if self.refusal is None else [self.refusal]
 
-    async def send(self, topic: str, key: bytes, value: bytes, timestamp_ms: int) -> None:
-        problems = self.problems()
+    async def send(self, topic: str, event: EventBase) -> None:
+        problems = [reason for reason in (*self.problems(), self.refuses(event)) if reason is not None]
         if problems:
             raise NotTakenError(problems[0])
         self.waiting += 1
@@ -39,6 +50,18 @@ class MemorySink:
             await self.may_acknowledge.wait()
         finally:
             self.waiting -= 1
-        self.records.append((topic, key, value, timestamp_ms))
+        key = journal_key(event, random.randrange(PARTITIONS))
+        self.records.append((topic, key, encode(event), event.received_ms))
         if self.loses_acknowledgements:
             raise FateUnknownError("the acknowledgement was lost")
+
+    async def send_many(self, events: Sequence[tuple[str, EventBase]]) -> list[Outcome]:
+        outcomes: list[Outcome] = []
+        for topic, event in events:
+            try:
+                await self.send(topic, event)
+            except (NotTakenError, FateUnknownError) as error:
+                outcomes.append(error)
+            else:
+                outcomes.append(None)
+        return outcomes

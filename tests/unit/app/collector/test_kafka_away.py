@@ -10,8 +10,10 @@ from app.collector.kafka_sink import KafkaSink, expected_topics
 from app.collector.sink import NotTakenError
 from app.kafka.probe import any_answers
 from app.settings import Settings
+from events.model import Click
 from events.topics import HISTORY, JOURNAL, META, TOPICS
 
+CLICK = Click(customer="c", user="k1.u", item="1", received_ms=1)
 NOBODY = "127.0.0.1:9"  # the discard port: nobody listens
 
 
@@ -24,7 +26,7 @@ async def test_missing_broker_is_named_once_with_its_cure(
     caplog.set_level(logging.INFO, "app.collector")
     sink = KafkaSink(NOBODY, {JOURNAL: 1, HISTORY: 1})
     with pytest.raises(NotTakenError, match="has not answered yet"):
-        await sink.send(JOURNAL, b"k", b"v", 1)
+        await sink.send(JOURNAL, CLICK)
     await sink.start()
     for _ in range(200):
         await asyncio.sleep(0.01)
@@ -32,7 +34,7 @@ async def test_missing_broker_is_named_once_with_its_cure(
             break
     await asyncio.sleep(0.1)  # several more attempts
     with pytest.raises(NotTakenError, match="does not answer"):
-        await sink.send(JOURNAL, b"k", b"v", 1)
+        await sink.send(JOURNAL, CLICK)
     await sink.stop()
     said = [record.getMessage() for record in caplog.records if record.name == "app.collector.kafka_sink"]
     assert len(said) == 1
