@@ -4,7 +4,7 @@ import importlib
 import sys
 from typing import Final
 
-BENCHMARKS: Final = ("ingest", "mixed", "users", "scale", "recovery", "freshness", "state")
+BENCHMARKS: Final = ("ingest", "mixed", "users", "scale", "recovery", "freshness", "state", "collector")
 
 
 def main(argv: list[str]) -> int:

@@ -15,7 +15,17 @@ from typing import Any, Final
 
 from app.kafka.broker import LocalBroker
 
-VERSIONS: Final = ("faust-streaming", "quixstreams", "aiokafka", "msgspec", "rocksdict", "uvloop")
+VERSIONS: Final = (
+    "faust-streaming",
+    "quixstreams",
+    "aiokafka",
+    "aiohttp",
+    "fastapi",
+    "uvicorn",
+    "msgspec",
+    "rocksdict",
+    "uvloop",
+)
 
 
 def options(name: str, question: str | None, *, rounds: int | None = 3) -> argparse.ArgumentParser:

@@ -119,8 +119,16 @@ def compare(expected: Shown, found: Shown) -> Verdict:
     return Verdict(lost, doubled)
 
 
-def _committed(bootstrap: str, topic: str) -> Iterator[tuple[bytes, Any]]:
-    """Yield key and value of every committed record, in log order per partition."""
+def count_rendered(bootstrap: str, topic: str, since: Mapping[int, int]) -> int:
+    """Return how many `rendered` events, each with its items, a topic holds from some offsets on."""
+    found = (json.loads(value) for _, value in _committed(bootstrap, topic, since))
+    return sum(event["type"] == "rendered" and bool(event["items"]) for event in found)
+
+
+def _committed(
+    bootstrap: str, topic: str, since: Mapping[int, int] | None = None
+) -> Iterator[tuple[bytes, Any]]:
+    """Yield key and value of every committed record from some offsets on, in log order per partition."""
     consumer = Consumer(
         {
             "bootstrap.servers": bootstrap,
@@ -135,7 +143,9 @@ def _committed(bootstrap: str, topic: str) -> Iterator[tuple[bytes, Any]]:
         partitions = consumer.list_topics(topic, timeout=10).topics[topic].partitions
         if not partitions:
             raise RuntimeError(f"there is no topic {topic}")
-        consumer.assign([TopicPartition(topic, number, 0) for number in partitions])
+        consumer.assign(
+            [TopicPartition(topic, number, (since or {}).get(number, 0)) for number in partitions]
+        )
         still_open = set(partitions)
         while still_open:
             for message in consumer.consume(10_000, timeout=1.0):

@@ -1,0 +1,193 @@
+"""How many events a second of CPU does the collector take, each acknowledged by the broker, beside FastAPI; and what do batches save?
+
+Both are asked the same requests by wrk, on the same broker, each alone at a time. CPU is that of the process tree while wrk is at work.
+Then an independent reader counts what stands in the topic: when that is not the number of 2xx answers, there is no ratio. At last both
+are asked at the same steady rate, half of what each of them can do at most, by an open loop: how long do answers take?
+"""
+
+import argparse
+import statistics
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import uvloop
+
+from app.ports import free_port
+from app.settings import Settings
+from benchmarks import journal, ledger
+from benchmarks.clients import percentiles
+from benchmarks.command import finish, options, own_kafka, say, scratch
+from benchmarks.ours import OURS, START_SECONDS, Ours
+from benchmarks.processes import Contestant, measure, running
+from benchmarks.rounds import Run, order, outcome, play
+from benchmarks.steady import steady
+from benchmarks.traffic import CUSTOMER
+from benchmarks.wrk import Load, require_wrk
+from events.topics import JOURNAL
+
+FASTAPI: Final = "fastapi"
+BATCH: Final = "batch"
+CONTESTANTS: Final = (OURS, FASTAPI, BATCH)
+PAIRS: Final = {"vs_fastapi": (OURS, FASTAPI), "batch_vs_single": (BATCH, OURS)}
+PEER_TOPIC: Final = "benchmark.fastapi"
+WARM_SECONDS: Final = 2.0
+
+
+class Bench:
+    """A broker with the topics of both, and what is needed to run them on it."""
+
+    def __init__(self, kafka: str, directory: Path, chosen: argparse.Namespace) -> None:
+        self._kafka, self._directory, self._chosen = kafka, directory, chosen
+        self._ours = Ours(kafka, directory, chosen.partitions)
+        journal.create_topics(kafka, [PEER_TOPIC], chosen.partitions, is_compacted=False)
+        self._number = 0
+
+    @contextmanager
+    def _started(self, contestant: str) -> Iterator[tuple[Contestant, int]]:
+        """Yield a server that takes events, warm, and its port."""
+        port = free_port()
+        if contestant == FASTAPI:
+            linger = str(Settings().linger_ms)
+            arguments = [
+                "-m",
+                "benchmarks.peers.fastapi_collector",
+                "--kafka",
+                self._kafka,
+                "--topic",
+                PEER_TOPIC,
+            ]
+            arguments += ["--port", str(port), "--linger-ms", linger]
+            server, ready = Contestant(FASTAPI, arguments, self._directory, {}), "Uvicorn running on"
+        else:
+            server = self._ours.start("collector", "collector", "bench", self._directory, port)
+            ready = "events are taken"
+        with running(server):
+            server.wait_for(ready, START_SECONDS)
+            warm = self._load(contestant, WARM_SECONDS).start(port)
+            try:
+                warm.result()
+            finally:
+                warm.stop()
+            yield server, port
+
+    def _load(self, contestant: str, seconds: float) -> Load:
+        chosen = self._chosen
+        self._number += 1  # every run draws other users
+        return Load(
+            "batch" if contestant == BATCH else "single",
+            chosen.batch_connections if contestant == BATCH else chosen.connections,
+            seconds,
+            chosen.users,
+            chosen.seed + self._number,
+            CUSTOMER,
+            chosen.batch,
+        )
+
+    def run(self, run: Run) -> None:
+        """Let one contestant answer as fast as it can; count what came of it."""
+        topic = PEER_TOPIC if run.contestant == FASTAPI else JOURNAL
+        with self._started(run.contestant) as (server, port):
+            before = journal.ends(self._kafka, topic)
+            load = self._load(run.contestant, self._chosen.seconds)
+            asked = load.start(port)
+            try:
+                measure(run, [server], asked.is_over)
+                told = asked.result()
+            finally:
+                asked.stop()
+        run.wall_seconds = load.seconds
+        run.count = told.accepted if run.contestant == BATCH else told.taken
+        found = ledger.count_rendered(self._kafka, topic, before)
+        run.verdict = f"{found} records, {told.refused} refused, p99 {told.p99_ms:.1f} ms"
+        if found != run.count or told.broken or not run.count:
+            run.void = f"{run.count} taken, {found} records, {told.broken} answers did not come"
+
+    def steady(self, contestant: str, rate: float) -> dict[str, Any]:
+        """Ask one contestant at a steady rate; return the percentiles of its answers."""
+        chosen = self._chosen
+        self._number += 1
+        with self._started(contestant) as (_, port):
+            answers = uvloop.run(
+                steady(port, CUSTOMER, rate, chosen.steady_seconds, chosen.users, chosen.seed + self._number)
+            )
+        return {**percentiles(answers.milliseconds), "failed": answers.failed}
+
+
+def _steady_rounds(bench: Bench, rates: dict[str, float], rounds: int) -> dict[str, Any]:
+    """Ask both at each rate, in turn; return, for each rate, the percentiles and the p99 of ours over that of the peer."""
+    found: dict[str, Any] = {}
+    for name, rate in rates.items():
+        runs: dict[str, list[dict[str, Any]]] = {OURS: [], FASTAPI: []}
+        for number in range(rounds):
+            for contestant in order((OURS, FASTAPI), number):
+                one = bench.steady(contestant, rate)
+                runs[contestant].append(one)
+                say(f"steady {number + 1}/{rounds} {contestant} at {rate:,.0f} a second ({name}): {one} ms")
+        ratios = [ours["p99"] / theirs["p99"] for ours, theirs in zip(runs[OURS], runs[FASTAPI], strict=True)]
+        failed = sum(each["failed"] for each in runs[OURS])
+        found[name] = {
+            "rate": round(rate),
+            "ratio": None if failed else round(statistics.median(ratios), 3),
+            "p99_ms": {who: statistics.median(each["p99"] for each in of) for who, of in runs.items()},
+            "runs": runs,
+        }
+    return found
+
+
+def _parse(argv: list[str] | None) -> argparse.Namespace:
+    parser = options("collector", __doc__)
+    parser.add_argument("--seconds", type=float, default=10.0, help="of a run at full speed")
+    parser.add_argument("--connections", type=int, default=64)
+    parser.add_argument("--batch", type=int, default=500, help="events of a batch")
+    parser.add_argument(
+        "--batch-connections", type=int, default=8, help="64 would hold 32,000 events at once"
+    )
+    parser.add_argument("--users", type=int, default=20_000)
+    parser.add_argument("--steady-seconds", type=float, default=8.0, help="of a run at half load; 0: none")
+    parser.add_argument("--only", nargs="*", choices=CONTESTANTS, default=CONTESTANTS)
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the benchmark; the last line printed is one JSON object. Return 0 when no ratio is void."""
+    chosen = _parse(argv)
+    require_wrk()
+    pairs = {name: pair for name, pair in PAIRS.items() if set(pair) <= set(chosen.only)}
+    say(f"collector: {chosen.connections} connections, {chosen.seconds:g} s a run, batches of {chosen.batch}")
+    with scratch("collector") as directory, own_kafka(directory) as broker:
+        bench = Bench(broker.bootstrap, directory, chosen)
+        rounds = play(chosen.only, chosen.rounds, bench.run, say, "events")
+        result = outcome(rounds, pairs)
+        if chosen.steady_seconds and {OURS, FASTAPI} <= set(chosen.only):
+            result |= _add_steady(result, bench, chosen.rounds)
+    facts = {
+        name: getattr(chosen, name)
+        for name in ("connections", "batch", "batch_connections", "users", "seconds")
+    }
+    return finish("collector", {**result, **facts}, is_json=chosen.json)
+
+
+def _add_steady(result: dict[str, Any], bench: Bench, rounds: int) -> dict[str, Any]:
+    """Return the result with the ratio of p99: the worse of the two rates, so that 1 or less holds at both."""
+    greatest = {who: result["contestants"][who]["per_wall_second"] for who in (OURS, FASTAPI)}
+    name = "p99_vs_fastapi"
+    if None in greatest.values():
+        return {
+            "ratios": {**result["ratios"], name: None},
+            "void": {**result["void"], name: "no rate is known"},
+        }
+    found = _steady_rounds(bench, {f"half of {who}": rate / 2 for who, rate in greatest.items()}, rounds)
+    each = [one["ratio"] for one in found.values()]
+    void = {} if None not in each else {name: "requests failed"}
+    return {
+        "ratios": {**result["ratios"], name: None if void else max(each)},
+        "void": {**result["void"], **void},
+        "steady": found,
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,45 @@
+"""How long do answers take at a steady rate? An open loop: a request is sent when it is due, whatever the answers before it take.
+
+wrk sends the next request of a connection when the one before is answered, so a slow server is asked less, and its waiting is not seen.
+"""
+
+import random
+import time
+from dataclasses import dataclass, field
+
+from app.replay.http import NoAnswerError, NotSentError
+from benchmarks.clients import Pool, paced
+
+ITEMS, LISTED = 5_000, 4
+SCENARIOS = ("home", "also_bought", "category", "search")
+
+
+@dataclass
+class Answers:
+    """From when a request was due until its answer, and how many had none, or one that is not 2xx."""
+
+    milliseconds: list[float] = field(default_factory=list)
+    failed: int = 0
+
+
+async def steady(port: int, customer: str, rate: float, seconds: float, users: int, seed: int) -> Answers:
+    """Send `rendered` events at a rate for some seconds; return when all are answered."""
+    draw, pool, answers = random.Random(seed), Pool(port), Answers()
+    ends = time.monotonic() + seconds
+
+    async def ask(due: float) -> None:
+        items = ",".join([str(draw.randint(1, ITEMS)) for _ in range(LISTED)])
+        target = (
+            f"/api/{customer}/rendered/u{draw.randint(1, users)}/1/{items}?scenario={draw.choice(SCENARIOS)}"
+        )
+        try:
+            answer = await pool.get(target)
+        except (NoAnswerError, NotSentError):
+            answers.failed += 1
+            return
+        answers.milliseconds.append((time.monotonic() - due) * 1000)
+        answers.failed += not 200 <= answer.status < 300
+
+    await paced(rate, lambda: time.monotonic() > ends, ask)
+    pool.close()
+    return answers

@@ -1,0 +1,106 @@
+"""How is wrk run, and what did it count? benchmarks/load.lua says what it sends."""
+
+import json
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+SCRIPT: Final = Path(__file__).with_name("load.lua")
+THREADS: Final = (
+    1  # it must leave the cores to what is measured, and one thread makes 50,000 requests a second
+)
+TAIL_SECONDS: Final = 1.0  # for the answers that are due when the last request was sent
+MODES: Final = ("single", "batch")
+
+
+class NoWrkError(SystemExit):
+    """wrk is not installed."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "this benchmark needs wrk, an open HTTP load generator: apt install wrk (Debian, Ubuntu)"
+        )
+
+
+def require_wrk() -> str:
+    """Return where wrk is; NoWrkError when it is not installed."""
+    found = shutil.which("wrk")
+    if found is None:
+        raise NoWrkError
+    return found
+
+
+@dataclass(frozen=True)
+class Told:
+    """What wrk counted. ``accepted``: events that the answers to batches call accepted."""
+
+    requests: int
+    refused: int
+    broken: int
+    accepted: int
+    p50_ms: float
+    p99_ms: float
+
+    @property
+    def taken(self) -> int:
+        """Requests that were answered 2xx (none of ours are answered 1xx or 3xx)."""
+        return self.requests - self.refused
+
+
+@dataclass(frozen=True)
+class Load:
+    """What wrk is to send."""
+
+    mode: str
+    connections: int
+    seconds: float
+    users: int
+    seed: int
+    customer: str
+    batch: int
+
+    def start(self, port: int) -> "Running":
+        """Begin to send to a server on this machine."""
+        whole = round(self.seconds + TAIL_SECONDS)
+        script = [self.mode, self.seconds, self.users, self.seed, self.customer, self.batch]
+        command = [
+            require_wrk(),
+            "-t",
+            THREADS,
+            "-c",
+            self.connections,
+            "-d",
+            f"{whole}s",
+            "--timeout",
+            "20s",
+        ]
+        command += ["-s", SCRIPT, f"http://127.0.0.1:{port}", "--", *script]
+        process = subprocess.Popen(
+            [str(part) for part in command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        return Running(process)
+
+
+class Running:
+    """wrk at work."""
+
+    def __init__(self, process: "subprocess.Popen[str]") -> None:
+        self._process = process
+
+    def is_over(self) -> bool:
+        return self._process.poll() is not None
+
+    def result(self) -> Told:
+        """Return what it counted; RuntimeError when it failed."""
+        out, error = self._process.communicate(timeout=30)
+        lines = [line for line in out.splitlines() if line.startswith("{")]
+        if self._process.returncode != 0 or not lines:
+            raise RuntimeError(f"wrk ended with {self._process.returncode}: {(error or out)[-300:]}")
+        return Told(**json.loads(lines[-1]))
+
+    def stop(self) -> None:
+        if self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
