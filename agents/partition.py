@@ -8,36 +8,23 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
-
-import msgspec
+from typing import Any, Final
 
 from agents.closing import Closer
+from agents.deadletter import Record, dead_letter
 from agents.overlay import Overlay
 from agents.poison import BadRuns, Halt, PoisonRule
 from agents.ports import Flush, Outbox, Output, PartitionLostError, Store
+from agents.positions import position_rows, read_positions, read_source_ids
 from agents.progress import STALE, Announcing
 from agents.sweep import Sweeper
 from events.codec import UndecodableError
-from events.topics import DEADLETTERS
 from tables import watermarks
 from tables.declare import POSITIONS_TABLE
 from tables.watermarks import WatermarkRules
 
 SLICE_SECONDS: Final = 0.004  # how long a fold may keep the loop: lookups wait behind it
 SLICE_RECORDS: Final = 32  # records between two looks at the clock
-MAX_DEAD_BYTES: Final = 500_000
-"""What is kept of a dead letter's value, and a tenth of it of its key: more than the topic takes would let no flush succeed."""
-
-
-class Record(Protocol):
-    """A record of a source topic, as aiokafka has it."""
-
-    offset: int
-    key: bytes | None
-    value: bytes | None
-    timestamp: int
-
 
 FoldOne = Callable[["Partition", Any], None]
 """Folds one record into a partition; raises UndecodableError for what must go to the dead letters."""
@@ -75,22 +62,6 @@ class PartitionStats:
     flushes: int = 0
 
 
-class _SourceIds(msgspec.Struct):
-    """The row of ``uptake.positions`` beside the position: the id of each source topic that it is of."""
-
-    ids: dict[str, str]
-
-
-def _ids_key(number: int) -> bytes:
-    return b"%d/ids" % number
-
-
-def read_source_ids(store: Store, number: int) -> dict[str, str]:
-    """Return the id of each source topic that a stored position is of, as far as it is known."""
-    row = store.get(POSITIONS_TABLE, _ids_key(number))
-    return {} if row is None else msgspec.json.decode(row, type=_SourceIds).ids
-
-
 class Partition:
     """One partition of the journal and of everything that follows it, owned by this worker in one generation."""
 
@@ -119,14 +90,10 @@ class Partition:
         self.outputs: list[Output] = []
         self._outputs_bytes = 0
         self._outbox, self._on_lost, self._on_failed = outbox, on_lost, on_failed
-        self._row_key = b"%d" % number
         self.topic_ids = dict(topic_ids or {})
         """Of the source topics that the position is of, as far as they are known."""
         self._are_ids_kept = self.topic_ids == read_source_ids(store, number)
-        position = store.get(POSITIONS_TABLE, self._row_key)
-        self.positions: dict[str, int] = (
-            {} if position is None else msgspec.json.decode(position, type=dict[str, int])
-        )
+        self.positions = read_positions(store, number)
         """Next offset to fold, per source topic."""
         self.durable: dict[str, int] = dict(self.positions)
         """Next offset that a committed flush covers, per source topic."""
@@ -202,36 +169,9 @@ class Partition:
         self._outputs_bytes += len(output.value or b"")
 
     def dead_letter(self, topic: str, record: Record, error: UndecodableError) -> None:
-        """Keep a record that cannot be read: its bytes as they are, where it stood and why in the headers.
-
-        A key or value that is too long is cut, and the header ``key_bytes`` or ``value_bytes`` says how long it was.
-        """
+        """Keep a record that cannot be folded (agents/deadletter.py)."""
         self.stats.deadlettered += 1
-        cut: list[tuple[str, bytes]] = []
-        key, value = record.key, record.value
-        if key is not None and len(key) > MAX_DEAD_BYTES // 10:
-            cut.append(("key_bytes", b"%d" % len(key)))
-            key = key[: MAX_DEAD_BYTES // 10]
-        if value is not None and len(value) > MAX_DEAD_BYTES:
-            cut.append(("value_bytes", b"%d" % len(value)))
-            value = value[:MAX_DEAD_BYTES]
-        self.send(
-            Output(
-                DEADLETTERS,
-                self.number,
-                key,
-                value,
-                (
-                    ("topic", topic.encode()),
-                    ("partition", self._row_key),
-                    ("offset", b"%d" % record.offset),
-                    ("timestamp", b"%d" % record.timestamp),
-                    ("reason", error.reason.encode()),
-                    ("detail", error.detail.encode(errors="replace")[:1_000]),
-                    *cut,
-                ),
-            )
-        )
+        self.send(dead_letter(self.number, topic, record, error))
 
     # --- flushing -----------------------------------------------------------------------------------------------------------------
 
@@ -240,7 +180,8 @@ class Partition:
         try:
             while not self._closing.is_set():
                 try:
-                    await asyncio.wait_for(self._closing.wait(), interval_seconds)
+                    async with asyncio.timeout(interval_seconds):
+                        await self._closing.wait()
                 except TimeoutError:
                     await self.flush()
         except Exception as error:  # noqa: BLE001 - a task's error is seen by nobody; this ends the worker
@@ -284,10 +225,8 @@ class Partition:
         self.stats.swept += self._sweeper.sweep(self.overlay)
         changes, published = self.overlay.encode_changes()
         if positions:  # none before anything was folded, when there is only something to announce
-            changes[POSITIONS_TABLE] = [(self._row_key, msgspec.json.encode(positions))]
-            if not self._are_ids_kept:
-                ids = msgspec.json.encode(_SourceIds(self.topic_ids))
-                changes[POSITIONS_TABLE].insert(0, (_ids_key(self.number), ids))
+            ids = None if self._are_ids_kept else self.topic_ids
+            changes[POSITIONS_TABLE] = position_rows(self.number, positions, ids)
         return Flush(changes, outputs + published + last, positions)
 
     def _lose(self, error: PartitionLostError) -> None:

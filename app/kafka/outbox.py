@@ -4,7 +4,6 @@ Starting the producer fences every earlier one of the same partition, so whoever
 """
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import AsyncIterator, Iterable
 from typing import Any, NamedTuple
@@ -13,6 +12,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from agents.ports import Committed, Flush, PartitionLostError
+from app.kafka.stopping import stop_within
 from events.topics import DEADLETTERS, HISTORY, JOURNAL, PARTIALS, TRANSFERS, WINDOWS
 from tables.declare import CHANGELOGS
 
@@ -140,10 +140,5 @@ class KafkaOutbox:
 
     async def close(self) -> None:
         """Let go of the producer; what is in flight is left to the broker, which aborts it when the next owner starts."""
-        task = asyncio.ensure_future(self._producer.stop())
-        done, _ = await asyncio.wait({task}, timeout=STOP_SECONDS)
-        if not done:
+        if not await stop_within(self._producer, STOP_SECONDS):
             log.warning("the producer of partition %d did not stop in time and is abandoned", self._partition)
-            task.cancel()
-        with contextlib.suppress(Exception, asyncio.CancelledError):
-            await task

@@ -11,18 +11,18 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from agents.partition import Partition, PartitionLimits, read_source_ids
+from agents.partition import Partition, PartitionLimits
 from agents.ports import Feed, PartitionLostError
+from agents.positions import read_positions, read_source_ids
 from agents.progress import Announcer
 from app.kafka.changelogs import TABLE_OF, assign_changelogs, changelog_consumer, starts_and_ends
 from app.kafka.outbox import KafkaOutbox
 from app.kafka.stores import Stores
 from app.kafka.topic_ids import TopicRecreatedError, read_topic_ids, recreated
 from events.topics import POSITIONS, SOURCES
-from tables.declare import CHANGELOGS, POSITIONS_TABLE, STORED
+from tables.declare import CHANGELOGS, STORED
 from tables.store import RocksStore
 
 log = logging.getLogger(__name__)
@@ -191,9 +191,8 @@ class Restorer:
 
 def _check_sources(number: int, store: RocksStore, ids: Mapping[str, str]) -> dict[str, str]:
     """Return the ids of the source topics that the partition's position is of; TopicRecreatedError when it is of former ones."""
-    row = store.get(POSITIONS_TABLE, b"%d" % number)
     known = read_source_ids(store, number)
-    gone = recreated(known, ids, [] if row is None else msgspec.json.decode(row, type=dict[str, int]))
+    gone = recreated(known, ids, read_positions(store, number))
     if gone:
         raise TopicRecreatedError(number, gone, "The position that was reached is one of the former topic.")
     return known | {topic: ids[topic] for topic in SOURCES if topic in ids}

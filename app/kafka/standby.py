@@ -12,17 +12,17 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from agents.ports import Clock
+from agents.positions import read_positions
 from app.kafka.changelogs import TABLE_OF, assign_changelogs, changelog_consumer, starts_and_ends
 from app.kafka.freshness import Freshness, Round
+from app.kafka.stopping import stop_within
 from app.kafka.stores import Stores
 from app.kafka.topic_ids import read_topic_ids
 from events.topics import SOURCES
-from tables.declare import POSITIONS_TABLE
 from tables.store import Change, RocksStore
 
 log = logging.getLogger(__name__)
@@ -178,7 +178,7 @@ class Standbys:
             )
             await self._tail(consumer)
         finally:
-            await _stop(consumer)
+            await stop_within(consumer, STOP_SECONDS)
 
     async def _tail(self, consumer: AIOKafkaConsumer) -> None:
         next_round = 0.0
@@ -225,7 +225,7 @@ class Standbys:
 
     async def _ask(self, consumer: AIOKafkaConsumer) -> dict[TopicPartition, int]:
         """Ask where everything ends now, and let each copy's freshness know."""
-        positions = {number: _position(copy.store, number) for number, copy in self._copies.items()}
+        positions = {number: read_positions(copy.store, number) for number, copy in self._copies.items()}
         asked_ms = self._clock.now_ms()
         ends: dict[TopicPartition, int] = await consumer.end_offsets(consumer.assignment())
         for number, copy in self._copies.items():
@@ -251,18 +251,3 @@ class Standbys:
                     looking[tp] = ends[tp]
                     consumer.seek(tp, start)
                     consumer.resume(tp)
-
-
-def _position(store: RocksStore, number: int) -> dict[str, int]:
-    row = store.get(POSITIONS_TABLE, b"%d" % number)
-    return {} if row is None else msgspec.json.decode(row, type=dict[str, int])
-
-
-async def _stop(consumer: AIOKafkaConsumer) -> None:
-    """Stop a consumer, and do not wait for a broker that does not answer."""
-    task = asyncio.ensure_future(consumer.stop())
-    done, _ = await asyncio.wait({task}, timeout=STOP_SECONDS)
-    if not done:
-        task.cancel()
-    with contextlib.suppress(Exception, asyncio.CancelledError):
-        await task

@@ -6,8 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
-from agents.partition import MAX_DEAD_BYTES, SLICE_RECORDS, Partition, PartitionLimits, read_source_ids
+from agents.deadletter import MAX_DEAD_BYTES
+from agents.partition import SLICE_RECORDS, Partition, PartitionLimits
 from agents.ports import PartitionLostError
+from agents.positions import read_source_ids
 from events.model import user_key
 from events.topics import DEADLETTERS, HISTORY, JOURNAL, PARTIALS, TRANSFERS
 from tables.declare import CHANGELOGS, POSITIONS_TABLE

@@ -1,0 +1,44 @@
+"""What is kept of a record that cannot be folded: its bytes as they are, where it stood and why in the headers."""
+
+from typing import Final, Protocol
+
+from agents.ports import Output
+from events.codec import UndecodableError
+from events.topics import DEADLETTERS
+
+MAX_DEAD_BYTES: Final = 500_000
+"""What is kept of a dead letter's value, and a tenth of it of its key: more than the topic takes would let no flush succeed."""
+
+
+class Record(Protocol):
+    """A record of a source topic, as aiokafka has it."""
+
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    timestamp: int
+
+
+def dead_letter(partition: int, topic: str, record: Record, error: UndecodableError) -> Output:
+    """Return the dead letter of a record.
+
+    A key or value that is too long is cut, and the header ``key_bytes`` or ``value_bytes`` says how long it was.
+    """
+    cut: list[tuple[str, bytes]] = []
+    key, value = record.key, record.value
+    if key is not None and len(key) > MAX_DEAD_BYTES // 10:
+        cut.append(("key_bytes", b"%d" % len(key)))
+        key = key[: MAX_DEAD_BYTES // 10]
+    if value is not None and len(value) > MAX_DEAD_BYTES:
+        cut.append(("value_bytes", b"%d" % len(value)))
+        value = value[:MAX_DEAD_BYTES]
+    headers = (
+        ("topic", topic.encode()),
+        ("partition", b"%d" % partition),
+        ("offset", b"%d" % record.offset),
+        ("timestamp", b"%d" % record.timestamp),
+        ("reason", error.reason.encode()),
+        ("detail", error.detail.encode(errors="replace")[:1_000]),
+        *cut,
+    )
+    return Output(DEADLETTERS, partition, key, value, headers)
