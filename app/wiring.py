@@ -20,6 +20,7 @@ from agents.poison import PoisonRule
 from agents.registry import Partitions
 from app.clock import SystemClock
 from app.customers import Customers
+from app.customers_watch import CustomersMetrics, follow_file
 from app.errors import UptakeError
 from app.kafka.assignor import CopyingAssignor
 from app.kafka.lag import ConsumerFeed
@@ -67,6 +68,18 @@ class LookupServer(Service):
     async def on_stop(self) -> None:
         """Stop listening, and finish what was asked."""
         await self._runner.cleanup()
+
+
+class FollowFile(Service):
+    """Keeps the customers as their file says, for as long as the Faust app runs."""
+
+    def __init__(self, customers: Customers, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._customers = customers
+
+    @Service.task
+    async def _follow(self) -> None:
+        await follow_file(self._customers)
 
 
 class Worker:
@@ -127,6 +140,8 @@ class Worker:
         is_private = settings.host in LOOPBACK
         registry = CollectorRegistry()
         registry.register(WindowMetrics(self.partitions))
+        registry.register(CustomersMetrics(customers))
+        self.app.add_dependency(FollowFile(customers))
         server = create_lookup_app(
             self.lookups,
             registry=registry,

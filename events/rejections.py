@@ -52,12 +52,16 @@ STATUS: Final[dict[str, int]] = {
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """One refused event. ``sentence`` is for people: the parameter, the value and what it takes."""
+    """One refused event. ``sentence`` is for people: the parameter, the value and what it takes.
+
+    ``retry_after_s`` is how long to wait before it is sent again, where that is known.
+    """
 
     code: str
     sentence: str
     parameter: str | None = None
     value: str | None = None
+    retry_after_s: int | None = None
 
     @property
     def status(self) -> int:

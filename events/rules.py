@@ -16,6 +16,8 @@ class Rules:
     previous_key_id: str | None = None
     previous_pseudonym_key: bytes | None = field(default=None, repr=False)
     license_key: str | None = field(default=None, repr=False)
+    md5_signatures: bool = True
+    """Whether imports may be signed as the tracker API has it, which covers neither user, customer nor event."""
     time_zone: tzinfo = UTC
     max_itemtype: int = 5
     string_items: bool = True

@@ -1,4 +1,7 @@
-"""Was this import sent by the customer: the md5 signature of the tracker API, as a client makes it and as we check it."""
+"""Was this import sent by the customer: the signatures of an import, as a client makes them and as we check them.
+
+The md5 is the tracker API's; ``v2:`` is ours, and covers customer, event and user too.
+"""
 
 import hashlib
 import hmac
@@ -8,6 +11,8 @@ from typing import Final
 from urllib.parse import quote
 
 PARAMETER: Final = "signature"
+V2: Final = "v2:"
+"""What a signature of the second kind begins with."""
 ABSENT: Final = frozenset(("", "null", "undefined"))
 """Values that mean "not given" everywhere: JavaScript clients concatenate them."""
 
@@ -40,18 +45,52 @@ def sign(after_user: Sequence[str], license_key: str, params: Mapping[str, str])
     return _md5(string_to_sign(after_user, license_key, params))
 
 
-def is_valid(after_user: Sequence[str], license_key: str, params: Mapping[str, str], signature: str) -> bool:
-    """Return whether ``signature`` fits the request; compared in constant time.
+def sign_v2(
+    customer: str, event: str, segments: Sequence[str], license_key: str, params: Mapping[str, str]
+) -> str:
+    """Return ``v2:`` and the lower-case hex HMAC-SHA256, under the license key, of ``customer&event&user&`` + ``string_to_sign``.
+
+    ``event`` is the name in the path, an alias as it was sent; ``segments`` are those after it, decoded: the user first.
+    """
+    return _hmac(customer, event, segments, license_key, params, "")
+
+
+def is_valid(
+    customer: str,
+    event: str,
+    segments: Sequence[str],
+    license_key: str,
+    params: Mapping[str, str],
+    signature: str,
+) -> bool:
+    """Return whether ``signature``, of either kind, fits the request; compared in constant time.
 
     Both ways of percent-encoding that clients use are taken: RFC 3986 and JavaScript's encodeURIComponent.
     """
-    given = signature.encode("utf-8")
-    if hmac.compare_digest(sign(after_user, license_key, params).encode("ascii"), given):
-        return True
-    javascript = _md5(string_to_sign(after_user, license_key, params, safe=_JAVASCRIPT_SAFE))
-    return hmac.compare_digest(javascript.encode("ascii"), given)
+    given = signature.encode("utf-8", "surrogatepass")
+    for safe in ("", _JAVASCRIPT_SAFE):
+        if signature.startswith(V2):
+            right = _hmac(customer, event, segments, license_key, params, safe)
+        else:
+            right = _md5(string_to_sign(segments[1:], license_key, params, safe=safe))
+        if hmac.compare_digest(right.encode("ascii"), given):
+            return True
+    return False
+
+
+def _hmac(
+    customer: str,
+    event: str,
+    segments: Sequence[str],
+    license_key: str,
+    params: Mapping[str, str],
+    safe: str,
+) -> str:
+    who = "".join([f"{quote(part, safe=safe + ',')}&" for part in (customer, event, *segments[:1])])
+    text = who + string_to_sign(segments[1:], license_key, params, safe=safe)
+    return V2 + hmac.digest(license_key.encode("utf-8"), text.encode("utf-8"), "sha256").hex()
 
 
 def _md5(text: str) -> str:
-    # The algorithm is the wire format's; what it does not protect is written in docs/http-api.md.
+    # The algorithm is the wire format's; what it does not protect is written in docs/customers.md.
     return hashlib.md5(text.encode("utf-8"), usedforsecurity=False).hexdigest()

@@ -141,12 +141,20 @@ def _signed_override_ms(target: Target, left: Fields, rules: Rules, received_ms:
             "duplicate_parameter",
             f"a signed request takes each parameter once: {min(target.conflicts)}",
         )
+    if not rules.md5_signatures and not given.startswith(signature.V2):
+        raise RefusedError(
+            "bad_signature",
+            f"this customer takes only signatures that begin with {signature.V2}: an HMAC-SHA256, not md5",
+            signature.PARAMETER,
+            given,
+        )
     if rules.license_key is None or not signature.is_valid(
-        target.segments[1:], rules.license_key, target.params, given
+        target.customer, target.event, target.segments, rules.license_key, target.params, given
     ):
         raise RefusedError(
             "bad_signature",
-            "signature does not fit the request; it is the md5 of itemtype&item&licensekey&name=value&...",
+            "signature does not fit the request; it is the md5 of itemtype&item&licensekey&name=value&..., or "
+            f"{signature.V2} and the HMAC-SHA256 of customer&event&user& and the same",
             signature.PARAMETER,
             given,
         )

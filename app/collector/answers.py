@@ -61,7 +61,7 @@ def rejected(
     """Return the answer to a refused event: its status, and words for people or a problem document (RFC 9457)."""
     status = rejection.status
     if status in (429, 503):
-        headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+        headers["Retry-After"] = str(rejection.retry_after_s or RETRY_AFTER_SECONDS)
     if status == 401:
         headers["WWW-Authenticate"] = 'Basic realm="uptake"'
     if status == 405:

@@ -17,6 +17,7 @@ from app.collector.kafka_sink import KafkaSink
 from app.collector.metrics import Metrics
 from app.collector.sink import EventSink
 from app.customers import Customers
+from app.customers_watch import CustomersMetrics, follow_file
 from app.errors import PortTakenError
 from app.settings import Settings
 
@@ -56,6 +57,7 @@ async def serve_collector(
     ``on_listening`` is told the address, which matters when the port in the settings is 0.
     """
     metrics = Metrics()
+    metrics.registry.register(CustomersMetrics(customers))
     collector = Collector(
         customers,
         sink,
@@ -85,7 +87,11 @@ async def serve_collector(
         log.info("collector listens on http://%s:%d for customers %s", host, bound_port, ", ".join(customers))
         if on_listening is not None:
             on_listening(host, bound_port)
-        await stop.wait()
+        following = asyncio.create_task(follow_file(customers))
+        try:
+            await stop.wait()
+        finally:
+            following.cancel()
         log.info("collector stops: no new connections, %d open", len(server.connections))
         collector.is_draining = True
         await site.stop()

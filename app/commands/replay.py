@@ -95,7 +95,9 @@ def _author(customer_id: str, license_key: str | None, file: Path | None, as_of_
             f"times of the past are taken only when they are signed, and {path} has no license key of customer "
             f"{customer_id!r}; give --license-key, or --now to let the events happen when they are sent"
         )
-    return Author(customer_id, key) if found is None else Author(customer_id, key, found.rules.time_zone)
+    if found is None:
+        return Author(customer_id, key)
+    return Author(customer_id, key, found.rules.time_zone, found.rules.md5_signatures)
 
 
 async def _run(lanes: Lanes, entries: Entries, total: int, console: Console) -> Tally:

@@ -105,4 +105,4 @@ def author_of(customers_file: Path) -> Author:
         raise UptakeError(
             f"{customers_file}: customer {FIRST_CUSTOMER} has no license_key, so no time of the past can be signed"
         )
-    return Author(rules.customer, rules.license_key, rules.time_zone)
+    return Author(rules.customer, rules.license_key, rules.time_zone, rules.md5_signatures)

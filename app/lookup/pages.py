@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
+from app.customer import RatingScale
 from app.lookup.answers import UserView, items_of, merged_basket, session_of
 from tables.basket import BasketItem
 from tables.items import split_item_key
@@ -10,12 +11,14 @@ from tables.preferences import Preference, is_blacklisted, is_wished
 from tables.shown import MAX_TIMES
 
 Entry = dict[str, Any]
+RAW: Final = RatingScale()
+"""The scale of ratings that were sent as the tracker API has them, 0 to 100."""
 
 
-def user_page(view: UserView, as_of_ms: int) -> Entry:
+def user_page(view: UserView, as_of_ms: int, scale_of: Callable[[int], RatingScale] = lambda _: RAW) -> Entry:
     """Return everything known of a user as JSON: each table with the latest item first, and totals.
 
-    Items that began after ``as_of_ms`` are left out; counts are those of now. What a login moved to another user is merged in, and
+    ``scale_of`` (item type -> scale) says what ratings mean: they are kept raw, and ``rating_percent`` is read from them here. Items that began after ``as_of_ms`` are left out; counts are those of now. What a login moved to another user is merged in, and
     marked ``moved`` where nothing else is known of the item.
     """
     tables = {
@@ -24,6 +27,9 @@ def user_page(view: UserView, as_of_ms: int) -> Entry:
         )
         for name, make in _TABLES.items()
     }
+    for entry in tables["preferences"]:
+        rating = entry["rating"]
+        entry["rating_percent"] = None if rating is None else scale_of(entry["itemtype"]).percent(rating)
     return {
         "known": view.is_known,
         "as_of_ms": as_of_ms,

@@ -7,8 +7,8 @@ from typing import Annotated, Final
 import msgspec
 from multidict import MultiMapping
 
-from app.customers import Customer
-from app.lookup.answers import REASONS, ExclusionRules, Rotation, Within
+from app.customers import Customer, ExclusionDefaults
+from app.lookup.answers import DEFAULT_REASONS, REASONS, ExclusionRules, Rotation, Within
 from events import fields
 from events.duration import parse_duration_ms
 from events.target import RefusedError
@@ -33,7 +33,7 @@ class RotationBody(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class FilterBody(msgspec.Struct, forbid_unknown_fields=True):
-    """The JSON of a filter. ``users`` (raw ids) only where many are asked for. What is left out has the customer's default."""
+    """The JSON of a filter. ``users`` (raw ids) only where many are asked for. What is left out has the default of the scenario, or the customer."""
 
     candidates: Annotated[list[Text | int], msgspec.Meta(max_length=MAX_CANDIDATES)]
     itemtype: int = 1
@@ -114,8 +114,11 @@ def read_exclusions(params: Params, customer: Customer, now_ms: int) -> tuple[Ex
     """Return the rules of an exclusions lookup and its ``as_of_ms``."""
     itemtype = params.take("itemtype")
     reasons = params.take("reasons")
+    scenario = params.take("scenario")
+    if scenario is not None and len(scenario) > fields.MAX_WORD_CHARS:
+        raise _bad("scenario", f"takes at most {fields.MAX_WORD_CHARS} characters", scenario)
     rules = _rules(
-        customer,
+        customer.exclusions_of(scenario),
         params.integer("threshold", 1, MAX_THRESHOLD),
         params.take("within"),
         params.integer("consumed_at_least", 0, 100),
@@ -161,7 +164,14 @@ def read_filter(raw: bytes, customer: Customer, now_ms: int, *, is_for_many: boo
         _bounded("as_of_ms", body.as_of_ms, 0, MAX_TIME_MS)
     if body.max_stale_ms is not None:
         _bounded("max_stale_ms", body.max_stale_ms, 0, MAX_TIME_MS)
-    rules = _rules(customer, body.threshold, body.within, body.consumed_at_least, body.exclude, "exclude")
+    rules = _rules(
+        customer.exclusions_of(body.scenario),
+        body.threshold,
+        body.within,
+        body.consumed_at_least,
+        body.exclude,
+        "exclude",
+    )
     return Filter(
         [str(candidate) for candidate in body.candidates],
         replace(rules, itemtype=itemtype),
@@ -203,17 +213,18 @@ def read_ctr(params: Params, now_ms: int) -> CtrQuery:
 
 
 def _rules(
-    customer: Customer,
+    defaults: ExclusionDefaults,
     threshold: int | None,
     within: str | None,
     consumed_at_least: int | None,
     reasons: list[str] | None,
     parameter: str,
 ) -> ExclusionRules:
-    defaults = customer.exclusions
     standard = ExclusionRules(
+        reasons=frozenset(DEFAULT_REASONS) if defaults.reasons is None else defaults.reasons,
         threshold=defaults.threshold,
         within="session" if defaults.within_ms is None else defaults.within_ms,
+        consumed_at_least=defaults.consumed_at_least,
     )
     given: dict[str, object] = {}
     if threshold is not None:

@@ -6,7 +6,7 @@ from datetime import UTC, tzinfo
 from typing import NamedTuple
 
 from events.clock import format_override
-from events.signature import PARAMETER, sign
+from events.signature import PARAMETER, sign, sign_v2
 from events.target import build_target
 
 OVERRIDE = "overridetimestamp"
@@ -40,12 +40,14 @@ Entries = Iterator[Entry]
 class Author:
     """Writes the requests of one customer. With a license key they are signed imports of the past, without one live events.
 
-    ``zone`` is that of the customer: ``overridetimestamp`` is wall time of it, in whole seconds.
+    ``zone`` is that of the customer: ``overridetimestamp`` is wall time of it, in whole seconds. ``takes_md5``: whether the customer
+    takes the md5 of the tracker API, which any compatible collector reads; else the signature is ours, ``v2:``.
     """
 
     customer: str
     license_key: str | None = field(default=None, repr=False)
     zone: tzinfo = UTC
+    takes_md5: bool = True
 
     def target(
         self,
@@ -59,5 +61,10 @@ class Author:
         if self.license_key is None or time_ms is None:
             return build_target(self.customer, event, (user, *after_user), params)
         timed = {**params, OVERRIDE: format_override(time_ms, self.zone)}
-        timed[PARAMETER] = sign(after_user, self.license_key, timed)
-        return build_target(self.customer, event, (user, *after_user), timed)
+        segments = (user, *after_user)
+        timed[PARAMETER] = (
+            sign(after_user, self.license_key, timed)
+            if self.takes_md5
+            else sign_v2(self.customer, event, segments, self.license_key, timed)
+        )
+        return build_target(self.customer, event, segments, timed)

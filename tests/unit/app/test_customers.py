@@ -2,13 +2,17 @@
 
 import os
 import stat
+import tomllib
 from datetime import UTC
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
 
+from app.customer import ExclusionDefaults, RateLimit, RatingScale
+from app.customer_fields import EXCLUSION_REASONS
 from app.customers import Customers, CustomersError, create_customers_file
+from app.lookup.answers import REASONS
 
 KEY = "ab" * 32
 MINIMAL = f'[customers."00000"]\nkey_id = "k1"\npseudonym_key = "{KEY}"\n'
@@ -75,9 +79,20 @@ max_itemtype = 2147483647
 string_items = false
 strict_scenario = true
 cors_origins = ["https://shop.example"]
+md5_signatures = false
+require_credentials = true
+rate_limit = {{ events_per_second = 0.5, burst = 7 }}
+rating_scale = {{ min = 1, max = 5 }}
+rating_scales = {{ "3" = {{ min = 0, max = 10 }} }}
 [customers."00000".exclusions]
 threshold = 3
 within = "session"
+consumed_at_least = 50
+reasons = ["rendered", "bought"]
+[customers."00000".scenarios."also_bought".exclusions]
+threshold = 5
+within = "ever"
+[customers."00000".scenarios."a.b/ü"]
 [customers."0"]
 key_id = "k1"
 pseudonym_key = "{"ef" * 32}"
@@ -91,7 +106,16 @@ pseudonym_key = "{"ef" * 32}"
     assert (customer.rules.max_itemtype, customer.rules.string_items) == (2_147_483_647, False)
     assert customer.rules.strict_scenario is True
     assert customer.cors_origins == {"https://shop.example"}
-    assert (customer.exclusions.threshold, customer.exclusions.within_ms) == (3, None)
+    assert customer.rules.md5_signatures is False
+    assert customer.require_credentials is True
+    assert customer.rate_limit == RateLimit(0.5, 7)
+    assert customer.exclusions == ExclusionDefaults(3, None, 50, frozenset(("rendered", "bought")))
+    assert (customer.scale_of(1), customer.scale_of(3)) == (RatingScale(1, 5), RatingScale(0, 10))
+    for scenario in (None, "home", "a.b/ü"):
+        assert customer.exclusions_of(scenario) == customer.exclusions
+    assert customer.exclusions_of("also_bought") == ExclusionDefaults(
+        5, "ever", 50, frozenset(("rendered", "bought"))
+    )
 
 
 @pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o660])
@@ -135,6 +159,24 @@ def test_missing_file_says_what_to_do(tmp_path: Path) -> None:
         (f'{MINIMAL}license_key = "short"\n', r"\$\.license_key"),
         (f'{MINIMAL}[customers."00000".exclusions]\nwithin = "1 day"\n', "exclusions.within '1 day'"),
         (f'{MINIMAL}[customers."00000".exclusions]\nthreshold = 0\n', "threshold"),
+        (f'{MINIMAL}[customers."00000".exclusions]\nreasons = ["seen"]\n', "reasons"),
+        (f'{MINIMAL}[customers."00000".exclusions]\nconsumed_at_least = 101\n', "consumed_at_least"),
+        (
+            f'{MINIMAL}[customers."00000".scenarios."home".exclusions]\nwithin = "soon"\n',
+            "scenarios.home.exclusions.within 'soon'",
+        ),
+        (f'{MINIMAL}[customers."00000".scenarios."home"]\nthreshold = 2\n', "threshold"),
+        (f'{MINIMAL}[customers."00000".scenarios.""]\n', "scenario's name"),
+        (f"{MINIMAL}rating_scale = {{ min = 5, max = 5 }}\n", "rating_scale: min must be below max"),
+        (f"{MINIMAL}rating_scale = {{ max = 101 }}\n", r"\$\.rating_scale\.max"),
+        (f'{MINIMAL}rating_scales = {{ "6" = {{ max = 5 }} }}\n', "rating_scales: '6' is not an item type"),
+        (f'{MINIMAL}rating_scales = {{ "²" = {{ max = 5 }} }}\n', "rating_scales: '²' is not an item type"),
+        (f"{MINIMAL}rate_limit = 5\n", r"\$\.rate_limit"),
+        (f"{MINIMAL}rate_limit = {{ events_per_second = 0 }}\n", "events_per_second"),
+        (f"{MINIMAL}rate_limit = {{ events_per_second = nan }}\n", "events_per_second"),
+        (f"{MINIMAL}rate_limit = {{ events_per_second = 1, burst = 0 }}\n", "burst"),
+        (f"{MINIMAL}require_credentials = true\n", "needs a license_key"),
+        (f'{MINIMAL}cors_origins = ["shop.example"]\n', "cors_origins"),
     ],
 )
 def test_wrong_file_names_the_field(tmp_path: Path, text: str, message: str) -> None:
@@ -150,3 +192,103 @@ def test_secrets_are_not_in_the_repr(tmp_path: Path) -> None:
     shown = repr(create_customers_file(tmp_path / "c.toml", "c", "license-key-1"))
     assert "license-key-1" not in shown
     assert "pseudonym_key=b" not in shown
+
+
+def test_reasons_that_the_file_may_name_are_those_of_lookups() -> None:
+    assert EXCLUSION_REASONS == REASONS
+
+
+def test_burst_is_a_second_unless_it_is_said(tmp_path: Path) -> None:
+    for text, burst in (("20", 20), ("0.2", 1), ("2.5", 2)):
+        path = written(tmp_path, f"{MINIMAL}rate_limit = {{ events_per_second = {text} }}\n")
+        limit = Customers.load(path)["00000"].rate_limit
+        assert limit is not None
+        assert limit.burst == burst
+
+
+@pytest.mark.parametrize(
+    ("scale", "rating", "percent"),
+    [
+        (RatingScale(), 70, 70.0),
+        (RatingScale(1, 5), 1, 0.0),
+        (RatingScale(1, 5), 4, 75.0),
+        (RatingScale(1, 5), 0, 0.0),
+        (RatingScale(1, 5), 100, 100.0),
+        (RatingScale(0, 3), 1, 33.3),
+    ],
+)
+def test_a_rating_is_read_on_its_scale(scale: RatingScale, rating: int, percent: float) -> None:
+    assert scale.percent(rating) == percent
+
+
+# --- the file changes -----------------------------------------------------------------------------------------------------------------
+
+
+def test_unchanged_file_is_not_read_again(tmp_path: Path) -> None:
+    customers = Customers.load(written(tmp_path, MINIMAL))
+    assert customers.refresh() is None
+    assert customers.refresh(even_unchanged=True) is True
+    assert customers.reloads == 1
+
+
+def test_changed_file_is_served_from_then_on(tmp_path: Path) -> None:
+    customers = Customers.load(written(tmp_path, MINIMAL))
+    before = customers["00000"]
+    written(tmp_path, MINIMAL.replace("00000", "00001") + "max_itemtype = 7\n")
+    assert list(customers) == ["00000"]
+    assert customers.refresh() is True
+    assert list(customers) == ["00001"]
+    assert (before.rules.max_itemtype, customers["00001"].rules.max_itemtype) == (5, 7)
+    assert customers.problem is None
+
+
+def test_file_that_is_replaced_is_seen_as_changed(tmp_path: Path) -> None:
+    path = written(tmp_path, MINIMAL)
+    customers = Customers.load(path)
+    stat_before = path.stat()
+    new = tmp_path / "new"
+    new.write_text(MINIMAL.replace("00000", "11111"))
+    new.chmod(0o600)
+    os.utime(new, ns=(stat_before.st_atime_ns, stat_before.st_mtime_ns))
+    new.rename(path)
+    assert customers.refresh() is True
+    assert list(customers) == ["11111"]
+
+
+@pytest.mark.parametrize("breakage", ["not toml", "wrong field", "gone", "open to others", "a directory"])
+def test_wrong_file_changes_nothing_until_it_is_right_again(tmp_path: Path, breakage: str) -> None:
+    path = written(tmp_path, MINIMAL)
+    customers = Customers.load(path)
+    if breakage == "not toml":
+        written(tmp_path, MINIMAL[:-20])
+    elif breakage == "wrong field":
+        written(tmp_path, f"{MINIMAL}max_itemtype = 0\n")
+    elif breakage == "open to others":
+        path.chmod(0o644)
+    else:
+        path.unlink()
+        if breakage == "a directory":
+            path.mkdir(mode=0o700)
+    assert customers.refresh() is False
+    assert customers.refresh() is None  # told once, not every second
+    assert list(customers) == ["00000"]
+    assert customers.problem is not None
+    assert str(path) in customers.problem
+    assert KEY not in customers.problem
+    if breakage == "a directory":
+        path.rmdir()
+    written(tmp_path, f"{MINIMAL}max_itemtype = 9\n")
+    assert customers.refresh() is True
+    assert (customers.problem, customers["00000"].rules.max_itemtype) == (None, 9)
+    assert (customers.reloads, customers.failed_reloads) == (1, 1)
+
+
+def test_customers_of_no_file_never_change() -> None:
+    assert Customers({}).refresh(even_unchanged=True) is None
+
+
+def test_what_is_created_is_toml_that_names_the_page_of_its_fields(tmp_path: Path) -> None:
+    path = tmp_path / "c.toml"
+    create_customers_file(path, "a.b-c_1")
+    assert "docs/customers.md" in path.read_text()
+    assert list(tomllib.loads(path.read_text())["customers"]) == ["a.b-c_1"]

@@ -122,3 +122,15 @@ def test_a_page_as_of_an_earlier_time_leaves_later_items_out() -> None:
     page = user_page(UserView(own, recommended=served), NOW - 1)
     assert [entry["item"] for entry in page["rendered"]] == ["1"]
     assert [entry["request_id"] for entry in page["recommended"]] == ["r1"]
+
+
+def test_ratings_are_kept_raw_and_read_on_the_scale_of_their_item_type() -> None:
+    own = Stretch()
+    rated(own, "1", 4, NOW)
+    wished(own, "2", NOW)
+    scales = {1: RatingScale(1, 5)}
+    page = user_page(UserView(own), NOW, lambda itemtype: scales[itemtype])
+    entries = {entry["item"]: (entry["rating"], entry["rating_percent"]) for entry in page["preferences"]}
+    assert entries == {"1": (4, 75.0), "2": (None, None)}
+    (entry,) = (entry for entry in user_page(UserView(own), NOW)["preferences"] if entry["item"] == "1")
+    assert entry["rating_percent"] == 4.0

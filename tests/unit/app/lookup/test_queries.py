@@ -38,6 +38,28 @@ def test_what_an_exclusion_lookup_does_not_say_is_the_customers_default() -> Non
     assert (rules.threshold, rules.within, as_of_ms) == (5, "session", NOW)
 
 
+def test_a_scenario_has_defaults_of_its_own_and_what_is_said_overrules_them() -> None:
+    own = ExclusionDefaults(7, "ever", 60, frozenset(("bought",)))
+    customer = replace(CUSTOMER, scenario_exclusions={"also_bought": own})
+
+    def asked(**query: str) -> ExclusionRules:
+        return read_exclusions(Params(MultiDict(query)), customer, NOW)[0]
+
+    def filtered(**body: Any) -> ExclusionRules:
+        raw = json.dumps({"candidates": ["1"], **body}).encode()
+        return read_filter(raw, customer, NOW, is_for_many=False).rules
+
+    of_scenario = ExclusionRules(frozenset(("bought",)), 7, "ever", 60)
+    assert asked() == asked(scenario="home") == ExclusionRules()
+    assert asked(scenario="also_bought") == of_scenario
+    assert asked(scenario="also_bought", threshold="2", within="PT30M") == replace(
+        of_scenario, threshold=2, within=30 * MINUTE
+    )
+    assert filtered(scenario="home") == ExclusionRules(itemtype=1)
+    assert filtered(scenario="also_bought") == replace(of_scenario, itemtype=1)
+    assert filtered(scenario="also_bought", exclude=["rendered"]).reasons == {"rendered"}
+
+
 def test_an_exclusion_lookup_takes_every_parameter_of_the_specification() -> None:
     query = {
         "itemtype": "3",
@@ -70,6 +92,7 @@ def test_an_exclusion_lookup_takes_every_parameter_of_the_specification() -> Non
         ("itemtype", "6"),
         ("as_of_ms", "tomorrow"),
         ("as_of_ms", "99999999999999"),
+        ("scenario", "x" * 257),
     ],
 )
 def test_a_wrong_parameter_is_named_with_what_it_takes(name: str, value: str) -> None:

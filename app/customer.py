@@ -1,0 +1,72 @@
+"""What is settled with one customer: the rules for its events, who is let in, and how its lookups answer."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+from events.rules import Rules
+
+MAX_RATING: Final = 100  # of the wire format
+
+
+@dataclass(frozen=True, slots=True)
+class ExclusionDefaults:
+    """What an exclusion lookup uses when the caller names nothing. ``within_ms`` None: the session; ``reasons`` None: the usual."""
+
+    threshold: int = 2
+    within_ms: int | Literal["ever"] | None = 30 * 60_000
+    consumed_at_least: int = 90
+    reasons: frozenset[str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RatingScale:
+    """What the raw ratings of an item type mean: ``least`` is the worst, ``greatest`` the best."""
+
+    least: int = 0
+    greatest: int = MAX_RATING
+
+    def percent(self, rating: int) -> float:
+        """Return a raw rating as 0 to 100, to a tenth; one beyond the scale counts as its end."""
+        kept = min(max(rating, self.least), self.greatest)
+        return round(100 * (kept - self.least) / (self.greatest - self.least), 1)
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimit:
+    """How many events of a customer one collector process takes: a token bucket."""
+
+    events_per_second: float
+    burst: int
+
+
+@dataclass(frozen=True, slots=True)
+class Customer:
+    """One customer: the rules for its events, and how it is answered."""
+
+    rules: Rules
+    cors_origins: frozenset[str] = frozenset(("*",))
+    exclusions: ExclusionDefaults = field(default_factory=ExclusionDefaults)
+    api_key: str | None = field(default=None, repr=False)
+    """What a lookup must bring where the worker does not listen on loopback; without one it is refused there."""
+    require_credentials: bool = False
+    """Whether the collector takes its events only with HTTP Basic ``customer:license key``."""
+    rate_limit: RateLimit | None = None
+    scenario_exclusions: Mapping[str, ExclusionDefaults] = field(default_factory=dict)
+    """Scenario -> what its lookups use instead of ``exclusions``."""
+    rating_scale: RatingScale = field(default_factory=RatingScale)
+    rating_scales: Mapping[int, RatingScale] = field(default_factory=dict)
+    """Item type -> its own scale."""
+
+    @property
+    def id(self) -> str:
+        """The customer's id, a string: ``00000`` is not ``0``."""
+        return self.rules.customer
+
+    def exclusions_of(self, scenario: str | None) -> ExclusionDefaults:
+        """Return the defaults of a scenario: its own where it has some, else the customer's."""
+        return self.exclusions if scenario is None else self.scenario_exclusions.get(scenario, self.exclusions)
+
+    def scale_of(self, itemtype: int) -> RatingScale:
+        """Return the scale of an item type's ratings."""
+        return self.rating_scales.get(itemtype, self.rating_scale)

@@ -1,0 +1,195 @@
+"""What may a ``[customers."..."]`` table of the customers file say: its fields as written, and the Customer that they make.
+
+docs/customers.md lists them, and a test holds it to this file.
+"""
+
+from datetime import UTC, tzinfo
+from typing import Annotated, Any, Final, Literal, get_args
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from app.customer import MAX_RATING, Customer, ExclusionDefaults, RateLimit, RatingScale
+from events.duration import parse_duration_ms
+from events.fields import MAX_ITEM_NUMBER, MAX_WORD_CHARS
+from events.rules import Rules
+
+KEY_BYTES: Final = 32
+MAX_SCENARIOS: Final = 1_000
+_KEY_ID: Final = r"^[A-Za-z0-9_-]{1,16}\Z"
+_ORIGIN: Final = r"^(\*|null|[a-z][a-z0-9+.-]*://[^/\s]+)\Z"
+
+Reason = Literal["rendered", "clicked", "bought", "consumed", "basket", "blacklisted"]
+EXCLUSION_REASONS: Final[tuple[str, ...]] = get_args(Reason)
+_Origin = Annotated[str, msgspec.Meta(pattern=_ORIGIN)]
+_Rating = Annotated[int, msgspec.Meta(ge=0, le=MAX_RATING)]
+
+
+class FieldError(ValueError):
+    """A field that is well-formed TOML but breaks a rule of ours. Never shows the value of a key."""
+
+
+class _Exclusions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    threshold: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] | None = None
+    within: str | None = None
+    consumed_at_least: Annotated[int, msgspec.Meta(ge=0, le=100)] | None = None
+    reasons: tuple[Reason, ...] | None = None
+
+
+class _Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    exclusions: _Exclusions = _Exclusions()
+
+
+class _Scale(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    min: _Rating = 0
+    max: _Rating = MAX_RATING
+
+
+class _RateLimit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    events_per_second: Annotated[float, msgspec.Meta(gt=0, le=10_000_000)]
+    burst: Annotated[int, msgspec.Meta(ge=1, le=100_000_000)] | None = None
+
+
+class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One ``[customers."..."]`` table of the file, as written."""
+
+    pseudonym_key: str
+    key_id: Annotated[str, msgspec.Meta(pattern=_KEY_ID)]
+    previous_pseudonym_key: str | None = None
+    previous_key_id: Annotated[str, msgspec.Meta(pattern=_KEY_ID)] | None = None
+    license_key: Annotated[str, msgspec.Meta(min_length=8)] | None = None
+    md5_signatures: bool = True
+    require_credentials: bool = False
+    api_key: Annotated[str, msgspec.Meta(min_length=16)] | None = None
+    rate_limit: _RateLimit | None = None
+    time_zone: str = "UTC"
+    max_itemtype: Annotated[int, msgspec.Meta(ge=1, le=MAX_ITEM_NUMBER)] = 5
+    string_items: bool = True
+    strict_scenario: bool = False
+    cors_origins: tuple[_Origin, ...] = ("*",)
+    rating_scale: _Scale = _Scale()
+    rating_scales: dict[str, _Scale] = msgspec.field(default_factory=dict)
+    exclusions: _Exclusions = _Exclusions()
+    scenarios: Annotated[dict[str, _Scenario], msgspec.Meta(max_length=MAX_SCENARIOS)] = msgspec.field(
+        default_factory=dict
+    )
+
+
+FIELDS: Final = Entry.__struct_fields__
+"""Every field of a customer, as the file names them."""
+EXCLUSION_FIELDS: Final = _Exclusions.__struct_fields__
+
+
+def read_customer(customer_id: str, table: Any) -> Customer:
+    """Return the customer of one table of the file; raise msgspec.ValidationError or FieldError."""
+    entry = msgspec.convert(table, Entry)
+    _check_keys(entry)
+    rules = Rules(
+        customer=customer_id,
+        key_id=entry.key_id,
+        pseudonym_key=_key("pseudonym_key", entry.pseudonym_key),
+        previous_key_id=entry.previous_key_id,
+        previous_pseudonym_key=(
+            None
+            if entry.previous_pseudonym_key is None
+            else _key("previous_pseudonym_key", entry.previous_pseudonym_key)
+        ),
+        license_key=entry.license_key,
+        md5_signatures=entry.md5_signatures,
+        time_zone=_time_zone(entry.time_zone),
+        max_itemtype=entry.max_itemtype,
+        string_items=entry.string_items,
+        strict_scenario=entry.strict_scenario,
+    )
+    exclusions = _exclusions("exclusions", entry.exclusions, ExclusionDefaults())
+    limit = entry.rate_limit
+    return Customer(
+        rules,
+        frozenset(entry.cors_origins),
+        exclusions,
+        entry.api_key,
+        entry.require_credentials,
+        None if limit is None else RateLimit(limit.events_per_second, _burst(limit)),
+        {
+            _scenario(name): _exclusions(f"scenarios.{name}.exclusions", scenario.exclusions, exclusions)
+            for name, scenario in entry.scenarios.items()
+        },
+        _scale("rating_scale", entry.rating_scale),
+        {
+            _itemtype(number, entry.max_itemtype): _scale(f"rating_scales.{number}", scale)
+            for number, scale in entry.rating_scales.items()
+        },
+    )
+
+
+def _check_keys(entry: Entry) -> None:
+    if (entry.previous_pseudonym_key is None) != (entry.previous_key_id is None):
+        raise FieldError("previous_pseudonym_key and previous_key_id go together")
+    if entry.previous_key_id == entry.key_id:
+        raise FieldError("previous_key_id must differ from key_id")
+    if entry.require_credentials and entry.license_key is None:
+        raise FieldError("require_credentials needs a license_key: without one nobody is let in")
+
+
+def _key(name: str, text: str) -> bytes:
+    try:
+        key = bytes.fromhex(text)
+    except ValueError:
+        key = b""
+    if len(key) < KEY_BYTES:
+        raise FieldError(
+            f"{name} must be at least {2 * KEY_BYTES} hex digits, as `openssl rand -hex {KEY_BYTES}` prints"
+        )
+    return key
+
+
+def _time_zone(name: str) -> tzinfo:
+    if name == "UTC":
+        return UTC
+    try:
+        return ZoneInfo(name)
+    except (ValueError, OSError, LookupError):
+        raise FieldError(f"time_zone {name!r} is not a zone of the IANA list, as in Europe/Berlin") from None
+
+
+def _burst(limit: _RateLimit) -> int:
+    """Return how many events may come at once: what a second allows unless it is said."""
+    return limit.burst if limit.burst is not None else max(1, round(limit.events_per_second))
+
+
+def _scenario(name: str) -> str:
+    if not 0 < len(name) <= MAX_WORD_CHARS:
+        raise FieldError(f"scenarios: a scenario's name has 1 to {MAX_WORD_CHARS} characters")
+    return name
+
+
+def _itemtype(text: str, max_itemtype: int) -> int:
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:10]) <= max_itemtype):
+        raise FieldError(f"rating_scales: {text[:40]!r} is not an item type from 1 to max_itemtype ({max_itemtype})")
+    return int(text[:10])
+
+
+def _scale(name: str, scale: _Scale) -> RatingScale:
+    if scale.min >= scale.max:
+        raise FieldError(f"{name}: min must be below max, both from 0 to {MAX_RATING}")
+    return RatingScale(scale.min, scale.max)
+
+
+def _exclusions(name: str, given: _Exclusions, defaults: ExclusionDefaults) -> ExclusionDefaults:
+    return ExclusionDefaults(
+        defaults.threshold if given.threshold is None else given.threshold,
+        defaults.within_ms if given.within is None else _within_ms(f"{name}.within", given.within),
+        defaults.consumed_at_least if given.consumed_at_least is None else given.consumed_at_least,
+        defaults.reasons if given.reasons is None else frozenset(given.reasons),
+    )
+
+
+def _within_ms(name: str, text: str) -> int | Literal["ever"] | None:
+    if text == "session":
+        return None
+    if text == "ever":
+        return "ever"
+    duration_ms = parse_duration_ms(text)
+    if duration_ms is None:
+        raise FieldError(f'{name} {text!r} must be a duration as in PT30M or P7D, or "session", or "ever"')
+    return duration_ms

@@ -1,0 +1,70 @@
+"""When the customers file changes, who reads it again: a look every second and SIGHUP, and what is told of it.
+
+A file that is wrong changes nothing: the former customers are served on, and log, metrics, readiness and status say why.
+"""
+
+import asyncio
+import contextlib
+import logging
+import signal
+from collections.abc import Iterator
+from typing import Final
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from app.customers import Customers
+
+log = logging.getLogger(__name__)
+
+POLL_SECONDS: Final = 1.0
+
+
+async def follow_file(customers: Customers, poll_seconds: float = POLL_SECONDS) -> None:
+    """Keep customers as their file says, until cancelled. SIGHUP reads it at once, changed or not."""
+    asked = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    # Only the main thread of a process may handle signals; elsewhere (tests) the look every second is enough.
+    with contextlib.suppress(ValueError, RuntimeError, NotImplementedError):
+        loop.add_signal_handler(signal.SIGHUP, asked.set)
+    try:
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(poll_seconds):
+                    await asked.wait()
+            is_asked = asked.is_set()
+            asked.clear()
+            tell(customers, await asyncio.to_thread(customers.refresh, even_unchanged=is_asked))
+    finally:
+        with contextlib.suppress(ValueError, RuntimeError, NotImplementedError):
+            loop.remove_signal_handler(signal.SIGHUP)
+
+
+def tell(customers: Customers, outcome: bool | None) -> None:
+    """Log what a look at the file found."""
+    if outcome is True:
+        log.info("customers read again from %s: %d", customers.path, len(customers))
+    elif outcome is False:
+        log.error("the customers file changed and cannot be used, so the former goes on: %s", customers.problem)
+
+
+class CustomersMetrics(Collector):
+    """How often the customers file was read again, and whether what is served is what it says."""
+
+    def __init__(self, customers: Customers) -> None:
+        self._customers = customers
+
+    def collect(self) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:
+        """Yield the metrics."""
+        customers = self._customers
+        reloads = CounterMetricFamily(
+            "uptake_customers_reloads", "Times the changed customers file was read", labels=["result"]
+        )
+        reloads.add_metric(["ok"], customers.reloads)
+        reloads.add_metric(["failed"], customers.failed_reloads)
+        yield reloads
+        yield GaugeMetricFamily(
+            "uptake_customers_stale",
+            "1 while the customers file is wrong and the former one is served",
+            value=int(customers.problem is not None),
+        )
