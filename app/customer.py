@@ -65,7 +65,9 @@ class Customer:
 
     def exclusions_of(self, scenario: str | None) -> ExclusionDefaults:
         """Return the defaults of a scenario: its own where it has some, else the customer's."""
-        return self.exclusions if scenario is None else self.scenario_exclusions.get(scenario, self.exclusions)
+        return (
+            self.exclusions if scenario is None else self.scenario_exclusions.get(scenario, self.exclusions)
+        )
 
     def scale_of(self, itemtype: int) -> RatingScale:
         """Return the scale of an item type's ratings."""

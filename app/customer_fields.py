@@ -165,7 +165,9 @@ def _scenario(name: str) -> str:
 
 def _itemtype(text: str, max_itemtype: int) -> int:
     if not (text.isascii() and text.isdigit() and 1 <= int(text[:10]) <= max_itemtype):
-        raise FieldError(f"rating_scales: {text[:40]!r} is not an item type from 1 to max_itemtype ({max_itemtype})")
+        raise FieldError(
+            f"rating_scales: {text[:40]!r} is not an item type from 1 to max_itemtype ({max_itemtype})"
+        )
     return int(text[:10])
 
 

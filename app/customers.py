@@ -53,6 +53,12 @@ class Customers(Mapping[str, Customer]):
         customers._stamp = stamp
         return customers
 
+    def warnings(self) -> list[str]:
+        """Return what an operator should know, in sentences: nothing, or why the file is not what is served."""
+        if self.problem is None:
+            return []
+        return [f"the customers file changed and cannot be used, so the former goes on: {self.problem}"]
+
     def refresh(self, *, even_unchanged: bool = False) -> bool | None:
         """Read the file again if it changed: True when it is served now, False when it is wrong and the former is kept, else None.
 

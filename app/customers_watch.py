@@ -45,7 +45,7 @@ def tell(customers: Customers, outcome: bool | None) -> None:
     if outcome is True:
         log.info("customers read again from %s: %d", customers.path, len(customers))
     elif outcome is False:
-        log.error("the customers file changed and cannot be used, so the former goes on: %s", customers.problem)
+        log.error("%s", " ".join(customers.warnings()))
 
 
 class CustomersMetrics(Collector):

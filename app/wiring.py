@@ -136,6 +136,7 @@ class Worker:
             self.url,
             lambda: self.app,
             watch.alarms,
+            customers.warnings,
         )
         is_private = settings.host in LOOPBACK
         registry = CollectorRegistry()

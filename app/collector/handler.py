@@ -8,6 +8,7 @@ import msgspec
 from aiohttp import web
 
 from app.collector import answers, tracker
+from app.collector.gate import Gate
 from app.collector.metrics import CONTENT_TYPE, Metrics
 from app.collector.recorder import Recorder
 from app.collector.sink import EventSink
@@ -44,6 +45,7 @@ class Collector:
         request_timeout_ms: int,
     ) -> None:
         self._customers, self._sink, self._clock, self._metrics = customers, sink, clock, metrics
+        self._gate = Gate(customers)
         self._recorder = Recorder(sink, metrics)
         self._tracker = tracker.TrackerEndpoint(
             self._recorder, max_body_bytes=max_body_bytes, timeout_seconds=request_timeout_ms / 1000
@@ -93,6 +95,9 @@ class Collector:
                 request,
                 customer,
             )
+        refusal = self._gate.admit(customer, request.headers.get("Authorization"))
+        if refusal is not None:
+            return self._recorder.reject(refusal, request, customer)
         return await self._tracker.answer(request, path, raw_query, customer, self._clock.now_ms())
 
     def _live(self, _request: web.BaseRequest) -> web.Response:
@@ -103,7 +108,9 @@ class Collector:
         return web.Response(
             status=503 if problems else 200,
             headers={"Cache-Control": "no-store"},
-            body=msgspec.json.encode({"ready": not problems, "problems": problems}),
+            body=msgspec.json.encode(
+                {"ready": not problems, "problems": problems, "warnings": self._customers.warnings()}
+            ),
             content_type="application/json",
         )
 

@@ -18,8 +18,9 @@ RAW: Final = RatingScale()
 def user_page(view: UserView, as_of_ms: int, scale_of: Callable[[int], RatingScale] = lambda _: RAW) -> Entry:
     """Return everything known of a user as JSON: each table with the latest item first, and totals.
 
-    ``scale_of`` (item type -> scale) says what ratings mean: they are kept raw, and ``rating_percent`` is read from them here. Items that began after ``as_of_ms`` are left out; counts are those of now. What a login moved to another user is merged in, and
-    marked ``moved`` where nothing else is known of the item.
+    Items that began after ``as_of_ms`` are left out; counts are those of now. What a login moved to another user is merged in, and
+    marked ``moved`` where nothing else is known of the item. ``scale_of`` (item type -> scale) says what ratings mean: they are kept
+    raw, and read as ``rating_percent``.
     """
     tables = {
         name: sorted(

@@ -33,7 +33,10 @@ class RotationBody(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class FilterBody(msgspec.Struct, forbid_unknown_fields=True):
-    """The JSON of a filter. ``users`` (raw ids) only where many are asked for. What is left out has the default of the scenario, or the customer."""
+    """The JSON of a filter. ``users`` (raw ids) only where many are asked for.
+
+    What is left out has the default of the scenario, or else of the customer.
+    """
 
     candidates: Annotated[list[Text | int], msgspec.Meta(max_length=MAX_CANDIDATES)]
     itemtype: int = 1

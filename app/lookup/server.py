@@ -103,7 +103,9 @@ class _Routes:
         if isinstance(view, Reply):
             return _given_back(view)
         page = {"customer": customer.id, "user": customer.rules.user(_raw_user(request))}
-        return json_response(marked(page | user_page(view, as_of_ms, customer.scale_of), view), is_pretty=is_pretty)
+        return json_response(
+            marked(page | user_page(view, as_of_ms, customer.scale_of), view), is_pretty=is_pretty
+        )
 
     async def filter(self, request: web.Request) -> web.Response:
         customer = self._customer(request)

@@ -40,10 +40,14 @@ class WorkerLookups:
         url: str,
         app: Callable[[], Any],
         stalls: Callable[[Iterable[int]], Sequence[Stall]] = lambda _: (),
+        warnings: Callable[[], Sequence[str]] = tuple,
     ) -> None:
-        """``app`` returns the Faust app; ``stalls`` what the watchdog told of these partitions and still stands."""
+        """``app`` returns the Faust app; ``stalls`` what the watchdog told of these partitions and still stands.
+
+        ``warnings`` returns sentences for an operator that make nothing unready.
+        """
         self.customers, self.partition_count = customers, partition_count
-        self._stalls = stalls
+        self._stalls, self._warnings = stalls, warnings
         self._partitions, self._restorer, self._standbys = partitions, restorer, standbys
         self._url, self._app = url, app
         self._decoders = {table: codec(table).decode for table in STATES}
@@ -176,6 +180,7 @@ class WorkerLookups:
             "url": self._url,
             "lag": sum(entry.get("lag", 0) for entry in partitions.values()),
             "alarms": [*stalls, *halts],
+            "warnings": list(self._warnings()),
             "partitions": partitions,
             "standbys": self._standbys.status(),
             "restoring": None

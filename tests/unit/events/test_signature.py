@@ -63,7 +63,9 @@ def test_signature_in_capitals_is_not_the_signature() -> None:
         assert is_valid(*request, signature)
         assert not is_valid(*request, signature.upper())
         assert not is_valid(*request, signature[:-1])
-        assert not is_valid(*request, signature.removeprefix("v2:") if ":" in signature else f"v2:{signature}")
+        assert not is_valid(
+            *request, signature.removeprefix("v2:") if ":" in signature else f"v2:{signature}"
+        )
 
 
 def test_customer_without_license_key_cannot_import() -> None:

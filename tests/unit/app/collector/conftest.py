@@ -11,6 +11,7 @@ import pytest
 from yarl import URL
 
 from app.collector.server import serve_collector
+from app.customer import RateLimit
 from app.customers import Customer, Customers
 from app.settings import Settings
 from events.codec import decode
@@ -25,6 +26,10 @@ CUSTOMERS = Customers(
             replace(rules(customer="strict"), strict_scenario=True),
             cors_origins=frozenset({"https://shop.example"}),
         ),
+        "locked": Customer(
+            rules(customer="locked", license_key="license-of-locked"), require_credentials=True
+        ),
+        "limited": Customer(rules(customer="limited"), rate_limit=RateLimit(0.01, 2)),
     }
 )
 
@@ -64,13 +69,13 @@ class Running:
 
 
 @asynccontextmanager
-async def running(**settings: Any) -> AsyncIterator[Running]:
+async def running(customers: Customers = CUSTOMERS, **settings: Any) -> AsyncIterator[Running]:
     sink, stop = MemorySink(), asyncio.Event()
     address: asyncio.Future[tuple[str, int]] = asyncio.get_running_loop().create_future()
     served = asyncio.create_task(
         serve_collector(
             Settings(**{"port": 0, "drain_ms": 0, **settings}),
-            CUSTOMERS,
+            customers,
             sink,
             stop,
             on_listening=lambda host, port: address.set_result((host, port)),
@@ -94,10 +99,10 @@ async def collector() -> AsyncIterator[Running]:
 
 @pytest.fixture
 async def start_collector() -> AsyncIterator[Callable[..., Any]]:
-    """Return ``await start(**settings) -> Running``."""
+    """Return ``await start(customers, **settings) -> Running``."""
     async with AsyncExitStack() as stack:
 
-        async def start(**settings: Any) -> Running:
-            return await stack.enter_async_context(running(**settings))
+        async def start(customers: Customers = CUSTOMERS, **settings: Any) -> Running:
+            return await stack.enter_async_context(running(customers, **settings))
 
         yield start

@@ -262,10 +262,13 @@ async def test_no_log_line_above_debug_holds_a_user_id(
 
 async def test_ready_says_what_is_wrong(collector: Any) -> None:
     ready = await collector.get("/health/ready")
-    assert (ready.status, await ready.json()) == (200, {"ready": True, "problems": []})
+    assert (ready.status, await ready.json()) == (200, {"ready": True, "problems": [], "warnings": []})
     collector.sink.refusal = "no broker"
     ready = await collector.get("/health/ready")
-    assert (ready.status, await ready.json()) == (503, {"ready": False, "problems": ["no broker"]})
+    assert (ready.status, await ready.json()) == (
+        503,
+        {"ready": False, "problems": ["no broker"], "warnings": []},
+    )
     assert (await collector.get("/health/live")).status == 200
 
 

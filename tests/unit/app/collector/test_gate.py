@@ -64,7 +64,9 @@ def test_only_its_own_credentials_open_a_customer_that_requires_them(
     assert code(Gate(CUSTOMERS).admit(SHOP, header)) == expected
 
 
-@pytest.mark.parametrize("header", [None, "Basic !!!", basic("shop", "wrong"), basic("other", "license-of-other")])
+@pytest.mark.parametrize(
+    "header", [None, "Basic !!!", basic("shop", "wrong"), basic("other", "license-of-other")]
+)
 def test_credentials_are_not_looked_at_where_they_are_not_required(header: str | None) -> None:
     assert Gate(CUSTOMERS).admit(replace(SHOP, require_credentials=False), header) is None
 
