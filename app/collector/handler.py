@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 _INTERNAL: Final = Rejection(
     "internal", "something went wrong here; it was logged, and the event may be sent again"
 )
+_OTHER_VERSION: Final = Rejection("malformed_request", "this is not a well-formed HTTP/1.1 request")
 
 
 class Clock(Protocol):
@@ -69,6 +70,8 @@ class Collector:
         return response
 
     async def _answer(self, request: web.BaseRequest) -> web.Response:
+        if request.version.major != 1:  # the parser reads HTTP/0.9 and a lone line of HTTP/2, too
+            return self._recorder.reject(_OTHER_VERSION, request, None)
         raw_path, _, raw_query = request.raw_path.partition("?")
         if not raw_path.startswith("/"):
             raw_path = _origin_form(raw_path)
