@@ -14,7 +14,7 @@ COMPILE := $(UV) pip compile --universal --python-version 3.11 --generate-hashes
 # Most tests of a broker wait; two at a time, each with its own Kafka. One that is given is shared, so they take turns.
 PARALLEL := $(if $(UPTAKE_KAFKA),0,2)
 
-.PHONY: help setup java check format test test-faults test-unit demo up bench kafka lock clean
+.PHONY: help setup java check format test test-faults test-unit schemas demo up bench kafka lock clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -59,6 +59,9 @@ test-faults: $(READY) ## the long faults, half an hour: ONLY=F7 for one, FORM=sh
 
 test-unit: $(READY) ## the tests that need no broker
 	$(BIN)/pytest tests/unit $(ARGS)
+
+schemas: $(READY) ## write docs/schemas and docs/asyncapi.json after a change of events/model.py
+	$(BIN)/python -m app.schemas
 
 demo: $(READY) ## everything on one machine, with real events: CTR, lookups
 	@$(BIN)/uptake demo $(ARGS)

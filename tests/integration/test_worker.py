@@ -1,11 +1,15 @@
 """Real workers on a real Kafka: events in the journal become answers over HTTP, from any worker, also after one has stopped."""
 
 import json
+import os
 import re
+import subprocess
+import sys
 import time
 import urllib.request
 from collections.abc import Iterator
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -103,6 +107,10 @@ def filtered(cluster: Cluster, user: str, body: dict[str, Any]) -> dict[str, Any
         return json.load(reply)
 
 
+def forwarded(cluster: Cluster) -> int:
+    return sum(each["forwarded"] for each in answer(cluster, "/v1/status")["partitions"].values())
+
+
 def test_events_of_every_type_become_answers(cluster: Cluster, journal: Journal, now_ms: int) -> None:
     user = cluster.customer.rules.user
     scenario = "every type"
@@ -183,6 +191,34 @@ def test_events_of_every_type_become_answers(cluster: Cluster, journal: Journal,
         "revenue": {"EUR": "0.30"},
     }
     assert total["ctr_rendered"]["value"] == pytest.approx(2 / 6)
+
+
+def test_programs_that_write_into_kafka_themselves_reach_the_tables(
+    cluster: Cluster, journal: Journal, tmp_path: Path
+) -> None:
+    """One of them is the example of docs/producing.md, which shares no code with ours; the other that of our own producer."""
+    before = forwarded(cluster)
+    page = Path("docs/producing.md").read_text(encoding="utf-8")
+    ours, theirs = re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    example = tmp_path / "produce.py"
+    example.write_text(theirs)
+    kafka, customers = cluster.broker.bootstrap, str(cluster.customers_file)
+    env = {**os.environ, "UPTAKE_KAFKA": kafka, "UPTAKE_CUSTOMERS_FILE": customers}
+    subprocess.run([sys.executable, "-I", example, kafka, customers], check=True, cwd=tmp_path)
+    told = subprocess.run(
+        [sys.executable, "-c", ours], env=env, capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    journal.settle()
+
+    key = journal.key("maxmustermann")
+    page_of_user = answer(cluster, f"/v1/{CUSTOMER}/users/maxmustermann")
+    assert {entry["item"]: entry["count"] for entry in page_of_user["rendered"]} == {"7": 1, "9": 1}
+    (clicked,) = page_of_user["clicked"]
+    assert (clicked["item"], clicked["count"]) == ("7", 1)
+    assert page_of_user["purchases"][0]["revenue"] == {"EUR": "19.99"}
+    assert told[0].startswith(f"{JOURNAL} {partition_of(key, PARTITIONS)} ")
+    assert told[1].startswith("bad_body: Buy: Expected `int` >= 1")
+    assert forwarded(cluster) == before
 
 
 def test_poison_and_misplaced_records_harm_nobody(cluster: Cluster, journal: Journal, now_ms: int) -> None:

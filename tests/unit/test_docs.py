@@ -2,7 +2,6 @@
 
 import re
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -11,7 +10,6 @@ from app.settings import Settings
 from benchmarks.__main__ import BENCHMARKS
 from events.codec import decode
 from events.model import ALIASES, EVENTS, EventBase
-from events.pseudonym import pseudonym
 from events.topics import DAY_MS, TABLES, TOPICS, Topic, changelog
 from tables.declare import STATES, USER_TABLES
 from tables.panes import Counts
@@ -23,7 +21,14 @@ DOCS = ROOT / "docs"
 PAGES = sorted(path for path in [*ROOT.glob("*.md"), *DOCS.rglob("*.md")] if path.is_file())
 OURS = [
     DOCS / name
-    for name in ("architecture.md", "events.md", "topics-and-tables.md", "operations.md", "glossary.md")
+    for name in (
+        "architecture.md",
+        "events.md",
+        "topics-and-tables.md",
+        "operations.md",
+        "producing.md",
+        "glossary.md",
+    )
 ]
 DECISIONS = sorted((DOCS / "decisions").glob("*.md"))
 CODE = sorted(
@@ -90,15 +95,6 @@ def test_events_page_shows_records_that_can_be_read() -> None:
     assert blocks
     for block in blocks:
         decode(block.encode())
-
-
-def test_events_page_makes_the_pseudonym_that_the_collector_makes() -> None:
-    made = pseudonym(bytes(32), "k1", "maxmustermann")
-    source = re.findall(r"^```python\n(.*?)^```", text("events.md"), re.MULTILINE | re.DOTALL)[0]
-    scope: dict[str, Any] = {}
-    exec("import base64, hmac\n" + source[source.index("def ") : source.index("event =")], scope)
-    assert scope["user"] == made
-    assert f"# {made}" in source
 
 
 def kept(topic: Topic) -> str:

@@ -1,0 +1,145 @@
+"""What must a record look like, for programs that are not ours: the JSON Schema of every event, made from events/model.py.
+
+`python -m app.schemas` writes docs/schemas/ and docs/asyncapi.json again after a change of the model; a test holds them to the code.
+The form is draft 07, which AsyncAPI builds on.
+"""
+
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from events.model import EVENT_VERSION, EVENTS, EventBase, RecommendedList
+from tables.windows import WindowRecord
+
+DRAFT: Final = "http://json-schema.org/draft-07/schema#"
+LIST_NAME: Final = "RecommendedList"
+
+# What events/codec.py checks beside the types, and what the types of Python cannot say.
+_CUSTOMER: Final = {"type": "string", "pattern": "^[!-{}~]{1,200}$"}
+_NAME: Final = {"type": "string", "pattern": "^[!-~]{1,200}$"}
+_PRICE: Final = {
+    "type": "string",
+    "pattern": "^[0-9]{1,12}(\\.[0-9]{1,12})?$",
+    "description": "of one item, decimal; with a currency",
+}
+_TOLD: Final[dict[str, dict[str, Any]]] = {
+    "customer": {**_CUSTOMER, "description": "whose event it is; printable ASCII without |"},
+    "user": {**_NAME, "description": "{key id}.{pseudonym}, never a raw id; ~ for nobody"},
+    "previous_user": {**_NAME, "description": "the pseudonym under the former key, while a key rotates"},
+    "target": {**_NAME, "description": "the pseudonym of the user that `user` turned out to be"},
+    "v": {"const": EVENT_VERSION, "default": EVENT_VERSION, "description": "version of the format"},
+    "price": _PRICE,
+}
+_DESCRIPTIONS: Final = {
+    "time_ms": "when it happened, ms since 1970 UTC; 0 or absent: when the broker got it",
+    "received_ms": "when the collector got it; leave it out when you write to Kafka yourself",
+    "eid": "your own id of this event, the same again when you send it again",
+    "created_ms": "the client's clock when it happened; kept, not used",
+    "sent_ms": "the client's clock when it was sent; kept, not used",
+    "is_clamped": "the client's time lay outside the 24 hours before receipt",
+    "row": "position of the list, from 0",
+    "rank": "position of the first item, from 0",
+    "properties": "anything else, name to text",
+    "request_id": "the id of the recommendation call",
+}
+
+
+def event_schemas() -> dict[str, dict[str, Any]]:
+    """Return event name -> its schema, with references to ``#/definitions/RecommendedList`` where it has lists."""
+    return {name: _event_schema(event) for name, event in EVENTS.items()}
+
+
+def list_schema() -> dict[str, Any]:
+    """Return the schema of one list of a ``recommended`` event."""
+    return _schemas([RecommendedList])[LIST_NAME]
+
+
+def window_schema() -> dict[str, Any]:
+    """Return the schema of a record of ``uptake.ctr.windows``; it has no references."""
+    found = _schemas([WindowRecord])
+    schema = found.pop("WindowRecord")
+    inlined: dict[str, Any] = _inlined(schema, found)
+    return inlined
+
+
+def files() -> dict[str, dict[str, Any]]:
+    """Return file name in docs/schemas -> what stands in it: one for each event, one for any event, one for windows."""
+    listed = list_schema()
+    every: dict[str, dict[str, Any]] = {}
+    for name, schema in event_schemas().items():
+        with_lists = {"definitions": {LIST_NAME: listed}} if LIST_NAME in repr(schema) else {}
+        every[f"{name}.json"] = {"$schema": DRAFT, **schema, **with_lists}
+    any_event = {
+        "$schema": DRAFT,
+        "title": "Event",
+        "description": "Any event of the journal.",
+        "oneOf": [{"$ref": name} for name in every],
+    }
+    return every | {"event.json": any_event, "window.json": {"$schema": DRAFT, **window_schema()}}
+
+
+def text(document: dict[str, Any]) -> str:
+    """Return a document as it is written to a file."""
+    return msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n"
+
+
+def write(docs: Path) -> None:
+    """Write docs/schemas/*.json and docs/asyncapi.json; remove what is no schema any more."""
+    from app.asyncapi import document
+
+    folder = docs / "schemas"
+    folder.mkdir(exist_ok=True)
+    wanted = {name: text(schema) for name, schema in files().items()}
+    for path in folder.glob("*.json"):
+        if path.name not in wanted:
+            path.unlink()
+    for name, content in wanted.items():
+        (folder / name).write_text(content, encoding="utf-8")
+    (docs / "asyncapi.json").write_text(text(document()), encoding="utf-8")
+
+
+def _event_schema(event: type[EventBase]) -> dict[str, Any]:
+    schema = _schemas([event])[event.__name__]
+    properties = schema["properties"]
+    for name, own in properties.items():
+        if name in _TOLD:
+            is_optional = own.get("default", "") is None
+            told = _TOLD[name]
+            properties[name] = (
+                {**told, "type": [told["type"], "null"], "default": None} if is_optional else told
+            )
+        elif name in _DESCRIPTIONS:
+            properties[name] = {**own, "description": _DESCRIPTIONS[name]}
+    if "price" in properties:
+        schema["dependencies"] = {"price": ["currency"]}
+    return schema
+
+
+def _schemas(types: list[type]) -> dict[str, dict[str, Any]]:
+    _, components = msgspec.json.schema_components(types, ref_template="#/definitions/{name}")
+    portable: dict[str, dict[str, Any]] = _portable(components)
+    return portable
+
+
+def _portable(part: Any) -> Any:
+    """Return a schema as other languages read it: the end of a text is ``$`` to them, where Python writes a backslash and Z."""
+    if isinstance(part, dict):
+        return {
+            name: value.replace("\\Z", "$") if name == "pattern" else _portable(value)
+            for name, value in part.items()
+        }
+    return [_portable(each) for each in part] if isinstance(part, list) else part
+
+
+def _inlined(part: Any, found: dict[str, dict[str, Any]]) -> Any:
+    if isinstance(part, dict):
+        if "$ref" in part:
+            return _inlined(found[part["$ref"].rpartition("/")[2]], found)
+        return {name: _inlined(value, found) for name, value in part.items()}
+    return [_inlined(each, found) for each in part] if isinstance(part, list) else part
+
+
+if __name__ == "__main__":
+    write(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parents[1] / "docs")

@@ -1,0 +1,112 @@
+"""How does an event with raw user ids, as a back end knows them, become one that may enter the journal?
+
+It must pass the rules that the tracker's parameters pass (events/fields.py) and those that a record of the journal passes
+(events/codec.py); then pseudonyms take the place of its ids. Pure.
+"""
+
+from typing import Any, Final
+
+import msgspec
+
+from events import fields
+from events.codec import UndecodableError, check_names, decode, encode
+from events.model import (
+    NO_PROFILE_USER,
+    ClickRecommended,
+    Event,
+    EventBase,
+    ItemEvent,
+    ItemsEvent,
+    Login,
+    Recommended,
+)
+from events.money import CURRENCIES
+from events.rejections import Rejection
+from events.rules import Rules
+from events.target import RefusedError
+
+_decoder: Final[msgspec.json.Decoder[Event]] = msgspec.json.Decoder(Event)
+
+NOBODY: Final = fields.NO_PROFILE_IDS | {NO_PROFILE_USER}
+"""What may stand in ``user`` of an event of nobody."""
+
+
+def seal(event: EventBase, rules: Rules) -> EventBase | Rejection:
+    """Return the event of the journal for one whose ``user`` (of a login also ``target``) is a raw id; or why it is refused.
+
+    Types are checked too, for structs do not check what they are made with. Nothing is taken from a clock: an event without
+    ``time_ms`` happens when the broker gets its record.
+    """
+    try:
+        return _seal(event, rules)
+    except RefusedError as refused:
+        return refused.rejection
+
+
+def _seal(event: EventBase, rules: Rules) -> EventBase:
+    typed = _typed(event)
+    if typed.customer != rules.customer:
+        raise RefusedError(
+            "unknown_customer",
+            f"customer {fields.quoted(typed.customer)}, but these are the rules of {rules.customer!r}",
+            "customer",
+            typed.customer,
+        )
+    raw_user = fields.raw_user(typed.user)
+    is_nobody = raw_user in NOBODY
+    names: dict[str, Any] = {
+        "user": NO_PROFILE_USER if is_nobody else rules.user(raw_user),
+        "previous_user": None if is_nobody else rules.previous_user(raw_user),
+    }
+    if isinstance(typed, Login):
+        names |= _target(typed, rules)
+    _check(typed, rules)
+    sealed = msgspec.structs.replace(typed, **names)
+    try:
+        check_names(sealed.customer, sealed.user)
+        return decode(encode(sealed))
+    except UndecodableError as error:
+        raise RefusedError("bad_body", error.detail) from None
+
+
+def _typed(event: EventBase) -> Event:
+    try:
+        return _decoder.decode(encode(event))
+    except (msgspec.MsgspecError, TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise RefusedError("bad_body", f"{type(event).__name__}: {error}") from None
+
+
+def _target(login: Login, rules: Rules) -> dict[str, Any]:
+    target = fields.raw_user(login.target, "target")
+    if login.is_junk_target or target in fields.JUNK_TARGETS or target == NO_PROFILE_USER:
+        return {"target": NO_PROFILE_USER, "is_junk_target": True}
+    return {"target": rules.user(target)}
+
+
+def _check(event: Event, rules: Rules) -> None:
+    """Raise RefusedError where a field is well-formed but breaks a rule of the customer."""
+    if isinstance(event, ItemEvent):
+        _check_items((event.item,), event.itemtype, rules)
+    elif isinstance(event, ItemsEvent):
+        _check_items(event.items, event.itemtype, rules)
+    elif isinstance(event, Recommended):
+        for served in event.lists:
+            _check_items(served.items, served.itemtype, rules)
+    if isinstance(event, ClickRecommended) and event.scenario is None and rules.strict_scenario:
+        raise RefusedError("missing_scenario", "clickrecommended needs a scenario", "scenario")
+    currency = getattr(event, "currency", None)
+    if currency is not None and currency not in CURRENCIES:
+        raise RefusedError(
+            "bad_currency",
+            f"currency {fields.quoted(currency)} must be a currency code of ISO 4217, as in EUR",
+            "currency",
+            currency,
+        )
+
+
+def _check_items(items: tuple[str, ...], itemtype: int, rules: Rules) -> None:
+    fields.itemtype(str(itemtype), rules)
+    for item in items:
+        fields.item(item, rules)
+    if not items:
+        raise RefusedError("missing_item", "items: a list that was shown has at least one item", "items")

@@ -1,0 +1,113 @@
+"""An event with raw ids becomes one of the journal, or is refused by the rules that hold over HTTP."""
+
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from events.codec import decode, encode
+from events.model import EVENTS, EventBase
+from events.raw import seal
+from events.rejections import STATUS, Rejection
+from events.rules import Rules
+from tests.support import builders
+from tests.support.builders import a_buy, a_click, a_clickrecommended, a_login, a_recommended, a_rendered
+
+RULES = Rules("00000", "k1", bytes(32))
+ROTATING = replace(RULES, previous_key_id="k0", previous_pseudonym_key=b"x" * 32)
+
+
+def a(name: str, **fields: Any) -> EventBase:
+    made: EventBase = getattr(builders, f"{'an' if name[0] in 'aeiou' else 'a'}_{name}")(**fields)
+    return made
+
+
+def sealed(event: EventBase, rules: Rules = RULES) -> EventBase:
+    found = seal(event, rules)
+    assert not isinstance(found, Rejection), found
+    return found
+
+
+def refusal(event: EventBase, rules: Rules = RULES) -> Rejection:
+    found = seal(event, rules)
+    assert isinstance(found, Rejection), found
+    assert found.code in STATUS
+    return found
+
+
+@pytest.mark.parametrize("name", EVENTS)
+def test_event_of_every_type_gets_a_pseudonym_and_stays_what_it_was(name: str) -> None:
+    raw = a(name, user="maxmustermann", eid="e")
+    found = sealed(raw)
+    assert found.user == "k1.4ps7pergoegq6hgqvvri3455pi"
+    assert found.previous_user is None
+    assert decode(encode(found)) == found
+    names = {"user", "target"}
+    assert {field: getattr(found, field) for field in found.__struct_fields__ if field not in names} == {
+        field: getattr(raw, field) for field in raw.__struct_fields__ if field not in names
+    }
+
+
+def test_both_pseudonyms_are_given_while_a_key_rotates() -> None:
+    found = sealed(a_click(user="u"), ROTATING)
+    assert (found.user, found.previous_user) == (ROTATING.user("u"), ROTATING.previous_user("u"))
+
+
+@pytest.mark.parametrize("nobody", ["not_defined", "undefined", "null", "~"])
+def test_nobody_has_no_pseudonym(nobody: str) -> None:
+    found = sealed(a_click(user=nobody), ROTATING)
+    assert (found.user, found.previous_user) == ("~", None)
+
+
+@pytest.mark.parametrize(("target", "is_junk"), [("anna", False), ("0", True), ("null", True), ("~", True)])
+def test_target_of_a_login_is_a_pseudonym_too_or_junk(target: str, is_junk: bool) -> None:
+    found: Any = sealed(a_login(user="guest", target=target))
+    assert (found.target, found.is_junk_target) == ("~" if is_junk else RULES.user(target), is_junk)
+
+
+@pytest.mark.parametrize(
+    ("event", "code"),
+    [
+        (a_click(user=""), "missing_user"),
+        (a_click(user="x" * 1_025), "user_too_long"),
+        (a_click(user="a\nb"), "bad_user"),
+        (a_click(user=5), "bad_body"),
+        (a_click(user="\ud800"), "bad_body"),
+        (a_click(customer="1"), "unknown_customer"),
+        (a_click(item=""), "missing_item"),
+        (a_click(item="x" * 257), "bad_body"),
+        (a_click(item=7), "bad_body"),
+        (a_click(item="a\x00"), "bad_item"),
+        (a_click(itemtype=0), "bad_itemtype"),
+        (a_click(itemtype=6), "bad_itemtype"),
+        (a_click(properties={"a": 1}), "bad_body"),
+        (a_click(properties={"a": object()}), "bad_body"),
+        (a_click(time_ms=-1), "bad_body"),
+        (a_click(v=2), "bad_body"),
+        (a_rendered(items=()), "missing_item"),
+        (a_rendered(items=("1", "")), "missing_item"),
+        (a_recommended(lists=(builders.a_served_list(itemtype=9),)), "bad_itemtype"),
+        (a_buy(quantity=0), "bad_body"),
+        (a_buy(price=Decimal("NaN")), "bad_body"),
+        (a_buy(price=Decimal(1), currency=None), "bad_body"),
+        (a_buy(currency="XXX"), "bad_currency"),
+        (a_login(target=""), "missing_user"),
+    ],
+)
+def test_refused(event: EventBase, code: str) -> None:
+    assert refusal(event).code == code
+
+
+def test_customer_may_refuse_text_items_and_clicks_without_scenario() -> None:
+    assert refusal(a_click(item="shoe"), replace(RULES, string_items=False)).code == "bad_item"
+    strict = replace(RULES, strict_scenario=True)
+    assert refusal(a_clickrecommended(scenario=None), strict).code == "missing_scenario"
+
+
+@given(st.text(min_size=1, max_size=1_100))
+def test_any_user_is_refused_or_a_pseudonym(user: str) -> None:
+    found = seal(a_click(user=user), RULES)
+    assert isinstance(found, Rejection) or found.user == "~" or found.user.startswith("k1.")
