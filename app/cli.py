@@ -40,7 +40,7 @@ COMMANDS: Final = (
         "customers",
         "app.commands.customers",
         "customers",
-        "Show whom we serve; write a first file with keys.",
+        "Show whom we serve, add customers, rotate keys.",
     ),
     Command("kafka", "app.commands.kafka", "kafka", "Run only the local Kafka, until Ctrl-C."),
     Command(

@@ -5,11 +5,12 @@ import os
 import resource
 import shutil
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import packages_distributions
 from typing import Final, Literal
 
+from app.customer import Customer
 from app.customers import Customers
 from app.errors import UptakeError
 from app.kafka import jars
@@ -17,13 +18,15 @@ from app.kafka.probe import any_answers
 from app.kafka.topics import compare_topics
 from app.parts import answers_200
 from app.ports import is_free
-from app.settings import Settings
+from app.settings import LOOPBACK, Settings
 from app.stack import COLLECTOR_PORT, WORKER_PORT
 
 Level = Literal["ok", "warn", "fail"]
 _OUR_NAMES: Final = ("app", "agents", "tables", "events")
 _OPEN_FILES: Final = 4_096  # RocksDB, Kafka's connections and HTTP clients share them
 _FREE_BYTES: Final = 1 << 30
+_SAFE_KEY_CHARS: Final = 20
+"""Shorter ones are rather words than random; those that we make have 35 and 43."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +45,8 @@ def examine(settings: Settings) -> list[Check]:
     checks = [check_python(), check_names(), check_java(is_reachable), check_jars(is_reachable)]
     checks += [check_broker(settings, is_reachable)]
     checks += check_topics(settings) if is_reachable else []
-    checks += [check_customers(settings), check_data_dir(settings), check_open_files()]
+    checks += check_customers(settings)
+    checks += [check_data_dir(settings), check_open_files()]
     checks += [
         check_port(settings.host, COLLECTOR_PORT, "collector"),
         check_port(settings.host, WORKER_PORT, "worker"),
@@ -144,18 +148,49 @@ def check_topics(settings: Settings) -> list[Check]:
     return checks or [Check("topics", "ok", f"all {len(comparisons)} topics are as they must be")]
 
 
-def check_customers(settings: Settings) -> Check:
-    """The customers file can be read, by us only, and makes sense."""
+def check_customers(settings: Settings) -> list[Check]:
+    """The customers file can be read, by us only, and makes sense; and what of each customer an operator may not have meant."""
     path = settings.customers_file
     if not path.exists():
         cure = "`uptake customers --create 00000` writes one (`uptake up` does too); or say where it is: --customers-file"
-        return Check("customers", "warn", f"{path} is not there", cure)
+        return [Check("customers", "warn", f"{path} is not there", cure)]
     try:
         customers = Customers.load(path)
     except UptakeError as error:
         cure = f"chmod 600 {path}" if path.stat().st_mode & 0o077 else f"correct {path}"
-        return Check("customers", "fail", str(error), cure)
-    return Check("customers", "ok", f"{path} has {len(customers)} customer(s), mode 600")
+        return [Check("customers", "fail", str(error), cure)]
+    checks = [Check("customers", "ok", f"{path} has {len(customers)} customer(s), mode 600")]
+    is_open = settings.host not in LOOPBACK
+    for customer in customers.values():
+        checks += [
+            Check("customers", "warn", f"customer {customer.id} {says}", cure)
+            for says, cure in _doubts(customer, is_open=is_open)
+        ]
+    return checks
+
+
+def _doubts(customer: Customer, *, is_open: bool) -> Iterator[tuple[str, str]]:
+    """Yield what may be wrong with a customer, and the cure. ``is_open``: whether others than this machine reach the servers."""
+    rules = customer.rules
+    rotate = f"uptake customers rotate-key {customer.id}"
+    if rules.license_key is not None and len(rules.license_key) < _SAFE_KEY_CHARS:
+        says = f"has a license_key of {len(rules.license_key)} characters, which can be guessed"
+        yield says, f"`{rotate} --license-key`, and give it to who signs imports"
+    if customer.api_key is not None and len(customer.api_key) < _SAFE_KEY_CHARS:
+        says = f"has an api_key of {len(customer.api_key)} characters, which can be guessed"
+        yield says, f"`{rotate} --api-key`, and give it to the recommender"
+    if rules.previous_key_id is not None:
+        says = f"rotates its pseudonym key: {rules.previous_key_id} is still kept beside {rules.key_id}"
+        yield says, f"when the users who matter have come back: `{rotate} --drop-previous`"
+    if is_open and not customer.require_credentials:
+        says = "takes events from anybody who reaches the collector: require_credentials is not set"
+        yield says, "set it where only servers send events; where browsers do, set a rate_limit"
+    if is_open and customer.api_key is None:
+        says = "has no api_key, so it cannot be looked up at a worker that listens on this address"
+        yield says, f"`{rotate} --api-key`"
+    if is_open and rules.license_key is not None and rules.md5_signatures:
+        says = "takes imports signed by md5, which whoever sees one can send again for another user"
+        yield says, "sign with v2: (docs/customers.md), then set md5_signatures = false"
 
 
 def check_data_dir(settings: Settings) -> Check:

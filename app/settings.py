@@ -4,9 +4,13 @@ A setting is read from the environment (``UPTAKE_`` + the upper-case name) or gi
 """
 
 from pathlib import Path
+from typing import Final
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
+"""Hosts on which a server is reached from its own machine only."""
 
 
 class Settings(BaseSettings):

@@ -34,14 +34,13 @@ from app.kafka.watch import Watch, interval_ms
 from app.lookup.metrics import WindowMetrics
 from app.lookup.server import create_lookup_app
 from app.lookup.worker import WorkerLookups
-from app.settings import Settings
+from app.settings import LOOPBACK, Settings
 from app.watchdog import Watchdog
 from tables.store import StoreFormatError, StoreMemory
 
 log = logging.getLogger(__name__)
 
 WORKER_PORT = 6067
-LOOPBACK = ("127.0.0.1", "::1", "localhost")
 GC_THRESHOLDS = (100_000, 50, 1_000)
 """Rows have no cycles, and there are many: Python's defaults look at all of them again and again (docs/benchmarks.md: a quarter of the
 CPU)."""

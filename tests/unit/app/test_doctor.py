@@ -41,12 +41,51 @@ def test_broker_that_was_asked_for_must_answer(monkeypatch: pytest.MonkeyPatch) 
 def test_customers_file_is_missing_well_or_open_to_others(tmp_path: Path) -> None:
     path = tmp_path / "uptake.toml"
     settings = Settings(customers_file=path)
-    assert doctor.check_customers(settings).level == "warn"
+    assert [check.level for check in doctor.check_customers(settings)] == ["warn"]
     create_customers_file(path, "00000")
-    assert doctor.check_customers(settings).level == "ok"
+    assert [check.level for check in doctor.check_customers(settings)] == ["ok"]
+    path.write_text(path.read_text() + "max_itemtyp = 3\n")
+    assert [check.level for check in doctor.check_customers(settings)] == ["fail"]
     path.chmod(0o644)
-    check = doctor.check_customers(settings)
+    (check,) = doctor.check_customers(settings)
     assert (check.level, check.cure) == ("fail", f"chmod 600 {path}")
+
+
+@pytest.mark.parametrize(
+    ("host", "lines", "words"),
+    [
+        ("127.0.0.1", "", []),
+        ("127.0.0.1", 'license_key = "word-123"', ["license_key of 8 characters"]),
+        ("127.0.0.1", 'api_key = "sixteen-letters-"', ["api_key of 16 characters"]),
+        ("127.0.0.1", f'previous_key_id = "k0"\nprevious_pseudonym_key = "{"ef" * 32}"', ["rotates", "k0"]),
+        ("0.0.0.0", "", ["require_credentials is not set", "no api_key"]),
+        (
+            "0.0.0.0",
+            'license_key = "a-license-key-long-enough"\napi_key = "an-api-key-long-enough-too"',
+            ["require_credentials is not set", "md5"],
+        ),
+        (
+            "0.0.0.0",
+            'license_key = "a-license-key-long-enough"\napi_key = "an-api-key-long-enough-too"\n'
+            "require_credentials = true\nmd5_signatures = false",
+            [],
+        ),
+    ],
+)
+def test_what_a_customer_may_not_have_meant_is_named_with_its_cure_and_no_key(
+    tmp_path: Path, host: str, lines: str, words: list[str]
+) -> None:
+    path = tmp_path / "uptake.toml"
+    path.write_text(f'[customers.shop]\nkey_id = "k1"\npseudonym_key = "{"ab" * 32}"\n{lines}\n')
+    path.chmod(0o600)
+    first, *doubts = doctor.check_customers(Settings(customers_file=path, host=host))
+    assert first.level == "ok"
+    said = "\n".join(f"{check.says} -> {check.cure}" for check in doubts)
+    assert [word for word in words if word not in said] == []
+    assert bool(doubts) is bool(words)
+    assert all(check.level == "warn" and "shop" in check.says and check.cure for check in doubts)
+    keys = [line.split('"')[1] for line in path.read_text().splitlines() if "_key =" in line]
+    assert [key for key in keys if key in said] == []
 
 
 def test_data_directory_may_be_new_but_not_below_a_file(tmp_path: Path) -> None:
