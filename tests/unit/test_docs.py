@@ -157,7 +157,7 @@ def test_events_page_has_the_reasons_for_dead_letters_and_no_other() -> None:
 
 
 def test_operations_page_has_the_headers_of_dead_letters_and_no_other() -> None:
-    source = (ROOT / "agents" / "partition.py").read_text(encoding="utf-8")
+    source = (ROOT / "agents" / "deadletter.py").read_text(encoding="utf-8")
     headers = set(re.findall(r'\("(\w+)", (?:\w+\.|b"|self\.)', source))
     assert {"topic", "reason", "value_bytes"} <= headers
     assert rows("operations.md", "header").keys() == headers

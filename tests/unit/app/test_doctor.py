@@ -66,8 +66,10 @@ def test_customers_file_is_missing_well_or_open_to_others(tmp_path: Path) -> Non
         ),
         (
             "0.0.0.0",
-            'license_key = "a-license-key-long-enough"\napi_key = "an-api-key-long-enough-too"\n'
-            "require_credentials = true\nmd5_signatures = false",
+            (
+                'license_key = "a-license-key-long-enough"\napi_key = "an-api-key-long-enough-too"\n'
+                "require_credentials = true\nmd5_signatures = false"
+            ),
             [],
         ),
     ],
