@@ -105,7 +105,10 @@ def items(text: str, rules: Rules) -> tuple[str, ...]:
     """Return the ids of a comma-separated list; empty places and absent values are left out, so it may be empty."""
     if text.count(",") >= MAX_ITEMS:
         raise RefusedError("too_many_items", f"item: a request takes at most {MAX_ITEMS} items", "item")
-    return tuple([item(part, rules) for part in text.split(",") if part not in ABSENT])
+    parts = [part for part in text.split(",") if part not in ABSENT]
+    if rules.string_items and len(text) <= MAX_ITEM_CHARS and text.isprintable():
+        return tuple(parts)  # what holds for the whole list holds for each of it
+    return tuple([item(part, rules) for part in parts])
 
 
 def quoted(text: str) -> str:
@@ -122,11 +125,16 @@ class Fields:
         self._left = dict(params)
         self._conflicts = conflicts
 
+    def __bool__(self) -> bool:
+        """Say whether anything is left; most requests have few parameters, so most questions are answered by this one."""
+        return bool(self._left)
+
     def take(self, *names: str) -> str | None:
         """Take a parameter out, under any of its names; the first that is there wins. None: absent."""
         found: str | None = None
+        left = self._left
         for name in names:
-            value = self._left.pop(name, None)
+            value = left.pop(name, None)
             if value is None:
                 continue
             if name in self._conflicts:
@@ -141,6 +149,8 @@ class Fields:
 
     def word(self, *names: str, greatest: int = MAX_WORD_CHARS) -> str | None:
         """Take a text of bounded length without control characters."""
+        if not self._left:
+            return None
         text = self.take(*names)
         if text is not None and (len(text) > greatest or has_control(text)):
             raise RefusedError(
@@ -158,7 +168,7 @@ class Fields:
 
     def number(self, name: str, greatest: int, code: str = "bad_number", least: int = 0) -> int | None:
         """Take a non-negative integer from ``least`` to ``greatest``."""
-        text = self.take(name)
+        text = self.take(name) if self._left else None
         if text is None:
             return None
         value = integer(text, greatest)

@@ -1,13 +1,22 @@
 """Who is it, without saying who: how a raw user id becomes the pseudonym that Kafka and the tables carry."""
 
-import base64
 import hmac
 import zlib
+from functools import lru_cache
+from struct import Struct
+from typing import Final
 
 from events.model import NO_PROFILE_USER, EventBase, user_key
 
-EID_SPREAD = 1_024  # keys of nobody's events that carry an eid: enough to spread over all partitions
-PSEUDONYM_BYTES = 16  # 128 bits: no two users of any site meet by chance
+EID_SPREAD: Final = 1_024  # keys of nobody's events that carry an eid: enough to spread over all partitions
+PSEUDONYM_BYTES: Final = 16  # 128 bits: no two users of any site meet by chance
+RECENT_USERS: Final = 32_768
+"""Whose pseudonyms are kept at hand, 10 MB: a visitor sends many events within minutes, and an HMAC takes as long as to parse one."""
+RECENT_CHARS: Final = 64  # a longer id is some stranger's, and 32,768 of 4 KB would fill the memory
+
+_ALPHABET: Final = "abcdefghijklmnopqrstuvwxyz234567"
+_PAIRS: Final = tuple([high + low for high in _ALPHABET for low in _ALPHABET])  # 10 bits each
+_QUANTA: Final = Struct(">IBIBIBB").unpack  # thrice 40 bits, and the last 8
 
 
 def pseudonym(secret: bytes, key_id: str, raw_user: str) -> str:
@@ -16,8 +25,28 @@ def pseudonym(secret: bytes, key_id: str, raw_user: str) -> str:
     The same secret, key id and raw id give the same pseudonym in every process: the collector writes with it, lookups read
     with it. User ids are case sensitive and not normalised.
     """
+    return (_recent if len(raw_user) <= RECENT_CHARS else _pseudonym)(secret, key_id, raw_user)
+
+
+def _pseudonym(secret: bytes, key_id: str, raw_user: str) -> str:
     digest = hmac.digest(secret, raw_user.encode("utf-8"), "sha256")
-    return f"{key_id}.{base64.b32encode(digest[:PSEUDONYM_BYTES]).decode('ascii').rstrip('=').lower()}"
+    return f"{key_id}.{_base32(digest[:PSEUDONYM_BYTES])}"
+
+
+_recent: Final = lru_cache(maxsize=RECENT_USERS)(_pseudonym)
+
+
+def _base32(raw: bytes) -> str:
+    """Return what base64.b32encode makes of 128 bits, in lower case without padding, in a third of its time."""
+    a, b, c, d, e, f, last = _QUANTA(raw)
+    return "".join(
+        [
+            _PAIRS[ten_bits]
+            for high, low in ((a, b), (c, d), (e, f))
+            for ten_bits in (high >> 22, high >> 12 & 1023, high >> 2 & 1023, (high & 3) << 8 | low)
+        ]
+        + [_PAIRS[last << 2]]
+    )
 
 
 def journal_key(event: EventBase, spread: int) -> bytes:

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+import msgspec
+
 from events import fields, signature
 from events.clock import event_time, parse_override
 from events.fields import Fields
@@ -40,8 +42,7 @@ JSONP_NAMES: Final = ("jsonp", "jsonpCallback", "jsonpcallback")
 _Own = dict[str, Any]  # the fields that one event has beside the common ones
 
 
-@dataclass(frozen=True, slots=True)
-class Accepted:
+class Accepted(msgspec.Struct, frozen=True, gc=False):
     """An event that may enter the journal. ``is_history``: signed, so it goes the way of imports."""
 
     event: EventBase
@@ -103,7 +104,8 @@ def _read(reader: _Reader, target: Target, rules: Rules, received_ms: int) -> Ac
         user, previous_user = NO_PROFILE_USER, None
     else:
         user, previous_user = rules.user(raw_user), rules.previous_user(raw_user)
-    left.take(*JSONP_NAMES)
+    if left:  # most events have nothing beyond their own parameters
+        own |= _common(left)
     event = reader.struct(
         customer=rules.customer,
         user=user,
@@ -113,22 +115,31 @@ def _read(reader: _Reader, target: Target, rules: Rules, received_ms: int) -> Ac
         created_ms=created_ms,
         sent_ms=sent_ms,
         is_clamped=is_clamped,
-        eid=left.word("eid"),
-        experiment=left.word("experiment"),
-        variant=left.word("variant"),
-        row=left.number("row", fields.MAX_POSITION),
-        rank=left.number("rank", fields.MAX_POSITION),
-        lang=left.word("lang"),
-        store_view_id=left.word("storeViewId"),
-        segments=left.word("segments", greatest=fields.MAX_LONG_WORD_CHARS),
         **own,
-        properties=left.properties(),
     )
     return Accepted(event, override_ms is not None)
 
 
+def _common(left: Fields) -> _Own:
+    """Take what any event may carry beside its own parameters; what is left then are its properties."""
+    left.take(*JSONP_NAMES)
+    common = {
+        "eid": left.word("eid"),
+        "experiment": left.word("experiment"),
+        "variant": left.word("variant"),
+        "row": left.number("row", fields.MAX_POSITION),
+        "rank": left.number("rank", fields.MAX_POSITION),
+        "lang": left.word("lang"),
+        "store_view_id": left.word("storeViewId"),
+        "segments": left.word("segments", greatest=fields.MAX_LONG_WORD_CHARS),
+    }
+    return common | {"properties": left.properties()}
+
+
 def _signed_override_ms(target: Target, left: Fields, rules: Rules, received_ms: int) -> int | None:
     """Return the time of a signed import; None for a live event. A timestamp without a right signature is refused."""
+    if not left:
+        return None
     text, given = left.take("overridetimestamp"), left.take(signature.PARAMETER)
     if text is None:
         return None

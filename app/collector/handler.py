@@ -69,7 +69,7 @@ class Collector:
             response.force_close()
         return response
 
-    async def _answer(self, request: web.BaseRequest) -> web.Response:
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         if request.version.major != 1:  # the parser reads HTTP/0.9 and a lone line of HTTP/2, too
             return self._recorder.reject(_OTHER_VERSION, request, None)
         raw_path, _, raw_query = request.raw_path.partition("?")

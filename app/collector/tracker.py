@@ -14,6 +14,7 @@ from events.target import RawPath, Target, read_target
 from events.tracker import JSONP_NAMES, Accepted, parse
 
 METHODS: Final = frozenset(("GET", "POST", "HEAD"))
+_JSONP: Final = frozenset(JSONP_NAMES)
 
 
 class TrackerEndpoint:
@@ -30,7 +31,7 @@ class TrackerEndpoint:
         raw_query: str,
         customer: Customer,
         received_ms: int,
-    ) -> web.Response:
+    ) -> web.StreamResponse:
         """Answer a request that reports one event."""
         started = time.perf_counter()
         if ALIASES.get(path.event, path.event) not in self._metrics.accepted:
@@ -45,7 +46,9 @@ class TrackerEndpoint:
         target = body if isinstance(body, Rejection) else read_target(path, raw_query, body)
         if isinstance(target, Rejection):
             return self._recorder.reject(target, request, customer)
-        callback = next((target.params[name] for name in JSONP_NAMES if name in target.params), None)
+        callback = None
+        if not _JSONP.isdisjoint(target.params):
+            callback = next(target.params[name] for name in JSONP_NAMES if name in target.params)
         if callback is not None and not answers.is_callback(callback):
             return self._recorder.reject(
                 Rejection(
@@ -61,6 +64,4 @@ class TrackerEndpoint:
             return self._recorder.reject(outcome, request, customer, callback)
         if outcome is None:
             self._metrics.empty.inc()
-        headers = answers.base_headers(customer, request.headers.get("Origin"))
-        accepts_image = request.method != "POST" and "image/" in request.headers.get("Accept", "")
-        return answers.accepted(headers, accepts_image=accepts_image, callback=callback)
+        return answers.accepted(request, customer, callback=callback)
