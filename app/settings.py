@@ -102,6 +102,13 @@ class Settings(BaseSettings):
     )
     max_uri_bytes: int = Field(8_192, ge=1_024, description="a longer request line is answered 414")
     max_body_bytes: int = Field(65_536, ge=0, description="a longer body is answered 413")
+    max_batch_bytes: int = Field(
+        1_048_576, ge=0, description="a longer body of many events, as it is sent, is answered 413"
+    )
+    max_unpacked_bytes: int = Field(
+        4_194_304, ge=0, description="the same when it is unpacked: no small body may become a large one"
+    )
+    max_batch_elements: int = Field(5_000, ge=1, description="a body of more events is answered 413")
     max_connections: int = Field(4_096, ge=1, description="open connections; more are closed at once")
     request_timeout_ms: int = Field(
         15_000, ge=100, description="a request whose head or body takes longer to arrive is given up"

@@ -21,6 +21,7 @@ GIF: Final = bytes.fromhex(
 
 RETRY_AFTER_SECONDS: Final = 1
 METHODS: Final = "GET, POST, HEAD, OPTIONS"
+POST_METHODS: Final = "POST, OPTIONS"
 
 _CALLBACK: Final = re.compile(r"[A-Za-z_$][\w$.]{0,63}", re.ASCII)
 _BASE: Final = CIMultiDict(
@@ -166,14 +167,16 @@ def problem(rejection: Rejection) -> dict[str, object]:
     return document
 
 
-def preflight(headers: CIMultiDict[str], asked_headers: str | None) -> web.Response:
+def preflight(
+    headers: CIMultiDict[str], asked_headers: str | None, *, methods: str = METHODS
+) -> web.Response:
     """Return the answer to OPTIONS: what a browser may send."""
-    headers["Access-Control-Allow-Methods"] = METHODS
+    headers["Access-Control-Allow-Methods"] = methods
     headers["Access-Control-Allow-Headers"] = (
-        "Authorization, Content-Type" if asked_headers else "Content-Type"
+        "Authorization, Content-Encoding, Content-Type" if asked_headers else "Content-Type"
     )
     headers["Access-Control-Max-Age"] = "86400"
-    headers["Allow"] = METHODS
+    headers["Allow"] = methods
     return web.Response(status=204, headers=headers)
 
 

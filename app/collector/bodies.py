@@ -1,6 +1,7 @@
 """How much of a body do we read, and for how long: bounded in bytes and in time, whoever sends it."""
 
 import asyncio
+import zlib
 from typing import Final
 
 from aiohttp import web
@@ -11,6 +12,10 @@ FORMS: Final = frozenset(
     ("", "application/x-www-form-urlencoded", "text/plain")
 )  # text/plain: navigator.sendBeacon
 _READ_ANYWAY: Final = 4  # times the limit
+_GZIP: Final = 16 + zlib.MAX_WBITS  # zlib's way of saying: with gzip's header and checksum
+_BAD_GZIP: Final = Rejection(
+    "bad_body", "the body is not gzip, or it is cut off or damaged", "Content-Encoding"
+)
 
 
 async def read_body(
@@ -52,3 +57,35 @@ async def read_form(request: web.BaseRequest, *, limit_bytes: int, timeout_secon
             kind[:80],
         )
     return body.decode("utf-8", "surrogateescape")
+
+
+def unpacked(body: bytes | bytearray, encoding: str, *, limit_bytes: int) -> bytes | bytearray | Rejection:
+    """Return a body without its ``Content-Encoding``: gzip is taken, of one or more members, and nothing else.
+
+    Never more than ``limit_bytes`` and a little are unpacked, however small the body that holds them.
+    """
+    encoding = encoding.strip().lower()
+    if encoding in ("", "identity"):
+        return body if len(body) <= limit_bytes else _too_large_unpacked(limit_bytes)
+    if encoding not in ("gzip", "x-gzip"):
+        return Rejection(
+            "bad_body", "a body may be compressed with gzip, and with nothing else", "Content-Encoding"
+        )
+    plain = bytearray()
+    packed = bytes(body)
+    try:
+        while packed:
+            member = zlib.decompressobj(_GZIP)
+            plain += member.decompress(packed, limit_bytes - len(plain) + 1)
+            if len(plain) > limit_bytes:
+                return _too_large_unpacked(limit_bytes)
+            if not member.eof:
+                return _BAD_GZIP
+            packed = member.unused_data
+    except zlib.error:
+        return _BAD_GZIP
+    return plain
+
+
+def _too_large_unpacked(limit_bytes: int) -> Rejection:
+    return Rejection("body_too_large", f"a body takes at most {limit_bytes} bytes when it is unpacked")

@@ -36,16 +36,19 @@ class Bucket:
     level: float
     filled_s: float
 
-    def take(self, cost: int, now_s: float) -> float:
-        """Take ``cost`` events out and return 0, or take nothing and return after how many seconds they would be there."""
+    def take(self, cost: int, now_s: float, *, charged: int = 0) -> float:
+        """Take ``cost`` events out and return 0, or take nothing and return after how many seconds they would be there.
+
+        ``charged`` were taken before for the same request: a bucket that was full then counts as full, and a second try costs them again.
+        """
         limit = self.limit
         elapsed_s = max(0.0, now_s - self.filled_s)
         self.level = min(float(limit.burst), self.level + elapsed_s * limit.events_per_second)
         self.filled_s = now_s
-        needed = min(cost, limit.burst)
+        needed = min(cost, limit.burst - charged)
         # A level that is a rounding error below a whole event has it: 0.1 s at 10 events a second are one.
         if self.level + 1e-9 < needed:
-            return (needed - self.level) / limit.events_per_second
+            return (needed + charged - self.level) / limit.events_per_second
         self.level -= cost
         return 0.0
 
@@ -73,10 +76,14 @@ class Gate:
         given = _basic(authorization)
         return given is not None and _fits(customer, *given)
 
-    def charge(self, customer: Customer, events: int) -> Rejection | None:
+    def charge_rest(self, customer: Customer, events: int) -> Rejection | None:
+        """Charge a request of many events all but the one that ``admit`` charged; ask before the first is handed on."""
+        return self.charge(customer, events - 1, charged=1)
+
+    def charge(self, customer: Customer, events: int, *, charged: int = 0) -> Rejection | None:
         """Charge so many events, all or nothing; return the rejection, with the time to wait, when they are not there.
 
-        An endpoint that takes many events calls it with all but the one that ``admit`` charged, before it hands on the first.
+        ``charged``: how many this request has been charged before.
         """
         limit = customer.rate_limit
         if limit is None or events <= 0:
@@ -85,7 +92,7 @@ class Gate:
         bucket = self._buckets.get(customer.id)
         if bucket is None or bucket.limit != limit:  # new, or the customers file was read again
             bucket = self._buckets[customer.id] = Bucket(limit, limit.burst, now_s)
-        wait_s = bucket.take(events, now_s)
+        wait_s = bucket.take(events, now_s, charged=charged)
         if not wait_s:
             return None
         return Rejection(

@@ -7,12 +7,12 @@ from typing import Final, Protocol
 import msgspec
 from aiohttp import web
 
-from app.collector import answers, tracker
+from app.collector import answers, native, tracker
 from app.collector.gate import Gate
 from app.collector.metrics import CONTENT_TYPE, Metrics
 from app.collector.recorder import Recorder
 from app.collector.sink import EventSink
-from app.customers import Customers
+from app.customers import Customer, Customers
 from events.rejections import Rejection
 from events.target import split_path
 
@@ -44,6 +44,7 @@ class Collector:
         *,
         max_body_bytes: int,
         request_timeout_ms: int,
+        batch: native.Limits,
     ) -> None:
         self._customers, self._sink, self._clock, self._metrics = customers, sink, clock, metrics
         self._gate = Gate(customers)
@@ -51,6 +52,7 @@ class Collector:
         self._tracker = tracker.TrackerEndpoint(
             self._recorder, max_body_bytes=max_body_bytes, timeout_seconds=request_timeout_ms / 1000
         )
+        self._native = native.NativeEndpoint(self._recorder, self._gate, batch)
         self.is_draining = False
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -77,31 +79,48 @@ class Collector:
             raw_path = _origin_form(raw_path)
         path = split_path(raw_path)
         if isinstance(path, Rejection):
-            if path.code == "unknown_path" and raw_path in self._pages:
-                return self._pages[raw_path](self, request)
-            return self._recorder.reject(path, request, None)
-        customer = self._customers.get(path.customer)
+            return await self._answer_beside(request, raw_path, path)
+        customer = self._let_in(request, path.customer, tracker.METHODS, answers.METHODS)
+        if isinstance(customer, web.Response):
+            return customer
+        return await self._tracker.answer(request, path, raw_query, customer, self._clock.now_ms())
+
+    async def _answer_beside(
+        self, request: web.BaseRequest, raw_path: str, refused: Rejection
+    ) -> web.StreamResponse:
+        """Answer what the tracker's paths do not: the pages for operators, and the native endpoints."""
+        if raw_path in self._pages:
+            return self._pages[raw_path](self, request)
+        place = native.split(raw_path) if refused.code == "unknown_path" else None
+        if place is None:
+            return self._recorder.reject(refused, request, None)
+        customer_id, name = place
+        customer = self._let_in(request, customer_id, native.METHODS, answers.POST_METHODS)
+        if isinstance(customer, web.Response):
+            return customer
+        return await self._native.answer(request, name, customer, self._clock.now_ms())
+
+    def _let_in(
+        self, request: web.BaseRequest, customer_id: str, methods: frozenset[str], allow: str
+    ) -> Customer | web.Response:
+        """Return the customer whose events a request brings, or the answer where it ends."""
+        customer = self._customers.get(customer_id)
         if customer is None:
-            return self._recorder.reject(
-                Rejection("unknown_customer", f"there is no customer {path.customer[:64]!r}", "customer"),
-                request,
-                None,
-            )
+            unknown = Rejection("unknown_customer", f"there is no customer {customer_id[:64]!r}", "customer")
+            return self._recorder.reject(unknown, request, None)
         if request.method == "OPTIONS":
             headers = answers.base_headers(customer, request.headers.get("Origin"))
-            return answers.preflight(headers, request.headers.get("Access-Control-Request-Headers"))
-        if request.method not in tracker.METHODS:
-            return self._recorder.reject(
-                Rejection(
-                    "method_not_allowed", f"an event is sent by GET or POST, not {request.method[:16]}"
-                ),
-                request,
-                customer,
-            )
+            asked = request.headers.get("Access-Control-Request-Headers")
+            return answers.preflight(headers, asked, methods=allow)
+        if request.method not in methods:
+            wrong = Rejection("method_not_allowed", f"{allow} are taken here, not {request.method[:16]}")
+            response = self._recorder.reject(wrong, request, customer)
+            response.headers["Allow"] = allow
+            return response
         refusal = self._gate.admit(customer, request.headers.get("Authorization"))
         if refusal is not None:
             return self._recorder.reject(refusal, request, customer)
-        return await self._tracker.answer(request, path, raw_query, customer, self._clock.now_ms())
+        return customer
 
     def _live(self, _request: web.BaseRequest) -> web.Response:
         return web.Response(text="alive\n")

@@ -4,8 +4,8 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from events.model import EVENTS
 from events.rejections import STATUS
-from events.tracker import TRACKER_EVENTS
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 _BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -21,11 +21,11 @@ class Metrics:
         )
         rejected = Counter(
             "uptake_collector_rejected",
-            "Requests refused, by rejection code",
+            "Requests refused, and elements of batches, by rejection code",
             ["code"],
             registry=self.registry,
         )
-        self.accepted = {name: accepted.labels(name) for name in TRACKER_EVENTS}
+        self.accepted = {name: accepted.labels(name) for name in EVENTS}
         self.rejected = {code: rejected.labels(code) for code in STATUS}
         self.empty = Counter(
             "uptake_collector_empty", "Requests with nothing to record", registry=self.registry

@@ -1,6 +1,8 @@
 """What becomes of an outcome: an accepted event is made durable, a refused one counted and answered. Every endpoint ends here."""
 
 import time
+from collections import Counter
+from collections.abc import Sequence
 from typing import Final
 
 from aiohttp import web
@@ -31,9 +33,7 @@ class Recorder:
         try:
             await self._sink.send(accepted.topic, event)
         except NotTakenError as error:
-            return Rejection(
-                "unavailable", f"the event cannot be taken now, nothing was recorded: {error.reason}"
-            )
+            return _unavailable(error)
         except FateUnknownError:
             return FATE_UNKNOWN
         self.metrics.accepted[str(event.__struct_config__.tag)].inc()
@@ -41,6 +41,26 @@ class Recorder:
         if event.is_clamped:
             self.metrics.clamped.inc()
         return accepted
+
+    async def record_many(self, accepted: Sequence[Accepted]) -> list[Rejection | None]:
+        """Make events durable; return of each None, or why it is not known to be. Events of one user keep their order."""
+        outcomes = await self._sink.send_many([(each.topic, each.event) for each in accepted])
+        taken: Counter[type] = Counter()
+        clamped = 0
+        results: list[Rejection | None] = []
+        for each, outcome in zip(accepted, outcomes, strict=True):
+            if outcome is None:
+                taken[type(each.event)] += 1
+                clamped += each.event.is_clamped
+                results.append(None)
+            elif isinstance(outcome, NotTakenError):
+                results.append(_unavailable(outcome))
+            else:
+                results.append(FATE_UNKNOWN)
+        for kind, count in taken.items():
+            self.metrics.accepted[str(kind.__struct_config__.tag)].inc(count)  # type: ignore[attr-defined]
+        self.metrics.clamped.inc(clamped)
+        return results
 
     def reject(
         self,
@@ -58,3 +78,7 @@ class Recorder:
         if rejection.code in _CLOSES:
             response.force_close()
         return response
+
+
+def _unavailable(error: NotTakenError) -> Rejection:
+    return Rejection("unavailable", f"the event cannot be taken now, nothing was recorded: {error.reason}")

@@ -16,6 +16,7 @@ from app.collector.handler import Collector
 from app.collector.http import Server
 from app.collector.kafka_sink import KafkaSink
 from app.collector.metrics import Metrics
+from app.collector.native import Limits
 from app.collector.sink import EventSink
 from app.customers import Customers
 from app.customers_watch import CustomersMetrics, follow_file
@@ -73,6 +74,12 @@ async def serve_collector(
         metrics,
         max_body_bytes=settings.max_body_bytes,
         request_timeout_ms=settings.request_timeout_ms,
+        batch=Limits(
+            settings.max_batch_bytes,
+            settings.max_unpacked_bytes,
+            settings.max_batch_elements,
+            settings.request_timeout_ms / 1000,
+        ),
     )
     server = Server(
         collector,

@@ -11,10 +11,11 @@ from app.customers import Customer
 from events.model import ALIASES
 from events.rejections import Rejection
 from events.target import RawPath, Target, read_target
-from events.tracker import JSONP_NAMES, Accepted, parse
+from events.tracker import JSONP_NAMES, TRACKER_EVENTS, Accepted, parse
 
 METHODS: Final = frozenset(("GET", "POST", "HEAD"))
 _JSONP: Final = frozenset(JSONP_NAMES)
+_EVENTS: Final = frozenset(TRACKER_EVENTS)
 
 
 class TrackerEndpoint:
@@ -34,7 +35,7 @@ class TrackerEndpoint:
     ) -> web.StreamResponse:
         """Answer a request that reports one event."""
         started = time.perf_counter()
-        if ALIASES.get(path.event, path.event) not in self._metrics.accepted:
+        if ALIASES.get(path.event, path.event) not in _EVENTS:
             unknown = parse(Target(path.event, path.event, (), {}), customer.rules, received_ms)
             assert isinstance(unknown, Rejection)
             return self._recorder.reject(unknown, request, customer)

@@ -128,6 +128,24 @@ def test_a_batch_costs_its_events_and_one_beyond_the_burst_is_waited_for_afterwa
     assert gate.charge(customer, 1) is None
 
 
+def test_batch_that_was_let_in_is_charged_the_rest_even_when_it_is_larger_than_the_burst() -> None:
+    clock = Clock()
+    gate, customer = Gate({}, clock), limited(10, 20)
+    for _ in range(3):
+        assert gate.admit(customer, None) is None
+        assert gate.charge_rest(customer, 100) is None
+        clock.now_s += 10
+    assert gate.admit(customer, None) is None
+    assert gate.charge_rest(customer, 1) is None
+    assert gate.admit(customer, None) is None
+    refused = gate.charge_rest(customer, 20)
+    assert refused is not None
+    assert refused.retry_after_s == 1  # 18 are there, 20 are needed at the next try
+    clock.now_s += 1
+    assert gate.admit(customer, None) is None
+    assert gate.charge_rest(customer, 20) is None
+
+
 def test_customers_have_buckets_of_their_own() -> None:
     gate = Gate({}, Clock())
     one, two = limited(1, 1, "one"), limited(1, 1, "two")

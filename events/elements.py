@@ -1,0 +1,153 @@
+"""Which JSON values does a body hold: an array, or one value a line, read strictly and each judged for itself where it can be.
+
+Strictly: UTF-8 without lone surrogates, no NaN, no number out of range, and no object that names a key twice, for nobody knows
+which of the two was meant.
+"""
+
+import json
+import re
+from collections.abc import Iterable
+from typing import Any, Final
+
+import msgspec
+
+from events.rejections import Rejection
+
+_decoder: Final = msgspec.json.Decoder()
+_pieces: Final = msgspec.json.Decoder(list[msgspec.Raw])
+_UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+_BLANKS: Final = (b" :", b"\t:", b"\n:", b"\r:")
+_BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
+_ARRAY: Final = re.compile(rb"[ \t\r\n]*\[")
+_NO_OBJECT: Final = Rejection("bad_json", "the body must be a JSON array of events, or one event a line")
+
+Element = Any
+"""A JSON value as Python's own types, or the Rejection of a line that is none."""
+
+
+def read(body: bytes, most: int, *, is_lines: bool) -> tuple[list[Element], bool] | Rejection:
+    """Return the values of a body, and whether it is one object that stands for itself.
+
+    ``is_lines``: the sender said that it is one value a line. Else it is an array, or one object, or values by lines when that
+    is what it turns out to be; of a body that is nothing of these the reason is returned.
+    """
+    body = body.removeprefix(_BYTE_ORDER_MARK)
+    if is_lines:
+        values = read_lines(body, most)
+        return values if isinstance(values, Rejection) else (values, False)
+    if _ARRAY.match(body):
+        values = read_array(body, most)
+        return values if isinstance(values, Rejection) else (values, False)
+    one = _judged(body)
+    if type(one) is dict or (isinstance(one, Rejection) and one.code != "bad_json"):
+        return [one], True
+    values = read_lines(body, most)
+    if isinstance(values, Rejection):
+        return values
+    if not any(_is_object(value) for value in values):
+        return one if isinstance(one, Rejection) else _NO_OBJECT
+    return values, False
+
+
+def _is_object(value: Element) -> bool:
+    return type(value) is dict or (isinstance(value, Rejection) and value.code != "bad_json")
+
+
+def read_array(body: bytes, most: int) -> list[Element] | Rejection:
+    """Return the values of a JSON array, at most ``most``; a body that is none is refused as a whole."""
+    try:
+        values = _decoder.decode(body)
+    except _UNREADABLE as error:
+        return _unreadable(error)
+    if type(values) is not list:
+        return _NO_OBJECT
+    if len(values) > most:
+        return _too_many(most)
+    if _names_each_key_once(body, values):
+        return values
+    return [_judged(bytes(piece)) for piece in _pieces.decode(body)]
+
+
+def read_lines(body: bytes, most: int) -> list[Element] | Rejection:
+    """Return the values of a body with one JSON value a line, at most ``most`` lines. A bad line is refused alone."""
+    if body.count(b"\n") > most:
+        return _too_many(most)
+    lines = [line for line in body.split(b"\n") if line and not line.isspace()]
+    if len(lines) > most:
+        return _too_many(most)
+    try:
+        values = [*map(_decoder.decode, lines)]  # not decode_lines, which minds no lines
+    except _UNREADABLE:
+        return [_judged(line) for line in lines]
+    if _names_each_key_once(body, values):
+        return values
+    return [_judged(line) for line in lines]
+
+
+def _judged(piece: bytes) -> Element:
+    try:
+        value = _decoder.decode(piece)
+    except _UNREADABLE as error:
+        return _unreadable(error)
+    if _names_each_key_once(piece, [value]):
+        return value
+    try:
+        json.loads(piece, object_pairs_hook=_once)
+    except _TwiceError as twice:
+        return Rejection("duplicate_parameter", f"an object names the key {str(twice)!r} more than once")
+    except (ValueError, RecursionError):
+        return Rejection("bad_json", "this is not JSON that can be read: it is nested too deeply")
+    return value
+
+
+class _TwiceError(Exception):
+    """An object names a key more than once."""
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    read: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in read:
+            raise _TwiceError(key[:40])
+        read[key] = value
+    return read
+
+
+def _names_each_key_once(text: bytes, values: list[Any]) -> bool:
+    """Return True when no object can have named a key twice; False: it has to be looked at closely.
+
+    A key ends in a quote that a colon follows, so there are at most as many keys as such places, texts that hold one counted
+    too: as many keys read as places found means that none came twice. Looking at each key itself would take longer than reading.
+    """
+    places = text.count(b'":')
+    if places != text.count(b":") and any(blank in text for blank in _BLANKS):
+        return False  # blanks before a colon: there may be more keys than places
+    if text.count(b"{") == len(values) and all(type(value) is dict for value in values):
+        return sum(map(len, values)) == places  # no object within another
+    return _keys(values) == places
+
+
+def _keys(values: Iterable[Any]) -> int:
+    """Return how many keys all objects within the values have. As deep as msgspec reads, which is not as deep as Python calls."""
+    count = 0
+    waiting = [values]
+    while waiting:
+        for value in waiting.pop():
+            if type(value) is dict:
+                count += len(value)
+                waiting.append(value.values())
+            elif type(value) is list:
+                waiting.append(value)
+    return count
+
+
+def _unreadable(error: Exception) -> Rejection:
+    if isinstance(error, RecursionError):
+        return Rejection("bad_json", "this is not JSON that can be read: it is nested too deeply")
+    if isinstance(error, UnicodeDecodeError):
+        return Rejection("bad_json", "this is not JSON that can be read: it is not UTF-8")
+    return Rejection("bad_json", f"this is not JSON that can be read: {error}")
+
+
+def _too_many(most: int) -> Rejection:
+    return Rejection("too_many_elements", f"a batch takes at most {most} elements")

@@ -1,0 +1,301 @@
+"""A JSON element reports the same event, or is refused for the same reason, as a request of the tracker paths."""
+
+import json
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from events.codec import MAX_RECORD_BYTES, decode, encode
+from events.model import EVENTS, NO_PROFILE_USER, Recommended, RecommendedList, Rendered
+from events.native import MAX_ITEMS_CHARS, Reader
+from events.rejections import STATUS, Rejection
+from events.tracker import Accepted
+from tests.support.tracker import RECEIVED_MS, RULES, report, rules
+
+DAY_MS = 86_400_000
+
+
+def read(element: Any, **options: Any) -> Any:
+    """Return the event, the Rejection or None that an element becomes."""
+    of = options.pop("rules", RULES)
+    outcome = Reader(of, RECEIVED_MS, **options).read(element)
+    return outcome.event if isinstance(outcome, Accepted) else outcome
+
+
+def code(element: Any, **options: Any) -> str:
+    refused = read(element, **options)
+    assert isinstance(refused, Rejection), refused
+    assert refused.code in STATUS
+    return refused.code
+
+
+CLICK = {"type": "click", "user": "u", "item": "5"}
+RENDERED = {"type": "rendered", "user": "u", "items": ["5"]}
+
+SAME: list[tuple[dict[str, Any], str]] = [
+    (CLICK, "click/u/1/5"),
+    (CLICK | {"itemtype": 3, "item": 7, "categorypath": "/Cameras/"}, "click/u/3/7?categorypath=/Cameras/"),
+    (CLICK | {"user": 17, "lang": "de", "segments": "a,b"}, "click/17/1/5?lang=de&segments=a,b"),
+    (CLICK | {"user": "not_defined", "storeViewId": "3"}, "click/not_defined/1/5?storeViewId=3"),
+    (CLICK | {"user": None}, "click/null/1/5"),
+    (CLICK | {"eid": "e-1", "title": "Fish"}, "click/u/1/5?eid=e-1&title=Fish"),
+    (CLICK | {"url": "", "image": None, "x": "undefined"}, "click/u/1/5?url=&image=null&x=undefined"),
+    (
+        CLICK | {"created_ms": RECEIVED_MS - 5_000, "sent_ms": RECEIVED_MS - 1_000},
+        f"click/u/1/5?created={RECEIVED_MS - 5_000}&sent={RECEIVED_MS - 1_000}",
+    ),
+    (
+        CLICK | {"created": RECEIVED_MS - 3 * DAY_MS, "sent": str(RECEIVED_MS)},
+        f"click/u/1/5?created={RECEIVED_MS - 3 * DAY_MS}&sent={RECEIVED_MS}",
+    ),
+    (
+        {"type": "clickrecommended", "user": "u", "item": "5", "scenario": "s", "request_id": "r"},
+        "clickrecommended/u/1/5?scenario=s&requestuuid=r",
+    ),
+    (
+        {"type": "follow", "user": "u", "item": "5", "modelId": "m", "row": 2, "rank": "3"},
+        "follow/u/1/5?modelId=m&row=2&rank=3",
+    ),
+    ({"type": "consume", "user": "u", "item": "5"}, "consume/u/1/5"),
+    ({"type": "consume", "user": "u", "item": "5", "percentage": 30}, "consume/u/1/5?percentage=30"),
+    (
+        {"type": "buy", "user": "u", "item": "5", "quantity": 2, "price": "2.50", "currency": "EUR"},
+        "buy/u/1/5?quantity=2&fullprice=2.50EUR",
+    ),
+    ({"type": "owns", "user": "u", "item": "5", "fullprice": "456JPY"}, "owns/u/1/5?fullprice=456JPY"),
+    ({"type": "buy", "user": "u", "item": "5", "currency": "EUR"}, "buy/u/1/5?currency=EUR"),
+    (
+        {"type": "basket", "user": "u", "item": "5", "price": 3, "currency": "EUR"},
+        "basket/u/1/5?fullprice=3EUR",
+    ),
+    ({"type": "deletefrombasket", "user": "u", "item": "5"}, "deletefrombasket/u/1/5"),
+    (
+        {"type": "wishlist", "user": "u", "item": "5", "price": "9.9", "currency": "EUR"},
+        "wishlist/u/1/5?price=9.9EUR",
+    ),
+    ({"type": "deletefromwishlist", "user": "u", "item": "5"}, "deletefromwishlist/u/1/5"),
+    (
+        {"type": "rendered", "user": "u", "items": ["5", 6, "", None, "7"], "image": "a.jpg", "variant": "B"},
+        "rendered/u/1/5,6,,7?image=a.jpg&variant=B",
+    ),
+    ({"type": "rendered", "user": "u", "items": []}, "rendered/u/1/"),
+    (
+        {"type": "viewed", "user": "u", "items": ["5"], "scenario": "s", "experiment": "e"},
+        "viewed/u/1/5?scenario=s&experiment=e",
+    ),
+    ({"type": "rate", "user": "u", "item": "5", "rating": 0}, "rate/u/1/5?rating=0"),
+    ({"type": "blacklist", "user": "u", "item": "5"}, "blacklist/u/1/5"),
+    ({"type": "login", "user": "u", "target": "v"}, "login/u/v"),
+    ({"type": "transfer", "user": "u", "target": "null"}, "login/u/null"),
+    ({"type": "login", "user": "u", "target": None}, "login/u/null"),
+    ({"type": "login", "user": "u", "target": 0}, "login/u/0"),
+    # refused
+    (CLICK | {"user": ""}, "click//1/5"),
+    (CLICK | {"user": "x" * 1_025}, f"click/{'x' * 1_025}/1/5"),
+    (CLICK | {"user": "a\nb"}, "click/a%0Ab/1/5"),
+    (CLICK | {"itemtype": 0}, "click/u/0/5"),
+    (CLICK | {"itemtype": 6}, "click/u/6/5"),
+    (CLICK | {"itemtype": -1}, "click/u/-1/5"),
+    (CLICK | {"item": "null"}, "click/u/1/null"),
+    (CLICK | {"item": "x" * 257}, f"click/u/1/{'x' * 257}"),
+    (CLICK | {"item": "a\tb"}, "click/u/1/a%09b"),
+    (CLICK | {"eid": "x" * 257}, f"click/u/1/5?eid={'x' * 257}"),
+    (CLICK | {"lang": "a\u2028b"}, "click/u/1/5?lang=a%E2%80%A8b"),
+    (CLICK | {"row": -1}, "click/u/1/5?row=-1"),
+    (CLICK | {"rank": 1_000_001}, "click/u/1/5?rank=1000001"),
+    (CLICK | {"created": "1e3"}, "click/u/1/5?created=1e3"),
+    ({"type": "consume", "user": "u", "item": "5", "percentage": 101}, "consume/u/1/5?percentage=101"),
+    ({"type": "rate", "user": "u", "item": "5", "rating": -1}, "rate/u/1/5?rating=-1"),
+    ({"type": "rate", "user": "u", "item": "5"}, "rate/u/1/5"),
+    ({"type": "buy", "user": "u", "item": "5", "quantity": 0}, "buy/u/1/5?quantity=0"),
+    ({"type": "buy", "user": "u", "item": "5", "fullprice": "NaNEUR"}, "buy/u/1/5?fullprice=NaNEUR"),
+    ({"type": "buy", "user": "u", "item": "5", "fullprice": "1.99EUX"}, "buy/u/1/5?fullprice=1.99EUX"),
+    ({"type": "rendered", "user": "u", "items": ["5"] * 1_001}, f"rendered/u/1/{'5,' * 1_000}5"),
+    ({"type": "login", "user": "u", "target": ""}, "login/u/"),
+    ({"type": "nothing", "user": "u"}, "nothing/u"),
+]
+
+
+@pytest.mark.parametrize(("element", "request_after"), SAME, ids=lambda value: str(value)[:60])
+def test_element_is_read_as_the_tracker_request_is(element: dict[str, Any], request_after: str) -> None:
+    by_tracker = report(f"/api/00000/{request_after}")
+    by_element = read(element)
+    if isinstance(by_tracker, Rejection):
+        assert isinstance(by_element, Rejection)
+        assert by_element.code == by_tracker.code
+    else:
+        assert by_element == (None if by_tracker is None else by_tracker.event)
+        assert by_element is None or decode(encode(by_element)) == by_element
+
+
+@pytest.mark.parametrize(
+    ("element", "expected"),
+    [
+        (None, "bad_json"),
+        ([], "bad_json"),
+        ("click", "bad_json"),
+        ({}, "unknown_event"),
+        ({"type": 5}, "unknown_event"),
+        ({"type": None, "user": "u"}, "unknown_event"),
+        ({"type": ["click"], "user": "u"}, "unknown_event"),
+        ({"type": "click", "item": "5"}, "missing_user"),
+        (CLICK | {"user": True}, "bad_user"),
+        (CLICK | {"user": 1.5}, "bad_user"),
+        (CLICK | {"user": {}}, "bad_user"),
+        (CLICK | {"user": 10**400}, "bad_user"),
+        (CLICK | {"item": 5.0}, "bad_item"),
+        (CLICK | {"item": 10**30}, "bad_item"),
+        (CLICK | {"item": ["5"]}, "bad_item"),
+        (CLICK | {"itemtype": 1.0}, "bad_itemtype"),
+        (CLICK | {"itemtype": True}, "bad_itemtype"),
+        (CLICK | {"row": 10**30}, "bad_number"),
+        (CLICK | {"row": 1.5}, "bad_number"),
+        (CLICK | {"row": True}, "bad_number"),
+        (CLICK | {"lang": {"a": 1}}, "bad_parameter"),
+        (CLICK | {"properties": "x"}, "bad_parameter"),
+        (CLICK | {"v": 2}, "bad_parameter"),
+        (CLICK | {"created": 1, "created_ms": 2}, "duplicate_parameter"),
+        (CLICK | {"customer": "strict"}, "forbidden"),
+        (CLICK | {"customer": 0}, "forbidden"),
+        (CLICK | {"time_ms": RECEIVED_MS - 1}, "unauthorized"),
+        (RENDERED | {"items": "5,6"}, "bad_item"),
+        (RENDERED | {"items": [["5"]]}, "bad_item"),
+        ({"type": "rendered", "user": "u"}, "missing_item"),
+        (RENDERED | {"items": ["x" * 256] * 300}, "too_many_items"),
+        ({"type": "buy", "user": "u", "item": "5", "price": 2.5, "currency": "EUR"}, "bad_price"),
+        ({"type": "buy", "user": "u", "item": "5", "price": "1,99", "currency": "EUR"}, "bad_price"),
+        ({"type": "buy", "user": "u", "item": "5", "price": "1e3", "currency": "EUR"}, "bad_price"),
+        ({"type": "buy", "user": "u", "item": "5", "price": "1.99"}, "bad_currency"),
+        ({"type": "buy", "user": "u", "item": "5", "price": "1.99", "currency": "eur"}, "bad_currency"),
+        ({"type": "buy", "user": "u", "item": "5", "price": "1.99", "currency": []}, "bad_currency"),
+        ({"type": "recommended", "user": "u"}, "bad_parameter"),
+        ({"type": "recommended", "user": "u", "request_id": "r", "lists": [{}]}, "bad_parameter"),
+        ({"type": "recommended", "user": "u", "request_id": "r", "lists": [[]] * 201}, "bad_parameter"),
+        (
+            {"type": "recommended", "user": "u", "request_id": "r", "lists": [{"items": ["x" * 256] * 300}]},
+            "too_many_items",
+        ),
+    ],
+    ids=lambda value: str(value)[:60],
+)
+def test_element_of_a_wrong_form_is_refused(element: Any, expected: str) -> None:
+    assert code(element) == expected
+
+
+@pytest.mark.parametrize("name", ["received_ms", "is_clamped", "previous_user", "is_junk_target"])
+def test_fields_that_the_collector_sets_are_not_taken(name: str) -> None:
+    assert code(CLICK | {name: "1"}) == "bad_parameter"
+
+
+def test_unknown_fields_are_kept_as_bounded_properties() -> None:
+    event = read(
+        CLICK | {"properties": {"a": "1"}, "b": 2.5, "c": True, "d": {"e": [1]}, "f" * 99: "g" * 999}
+    )
+    assert event.properties == {"a": "1", "b": "2.5", "c": "true", "d": '{"e":[1]}', "f" * 64: "g" * 512}
+    assert len(read(CLICK | {f"p{n}": n for n in range(100)}).properties) == 32
+
+
+def test_time_of_the_past_is_taken_from_the_owner_and_goes_to_the_history() -> None:
+    reader = Reader(RULES, RECEIVED_MS, is_owner=True)
+    accepted = reader.read(CLICK | {"time_ms": 1_325_415_600_000})
+    assert isinstance(accepted, Accepted)
+    assert accepted.is_history
+    assert accepted.event.time_ms == 1_325_415_600_000
+    live = reader.read(CLICK)
+    assert isinstance(live, Accepted)
+    assert not live.is_history
+    assert code(CLICK | {"time_ms": RECEIVED_MS + 1}, is_owner=True) == "bad_timestamp"
+    assert code(CLICK | {"time_ms": 0}, is_owner=True) == "bad_timestamp"
+
+
+def test_events_of_one_kind_need_no_type_where_only_these_are_taken() -> None:
+    served = {
+        "request_id": "r",
+        "user": "u",
+        "session": "s",
+        "lists": [
+            {"scenario": "top", "row": 0, "items": [1, "2"], "variant": "B"},
+            {"items": [], "itemtype": 2, "scenario": None},
+        ],
+    }
+    event = read(served, event="recommended")
+    assert isinstance(event, Recommended)
+    assert event.lists == (
+        RecommendedList(("1", "2"), scenario="top", row=0, variant="B"),
+        RecommendedList((), itemtype=2),
+    )
+    assert event == read(served | {"type": "recommended"}, event="recommended")
+    assert code(CLICK, event="recommended") == "unknown_event"
+
+
+def test_strict_customers_need_a_scenario() -> None:
+    strict = replace(rules(), strict_scenario=True)
+    assert code({"type": "clickrecommended", "user": "u", "item": "5"}, rules=strict) == "missing_scenario"
+
+
+def test_both_pseudonyms_are_carried_while_a_key_rotates() -> None:
+    rotating = replace(rules(), previous_key_id="k0", previous_pseudonym_key=b"0" * 32)
+    reader = Reader(rotating, RECEIVED_MS)
+    for _ in range(2):
+        accepted = reader.read(CLICK)
+        assert isinstance(accepted, Accepted)
+        assert accepted.event.user == rotating.user("u")
+        assert accepted.event.previous_user == rotating.previous_user("u")
+
+
+def test_longest_element_fits_into_a_record() -> None:
+    wide = "\U0001f600"
+    event = read(
+        RENDERED
+        | {"items": [wide * 65] * 1_000, "image": wide * 2_048, "segments": wide * 2_048}
+        | {"categorypath": wide * 2_048, "properties": {f"{n}{wide * 62}": wide * 512 for n in range(32)}}
+    )
+    assert isinstance(event, Rendered)
+    assert sum(map(len, event.items)) <= MAX_ITEMS_CHARS
+    assert len(encode(event)) < MAX_RECORD_BYTES
+    assert decode(encode(event)) == event
+
+
+def test_money_is_exact() -> None:
+    event = read({"type": "buy", "user": "u", "item": "5", "price": "0.1", "currency": "EUR"})
+    assert event.price == Decimal("0.1")
+    assert b'"price":"0.1"' in encode(event)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=8,
+)
+FIELDS = sorted(
+    {name for event in EVENTS.values() for name in event.__struct_fields__} | {"created", "sent", "fullprice"}
+)
+ELEMENTS = st.fixed_dictionaries(
+    {"type": st.sampled_from(sorted(EVENTS)), "user": st.just("u") | JSON},
+    optional={
+        name: st.sampled_from(("5", 5, ["5"], "2.50", "EUR", 1)) | JSON for name in FIELDS if name != "user"
+    },
+)
+
+
+@given(ELEMENTS)
+def test_any_element_is_an_event_that_the_worker_can_read_or_is_refused(element: dict[str, Any]) -> None:
+    try:
+        element = msgspec.json.decode(json.dumps(element))
+    except (msgspec.DecodeError, UnicodeError):
+        return
+    for is_owner in (False, True):
+        outcome = read(element, is_owner=is_owner)
+        if outcome is None:
+            assert not [item for item in element["items"] if item not in (None, "", "null", "undefined")]
+        elif isinstance(outcome, Rejection):
+            assert outcome.code in STATUS
+        else:
+            assert decode(encode(outcome)) == outcome
+            assert outcome.customer == "00000"
+            assert outcome.user == NO_PROFILE_USER or outcome.user.startswith("k1.")
