@@ -280,3 +280,6 @@ _READERS: Final[dict[str, _Reader]] = {
 
 TRACKER_EVENTS: Final = tuple(_READERS)
 """The canonical names of the events that the tracker paths take."""
+
+TRACKER_PATHS: Final = {name: reader.path for name, reader in _READERS.items()}
+"""Event -> its path after the event name, as ``{user}/{itemtype}/{item}``."""

@@ -1,5 +1,6 @@
 """Which endpoint answers a request, and what is answered when one fails: the dispatch, and the pages for operators."""
 
+import functools
 import logging
 import traceback
 from typing import Final, Protocol
@@ -7,7 +8,7 @@ from typing import Final, Protocol
 import msgspec
 from aiohttp import web
 
-from app.collector import answers, native, tracker
+from app.collector import answers, native, openapi, tracker
 from app.collector.gate import Gate
 from app.collector.metrics import CONTENT_TYPE, Metrics
 from app.collector.recorder import Recorder
@@ -139,7 +140,20 @@ class Collector:
     def _metrics_page(self, _request: web.BaseRequest) -> web.Response:
         return web.Response(body=self._metrics.page(), headers={"Content-Type": CONTENT_TYPE})
 
-    _pages: Final = {"/health/live": _live, "/health/ready": _ready, "/metrics": _metrics_page}
+    def _openapi(self, _request: web.BaseRequest) -> web.Response:
+        return web.Response(body=_openapi_json(), content_type="application/json")
+
+    _pages: Final = {
+        "/health/live": _live,
+        "/health/ready": _ready,
+        "/metrics": _metrics_page,
+        "/openapi.json": _openapi,
+    }
+
+
+@functools.cache
+def _openapi_json() -> bytes:
+    return msgspec.json.encode(openapi.document())
 
 
 def _origin_form(raw_path: str) -> str:

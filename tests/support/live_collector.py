@@ -138,13 +138,70 @@ class LiveCollector:
         return self.process.wait(30)
 
 
+class KeptConnection:
+    """Sends requests one after the other over a connection that is kept as long as the collector keeps it."""
+
+    def __init__(self, collector: LiveCollector) -> None:
+        self._collector = collector
+        self._socket: socket.socket | None = None
+        self._read = b""
+
+    def __enter__(self) -> "KeptConnection":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._close()
+
+    def ask(self, request: bytes, *, has_no_body: bool = False) -> Answer:
+        """Send a complete request and read its answer; ``has_no_body`` for a HEAD. Status 0: closed without an answer."""
+        if self._socket is None:
+            self._socket = socket.create_connection(
+                (self._collector.host, self._collector.port), timeout=ANSWER_SECONDS
+            )
+        with suppress(BrokenPipeError, ConnectionResetError):
+            self._socket.sendall(request)
+        head = self._until_head()
+        while head.startswith(b"HTTP/1.1 100"):
+            head = self._until_head()
+        answer = parse_answer(head)
+        headers = {name.lower(): value for name, value in answer.headers.items()}
+        length = 0 if has_no_body else int(headers.get("content-length", "0"))
+        while len(self._read) < length and self._more():
+            pass
+        body, self._read = self._read[:length], self._read[length:]
+        if not head or head.startswith(b"HTTP/1.0") or headers.get("connection", "").lower() == "close":
+            self._close()
+        return Answer(answer.status, answer.headers, body)
+
+    def _until_head(self) -> bytes:
+        while b"\r\n\r\n" not in self._read:
+            if not self._more():
+                return b""
+        head, _, self._read = self._read.partition(b"\r\n\r\n")
+        return head + b"\r\n\r\n"
+
+    def _more(self) -> bool:
+        assert self._socket is not None
+        try:
+            piece = self._socket.recv(65_536)
+        except ConnectionResetError:
+            piece = b""
+        self._read += piece
+        return bool(piece)
+
+    def _close(self) -> None:
+        if self._socket is not None:
+            self._socket.close()
+        self._socket, self._read = None, b""
+
+
 def parse_answer(answer: bytes) -> Answer:
     """Read the bytes of one answer."""
     if not answer:
         return Answer(0, {}, b"")
     head, _, body = answer.partition(b"\r\n\r\n")
     first, *others = head.decode("latin-1").split("\r\n")
-    headers = {name: value.strip() for name, _, value in (line.partition(":") for line in others)}
+    headers = {name: value.strip() for name, _, value in (line.partition(":") for line in others) if name}
     return Answer(int(first.split(" ", 2)[1]), headers, body)
 
 

@@ -1,0 +1,176 @@
+"""What may a client ask: the OpenAPI 3.1 document of the collector, made from the lists that the code itself goes by."""
+
+from typing import Any, Final
+
+from app.collector.parameters import COMMON, OWN, PATH, REQUIRED
+from events.model import ALIASES
+from events.rejections import STATUS
+from events.target import PREFIXES
+from events.tracker import TRACKER_EVENTS, TRACKER_PATHS
+
+Json = dict[str, Any]
+
+OPERATOR_PAGES: Final[dict[str, tuple[str, str]]] = {
+    # path: (what it answers, media type)
+    "/health/live": ("The process runs.", "text/plain"),
+    "/health/ready": ("Whether events can be taken now; 503 names what is in the way.", "application/json"),
+    "/metrics": ("Prometheus metrics.", "text/plain"),
+    "/openapi.json": ("This document.", "application/json"),
+}
+
+_METHODS: Final = ("get", "post", "head", "options")
+_NOT_FROM_TRACKER: Final = frozenset(("method_not_allowed", "unknown_path"))
+_NO_BODY: Final = frozenset(("get", "head", "options"))
+
+
+def document() -> Json:
+    """Return the document."""
+    paths: Json = {path: _page(path) for path in OPERATOR_PAGES}
+    for name in (*TRACKER_EVENTS, *ALIASES):
+        event = ALIASES.get(name, name)
+        template = _template(TRACKER_PATHS[event])
+        paths[f"/{{prefix}}/{{customer}}/{name}/{template}"] = _event(name, event)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Uptake collector",
+            "version": "1",
+            "description": "Takes events of the tracker API. What each parameter does is in docs/http-api.md.",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "paths": paths,
+        "components": {
+            "schemas": {"Problem": _problem()},
+            "securitySchemes": {"customer": {"type": "http", "scheme": "basic"}},
+        },
+    }
+
+
+def codes_of(status: int) -> list[str]:
+    """Return the rejection codes that a status may stand for."""
+    return sorted(code for code, its in STATUS.items() if its == status)
+
+
+def _template(path: str) -> str:
+    return path.replace("{item[,item]}", "{items}")
+
+
+def _event(name: str, event: str) -> Json:
+    places = [segment.strip("{}") for segment in _template(TRACKER_PATHS[event]).split("/")]
+    shared = [
+        _in_path("prefix", {"type": "string", "enum": sorted(PREFIXES)}, "all equal"),
+        _in_path(
+            "customer", {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$"}, "the customer's id, a string"
+        ),
+        *(_in_path(place, *PATH[place]) for place in places),
+    ]
+    own = {**COMMON, **OWN[event]}
+    item: Json = {"parameters": shared}
+    for method in _METHODS:
+        operation: Json = {
+            "operationId": f"{method}-{name}",
+            "summary": _summary(method, name),
+            "responses": _preflight() if method == "options" else _answers(method),
+        }
+        if method != "options":
+            operation["parameters"] = [_in_query(each, *own[each], method) for each in own]
+            operation["security"] = [{}, {"customer": []}]
+        if name in ALIASES:
+            operation["deprecated"] = True
+        if method not in _NO_BODY:
+            form = {
+                "schema": {
+                    "type": "object",
+                    "properties": {each: schema for each, (schema, _) in own.items()},
+                }
+            }
+            operation["requestBody"] = {"content": {"application/x-www-form-urlencoded": form}}
+        item[method] = operation
+    return item
+
+
+def _summary(method: str, name: str) -> str:
+    if method == "options":
+        return "A browser's preflight"
+    return f"Check a {name}, and record nothing" if method == "head" else f"Report a {name}"
+
+
+def _in_path(name: str, schema: Json, said: str) -> Json:
+    return {"name": name, "in": "path", "required": True, "schema": schema, "description": said}
+
+
+def _in_query(name: str, schema: Json, said: str, method: str) -> Json:
+    parameter: Json = {"name": name, "in": "query", "schema": schema, "description": said}
+    if name in REQUIRED and method in _NO_BODY:  # in a POST it may stand in the body
+        parameter["required"] = True
+    return parameter
+
+
+def _answers(method: str) -> Json:
+    script = {"application/javascript": {"schema": {"type": "string"}}}
+    answers: Json = {
+        "200": {
+            "description": "Accepted; with an image of 1x1 for `Accept: image/...`, or the JSONP script",
+            "content": {
+                **script,
+                **({} if method == "post" else {"image/gif": {"schema": {"type": "string"}}}),
+            },
+        },
+        "204": {"description": "Accepted, and durable (or nothing to record)"},
+    }
+    for status in sorted({its for code, its in STATUS.items() if code not in _NOT_FROM_TRACKER}):
+        answer: Json = {"description": ", ".join(codes_of(status))}
+        if method != "head":
+            answer["content"] = {
+                "text/plain": {"schema": {"type": "string"}},
+                "application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}},
+                **script,
+            }
+        if status in (429, 503):
+            answer["headers"] = {"Retry-After": {"schema": {"type": "integer"}, "description": "seconds"}}
+        answers[str(status)] = answer
+    return answers
+
+
+def _preflight() -> Json:
+    said: Json = {"204": {"description": "What a page may send"}}
+    for status in (400, 404):
+        said[str(status)] = {
+            "description": ", ".join(codes_of(status)),
+            "content": {
+                "text/plain": {"schema": {"type": "string"}},
+                "application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}},
+            },
+        }
+    return said
+
+
+def _page(path: str) -> Json:
+    said, kind = OPERATOR_PAGES[path]
+    content = {kind: {"schema": {} if kind == "application/json" else {"type": "string"}}}
+    answers: Json = {"200": {"description": said, "content": content}}
+    if path == "/health/ready":
+        answers["503"] = {"description": "Not ready", "content": content}
+    name = path.strip("/").replace("/", "-").removesuffix(".json")
+    return {"get": {"operationId": name, "summary": said, "responses": answers}}
+
+
+def _problem() -> Json:
+    text = {"type": "string"}
+    return {
+        "type": "object",
+        "description": "RFC 9457",
+        "required": ["type", "title", "status", "detail", "code"],
+        "properties": {
+            "type": text,
+            "title": text,
+            "status": {"type": "integer"},
+            "detail": {
+                "type": "string",
+                "description": "for people: the parameter, the value and what it takes",
+            },
+            "code": {"type": "string", "enum": sorted(STATUS)},
+            "parameter": text,
+            "value": text,
+        },
+    }

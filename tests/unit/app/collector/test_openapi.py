@@ -1,0 +1,135 @@
+"""The OpenAPI document says what the code does: its paths, parameters, bounds, codes and statuses are tried out, one by one."""
+
+import re
+from typing import Any
+
+import pytest
+
+from app.collector.openapi import OPERATOR_PAGES, codes_of, document
+from app.collector.parameters import COMMON, OWN, PATH, REQUIRED
+from events.model import ALIASES
+from events.rejections import STATUS, Rejection
+from events.signature import sign
+from events.target import PREFIXES, build_target
+from events.tracker import TRACKER_EVENTS, TRACKER_PATHS, Accepted
+from tests.support.tracker import LICENSE_KEY, event_of, report
+
+DOCUMENT = document()
+TRACKER = {path: item for path, item in DOCUMENT["paths"].items() if path.startswith("/{prefix}/")}
+EVERY_PARAMETER = {**COMMON, **{name: each for own in OWN.values() for name, each in own.items()}}
+GOOD = {
+    "created": "1600000000000",
+    "sent": "1600000000000",
+    "row": "0",
+    "rank": "0",
+    "percentage": "7",
+    "rating": "7",
+    "quantity": "7",
+    "fullprice": "1.50EUR",
+    "price": "150",
+    "currency": "EUR",
+}
+
+
+def segments_of(event: str) -> tuple[str, ...]:
+    return ("u", "v") if event == "login" else ("u", "1", "5")
+
+
+async def test_served_document_is_the_generated_one(collector: Any) -> None:
+    response = await collector.get("/openapi.json")
+    assert (response.status, response.content_type) == (200, "application/json")
+    assert await response.json() == DOCUMENT
+
+
+async def test_every_page_for_operators_is_served_as_documented(collector: Any) -> None:
+    assert {path for path in DOCUMENT["paths"] if path not in TRACKER} == OPERATOR_PAGES.keys()
+    for path, (_, media_type) in OPERATOR_PAGES.items():
+        response = await collector.get(path)
+        assert (response.status, response.content_type) == (200, media_type)
+
+
+def test_every_event_and_alias_has_its_path() -> None:
+    expected = {
+        f"/{{prefix}}/{{customer}}/{name}/{TRACKER_PATHS[ALIASES.get(name, name)].replace('{item[,item]}', '{items}')}"
+        for name in (*TRACKER_EVENTS, *ALIASES)
+    }
+    assert TRACKER.keys() == expected
+
+
+def test_every_place_in_a_path_is_described() -> None:
+    for path, item in TRACKER.items():
+        described = [each["name"] for each in item["parameters"]]
+        assert described == re.findall(r"{(\w+)}", path)
+        assert all(each["required"] for each in item["parameters"])
+        assert set(described) <= {"prefix", "customer", *PATH}
+        assert item["parameters"][0]["schema"]["enum"] == sorted(PREFIXES)
+
+
+@pytest.mark.parametrize("event", TRACKER_EVENTS)
+@pytest.mark.parametrize("name", EVERY_PARAMETER)
+def test_a_parameter_is_taken_by_the_events_that_list_it_and_a_property_of_others(
+    event: str, name: str
+) -> None:
+    if name in ("overridetimestamp", "signature"):
+        return  # tried out below
+    params = {name: GOOD.get(name, "w")}
+    if event == "rate":
+        params.setdefault("rating", "7")
+    properties = event_of(build_target("00000", event, segments_of(event), params)).properties or {}
+    is_listed = name in COMMON or name in OWN[event]
+    assert (name not in properties) == is_listed
+
+
+@pytest.mark.parametrize("event", TRACKER_EVENTS)
+def test_every_event_takes_a_signed_time(event: str) -> None:
+    params = {"overridetimestamp": "2012-01-01T11:00:00", "rating": "7"}
+    params["signature"] = sign(segments_of(event)[1:], LICENSE_KEY, params)
+    assert event_of(build_target("00000", event, segments_of(event), params)).time_ms == 1_325_415_600_000
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, (schema, _) in EVERY_PARAMETER.items() if "maximum" in schema]
+)
+def test_bounds_of_numbers_are_those_of_the_parser(name: str) -> None:
+    schema, _ = EVERY_PARAMETER[name]
+    event = next((event for event, own in OWN.items() if name in own), "click")
+    for value, is_taken in [
+        (schema["minimum"], True),
+        (schema["maximum"], True),
+        (schema["minimum"] - 1, False),
+        (schema["maximum"] + 1, False),
+    ]:
+        outcome = report(build_target("00000", event, segments_of(event), {name: str(value)}))
+        assert isinstance(outcome, Accepted) == is_taken, (name, value)
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, (schema, _) in EVERY_PARAMETER.items() if "maxLength" in schema]
+)
+def test_bounds_of_words_are_those_of_the_parser(name: str) -> None:
+    schema, _ = EVERY_PARAMETER[name]
+    event = next((event for event, own in OWN.items() if name in own), "click")
+    for length, is_taken in [(schema["maxLength"], True), (schema["maxLength"] + 1, False)]:
+        params = {name: "w" * length, "rating": "7"}
+        assert (
+            isinstance(report(build_target("00000", event, segments_of(event), params)), Accepted) == is_taken
+        )
+
+
+def test_what_is_required_is_required() -> None:
+    for event in TRACKER_EVENTS:
+        outcome = report(build_target("00000", event, segments_of(event)))
+        assert isinstance(outcome, Rejection) == bool(REQUIRED & OWN[event].keys()), event
+
+
+def test_every_status_and_code_of_a_rejection_is_documented() -> None:
+    said = {
+        int(status): set(answer["description"].split(", "))
+        for item in TRACKER.values()
+        for status, answer in item["get"]["responses"].items()
+        if int(status) >= 400
+    }
+    assert {code for codes in said.values() for code in codes} >= STATUS.keys() - {"method_not_allowed"}
+    assert all(codes == set(codes_of(status)) for status, codes in said.items())
+    problem = DOCUMENT["components"]["schemas"]["Problem"]
+    assert problem["properties"]["code"]["enum"] == sorted(STATUS)
