@@ -95,10 +95,19 @@ class Settings(BaseSettings):
     stall_ms: int = Field(
         2_000,
         ge=100,
-        description="while an event waits longer than this for Kafka, new ones are answered 503",
+        description="while an event waits longer than this for Kafka, others of its partition are spooled or answered 503",
     )
     max_pending: int = Field(
         10_000, ge=1, description="events that wait for Kafka at once; more are answered 503"
+    )
+    spool_dir: Path | None = Field(
+        None, description="where events are kept while Kafka is away; spool in the data directory unless set"
+    )
+    spool_bytes: int = Field(
+        256 * 1_048_576, ge=0, description="what they may take there; more are answered 503. 0: no spool"
+    )
+    drain_per_second: int = Field(
+        20_000, ge=1, description="events sent from the spool a second, when Kafka is back"
     )
     max_uri_bytes: int = Field(8_192, ge=1_024, description="a longer request line is answered 414")
     max_body_bytes: int = Field(65_536, ge=0, description="a longer body is answered 413")

@@ -13,6 +13,7 @@ from app.collector.gate import Gate
 from app.collector.metrics import CONTENT_TYPE, Metrics
 from app.collector.recorder import Recorder
 from app.collector.sink import EventSink
+from app.collector.spool_metrics import page_of
 from app.customers import Customer, Customers
 from events.rejections import Rejection
 from events.target import split_path
@@ -132,7 +133,12 @@ class Collector:
             status=503 if problems else 200,
             headers={"Cache-Control": "no-store"},
             body=msgspec.json.encode(
-                {"ready": not problems, "problems": problems, "warnings": self._customers.warnings()}
+                {
+                    "ready": not problems,
+                    "problems": problems,
+                    "warnings": [*self._customers.warnings(), *self._sink.warnings()],
+                    "spool": page_of(self._sink),
+                }
             ),
             content_type="application/json",
         )

@@ -18,6 +18,7 @@ from app.collector.kafka_sink import KafkaSink
 from app.collector.metrics import Metrics
 from app.collector.native import Limits
 from app.collector.sink import EventSink
+from app.collector.spool_metrics import SpoolMetrics
 from app.customers import Customers
 from app.customers_watch import CustomersMetrics, follow_file
 from app.errors import PortTakenError
@@ -67,6 +68,7 @@ async def serve_collector(
     """
     metrics = Metrics()
     metrics.registry.register(CustomersMetrics(customers))
+    metrics.registry.register(SpoolMetrics(sink))
     collector = Collector(
         customers,
         sink,

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
+from app.collector.spool import SpoolCounts
 from events.model import EventBase
 
 
@@ -40,6 +41,14 @@ class EventSink(Protocol):
 
     def problems(self) -> list[str]:
         """Return what keeps the sink from working now, a sentence each; empty when it is ready."""
+        ...
+
+    def warnings(self) -> list[str]:
+        """Return what somebody should look at, a sentence each, though events may well be taken."""
+        ...
+
+    def spool_counts(self) -> SpoolCounts | None:
+        """Return what is kept on the local disk; None where nothing is."""
         ...
 
     async def start(self) -> None:

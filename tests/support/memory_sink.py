@@ -5,6 +5,7 @@ import random
 from collections.abc import Callable, Sequence
 
 from app.collector.sink import FateUnknownError, NotTakenError, Outcome
+from app.collector.spool import SpoolCounts
 from events.codec import encode
 from events.model import EventBase
 from events.pseudonym import journal_key
@@ -26,6 +27,8 @@ class MemorySink:
         self.may_acknowledge = asyncio.Event()
         self.may_acknowledge.set()
         self.waiting = 0
+        self.warned: list[str] = []
+        self.spool: SpoolCounts | None = None
         self._is_started = False
 
     async def start(self) -> None:
@@ -40,6 +43,12 @@ class MemorySink:
         if not self._is_started:
             return ["the sink is not started"]
         return [] if self.refusal is None else [self.refusal]
+
+    def warnings(self) -> list[str]:
+        return self.warned
+
+    def spool_counts(self) -> SpoolCounts | None:
+        return self.spool
 
     async def send(self, topic: str, event: EventBase) -> None:
         problems = [reason for reason in (*self.problems(), self.refuses(event)) if reason is not None]

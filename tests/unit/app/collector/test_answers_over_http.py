@@ -262,12 +262,15 @@ async def test_no_log_line_above_debug_holds_a_user_id(
 
 async def test_ready_says_what_is_wrong(collector: Any) -> None:
     ready = await collector.get("/health/ready")
-    assert (ready.status, await ready.json()) == (200, {"ready": True, "problems": [], "warnings": []})
+    assert (ready.status, await ready.json()) == (
+        200,
+        {"ready": True, "problems": [], "warnings": [], "spool": None},
+    )
     collector.sink.refusal = "no broker"
     ready = await collector.get("/health/ready")
     assert (ready.status, await ready.json()) == (
         503,
-        {"ready": False, "problems": ["no broker"], "warnings": []},
+        {"ready": False, "problems": ["no broker"], "warnings": [], "spool": None},
     )
     assert (await collector.get("/health/live")).status == 200
 

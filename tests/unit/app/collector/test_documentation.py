@@ -4,9 +4,11 @@ import re
 from pathlib import Path
 
 from app.collector.metrics import Metrics
+from app.collector.spool_metrics import SpoolMetrics
 from events.model import ALIASES
 from events.rejections import STATUS
 from events.tracker import TRACKER_EVENTS
+from tests.support.memory_sink import MemorySink
 
 PAGE = (Path(__file__).parents[4] / "docs" / "http-api.md").read_text(encoding="utf-8")
 
@@ -24,7 +26,9 @@ def test_every_event_and_alias_is_documented() -> None:
 
 def test_every_metric_is_documented() -> None:
     documented = set(re.findall(r"uptake_collector_[a-z_]+", PAGE))
-    page = Metrics().page().decode()
+    metrics = Metrics()
+    metrics.registry.register(SpoolMetrics(MemorySink()))
+    page = metrics.page().decode()
     served = {
         name if kind != "counter" or name.endswith("_total") else f"{name}_total"
         for name, kind in re.findall(r"^# TYPE (uptake_collector_[a-z_]+) (\w+)$", page, re.MULTILINE)

@@ -1,0 +1,253 @@
+"""Is there a Kafka to write to: one idempotent producer, replaced when it is no longer usable, and the topics as they should be.
+
+While no broker answers, it says so once and keeps trying with growing pauses.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from app.collector.spool_format import Place
+
+log = logging.getLogger(__name__)
+
+BATCH_BYTES: Final = 262_144
+REQUEST_TIMEOUT_MS: Final = 10_000
+CHECK_SECONDS: Final = 5.0
+FIRST_PAUSE_SECONDS: Final = 0.25
+LONGEST_PAUSE_SECONDS: Final = 4.0  # a broker that is back must not wait long for us
+RETIRE_SECONDS: Final = 30.0  # a replaced producer may still deliver for so long what it was handed
+
+Timed = tuple[int, bytes, bytes]
+"""(timestamp in ms, key, value)"""
+
+
+class NotHandedOnError(Exception):
+    """Nothing was handed to the producer."""
+
+
+class LostError(Exception):
+    """What was handed on may be written or not: nobody will know."""
+
+
+class Link:
+    """A producer, and what it has not acknowledged yet."""
+
+    def __init__(self, producer: AIOKafkaProducer) -> None:
+        self.producer = producer
+        self._acks: set[asyncio.Future[None]] = set()
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def leader(self, place: Place) -> int | None:
+        """Return the node that leads a partition; None when there is none, or it is not known."""
+        node = self.producer.client.cluster.leader_for_partition(TopicPartition(*place))
+        return None if node is None or node < 0 else int(node)
+
+    async def hand_on(
+        self, place: Place, records: Sequence[Timed], timeout_ms: int
+    ) -> tuple[int, "asyncio.Future[None]"]:
+        """Hand on the first of these records as one batch; return how many, and the future of their acknowledgement.
+
+        The future ends with LostError when the producer has given up. Raises NotHandedOnError when nothing was handed on.
+        """
+        batch = self.producer.create_batch()
+        count = 0
+        for timestamp_ms, key, value in records:
+            if batch.append(timestamp=timestamp_ms, key=key, value=value) is None:
+                break
+            count += 1
+        batch.close()
+        try:
+            # A matter of memory, as a partition has one batch at a time: it waits only where a topic's metadata is unknown, and
+            # whatever ends it early, ends it before the batch is taken.
+            async with asyncio.timeout(timeout_ms / 1000):
+                delivery = await self.producer.send_batch(batch, place.topic, partition=place.partition)
+        except (KafkaError, TimeoutError, AssertionError) as error:
+            raise NotHandedOnError(type(error).__name__) from error
+        ack: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._acks.add(ack)
+        self._idle.clear()
+
+        def settle(delivered: "asyncio.Future[Any]") -> None:
+            error = asyncio.CancelledError() if delivered.cancelled() else delivered.exception()
+            self._forget(ack)
+            if not ack.done():
+                if error is None:
+                    ack.set_result(None)
+                else:
+                    ack.set_exception(LostError(type(error).__name__))
+
+        delivery.add_done_callback(settle)
+        return count, ack
+
+    def _forget(self, ack: "asyncio.Future[None]") -> None:
+        self._acks.discard(ack)
+        if not self._acks:
+            self._idle.set()
+
+    async def retire(self, seconds: float) -> None:
+        """Wait for what is on its way, then close; what is then not known is lost."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._idle.wait()
+        await self.close()
+
+    async def close(self) -> None:
+        """Close at once."""
+        # aiokafka's stop waits for a broker that may never answer; without connections what it still tries comes to an end.
+        for end in (self.producer.stop, self.producer.client.close):
+            with contextlib.suppress(KafkaError, OSError, TimeoutError):
+                async with asyncio.timeout(1.0):
+                    await end()
+        for ack in list(self._acks):
+            self._forget(ack)
+            if not ack.done():
+                ack.set_exception(LostError("the connection to Kafka was given up"))
+
+
+class Connection:
+    """Keeps a Link to Kafka. ``changed`` is called when it came, went, or found the topics otherwise than before."""
+
+    def __init__(
+        self, bootstrap: str, topics: Mapping[str, int], needed: Sequence[str], changed: Callable[[], None]
+    ) -> None:
+        self._bootstrap, self._topics, self._needed, self._changed = bootstrap, topics, needed, changed
+        self.link: Link | None = None
+        self.problems: list[str] = [f"Kafka at {bootstrap} has not answered yet"]
+        self.is_misfit = False
+        """The broker's topics have other partitions than ours: nothing may be written, nor kept for later."""
+        self._refusals: dict[str, str] = dict.fromkeys(topics, self.problems[0])
+        self._poked = asyncio.Event()
+        self._broken = False
+        self._task: asyncio.Task[None] | None = None
+        self._retiring: set[asyncio.Task[None]] = set()
+
+    def refusal(self, topic: str) -> str | None:
+        """Return why nothing can be written to a topic now; None when something can."""
+        return self._refusals.get(topic)
+
+    def start(self) -> None:
+        """Begin to connect."""
+        self._task = asyncio.create_task(self._keep(), name="kafka-connection")
+
+    async def stop(self) -> None:
+        """Close. What is not acknowledged is lost from sight."""
+        tasks = [task for task in (self._task, *self._retiring) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if self.link is not None:
+            await self.link.close()
+            self.link = None
+
+    def broke(self, link: Link) -> None:
+        """A batch failed for good: its partition's sequence has a gap, so this producer cannot go on with it."""
+        if link is self.link and not self._broken:
+            self._broken = True
+            self._poked.set()
+
+    def look(self) -> None:
+        """Look at the broker now: something has changed."""
+        self._poked.set()
+
+    async def _keep(self) -> None:
+        pause = FIRST_PAUSE_SECONDS
+        while True:
+            before = self.problems
+            await self._check()
+            if self.problems != before:
+                for problem in self.problems:
+                    log.warning("%s", problem)
+                if not self.problems:
+                    log.info("Kafka at %s answers, all topics are there", self._bootstrap)
+            pause = min(pause * 2, LONGEST_PAUSE_SECONDS) if self.problems else FIRST_PAUSE_SECONDS
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause if self.problems else CHECK_SECONDS):
+                    await self._poked.wait()
+                await asyncio.sleep(FIRST_PAUSE_SECONDS if self.problems else 0.02)  # never spin
+            self._poked.clear()
+
+    async def _check(self) -> None:
+        """Connect when we are not, and compare the broker's topics with ours."""
+        if self._broken and self.link is not None:
+            log.error("Kafka refused a batch for good; the producer is replaced")
+            task = asyncio.create_task(self.link.retire(RETIRE_SECONDS))
+            self._retiring.add(task)
+            task.add_done_callback(self._retiring.discard)
+            self.link = None
+        self._broken = False
+        try:
+            if self.link is None:
+                self.link = Link(await self._connect())
+            found = await self.link.producer.client.fetch_all_metadata()
+        except (KafkaError, OSError, TimeoutError) as error:
+            problem = (
+                f"Kafka at {self._bootstrap} does not answer ({type(error).__name__}). Start it (`uptake up` does), or set "
+                f"UPTAKE_KAFKA to where it is; `uptake doctor` tells more"
+            )
+            self._say([problem], dict.fromkeys(self._topics, problem))
+            return
+        counts = {name: len(found.partitions_for_topic(name) or ()) for name in self._topics}
+        wrong = {name: count for name, count in counts.items() if count != self._topics[name]}
+        self.is_misfit = any(count for name, count in wrong.items() if name in self._needed)
+        problems = self._topic_problems(wrong)
+        if self._refusals:
+            await self._learn_leaders(
+                self.link.producer, [name for name in self._needed if name not in wrong]
+            )
+        self._say(problems, {name: problems[0] for name in self._needed if name in wrong or self.is_misfit})
+
+    def _say(self, problems: list[str], refusals: dict[str, str]) -> None:
+        self.problems = problems
+        if refusals != self._refusals:
+            self._refusals = refusals
+            self._changed()
+        elif not refusals:
+            self._changed()
+
+    def _topic_problems(self, counts: Mapping[str, int]) -> list[str]:
+        missing = [name for name, count in counts.items() if count == 0]
+        problems = [
+            f"topic {name} has {count} partitions, expected {self._topics[name]}; set UPTAKE_PARTITIONS to what it has, "
+            f"or use a new cluster"
+            for name, count in counts.items()
+            if count
+        ]
+        if missing:
+            shown = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
+            problems.append(
+                f"Kafka at {self._bootstrap} lacks the topics {shown}; `uptake topics --create` makes them"
+            )
+        return problems
+
+    async def _connect(self) -> AIOKafkaProducer:
+        producer = AIOKafkaProducer(
+            bootstrap_servers=self._bootstrap,
+            client_id="uptake-collector",
+            acks="all",
+            enable_idempotence=True,
+            linger_ms=0,
+            max_batch_size=BATCH_BYTES,
+            request_timeout_ms=REQUEST_TIMEOUT_MS,
+            metadata_max_age_ms=30_000,
+        )
+        try:
+            async with asyncio.timeout(REQUEST_TIMEOUT_MS / 1000):
+                await producer.start()
+        except BaseException:
+            await Link(producer).close()
+            raise
+        return producer
+
+    async def _learn_leaders(self, producer: AIOKafkaProducer, topics: Sequence[str]) -> None:
+        """Let the producer look up the partitions it will write to, which its first record would wait for."""
+        for topic in topics:
+            with contextlib.suppress(KafkaError, TimeoutError):
+                async with asyncio.timeout(CHECK_SECONDS):
+                    await producer.partitions_for(topic)

@@ -1,0 +1,90 @@
+"""Which events wait for their answer: one entry an event, one future a request, and how many wait in all."""
+
+import asyncio
+import uuid
+
+import msgspec
+
+from app.collector.sink import Outcome
+from events.codec import encode
+from events.model import EventBase
+
+
+class Group:
+    """The events of one request. ``future`` ends when the last of them has an outcome."""
+
+    __slots__ = ("future", "left", "outcomes")
+
+    def __init__(self, count: int) -> None:
+        self.future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.outcomes: list[Outcome] = [None] * count
+        self.left = count
+
+
+class Account:
+    """How many events wait, over all partitions."""
+
+    def __init__(self) -> None:
+        self.waiting = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def open(self) -> None:
+        """One more waits."""
+        self.waiting += 1
+        self._idle.clear()
+
+    def close(self) -> None:
+        """One less waits."""
+        self.waiting -= 1
+        if not self.waiting:
+            self._idle.set()
+
+    async def wait_idle(self) -> None:
+        """Return when nothing waits."""
+        await self._idle.wait()
+
+
+class Entry:
+    """One event on its way. The first outcome counts, later ones change nothing."""
+
+    __slots__ = (
+        "_account",
+        "_group",
+        "_index",
+        "event",
+        "is_copied",
+        "is_settled",
+        "key",
+        "since_ms",
+        "value",
+    )
+
+    def __init__(
+        self, event: EventBase, key: bytes, since_ms: int, group: Group, index: int, account: Account
+    ) -> None:
+        self.event, self.key, self.value, self.since_ms = event, key, encode(event), since_ms
+        self._group, self._index, self._account = group, index, account
+        self.is_settled = self.is_copied = False
+        account.open()
+
+    def settle(self, outcome: Outcome) -> None:
+        """Say what became of the event."""
+        if self.is_settled:
+            return
+        self.is_settled = True
+        self._account.close()
+        group = self._group
+        group.outcomes[self._index] = outcome
+        group.left -= 1
+        if not group.left and not group.future.done():
+            group.future.set_result(None)
+
+    def identify(self) -> None:
+        """Give the event an id of its own unless it has one, so that it counts once however often it is sent.
+
+        The key stays: nobody else knows this id, so all copies have this key.
+        """
+        if self.event.eid is None:
+            self.event = msgspec.structs.replace(self.event, eid=f"spool-{uuid.uuid4().hex}")
+            self.value = encode(self.event)

@@ -1,0 +1,161 @@
+"""How does an event lie on the disk: the bytes of a spool's segment, with checksums that tell a torn end from a damaged middle.
+
+A segment is a head and then records, each with a head of its own. All numbers are little-endian, checksums CRC-32 (zlib)::
+
+    segment head   magic 8s, version u32, checksum of both u32
+    record head    body length u32, checksum of the body u32, sequence number u64, checksum of these three u32
+    record body    received_ms i64, partition u32, length of topic u16, length of key u16, topic, key, value
+
+The head has a checksum of its own, so that a flipped bit in a length cannot make the rest of a file look like a record that was
+never finished: only what really ends early, or was never written (zeros), counts as torn.
+"""
+
+import struct
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+MAGIC: Final = b"UPTSPOOL"
+VERSION: Final = 1
+_SEGMENT: Final = struct.Struct("<8sII")
+_HEAD: Final = struct.Struct("<IIQI")
+_CHECKED: Final = struct.Struct("<IIQ")
+_BODY: Final = struct.Struct("<qIHH")
+SEGMENT_HEAD_BYTES: Final = _SEGMENT.size
+RECORD_HEAD_BYTES: Final = _HEAD.size
+
+
+class Place(NamedTuple):
+    """A partition of a topic."""
+
+    topic: str
+    partition: int
+
+
+class Record(NamedTuple):
+    """One event in the spool. ``number`` grows by one a record of a directory, and never begins anew."""
+
+    number: int
+    place: Place
+    received_ms: int
+    key: bytes
+    value: bytes
+
+
+class Found(NamedTuple):
+    """Where a good record of a segment lies."""
+
+    offset: int
+    record: Record
+
+
+@dataclass
+class Scan:
+    """What a segment holds.
+
+    ``good_bytes`` is its length without a torn end of ``torn_bytes``. ``damage`` says what is broken in what was once complete; good
+    records before it are found, and those behind it where the broken one still tells its length.
+    """
+
+    found: list[Found] = field(default_factory=list)
+    good_bytes: int = 0
+    torn_bytes: int = 0
+    damage: str | None = None
+
+
+def segment_head() -> bytes:
+    """Return the first bytes of every segment."""
+    return _SEGMENT.pack(MAGIC, VERSION, zlib.crc32(struct.pack("<8sI", MAGIC, VERSION)))
+
+
+def encode(record: Record) -> bytes:
+    """Return head and body of a record."""
+    topic = record.place.topic.encode("ascii")
+    body = b"".join(
+        (
+            _BODY.pack(record.received_ms, record.place.partition, len(topic), len(record.key)),
+            topic,
+            record.key,
+            record.value,
+        )
+    )
+    checked = _CHECKED.pack(len(body), zlib.crc32(body), record.number)
+    return checked + zlib.crc32(checked).to_bytes(4, "little") + body
+
+
+def record_at(data: bytes, offset: int = 0) -> Record | None:
+    """Return the record that begins there; None when it is not whole or a checksum does not fit."""
+    if len(data) - offset < RECORD_HEAD_BYTES:
+        return None
+    length, checksum, number, head_checksum = _HEAD.unpack_from(data, offset)
+    start = offset + RECORD_HEAD_BYTES
+    if zlib.crc32(data[offset : start - 4]) != head_checksum or start + length > len(data):
+        return None
+    body = data[start : start + length]
+    if zlib.crc32(body) != checksum:
+        return None
+    received_ms, partition, topic_bytes, key_bytes = _BODY.unpack_from(body)
+    key_start = _BODY.size + topic_bytes
+    value_start = key_start + key_bytes
+    place = Place(body[_BODY.size : key_start].decode("ascii"), partition)
+    return Record(number, place, received_ms, body[key_start:value_start], body[value_start:])
+
+
+def length_at(data: bytes, offset: int) -> int | None:
+    """Return how many bytes the record that begins there takes by its head; None when the head is not whole or not right."""
+    if len(data) - offset < RECORD_HEAD_BYTES:
+        return None
+    length, _, _, head_checksum = _HEAD.unpack_from(data, offset)
+    checked = data[offset : offset + RECORD_HEAD_BYTES - 4]
+    return RECORD_HEAD_BYTES + int(length) if zlib.crc32(checked) == head_checksum else None
+
+
+def scan(data: bytes) -> Scan:
+    """Return what the bytes of a segment hold. Never a record that was not written: what is not whole is torn or damaged."""
+    result = Scan()
+    head = segment_head()
+    if len(data) < len(head):
+        if head.startswith(data) or not data.strip(b"\0"):
+            result.torn_bytes = len(data)
+        else:
+            result.damage = "its head is not that of a spool"
+        return result
+    if data[: len(head)] != head:
+        if data.strip(b"\0"):
+            result.damage = "its head is damaged, or of another version"
+        else:
+            result.torn_bytes = len(data)
+        return result
+    offset = result.good_bytes = len(head)
+    while offset < len(data):
+        length = length_at(data, offset)
+        if length is None:
+            rest = data[offset:]
+            if len(rest) < RECORD_HEAD_BYTES or not rest.strip(b"\0"):
+                result.torn_bytes = len(rest)
+            else:
+                result.damage = f"the head of a record at byte {offset} is damaged"
+            return result
+        if offset + length > len(data):
+            result.torn_bytes = len(data) - offset
+            return result
+        record = record_at(data, offset)
+        if record is not None:
+            result.found.append(Found(offset, record))
+        elif data[offset + RECORD_HEAD_BYTES :].strip(b"\0"):
+            result.damage = result.damage or f"the record at byte {offset} is damaged"
+        else:
+            result.torn_bytes = len(data) - offset
+            return result
+        offset += length
+        result.good_bytes = offset
+    return result
+
+
+def records(data: bytes) -> Iterator[Record]:
+    """Yield the records from the beginning up to the first that is not whole; for files without a segment head."""
+    offset = 0
+    while (record := record_at(data, offset)) is not None:
+        yield record
+        offset += length_at(data, offset) or len(data)
