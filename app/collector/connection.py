@@ -122,9 +122,12 @@ class Connection:
         self.problems: list[str] = [f"Kafka at {bootstrap} has not answered yet"]
         self.is_misfit = False
         """The broker's topics have other partitions than ours: nothing may be written, nor kept for later."""
-        self._refusals: dict[str, str] = dict.fromkeys(topics, self.problems[0])
+        self._refusals: dict[
+            str, str
+        ] = {}  # until the first look at the broker has ended, events wait for it
         self._poked = asyncio.Event()
         self._broken = False
+        self._is_new = True
         self._task: asyncio.Task[None] | None = None
         self._retiring: set[asyncio.Task[None]] = set()
 
@@ -185,6 +188,7 @@ class Connection:
         try:
             if self.link is None:
                 self.link = Link(await self._connect())
+                self._is_new = True
             found = await self.link.producer.client.fetch_all_metadata()
         except (KafkaError, OSError, TimeoutError) as error:
             problem = (
@@ -197,7 +201,8 @@ class Connection:
         wrong = {name: count for name, count in counts.items() if count != self._topics[name]}
         self.is_misfit = any(count for name, count in wrong.items() if name in self._needed)
         problems = self._topic_problems(wrong)
-        if self._refusals:
+        if self._refusals or self._is_new:
+            self._is_new = False
             await self._learn_leaders(
                 self.link.producer, [name for name in self._needed if name not in wrong]
             )

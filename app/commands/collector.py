@@ -12,12 +12,13 @@ def collector(
     host: options.Host = None,
     port: Annotated[int | None, setting("port", "events are taken here", 8080)] = None,
     customers_file: options.CustomersFile = None,
+    data_dir: options.DataDir = None,
     log_level: options.LogLevel = None,
     log_json: options.LogJson = None,
 ) -> None:
     """Take events over HTTP and write them to Kafka.
 
-    It keeps nothing itself: start as many as you like behind a load balancer.
+    It keeps nothing but events that Kafka does not take, on its disk until it does: start as many as you like behind a load balancer.
 
     Example: uptake collector --kafka 127.0.0.1:9092 --customers-file uptake.toml
     """
