@@ -6,11 +6,12 @@ import msgspec
 
 from agents.partition import Partition
 from agents.ports import Output
-from events.codec import UndecodableError, check_names, decode
+from events.codec import UndecodableError, check_names, decode, encode
 from events.model import NO_PROFILE_USER, Event, user_key
 from events.partitions import partition_of
 from events.topics import DAY_MS, HISTORY, JOURNAL
 from tables.fold import fold
+from tables.fold_identity import fold_rotation
 from tables.window_keys import MAX_TIME_MS
 
 MAX_SKEW_MS = 300_000  # by which a collector's clock may be ahead of the broker's
@@ -40,11 +41,13 @@ def _fold(partition: Partition, record: Any, topic: str, max_age_ms: int | None)
         key = _check_key(key, event)
         home = partition_of(key, partition.limits.partitions)
         if home != partition.number and event.user != NO_PROFILE_USER:
-            origin = b"%s/%d/%d" % (topic.encode(), partition.number, record.offset)
-            partition.send(Output(topic, home, key, record.value, (("origin", origin),)))
+            origin = ("origin", _origin(topic, partition, record))
+            partition.send(Output(topic, home, key, record.value, (origin,)))
             partition.stats.forwarded += 1
             return
         overlay.verify(key, event.customer, event.user)
+    if event.previous_user is not None:
+        check_names(event.customer, event.previous_user)
     received_ms = event.received_ms or record.timestamp
     if received_ms > record.timestamp + MAX_SKEW_MS:
         received_ms = (
@@ -68,8 +71,30 @@ def _fold(partition: Partition, record: Any, topic: str, max_age_ms: int | None)
         overlay.newest_received_ms = received_ms
     if time_ms > overlay.newest_time_ms and max_age_ms is not None and not is_clamped:
         overlay.newest_time_ms = max(overlay.newest_time_ms, min(time_ms, record.timestamp))
+    if event.previous_user is not None and event.user != NO_PROFILE_USER:
+        _follow_rotation(partition, topic, record, key, event)
     if not fold(overlay, key, event):
         partition.stats.repeated += 1
+
+
+def _follow_rotation(partition: Partition, topic: str, record: Any, key: bytes, event: Event) -> None:
+    """While the customer's key rotates, let the former pseudonym log in as the new one: an event of the journal like any other.
+
+    It is written in the flush that remembers it was, so it is made exactly once.
+    """
+    # An import may be of any time in the past, where the former pseudonym was last moved by a login that came later.
+    time_ms = event.received_ms if topic == HISTORY else event.time_ms - 1
+    login = fold_rotation(partition.overlay, key, event, time_ms)
+    if login is not None:
+        old_key = user_key(login.customer, login.user)
+        home = partition_of(old_key, partition.limits.partitions)
+        partition.send(
+            Output(JOURNAL, home, old_key, encode(login), (("origin", _origin(topic, partition, record)),))
+        )
+
+
+def _origin(topic: str, partition: Partition, record: Any) -> bytes:
+    return b"%s/%d/%d" % (topic.encode(), partition.number, record.offset)
 
 
 def _check_key(key: bytes | None, event: Event) -> bytes:

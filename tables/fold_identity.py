@@ -56,6 +56,14 @@ def fold_login(tables: Tables, key: bytes, event: model.Login) -> None:
     _keep_moved(tables, key, held)
 
 
+def fold_rotation(tables: Tables, key: bytes, event: model.EventBase, time_ms: int) -> model.Login | None:
+    """Remember that what is known under the user's former pseudonym is to come here; return the login that brings it, once."""
+    state, login = identity.rotate(tables.identity.get(key), event, time_ms)
+    if state is not None:
+        tables.identity.put(key, state)
+    return login
+
+
 def _keep_moved(tables: Tables, key: bytes, stretch: Stretch) -> None:
     """Keep what was sent on where the user's own lookups see it and no later login sends it again."""
     _absorb(tables, key + MOVED, stretch)

@@ -29,6 +29,10 @@ MAX_SOURCES: Final = 2_000
 """Sources a target remembers (about 80 kB). A forgotten one does no harm: the positions in the flush already keep a transfer
 from being read twice, the numbers are the second guard."""
 
+REPEAT_LOGIN_MS: Final = 3_600_000
+"""While a key rotates, the login from the old pseudonym is made once, and again after this: a collector that read the new key late, or
+held events back while Kafka was away, wrote some under the old one."""
+
 MAX_NUMBER: Final = 2**48
 """Of anything in a transfer. A sum beyond 64 bits cannot be stored, and would stop the whole partition at every flush."""
 
@@ -70,6 +74,9 @@ class IdentityState(msgspec.Struct, array_like=True, gc=False):
     sent: int = 0
     sources: dict[str, int] = msgspec.field(default_factory=dict)
     junk_logins: int = 0
+    previous: str | None = None
+    """The pseudonym under the former key whose login to this one was sent, and when, by receipt."""
+    previous_received_ms: int = 0
 
 
 _encoder: Final = msgspec.msgpack.Encoder()
@@ -140,6 +147,33 @@ def login(
     return state, Transfer(
         event.customer, event.user, event.target, state.sent, event.time_ms, event.received_ms, stretch
     )
+
+
+def rotate(
+    state: IdentityState | None, event: EventBase, time_ms: int
+) -> tuple[IdentityState, Login] | tuple[None, None]:
+    """Return the login that takes what is known under ``event.previous_user`` to ``event.user``; None when it was made before.
+
+    ``time_ms`` is the login's. For a live event it lies before the event's own, so that a login of that very event passes on what
+    arrives by this one (see ``receive``).
+    """
+    previous = event.previous_user
+    if previous is None or previous == event.user:
+        return None, None
+    if state is None:
+        state = IdentityState()
+    is_made = state.previous == previous
+    if is_made and event.received_ms - state.previous_received_ms < REPEAT_LOGIN_MS:
+        return None, None
+    state.previous, state.previous_received_ms = previous, event.received_ms
+    login = Login(
+        customer=event.customer,
+        user=previous,
+        target=event.user,
+        time_ms=max(1, time_ms),
+        received_ms=event.received_ms,
+    )
+    return state, login
 
 
 def receive(
