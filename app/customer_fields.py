@@ -50,6 +50,9 @@ class _RateLimit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     burst: Annotated[int, msgspec.Meta(ge=1, le=100_000_000)] | None = None
 
 
+_TrackOrScenario = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_WORD_CHARS)]
+
+
 class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One ``[customers."..."]`` table of the file, as written."""
 
@@ -66,6 +69,9 @@ class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_itemtype: Annotated[int, msgspec.Meta(ge=1, le=MAX_ITEM_NUMBER)] = 5
     string_items: bool = True
     strict_scenario: bool = False
+    scenarios_of_tracks: Annotated[
+        dict[_TrackOrScenario, _TrackOrScenario], msgspec.Meta(max_length=100_000)
+    ] = msgspec.field(default_factory=dict)
     cors_origins: tuple[_Origin, ...] = ("*",)
     rating_scale: _Scale = _Scale()
     rating_scales: dict[str, _Scale] = msgspec.field(default_factory=dict)
@@ -100,6 +106,7 @@ def read_customer(customer_id: str, table: Any) -> Customer:
         max_itemtype=entry.max_itemtype,
         string_items=entry.string_items,
         strict_scenario=entry.strict_scenario,
+        scenarios_of_tracks=entry.scenarios_of_tracks,
     )
     exclusions = _exclusions("exclusions", entry.exclusions, ExclusionDefaults())
     limit = entry.rate_limit

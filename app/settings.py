@@ -118,6 +118,12 @@ class Settings(BaseSettings):
         4_194_304, ge=0, description="the same when it is unpacked: no small body may become a large one"
     )
     max_batch_elements: int = Field(5_000, ge=1, description="a body of more events is answered 413")
+    default_customer: str | None = Field(
+        None, description="whose the presentations are that name no customer (docs/http-api.md)"
+    )
+    user_cookie: str = Field(
+        "uptake_user", description="the cookie that says who sees a page of presentations"
+    )
     max_connections: int = Field(4_096, ge=1, description="open connections; more are closed at once")
     request_timeout_ms: int = Field(
         15_000, ge=100, description="a request whose head or body takes longer to arrive is given up"

@@ -62,7 +62,7 @@ def read_array(body: bytes, most: int) -> list[Element] | Rejection:
     if type(values) is not list:
         return _NO_OBJECT
     if len(values) > most:
-        return _too_many(most)
+        return too_many(most)
     if _names_each_key_once(body, values):
         return values
     return [_judged(bytes(piece)) for piece in _pieces.decode(body)]
@@ -71,10 +71,10 @@ def read_array(body: bytes, most: int) -> list[Element] | Rejection:
 def read_lines(body: bytes, most: int) -> list[Element] | Rejection:
     """Return the values of a body with one JSON value a line, at most ``most`` lines. A bad line is refused alone."""
     if body.count(b"\n") > most:
-        return _too_many(most)
+        return too_many(most)
     lines = [line for line in body.split(b"\n") if line and not line.isspace()]
     if len(lines) > most:
-        return _too_many(most)
+        return too_many(most)
     try:
         values = [*map(_decoder.decode, lines)]  # not decode_lines, which minds no lines
     except _UNREADABLE:
@@ -149,5 +149,6 @@ def _unreadable(error: Exception) -> Rejection:
     return Rejection("bad_json", f"this is not JSON that can be read: {error}")
 
 
-def _too_many(most: int) -> Rejection:
+def too_many(most: int) -> Rejection:
+    """Return the rejection of a body with more than ``most`` values."""
     return Rejection("too_many_elements", f"a batch takes at most {most} elements")

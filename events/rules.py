@@ -1,5 +1,6 @@
 """What may a customer send: the per-customer settings that parsers and pseudonyms depend on."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, tzinfo
 
@@ -22,6 +23,8 @@ class Rules:
     max_itemtype: int = 5
     string_items: bool = True
     strict_scenario: bool = False
+    scenarios_of_tracks: Mapping[str, str] = field(default_factory=dict)
+    """Track of a presentation -> the scenario that it is; a track that is not named here is one by itself."""
 
     def user(self, raw_user: str) -> str:
         """Return the pseudonym of a raw user id."""

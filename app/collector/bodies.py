@@ -8,9 +8,8 @@ from aiohttp import web
 
 from events.rejections import Rejection
 
-FORMS: Final = frozenset(
-    ("", "application/x-www-form-urlencoded", "text/plain")
-)  # text/plain: navigator.sendBeacon
+FORM: Final = "application/x-www-form-urlencoded"
+FORMS: Final = frozenset(("", FORM, "text/plain"))  # text/plain: navigator.sendBeacon
 _READ_ANYWAY: Final = 4  # times the limit
 _GZIP: Final = 16 + zlib.MAX_WBITS  # zlib's way of saying: with gzip's header and checksum
 _BAD_GZIP: Final = Rejection(

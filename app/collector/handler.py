@@ -8,7 +8,7 @@ from typing import Final, Protocol
 import msgspec
 from aiohttp import web
 
-from app.collector import answers, native, openapi, tracker
+from app.collector import answers, native, openapi, presentation, tracker
 from app.collector.gate import Gate
 from app.collector.metrics import CONTENT_TYPE, Metrics
 from app.collector.recorder import Recorder
@@ -24,6 +24,11 @@ _INTERNAL: Final = Rejection(
     "internal", "something went wrong here; it was logged, and the event may be sent again"
 )
 _OTHER_VERSION: Final = Rejection("malformed_request", "this is not a well-formed HTTP/1.1 request")
+_NO_CUSTOMER: Final = Rejection(
+    "unknown_customer",
+    "whose page is it? say ?customer=, HTTP Basic, or set UPTAKE_DEFAULT_CUSTOMER",
+    "customer",
+)
 
 
 class Clock(Protocol):
@@ -47,6 +52,8 @@ class Collector:
         max_body_bytes: int,
         request_timeout_ms: int,
         batch: native.Limits,
+        user_cookie: str,
+        default_customer: str | None,
     ) -> None:
         self._customers, self._sink, self._clock, self._metrics = customers, sink, clock, metrics
         self._gate = Gate(customers)
@@ -55,6 +62,9 @@ class Collector:
             self._recorder, max_body_bytes=max_body_bytes, timeout_seconds=request_timeout_ms / 1000
         )
         self._native = native.NativeEndpoint(self._recorder, self._gate, batch)
+        self._presentation = presentation.PresentationEndpoint(
+            self._recorder, self._gate, batch, user_cookie=user_cookie, default_customer=default_customer
+        )
         self.is_draining = False
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -81,18 +91,20 @@ class Collector:
             raw_path = _origin_form(raw_path)
         path = split_path(raw_path)
         if isinstance(path, Rejection):
-            return await self._answer_beside(request, raw_path, path)
+            return await self._answer_beside(request, raw_path, raw_query, path)
         customer = self._let_in(request, path.customer, tracker.METHODS, answers.METHODS)
         if isinstance(customer, web.Response):
             return customer
         return await self._tracker.answer(request, path, raw_query, customer, self._clock.now_ms())
 
     async def _answer_beside(
-        self, request: web.BaseRequest, raw_path: str, refused: Rejection
+        self, request: web.BaseRequest, raw_path: str, raw_query: str, refused: Rejection
     ) -> web.StreamResponse:
-        """Answer what the tracker's paths do not: the pages for operators, and the native endpoints."""
+        """Answer what the tracker's paths do not: the pages for operators, and the endpoints that take other bodies."""
         if raw_path in self._pages:
             return self._pages[raw_path](self, request)
+        if raw_path in presentation.PATHS:
+            return await self._answer_presentation(request, raw_path, raw_query)
         place = native.split(raw_path) if refused.code == "unknown_path" else None
         if place is None:
             return self._recorder.reject(refused, request, None)
@@ -101,6 +113,23 @@ class Collector:
         if isinstance(customer, web.Response):
             return customer
         return await self._native.answer(request, name, customer, self._clock.now_ms())
+
+    async def _answer_presentation(
+        self, request: web.BaseRequest, path: str, raw_query: str
+    ) -> web.StreamResponse:
+        customer_id = self._presentation.customer_id(request, raw_query)
+        if customer_id is None:
+            headers = answers.base_headers(None, None)
+            if (
+                request.method == "OPTIONS"
+            ):  # a browser asks without the credentials that would name the customer
+                asked = request.headers.get("Access-Control-Request-Headers")
+                return answers.preflight(headers, asked, methods=answers.POST_METHODS)
+            return self._recorder.reject(_NO_CUSTOMER, request, None)
+        customer = self._let_in(request, customer_id, presentation.METHODS, answers.POST_METHODS)
+        if isinstance(customer, web.Response):
+            return customer
+        return await self._presentation.answer(request, path, raw_query, customer, self._clock.now_ms())
 
     def _let_in(
         self, request: web.BaseRequest, customer_id: str, methods: frozenset[str], allow: str

@@ -82,6 +82,8 @@ async def serve_collector(
             settings.max_batch_elements,
             settings.request_timeout_ms / 1000,
         ),
+        user_cookie=settings.user_cookie,
+        default_customer=settings.default_customer,
     )
     server = Server(
         collector,

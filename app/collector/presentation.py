@@ -1,0 +1,175 @@
+"""What happens to a request of a video page: what its carousels showed, and the click on one of them.
+
+``POST /uitracking/users/presentationtracking`` and ``POST /uitracking/users/click``, form-encoded or JSON.
+"""
+
+import binascii
+from base64 import b64decode
+from typing import Any, Final
+
+from aiohttp import web
+
+from app.collector import answers, bodies, results
+from app.collector.gate import Gate
+from app.collector.native import Limits
+from app.collector.recorder import Recorder
+from app.customer import Customer
+from events import elements, presentation
+from events.elements import Element
+from events.native import Reader
+from events.rejections import Rejection
+
+SHOWN: Final = "/uitracking/users/presentationtracking"
+CLICKED: Final = "/uitracking/users/click"
+PATHS: Final = frozenset((SHOWN, CLICKED))
+METHODS: Final = frozenset(("POST",))
+_JSON: Final = "application/json"
+_LINES: Final = "application/x-ndjson"
+
+Page = dict[str, Any]
+"""What a request says beside its elements."""
+
+
+class PresentationEndpoint:
+    """The paths of PATHS."""
+
+    def __init__(
+        self,
+        recorder: Recorder,
+        gate: Gate,
+        limits: Limits,
+        *,
+        user_cookie: str,
+        default_customer: str | None,
+    ) -> None:
+        self._recorder, self._gate, self._limits = recorder, gate, limits
+        self._user_cookie, self._default_customer = user_cookie, default_customer
+
+    def customer_id(self, request: web.BaseRequest, raw_query: str) -> str | None:
+        """Return whose page it is: ``?customer=``, the user name of HTTP Basic, or the host's setting."""
+        query = presentation.read_form(raw_query)
+        named = None if isinstance(query, Rejection) else query.get("customer")
+        return named or _basic_user(request.headers.get("Authorization")) or self._default_customer
+
+    async def answer(
+        self, request: web.BaseRequest, path: str, raw_query: str, customer: Customer, received_ms: int
+    ) -> web.StreamResponse:
+        """Answer what was shown, or what was clicked."""
+        query = presentation.read_form(raw_query)
+        body = query if isinstance(query, Rejection) else await self._body(request)
+        if isinstance(body, Rejection):
+            return self._recorder.reject(body, request, customer)
+        assert not isinstance(query, Rejection)
+        reader = Reader(customer.rules, received_ms)
+        if path == CLICKED:
+            return await self._answer_click(request, query, body, customer, reader)
+        return await self._answer_shown(request, query, body, customer, reader)
+
+    async def _answer_click(
+        self,
+        request: web.BaseRequest,
+        query: Page,
+        body: str | list[Element],
+        customer: Customer,
+        reader: Reader,
+    ) -> web.StreamResponse:
+        page = presentation.read_click(body) if isinstance(body, str) else _one_object(body)
+        if isinstance(page, Rejection):
+            return self._recorder.reject(page, request, customer)
+        page = {**query, **page}
+        clicked = presentation.clicked_element(page, self._user(request, page), customer.rules)
+        (fate,) = await results.record(self._recorder, [reader.read(clicked)])
+        if fate is not None:
+            return self._recorder.reject(fate, request, customer)
+        return answers.accepted(request, customer)
+
+    async def _answer_shown(
+        self,
+        request: web.BaseRequest,
+        query: Page,
+        body: str | list[Element],
+        customer: Customer,
+        reader: Reader,
+    ) -> web.StreamResponse:
+        read = self._shown(query, body)
+        refused = read if isinstance(read, Rejection) else self._gate.charge_rest(customer, len(read[1]))
+        if isinstance(refused, Rejection):
+            return self._recorder.reject(refused, request, customer)
+        assert not isinstance(read, Rejection)
+        page, values = read
+        user = self._user(request, page)
+        outcomes = await results.read_each(
+            lambda value: reader.read(presentation.shown_element(value, page, user, customer.rules)), values
+        )
+        runs, places = presentation.joined(outcomes)
+        of_runs = await results.record(self._recorder, runs)
+        fates = [of_runs[place] for place in places]
+        wants_json = not isinstance(body, str) or _JSON in request.headers.get("Accept", "")
+        if wants_json or (any(fates) and not all(fates)):
+            return results.answer_each(self._recorder, request, customer, values, fates)
+        if fates and fates[0] is not None:
+            return self._recorder.reject(fates[0], request, customer)
+        return answers.accepted(request, customer)
+
+    def _shown(self, query: Page, body: str | list[Element]) -> tuple[Page, list[Element]] | Rejection:
+        """Return what the request says of the page, and its elements."""
+        most = self._limits.max_elements
+        if isinstance(body, str):
+            form = presentation.read_form(body)
+            if isinstance(form, Rejection):
+                return form
+            page = {**query, **form}
+        elif len(body) == 1 and isinstance(body[0], dict) and "data" in body[0]:
+            page = {**query, **body[0]}
+        else:
+            return query, body
+        data = presentation.read_data(page.pop("data", None), most)
+        return data if isinstance(data, Rejection) else (page, data)
+
+    def _user(self, request: web.BaseRequest, page: Page) -> Any:
+        return presentation.user_of(page, request.cookies.get(self._user_cookie))
+
+    async def _body(self, request: web.BaseRequest) -> str | list[Element] | Rejection:
+        """Return a form-encoded body as text, a JSON body as its elements: those of its array or lines, or one object."""
+        limits = self._limits
+        sent = await bodies.read_body(
+            request, limit_bytes=limits.max_bytes, timeout_seconds=limits.timeout_seconds
+        )
+        if isinstance(sent, Rejection):
+            return sent
+        encoding = request.headers.get("Content-Encoding", "")
+        body = bodies.unpacked(sent, encoding, limit_bytes=limits.max_unpacked_bytes)
+        if isinstance(body, Rejection):
+            return body
+        kind = bodies.content_type(request)
+        is_form = kind in bodies.FORMS
+        if is_form and not (kind != bodies.FORM and body.lstrip()[:1] in (b"[", b"{")):
+            return body.decode("utf-8", "surrogateescape")
+        if not is_form and kind not in (_JSON, _LINES):
+            return Rejection(
+                "bad_body",
+                "a body must be application/x-www-form-urlencoded, application/json or text/plain",
+                "Content-Type",
+                kind[:80],
+            )
+        read = elements.read(bytes(body), limits.max_elements, is_lines=kind == _LINES)
+        if isinstance(read, Rejection):
+            return read
+        values, is_single = read
+        return values[0] if is_single and isinstance(values[0], Rejection) else values
+
+
+def _one_object(values: list[Element]) -> Page | Rejection:
+    if len(values) == 1 and isinstance(values[0], dict):
+        return values[0]
+    return Rejection("bad_json", "the body must be one JSON object: the address (url) or its parts")
+
+
+def _basic_user(authorization: str | None) -> str | None:
+    scheme, _, encoded = (authorization or "").partition(" ")
+    if scheme.lower() != "basic" or len(encoded) > 2_048:
+        return None
+    try:
+        return b64decode(encoded.strip(), validate=True).decode("utf-8").partition(":")[0] or None
+    except (binascii.Error, ValueError):
+        return None

@@ -1,0 +1,83 @@
+"""What is answered to a request of many events: one result for each, so that its sender can send again just what failed."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import msgspec
+from aiohttp import web
+
+from app.collector import answers
+from app.collector.recorder import Recorder
+from app.customer import Customer
+from events.elements import Element
+from events.rejections import Rejection
+from events.tracker import Accepted
+
+_SLICE: Final = 200  # elements between two turns of the loop: a few ms
+_ACCEPTED: Final = b'{"status":"accepted"}'
+
+Result = Rejection | None
+"""What became of an element; None: it is durable, or there was nothing to record."""
+
+
+Outcome = Accepted | Rejection | None
+"""What an element was read as; None: there is nothing to record."""
+
+
+async def read_each(read: Callable[[Element], Outcome], values: Sequence[Element]) -> list[Outcome]:
+    """Read each element, and let others have their turn meanwhile."""
+    outcomes: list[Outcome] = []
+    for start in range(0, len(values), _SLICE):
+        if start:
+            await asyncio.sleep(0)
+        outcomes += map(read, values[start : start + _SLICE])
+    return outcomes
+
+
+async def record(recorder: Recorder, outcomes: Sequence[Outcome]) -> list[Result]:
+    """Make the accepted ones durable; return what became of each, in order."""
+    accepted = [outcome for outcome in outcomes if isinstance(outcome, Accepted)]
+    fates = iter(await recorder.record_many(accepted) if accepted else ())
+    recorder.metrics.empty.inc(outcomes.count(None))
+    return [next(fates) if isinstance(outcome, Accepted) else outcome for outcome in outcomes]
+
+
+def answer_each(
+    recorder: Recorder,
+    request: web.BaseRequest,
+    customer: Customer,
+    values: Sequence[Element],
+    results: Sequence[Result],
+) -> web.Response:
+    """Return 200 with a result for each element; 503 when nothing at all could be taken. Counts what was refused."""
+    rejected = Counter(result.code for result in results if result is not None)
+    for code, number in rejected.items():
+        recorder.metrics.rejected[code].inc(number)
+    told = [
+        _ACCEPTED if result is None else _told(result, value)
+        for result, value in zip(results, values, strict=True)
+    ]
+    count = rejected.total()
+    headers = answers.base_headers(customer, request.headers.get("Origin"))
+    headers["Content-Type"] = "application/json"
+    status = 200
+    if rejected["unavailable"] and count == len(results) and not rejected["fate_unknown"]:
+        status = 503
+        headers["Retry-After"] = str(answers.RETRY_AFTER_SECONDS)
+    body = b'{"accepted":%d,"rejected":%d,"results":[%b]}' % (len(told) - count, count, b",".join(told))
+    return web.Response(status=status, headers=headers, body=body)
+
+
+def _told(rejection: Rejection, value: Element) -> bytes:
+    has_eid = isinstance(value, dict) and isinstance(value.get("eid"), str | int) and value["eid"] != ""
+    told: dict[str, object] = {
+        "status": "rejected",
+        "code": rejection.code,
+        "reason": rejection.sentence,
+        "retry": rejection.code == "unavailable" or (rejection.code == "fate_unknown" and has_eid),
+    }
+    if rejection.parameter is not None:
+        told["parameter"] = rejection.parameter
+    return msgspec.json.encode(told)

@@ -1,0 +1,215 @@
+"""What was shown on a page of carousels, and what was clicked there: presentations and watch addresses of a video page.
+
+A presentation is one item that came into view: ``video_id`` in place ``rank`` of carousel ``row`` (both from 0) of the list
+``track_id``, told by the page as ``data=[...]``. The click that follows is a page address, ``/watch/{video}?trackId=&tctx=``.
+Pure: bodies and the customer's rules go in, JSON elements for events/native.py come out.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+from urllib.parse import unquote
+
+import msgspec
+
+from events import elements
+from events.elements import Element
+from events.fields import MAX_ITEMS
+from events.model import Rendered
+from events.native import MAX_ITEMS_CHARS
+from events.rejections import Rejection
+from events.rules import Rules
+from events.signature import ABSENT
+from events.target import MAX_PARAMETERS, RefusedError, decode
+from events.tracker import Accepted
+
+_DATA: Final = re.compile(r"(?:^|&)\s*data=")
+_WATCH: Final = re.compile(r"(?:^|/)watch/([^/?#&]+)")
+_OF_THE_PAGE: Final = ("eid", "sent", "sent_ms", "lang", "storeViewId", "segments", "experiment", "variant")
+"""What may be said once for a whole body; an element's own wins. An ``eid`` of all would make them one event, so it is left out."""
+_NOT_KEPT: Final = frozenset(("data", "user", "esn", "customer"))
+_CLICK_NAMES: Final[dict[str, str]] = {
+    "video_id": "item",
+    "video": "item",
+    "trackId": "track_id",
+    "time": "created",
+    "requestuuid": "request_id",
+}
+_NO_DATA: Final = Rejection("bad_body", "the body needs data=[...], a JSON array of what was shown", "data")
+
+
+def read_form(text: str) -> dict[str, str] | Rejection:
+    """Return the fields of a form-encoded body; ``data`` may stand in it as raw JSON, line breaks and all, as shipped pages send it."""
+    found = _DATA.search(text)
+    fields: dict[str, str] = {}
+    try:
+        if found is not None and text[found.end() :].lstrip()[:1] == "[":
+            end = text.rfind("]") + 1
+            _read_pairs(text[: found.start()] + text[max(end, found.end()) :], fields)
+            fields["data"] = _whole(text[found.end() : end])
+        else:
+            _read_pairs(text, fields)
+    except RefusedError as refused:
+        return refused.rejection
+    return fields
+
+
+def _whole(data: str) -> str:
+    """Return raw JSON as it is; where a client encoded all of it but the brackets, decoded."""
+    return data if "{" in data or "%" not in data else decode(data, "data")
+
+
+def _read_pairs(text: str, fields: dict[str, str]) -> None:
+    pairs = text.split("&", MAX_PARAMETERS)
+    if len(pairs) > MAX_PARAMETERS:
+        raise RefusedError("bad_parameter", f"a request takes at most {MAX_PARAMETERS} parameters")
+    for pair in pairs:
+        name, _, value = pair.partition("=")
+        name = decode(name.replace("+", " "), "body").strip()
+        if name:
+            fields.setdefault(name, decode(value.replace("+", " "), name[:80]).strip())
+
+
+def read_click(text: str) -> dict[str, str] | Rejection:
+    """Return the fields of a form-encoded body, or of one that is the address itself."""
+    text = text.strip()
+    return {"url": text} if text.startswith(("/", "http://", "https://")) else read_form(text)
+
+
+def read_data(data: Any, most: int) -> list[Element] | Rejection:
+    """Return the elements of ``data``: JSON as text, or read already."""
+    if isinstance(data, str):
+        try:
+            return elements.read_array(data.strip().encode("utf-8"), most)
+        except UnicodeError:
+            return Rejection("bad_json", "data is not JSON that can be read: it is not UTF-8", "data")
+    if not isinstance(data, list):
+        return _NO_DATA
+    if len(data) > most:
+        return elements.too_many(most)
+    return data
+
+
+def user_of(page: Mapping[str, Any], cookie: str | None) -> Any:
+    """Return who it is: ``user``, the cookie, a device's ``esn`` that is not null, or nobody."""
+    for user in (page.get("user"), None if cookie is None else unquote(cookie), page.get("esn")):
+        if user is not None and not (isinstance(user, str) and user in ABSENT):
+            return user
+    return "not_defined"
+
+
+def shown_element(element: Element, page: Mapping[str, Any], user: Any, rules: Rules) -> Element:
+    """Return the ``rendered`` event that one presentation is, as events/native.py reads it."""
+    if not isinstance(element, dict):
+        return element
+    own = {**element}
+    made: dict[str, Any] = _common(page, own)
+    made |= {
+        "type": "rendered",
+        "user": own.pop("user", user),
+        "items": _one_item(own.pop("video_id", None)),
+        "scenario": scenario_of(own.pop("track_id", None), rules) or own.pop("scenario", None),
+        "image": own.pop("image_key", None),
+        "created_ms": own.pop("time", None),
+    }
+    for name in ("request_id", "row", "rank", "itemtype", "eid", "sent", "experiment", "variant"):
+        if name in own:
+            made[name] = own.pop(name)
+    return made | {"properties": _kept(page, own)}
+
+
+def _one_item(video: Any) -> list[Any] | None:
+    return None if video is None or (isinstance(video, str) and video in ABSENT) else [video]
+
+
+def _common(page: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: page[name] for name in _OF_THE_PAGE if name in page and name != "eid" and name not in own}
+
+
+def _kept(page: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is not a field of the event: of the element (``location``) first, then of the page (``country``)."""
+    kept = dict(own)
+    for name, value in page.items():
+        if name not in _NOT_KEPT and name not in _OF_THE_PAGE:
+            kept.setdefault(name, value)
+    return kept
+
+
+def scenario_of(track: Any, rules: Rules) -> Any:
+    """Return the scenario of a list: as the customer's settings name it, else the track's own id."""
+    if track is None or isinstance(track, bool) or not isinstance(track, str | int):
+        return track
+    name = str(track) if isinstance(track, str) or abs(track) < 2**63 else ""
+    return rules.scenarios_of_tracks.get(name, name)
+
+
+def clicked_element(page: Mapping[str, Any], user: Any, rules: Rules) -> dict[str, Any]:
+    """Return the ``clickrecommended`` event of a watch address (``url``) or of its parts.
+
+    Row and rank are those of the impression that it joins: ``tctx`` counts from 1 and presentations from 0, so it is only kept.
+    """
+    own: dict[str, Any] = {}
+    for name, value in page.items():
+        own.setdefault(_CLICK_NAMES.get(name, name), value)
+    address = own.pop("url", None)
+    if isinstance(address, str):
+        path, _, query = address.partition("?")
+        video = _WATCH.search(path)
+        if video is not None:
+            own.setdefault("item", unquote(video[1]))
+        parts: dict[str, str] = {}
+        _read_pairs_leniently(query.partition("#")[0], parts)
+        for name, value in parts.items():
+            own.setdefault(_CLICK_NAMES.get(name, name), value)
+    made = {name: own.pop(name) for name in (*_OF_THE_PAGE, "created", "itemtype", "item") if name in own}
+    context = own.get("tctx")
+    request_id = own.pop("request_id", None)
+    if request_id is None and isinstance(context, str):
+        request_id = context.split(",", 2)[2] if context.count(",") >= 2 else None
+    return made | {
+        "type": "clickrecommended",
+        "user": user,
+        "request_id": request_id,
+        "scenario": scenario_of(own.pop("track_id", None), rules) or own.pop("scenario", None),
+        "properties": {name: value for name, value in own.items() if name not in _NOT_KEPT},
+    }
+
+
+def _read_pairs_leniently(query: str, parts: dict[str, str]) -> None:
+    for pair in query.split("&", MAX_PARAMETERS)[:MAX_PARAMETERS]:
+        name, _, value = pair.partition("=")
+        if name:
+            parts.setdefault(unquote(name), unquote(value.replace("+", " ")))
+
+
+def joined(outcomes: Sequence[Any]) -> tuple[list[Any], list[int]]:
+    """Return the outcomes with neighbours in one carousel made one event, and for each element where its outcome is.
+
+    A page tells of each item by itself; those of one list that follow each other in rank, seen at one time, are one ``rendered``.
+    """
+    runs: list[Any] = []
+    places: list[int] = []
+    for outcome in outcomes:
+        longer = _continued(runs[-1], outcome) if runs else None
+        if longer is None:
+            runs.append(outcome)
+        else:
+            runs[-1] = longer
+        places.append(len(runs) - 1)
+    return runs, places
+
+
+def _continued(run: Any, outcome: Any) -> Accepted | None:
+    if not isinstance(run, Accepted) or not isinstance(outcome, Accepted):
+        return None
+    first, more = run.event, outcome.event
+    if not isinstance(first, Rendered) or not isinstance(more, Rendered):
+        return None
+    if first.rank is None or more.rank != first.rank + len(first.items) or more.eid is not None:
+        return None
+    if msgspec.structs.replace(more, items=first.items, rank=first.rank) != first:
+        return None
+    items = first.items + more.items
+    if len(items) > MAX_ITEMS or sum(map(len, items)) > MAX_ITEMS_CHARS:
+        return None
+    return Accepted(msgspec.structs.replace(first, items=items), run.is_history)
