@@ -46,6 +46,12 @@ COMMANDS: Final = (
     Command(
         "doctor", "app.commands.doctor", "doctor", "Check this machine and the broker, and name the cures."
     ),
+    Command(
+        "import",
+        "app.commands.import_files",
+        "import_files",
+        "Import past events from files, and go on after a stop.",
+    ),
     Command("replay", "app.commands.replay", "replay", "Send a file of events to a collector."),
     Command(
         "dlq", "app.commands.dlq", "dlq", "Show the records that could not be folded, and send them again."

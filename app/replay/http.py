@@ -5,6 +5,7 @@ A client library takes longer for a request than the collector takes to answer i
 
 import asyncio
 import ssl
+from collections.abc import Mapping
 from typing import Final, NamedTuple, cast
 from urllib.parse import urlsplit
 
@@ -47,13 +48,21 @@ class Endpoint:
         self.port = port or (443 if parts.scheme == "https" else 80)
         self.tls = ssl.create_default_context() if parts.scheme == "https" else None
         host = parts.netloc.rpartition("@")[2]
-        self._rest = (
-            f" HTTP/1.1\r\nHost: {host}\r\nAccept: application/problem+json\r\nUser-Agent: uptake-replay\r\n\r\n"
-        ).encode("ascii")
+        self._common = (
+            f" HTTP/1.1\r\nHost: {host}\r\nAccept: application/problem+json\r\nUser-Agent: uptake\r\n".encode(
+                "ascii"
+            )
+        )
 
     def request(self, target: str) -> bytes:
         """Return the bytes of a GET of a target, which is printable ASCII without blanks."""
-        return b"GET " + target.encode("ascii") + self._rest
+        return b"GET " + target.encode("ascii") + self._common + b"\r\n"
+
+    def post(self, target: str, body: bytes, headers: Mapping[str, str]) -> bytes:
+        """Return the bytes of a POST. ``headers`` are those of the body and of the sender, printable ASCII."""
+        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        head = b"POST " + target.encode("ascii") + self._common
+        return head + f"{lines}Content-Length: {len(body)}\r\n\r\n".encode("ascii") + body
 
     async def connect(self) -> "Connection":
         """Open a connection; raise NotSentError when there is none to be had."""

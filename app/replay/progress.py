@@ -3,22 +3,47 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from typing import Final
+from typing import Final, Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-from app.replay.lanes import Lanes
 
 _TICK_S: Final = 0.1
 _LINE_S: Final = 10.0
 
 
+class Counted(Protocol):
+    """What became of the entries so far."""
+
+    @property
+    def done(self) -> int:
+        """How many entries came to an end."""
+        ...
+
+    @property
+    def not_accepted(self) -> int:
+        """How many of them are not known to be recorded."""
+        ...
+
+
+class Sender(Protocol):
+    """What is watched: ``Lanes`` of a replay, or an import."""
+
+    @property
+    def tally(self) -> Counted:
+        """The counts."""
+        ...
+
+    def seconds(self) -> float:
+        """How long it has run."""
+        ...
+
+
 @contextlib.asynccontextmanager
-async def shown_progress(console: Console, lanes: Lanes, total: int, what: str) -> AsyncIterator[None]:
-    """Show how far the lanes are while the body runs."""
+async def shown_progress(console: Console, sender: Sender, total: int, what: str) -> AsyncIterator[None]:
+    """Show how far the sender is while the body runs."""
     show = _bar if console.is_terminal else _lines
-    showing = asyncio.create_task(show(console, lanes, total, what))
+    showing = asyncio.create_task(show(console, sender, total, what))
     try:
         yield
     finally:
@@ -27,7 +52,7 @@ async def shown_progress(console: Console, lanes: Lanes, total: int, what: str) 
             await showing
 
 
-async def _bar(console: Console, lanes: Lanes, total: int, what: str) -> None:
+async def _bar(console: Console, sender: Sender, total: int, what: str) -> None:
     progress = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -41,23 +66,23 @@ async def _bar(console: Console, lanes: Lanes, total: int, what: str) -> None:
         task = progress.add_task(what, total=total, rate=0.0, bad="")
         try:
             while True:
-                _update(progress, task, lanes)
+                _update(progress, task, sender)
                 await asyncio.sleep(_TICK_S)
         finally:
-            _update(progress, task, lanes)
+            _update(progress, task, sender)
 
 
-def _update(progress: Progress, task: object, lanes: Lanes) -> None:
-    tally = lanes.tally
+def _update(progress: Progress, task: object, sender: Sender) -> None:
+    tally = sender.tally
     bad = f"{tally.not_accepted:,} not accepted" if tally.not_accepted else ""
-    rate = tally.done / max(lanes.seconds(), 0.001)
+    rate = tally.done / max(sender.seconds(), 0.001)
     progress.update(task, completed=tally.done, rate=rate, bad=bad)  # type: ignore[arg-type] # rich's TaskID
 
 
-async def _lines(console: Console, lanes: Lanes, total: int, what: str) -> None:
+async def _lines(console: Console, sender: Sender, total: int, what: str) -> None:
     while True:
         await asyncio.sleep(_LINE_S)
-        done, seconds = lanes.tally.done, lanes.seconds()
+        done, seconds = sender.tally.done, sender.seconds()
         rate = done / seconds
         left = f", {(total - done) / rate:,.0f} s left" if rate else ""
         console.print(f"{what}: {done:,} of {total:,}, {rate:,.0f} events/s{left}", highlight=False)

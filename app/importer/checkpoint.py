@@ -1,0 +1,174 @@
+"""Where does an import go on after a stop, even a kill -9: a file beside the data, written and fsynced before it is relied on.
+
+It says up to which row all is decided, and up to which rows may have been sent: those are sent again with the same ``eid``, and
+count once for the 24 hours that workers remember it.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import IO, Final
+
+import msgspec
+
+from app.errors import UptakeError
+from app.importer.ledger import Counts, Reject
+from app.importer.mapping import RowMapping
+
+VERSION: Final = 1
+_PART_BYTES: Final = 65_536
+
+
+class Identity(msgspec.Struct, frozen=True):
+    """Which import this is: the file by its size, beginning and end, wherever it lies; what its rows mean; and for whom."""
+
+    customer: str
+    size_bytes: int
+    content: str
+    mapping: str
+
+    @property
+    def import_id(self) -> str:
+        """What begins the ``eid`` of each of its rows."""
+        text = f"{self.customer}\n{self.size_bytes}\n{self.content}\n{self.mapping}"
+        return "imp-" + hashlib.sha256(text.encode()).hexdigest()[:24]
+
+
+class Checkpoint(msgspec.Struct):
+    """The content of the file. Rows count from 1; ``may_be_sent`` is the first row that was surely not sent."""
+
+    identity: Identity
+    next_row: int = 1
+    may_be_sent: int = 1
+    accepted: int = 0
+    rejected: int = 0
+    skipped: int = 0
+    unknown: int = 0
+    rejects_bytes: int = 0
+    written_ms: int = 0
+    is_finished: bool = False
+    v: int = VERSION
+
+    def counts(self) -> Counts:
+        """Return the counts of the rows before ``next_row``."""
+        return Counts(self.accepted, self.rejected, self.skipped, self.unknown)
+
+
+def identify(path: Path, mapping: RowMapping, customer: str) -> Identity:
+    """Return the identity of an import; raise UptakeError when the file cannot be read."""
+    try:
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            digest = hashlib.sha256(file.read(_PART_BYTES))
+            file.seek(max(0, size - _PART_BYTES))
+            digest.update(file.read(_PART_BYTES))
+    except OSError as error:
+        raise UptakeError(f"{path}: cannot be read: {error.strerror}") from None
+    mapped = hashlib.sha256(mapping.digest_text()).hexdigest()
+    return Identity(customer, size, digest.hexdigest(), mapped)
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold a file, so that no two imports of it run at once; raise UptakeError when another one does."""
+    with path.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UptakeError(f"{path}: another `uptake import` of it is running") from None
+        except OSError:  # a file system without locks
+            pass
+        yield
+
+
+class Bookkeeper:
+    """The checkpoint file and the rejects file of one import. Nothing is in the rejects file that the checkpoint does not count."""
+
+    def __init__(self, checkpoint: Path, rejects: Path, identity: Identity) -> None:
+        self.path, self.rejects_path = checkpoint, rejects
+        self.state = self._load(identity)
+        self._rejects: IO[bytes] | None = None
+
+    def open(self) -> None:
+        """Cut the rejects file to what the checkpoint counts; what stood behind it is decided again."""
+        state = self.state
+        try:
+            if state.rejects_bytes or self.rejects_path.exists():
+                self._open_rejects().truncate(state.rejects_bytes)
+        except OSError as error:
+            raise UptakeError(f"{self.rejects_path}: cannot be written: {error.strerror}") from None
+
+    def save(
+        self,
+        next_row: int,
+        may_be_sent: int,
+        counts: Counts,
+        rejects: Sequence[Reject],
+        now_ms: int,
+        *,
+        is_finished: bool = False,
+    ) -> None:
+        """Make the rejects durable, then the checkpoint. Blocks for two fsyncs."""
+        if rejects:
+            file = self._open_rejects()
+            file.seek(0, os.SEEK_END)
+            file.write(b"".join(msgspec.json.encode(reject) + b"\n" for reject in rejects))
+            file.flush()
+            os.fsync(file.fileno())
+            self.state.rejects_bytes = file.tell()
+        state = self.state
+        state.next_row, state.may_be_sent, state.written_ms = next_row, may_be_sent, now_ms
+        state.accepted, state.rejected = counts.accepted, counts.rejected
+        state.skipped, state.unknown = counts.skipped, counts.unknown
+        state.is_finished = is_finished
+        fresh = self.path.with_name(self.path.name + ".new")
+        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            file.write(msgspec.json.format(msgspec.json.encode(state), indent=2) + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.replace(self.path)
+        folder = os.open(self.path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+    def close(self) -> None:
+        """Close the rejects file."""
+        if self._rejects is not None:
+            self._rejects.close()
+            self._rejects = None
+
+    def _open_rejects(self) -> IO[bytes]:
+        if self._rejects is None:
+            handle = os.open(self.rejects_path, os.O_RDWR | os.O_CREAT, 0o600)
+            os.fchmod(handle, 0o600)  # it holds user ids
+            self._rejects = os.fdopen(handle, "r+b")
+        return self._rejects
+
+    def _load(self, identity: Identity) -> Checkpoint:
+        try:
+            found = msgspec.json.decode(self.path.read_bytes(), type=Checkpoint)
+        except FileNotFoundError:
+            return Checkpoint(identity)
+        except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise UptakeError(f"{self.path}: is no checkpoint of an import: {error}") from None
+        if found.v != VERSION:
+            raise UptakeError(
+                f"{self.path}: was written by another version of Uptake ({found.v}); finish the import with that one"
+            )
+        for field, what in (
+            ("customer", "was for another customer"),
+            ("size_bytes", "was of a file of another size"),
+            ("content", "was of a file with other content"),
+            ("mapping", "gave the rows another meaning"),
+        ):
+            if getattr(found.identity, field) != getattr(identity, field):
+                raise UptakeError(
+                    f"{self.path}: the import that stopped at row {found.next_row:,} {what}. Give the same options and file again to go "
+                    f"on, or delete the checkpoint to begin anew: then rows that were sent already count twice"
+                )
+        return found

@@ -1,0 +1,169 @@
+"""How is one file imported, from its checkpoint to its last row?"""
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, tzinfo
+from pathlib import Path
+from typing import Final, Literal
+from zoneinfo import ZoneInfo
+
+from rich.console import Console
+
+from app.clock import SystemClock
+from app.errors import UptakeError
+from app.importer.checkpoint import Bookkeeper, Checkpoint, identify, locked
+from app.importer.elements import Converter
+from app.importer.ledger import Counts, Ledger, Reject
+from app.importer.mapping import RowMapping
+from app.importer.rows import count_rows, read_rows
+from app.importer.send import Sender
+from app.replay.http import Endpoint
+from app.replay.progress import shown_progress
+
+CHECKPOINT_SUFFIX: Final = ".uptake-import"
+REJECTS_SUFFIX: Final = ".uptake-rejects.jsonl"
+REMEMBERED_MS: Final = (
+    23 * 3_600_000
+)  # an eid is remembered for 24 h from its receipt; the rest is for clocks that differ
+
+Unsure = Literal["ask", "send", "skip"]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What is the same for all files of a call. ``folder``: where checkpoints and rejects go; None: beside each file.
+
+    ``unsure`` says what becomes of rows that may have been sent so long ago that workers do not remember them.
+    """
+
+    endpoint: Endpoint
+    customer: str
+    license_key: str = field(repr=False)
+    zone: tzinfo
+    mapping: RowMapping
+    concurrency: int = 8
+    folder: Path | None = None
+    unsure: Unsure = "ask"
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What became of one file, over all runs. ``rows``: where this run began and the import now stands."""
+
+    path: Path
+    first_row: int
+    next_row: int
+    counts: Counts
+    retries: int
+    seconds: float
+    is_finished: bool
+    checkpoint: Path
+    rejects: Path
+
+
+def zone_of(mapping: RowMapping, fallback: tzinfo) -> tzinfo:
+    """Return the zone of times that have none; raise UptakeError when there is no such zone."""
+    name = mapping.format.zone
+    if name is None:
+        return fallback
+    try:
+        return UTC if name == "UTC" else ZoneInfo(name)
+    except (ValueError, OSError, LookupError):
+        raise UptakeError(f"zone {name!r} is not a zone of the IANA list, as in Europe/Berlin") from None
+
+
+async def import_file(path: Path, options: Options, console: Console) -> Result:
+    """Import what is left of a file; raise UptakeError when it cannot go on. SIGINT and SIGTERM stop it after what was read."""
+    identity = identify(path, options.mapping, options.customer)
+    folder = path.parent if options.folder is None else options.folder
+    with locked(path):
+        books = Bookkeeper(
+            folder / (path.name + CHECKPOINT_SUFFIX), folder / (path.name + REJECTS_SUFFIX), identity
+        )
+        state = books.state
+        if state.is_finished:
+            return _result(path, books, state.next_row, retries=0, seconds=0.0)
+        skip_before = _skip_before(path, books, options.unsure)
+        with contextlib.closing(books):
+            books.open()
+            return await _import(path, options, console, books, skip_before)
+
+
+async def _import(
+    path: Path, options: Options, console: Console, books: Bookkeeper, skip_before: int
+) -> Result:
+    state, mapping, first_row = books.state, options.mapping, books.state.next_row
+    clock = SystemClock()
+    ledger = Ledger(first_row, state.counts())
+    converter = Converter(mapping, options.zone, state.identity.import_id)
+
+    def save(next_row: int, may_be_sent: int, counts: Counts, rejects: list[Reject]) -> None:
+        try:
+            books.save(next_row, may_be_sent, counts, rejects, clock.now_ms())
+        except OSError as error:
+            raise UptakeError(f"{books.path}: cannot be written: {error.strerror}") from error
+
+    sender = Sender(
+        options.endpoint,
+        options.customer,
+        options.license_key,
+        converter,
+        ledger,
+        save,
+        concurrency=options.concurrency,
+        skip_before=skip_before,
+    )
+    total = max(0, count_rows(path, mapping) - first_row + 1)
+    with _stopped_by_signals(sender):
+        async with shown_progress(console, sender, total, path.name):
+            await sender.run(read_rows(path, mapping, first_row))
+    if not sender.is_stopped:
+        books.save(ledger.next_row, ledger.next_row, ledger.counts, [], clock.now_ms(), is_finished=True)
+    return _result(path, books, first_row, retries=sender.retries, seconds=sender.seconds())
+
+
+@contextlib.contextmanager
+def _stopped_by_signals(sender: Sender) -> Iterator[None]:
+    loop = asyncio.get_running_loop()
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    for number in numbers:
+        loop.add_signal_handler(number, sender.stop)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            loop.remove_signal_handler(number)
+
+
+def _skip_before(path: Path, books: Bookkeeper, unsure: Unsure) -> int:
+    """Return the row before which rows are left out, because they may have been sent too long ago to be sent again; 0: none."""
+    state: Checkpoint = books.state
+    age_ms = SystemClock().now_ms() - state.written_ms
+    if state.next_row >= state.may_be_sent or age_ms < REMEMBERED_MS or unsure == "send":
+        return 0
+    if unsure == "skip":
+        return state.may_be_sent
+    when = datetime.fromtimestamp(state.written_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC")
+    raise UptakeError(
+        f"{path}: the import was killed soon after {when}, and rows from {state.next_row:,} to {state.may_be_sent - 1:,} at most may or "
+        f"may not have been sent. Workers remember what they saw for 24 hours, which are over: to send these rows again may count some "
+        f"twice, to leave them out may lose some. Choose: --unsure send, or --unsure skip (then they stand in {books.rejects_path})"
+    )
+
+
+def _result(path: Path, books: Bookkeeper, first_row: int, *, retries: int, seconds: float) -> Result:
+    state = books.state
+    return Result(
+        path,
+        first_row,
+        state.next_row,
+        state.counts(),
+        retries,
+        seconds,
+        state.is_finished,
+        books.path,
+        books.rejects_path,
+    )
