@@ -27,6 +27,7 @@ OURS = [
         "topics-and-tables.md",
         "operations.md",
         "producing.md",
+        "importing.md",
         "glossary.md",
     )
 ]

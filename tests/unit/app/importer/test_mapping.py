@@ -1,5 +1,6 @@
 """A mapping says what rows mean, or what it lacks."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -106,3 +107,12 @@ def test_every_choice_makes_another_import() -> None:
         make_mapping(**{**BASE, "columns": ["time=t", "user=u", "item=i"]}).digest_text(),
     }
     assert len(texts) == 3, "the order in which columns are given says nothing"
+
+
+def test_page_shows_a_mapping_that_can_be_read_and_every_layout(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[4] / "docs" / "importing.md").read_text(encoding="utf-8")
+    file = tmp_path / "shop.toml"
+    file.write_text(re.findall(r"^```toml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)[0])
+    found = make_mapping(file=file)
+    assert found.events == {"view": "click", "order": "buy", "heartbeat": ""}
+    assert all(f"| `{layout}` |" in page for layout in LAYOUTS)
