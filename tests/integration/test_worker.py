@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -15,10 +16,12 @@ from typing import Any
 import pytest
 from confluent_kafka import Producer
 
+from app.children import spawn
+from app.ports import free_port
 from events.codec import encode
 from events.model import EventBase, user_key
 from events.partitions import partition_of
-from events.topics import DEADLETTERS, JOURNAL
+from events.topics import DEADLETTERS, HISTORY, JOURNAL
 from tests.faults.cluster import CUSTOMER, Cluster, started_cluster
 from tests.support.builders import (
     MINUTE_MS,
@@ -39,7 +42,7 @@ from tests.support.builders import (
     a_wishlist,
     an_owns,
 )
-from tests.support.kafka_reader import read_committed
+from tests.support.kafka_reader import end_of, read_committed
 
 pytestmark = pytest.mark.broker
 
@@ -219,6 +222,82 @@ def test_programs_that_write_into_kafka_themselves_reach_the_tables(
     assert told[0].startswith(f"{JOURNAL} {partition_of(key, PARTITIONS)} ")
     assert told[1].startswith("bad_body: Buy: Expected `int` >= 1")
     assert forwarded(cluster) == before
+
+
+def test_import_that_was_killed_counts_every_row_once(
+    cluster: Cluster, journal: Journal, collector: str, tmp_path: Path
+) -> None:
+    """Rows of RecSys' layouts, through a real collector; the kill comes when rows were sent that no checkpoint knows of."""
+    clicks, buys = tmp_path / "clicks.dat", tmp_path / "buys.dat"
+    users, rows = 20, 6_000
+    clicks.write_text(
+        "".join(f"{number % users},2014-04-07T10:51:09.277Z,{number % 3},0\n" for number in range(rows))
+    )
+    buys.write_text("7,2014-04-07T10:58:00.306Z,1,12462,2\n7,2014-04-07T11:00:00Z,2,0,0\nx,soon,2,0,0\n")
+    command = [sys.executable, "-m", "app", "import", "--url", collector]
+    env = {**os.environ, "UPTAKE_CUSTOMERS_FILE": str(cluster.customers_file)}
+    by_clicks = [*command, clicks, "--layout", "recsys-clicks", "--concurrency", "2"]
+
+    killed = subprocess.Popen(by_clicks, env=env, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 30
+    while not history_size(cluster) and killed.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    killed.kill()
+    assert killed.wait() == -signal.SIGKILL, "the import was over before the kill"
+    sent = history_size(cluster)
+    assert 0 < sent < rows
+    subprocess.run(by_clicks, env=env, check=True, capture_output=True)
+    by_buys = [*command, buys, "--layout", "recsys-buys", "--set", "currency=EUR", "--json"]
+    done = subprocess.run(by_buys, env=env, capture_output=True, text=True, check=False)
+    journal.settle()
+
+    assert done.returncode == 1, done.stderr
+    (told,) = json.loads(done.stdout)["files"]
+    assert (told["accepted"], told["rejected"]) == (2, 1)
+    assert '"code":"bad_timestamp"' in Path(told["rejects"]).read_text()
+    pages = [answer(cluster, f"/v1/{CUSTOMER}/users/{user}") for user in range(users)]
+    assert [page["totals"]["clicks"] for page in pages] == [rows // users] * users
+    assert {entry["first_ms"] for page in pages for entry in page["clicked"]} == {1_396_867_869_277}
+    bought = {entry["item"]: (entry["quantity"], entry["revenue"]) for entry in pages[7]["purchases"]}
+    assert bought == {"1": (2, {"EUR": "24924"}), "2": (1, {})}
+
+
+def history_size(cluster: Cluster) -> int:
+    return sum(end_of(cluster.broker.bootstrap, HISTORY, partition) for partition in range(PARTITIONS))
+
+
+@pytest.fixture
+def collector(cluster: Cluster) -> Iterator[str]:
+    """The address of a collector that takes events."""
+    port = free_port("127.0.0.1")
+    env = {
+        **os.environ,
+        "UPTAKE_KAFKA": cluster.broker.bootstrap,
+        "UPTAKE_PARTITIONS": str(PARTITIONS),
+        "UPTAKE_CUSTOMERS_FILE": str(cluster.customers_file),
+    }
+    with (cluster.directory / "collector.log").open("ab") as log:
+        process = spawn(
+            [sys.executable, "-m", "app", "collector", "--port", str(port)],
+            env=env,
+            cwd=Path.cwd(),
+            stdout=log,
+        )
+    url = f"http://127.0.0.1:{port}"
+    try:
+        cluster.wait_until(lambda: is_ready(url), "the collector takes events", 30)
+        yield url
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def is_ready(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{url}/health/ready", timeout=2) as reply:
+            return reply.status == 200
+    except OSError:
+        return False
 
 
 def test_poison_and_misplaced_records_harm_nobody(cluster: Cluster, journal: Journal, now_ms: int) -> None:
