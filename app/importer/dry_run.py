@@ -3,15 +3,11 @@
 import itertools
 from datetime import tzinfo
 from pathlib import Path
-from typing import Any
 
-import msgspec
-
-from app.importer.elements import Converter, Problem
+from app.importer.elements import Converter, Problem, encoded
 from app.importer.mapping import RowMapping
-from app.importer.rows import read_rows
-from events.model import ALIASES, Event
-from events.raw import seal
+from app.importer.rows import Row, read_rows
+from events.native import Reader
 from events.rejections import Rejection
 from events.rules import Rules
 
@@ -21,40 +17,31 @@ def show_rows(
 ) -> int:
     """Print what the first rows become, one line each; return how many of them would be rejected.
 
-    Without ``rules`` of the customer they are judged by the defaults.
+    They are judged by the collector's own code; without ``rules`` of the customer, by the default rules.
     """
-    used = rules or Rules(customer, "dry-run", bytes(32))
+    reader = Reader(rules or Rules(customer, "dry-run", bytes(32)), now_ms, is_owner=True)
     converter = Converter(mapping, zone, "dry-run")
     bad = 0
     for row in itertools.islice(read_rows(path, mapping), most):
-        element = (
-            Problem("unreadable", row.problem)
-            if row.values is None
-            else converter.element(row.number, row.values)
-        )
-        problem = (
-            element if isinstance(element, Problem) or element is None else _judge(element, used, now_ms)
-        )
+        shown = _judged(row, converter, reader)
         where = f"{path.name} row {row.number}:"
-        if isinstance(problem, Problem):
+        if isinstance(shown, Problem):
             bad += 1
-            print(f"{where} rejected, {problem.code}: {problem.sentence} | {row.shown()}")
-        elif element is None:
-            print(f"{where} left out | {row.shown()}")
+            print(f"{where} rejected, {shown.code}: {shown.sentence} | {row.shown()}")
         else:
-            print(f"{where} {msgspec.json.encode(element).decode()}")
+            print(f"{where} left out | {row.shown()}" if shown is None else f"{where} {shown}")
     return bad
 
 
-def _judge(element: dict[str, Any], rules: Rules, now_ms: int) -> Problem | None:
-    """Return why the collector would refuse an element; None when it would take it."""
-    if element["time_ms"] > now_ms:
-        return Problem("bad_timestamp", "time_ms must be a time that has passed")
-    kind = element["type"]
-    stated = {"user": "", **element, "customer": rules.customer, "type": ALIASES.get(kind, kind)}
-    try:
-        event = msgspec.json.decode(msgspec.json.encode(stated), type=Event)
-    except (msgspec.MsgspecError, UnicodeEncodeError) as error:
-        return Problem("bad_body", str(error))
-    sealed = seal(event, rules)
-    return Problem(sealed.code, sealed.sentence) if isinstance(sealed, Rejection) else None
+def _judged(row: Row, converter: Converter, reader: Reader) -> str | Problem | None:
+    """Return the JSON of a row's element, why it would be refused, or None when it is left out."""
+    if row.values is None:
+        return Problem("unreadable", row.problem)
+    element = converter.element(row.number, row.values)
+    if element is None or isinstance(element, Problem):
+        return element
+    body = encoded(element)
+    if isinstance(body, Problem):
+        return body
+    said = reader.read(element)
+    return Problem(said.code, said.sentence) if isinstance(said, Rejection) else body.decode()

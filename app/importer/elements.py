@@ -6,6 +6,8 @@ from datetime import date, datetime, time, tzinfo
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
+import msgspec
+
 from app.importer.mapping import EVENT, PROPERTY, TIME, RowMapping
 from events.model import ALIASES, EVENTS
 from events.signature import ABSENT
@@ -119,6 +121,14 @@ class Converter:
                 return [part.strip() for part in value.split(self._mapping.format.separator) if part.strip()]
             return [str(_plain(field, each)) for each in value] if isinstance(value, list | tuple) else value
         return _plain(field, value)
+
+
+def encoded(element: Mapping[str, Any]) -> bytes | Problem:
+    """Return the JSON of an element; text of a file that was not UTF-8 has none."""
+    try:
+        return msgspec.json.encode(element)
+    except UnicodeEncodeError:
+        return Problem("malformed_encoding", "the row is not UTF-8")
 
 
 def _plain(field: str, value: Any) -> Any:

@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from app.errors import UptakeError
-from app.importer.elements import Converter, Problem
+from app.importer.elements import Converter, Problem, encoded
 from app.importer.ledger import FATE_UNKNOWN, Counts, Ledger, Reject
 from app.importer.rows import Row
 from app.replay.http import Answer, Connection, Endpoint, NoAnswerError, NotSentError
@@ -184,10 +184,9 @@ class Sender:
             return self._decide(row, "skipped")
         if isinstance(element, Problem):
             return self._reject(row, element.code, element.sentence)
-        try:
-            body = msgspec.json.encode(element)
-        except UnicodeEncodeError:
-            return self._reject(row, "malformed_encoding", "the row is not UTF-8")
+        body = encoded(element)
+        if isinstance(body, Problem):
+            return self._reject(row, body.code, body.sentence)
         user = str(element.get("user", "")).encode()
         self._lanes[zlib.crc32(user) % len(self._lanes)].put(_Item(row, body))
         return None

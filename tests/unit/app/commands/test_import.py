@@ -63,10 +63,12 @@ async def test_import_that_was_killed_has_every_row_once(tmp_path: Path) -> None
         double.delay_s = 0.15
         for _ in range(2):
             process = await start(double.url, tmp_path, file, *MAPPED, "--concurrency", "2")
-            while next_row(tmp_path) == first_rows[-1]:
+            while process.returncode is None and next_row(tmp_path) == first_rows[-1]:
                 await asyncio.sleep(0.005)
             taken = len(double.taken)
-            while len(double.taken) == taken:  # rows that the checkpoint does not know of
+            while (
+                process.returncode is None and len(double.taken) == taken
+            ):  # rows that the checkpoint does not know of
                 await asyncio.sleep(0.005)
             assert process.returncode is None, "the import was over before the kill"
             process.kill()
