@@ -45,6 +45,13 @@ class BatchDouble:
         """The rows that were taken, in that order."""
         return [int(eid.rpartition("-")[2]) for eid in self.taken]
 
+    async def settle(self) -> None:
+        """Return when all that a client had sent before it died is taken."""
+        seen = -1
+        while self._at_once or seen != self.arrived.total():
+            seen = self.arrived.total()
+            await asyncio.sleep(0.1)
+
     async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while True:

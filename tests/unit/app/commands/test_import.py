@@ -152,6 +152,7 @@ async def killed_in_the_middle(double: BatchDouble, folder: Path, file: str) -> 
         await asyncio.sleep(0.005)
     process.kill()
     await ended(process)
+    await double.settle()
     double.delay_s = 0
     path = folder / "rows.csv.uptake-import"
     state = json.loads(path.read_text())
