@@ -15,7 +15,10 @@ _IN_2100: Final = "overridetimestamp=2100-01-01T00%3A00%3A00&signature=2e58ec230
 
 @dataclass(frozen=True)
 class BadInput:
-    """One request that must be refused. ``code`` is the rejection's, None where the answer is plain words (or none)."""
+    """One request that must be refused. ``code`` is the rejection's, None where the answer is plain words (or none).
+
+    Status 200: a body of many events, each of which must be refused with the code.
+    """
 
     name: str
     request: bytes
@@ -144,8 +147,3 @@ def http_cases() -> Iterator[BadInput]:
     yield BadInput("half-sent headers", start + b" HTTP/1.1\r\nHost: uptake.example\r\nX-Slow: ", CLOSED)
     slow = get(click, _FORM + b"Content-Length: 50\r\n", b"POST") + b"title="
     yield BadInput("slow body", slow, 408, "request_timeout")
-
-
-def all_cases() -> list[BadInput]:
-    """Return every case."""
-    return [*tracker_cases(), *http_cases()]
