@@ -22,20 +22,24 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from app.collector.native import PATHS
 from events.codec import decode, encode
 from events.model import EVENTS
 from events.rejections import STATUS
 from events.target import build_target
 from events.tracker import TRACKER_EVENTS
 from tests.faults.ledger import Outcome
-from tests.support import fuzz
+from tests.support import fuzz, fuzz_json
 from tests.support.golden import CUSTOMERS_TOML
 from tests.support.live_collector import KeptConnection, LiveCollector, live_collector
 from tests.support.tracker import RECEIVED_MS, RULES, event_of
 
 pytestmark = [pytest.mark.broker, pytest.mark.fault("S2"), pytest.mark.timeout(1_200)]
 
-ENDPOINTS: dict[str, st.SearchStrategy[fuzz.Request]] = {"tracker": fuzz.tracker_requests()}
+ENDPOINTS: dict[str, st.SearchStrategy[fuzz.Request]] = {
+    "tracker": fuzz.tracker_requests(),
+    **{name: fuzz_json.native_requests(name, kind) for name, kind in PATHS.items()},
+}
 DOCUMENTED = {*STATUS.values()} - {500} | {200, 204}
 CHECKS = [
     not_a_server_error,
