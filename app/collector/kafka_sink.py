@@ -30,6 +30,7 @@ from events.topics import HISTORY, JOURNAL, TOPICS
 log = logging.getLogger(__name__)
 
 TICK_SECONDS: Final = 0.1
+START_SECONDS: Final = 2.0
 STOP_SECONDS: Final = 8.0  # a stop must not take longer than supervisors wait before they kill
 
 
@@ -86,15 +87,20 @@ class KafkaSink:
         )
 
     async def start(self) -> None:
-        """Begin to connect, and to read what the spool holds."""
+        """Begin to connect; return when it is known what the spool holds, after START_SECONDS at most."""
         self._is_started = True
         self._connection.start()
         if self._spool is not None:
             self._spool.start()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(START_SECONDS):
+                    await self._spool.opened()
         self._ticks = asyncio.create_task(self._tick(), name="kafka-deadlines")
 
     async def stop(self) -> None:
         """Wait for what is on its way, at most STOP_SECONDS, then close. Takes nothing more from now on."""
+        if self._is_stopping:
+            return
         self._is_stopping = True
         for lane in self._lanes.values():
             lane.is_ending = True

@@ -127,7 +127,10 @@ class Lane:
         if since_ms is not None and now_ms - since_ms > self._stall_ms:
             return f"Kafka has acknowledged nothing of partition {self.place.partition} for {(now_ms - since_ms) / 1000:.0f} s"
         link = self._connection.link
-        if silent and link is not None and link.leader(self.place) in silent:
+        leader = None if link is None else link.leader(self.place)
+        if leader is None and self._spool is not None and self._spool.holds(self.place):
+            return f"partition {self.place.partition} of {self.place.topic} has no leader"
+        if leader in silent:
             return "the broker of this partition acknowledges nothing"
         return None
 

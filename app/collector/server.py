@@ -96,13 +96,13 @@ async def serve_collector(
     await runner.setup()
     port = DEFAULT_PORT if settings.port is None else settings.port
     try:
+        await sink.start()  # first, so that no event comes before the sink is there for it
         site = web.TCPSite(runner, settings.host, port, backlog=BACKLOG)
         try:
             await site.start()
         except OSError as error:
             raise PortTakenError(settings.host, port, "collector") from error
         host, bound_port = runner.addresses[0][:2]
-        await sink.start()
         log.info("collector listens on http://%s:%d for customers %s", host, bound_port, ", ".join(customers))
         if on_listening is not None:
             on_listening(host, bound_port)

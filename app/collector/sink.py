@@ -52,7 +52,7 @@ class EventSink(Protocol):
         ...
 
     async def start(self) -> None:
-        """Begin to connect; returns at once, ``problems`` tells when it is ready."""
+        """Begin to connect; returns within a few seconds, ``problems`` tells when it is ready."""
         ...
 
     async def stop(self) -> None:

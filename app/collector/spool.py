@@ -71,7 +71,7 @@ class Spool:
         self._queued: Counter[Place] = Counter()
         self._passed: Counter[Place] = Counter()
         self._finished: list[Chunk] = []
-        self._work = asyncio.Event()
+        self._work, self._opened = asyncio.Event(), asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._failure: str | None = "the spool is being read"
         self._is_open = self._is_closing = False
@@ -92,6 +92,10 @@ class Spool:
     def is_open(self) -> bool:
         """Whether it is known what is left of former processes. Until then nothing may overtake it."""
         return self._is_open
+
+    async def opened(self) -> None:
+        """Return when it is known."""
+        await self._opened.wait()
 
     def add(self, place: Place, received_ms: int, key: bytes, value: bytes, done: Done) -> None:
         """Take a record; ``done(None)`` when it is durable, ``done(error)`` when nothing of it stays. Ask ``refusal`` first."""
@@ -182,6 +186,7 @@ class Spool:
         await self._count()
         self._number = self._disk.next_number
         self._is_open, self._failure = True, None
+        self._opened.set()
         if self.counts.events:
             log.info(
                 "the spool in %s holds %d events (%d bytes); they are sent before newer ones of their partitions",
