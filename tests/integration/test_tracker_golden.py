@@ -1,5 +1,6 @@
 """Every line of the golden file, over a real collector: the answer, and what then is in Kafka, are what the documents say."""
 
+import gzip
 import json
 import time
 from collections.abc import Iterator
@@ -40,10 +41,11 @@ def sent(collector: LiveCollector) -> list[Sent]:
 
 def send(collector: LiveCollector, line: Line) -> Sent:
     began_ms = now_ms()
+    body = line.sent_body(began_ms)
     answer = collector.ask(
         f"{line.method} {line.target(began_ms)}",
         {"Accept": "application/problem+json", **line.headers},
-        line.body.encode("utf-8", "surrogateescape"),
+        gzip.compress(body) if line.headers.get("Content-Encoding") == "gzip" else body,
         host=line.host,
     )
     return Sent(line, began_ms, answer, now_ms())
@@ -63,6 +65,10 @@ def test_every_line_gets_its_answer(sent: list[Sent]) -> None:
             expected += [str(line.code), line.parameter or said[-1]]
         if said != expected:
             wrong.append(f"{line.where}\n  said {said}, expected {expected}: {answer.body[:200]!r}")
+        if line.results is not None:
+            told = [result.get("code", result["status"]) for result in json.loads(answer.body)["results"]]
+            if told != list(line.results):
+                wrong.append(f"{line.where}\n  said {told}, expected {line.results}")
         for name, value in line.answer.items():
             found = answer.body.decode() if name == "body" else answer.headers.get(name)
             if found != value:

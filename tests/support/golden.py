@@ -2,6 +2,7 @@
 
 A line has ``from`` (the document, its section, what it says), ``request`` (method and address, word for word), and what must come of it:
 ``status``, and ``event`` (or ``events``: the records of the topic), ``code`` (a rejection), or none of them: nothing is recorded.
+``results`` is what each element of a body of many gets: ``accepted`` or a code.
 In texts ``{1024*u}`` stands for 1024 times ``u``, ``{now-5000}`` for the client's clock and ``{received-3000}`` for the time of receipt.
 Users are written as they were sent, and become pseudonyms here, by code that is not the collector's. ``only`` is ``http`` when the line
 is about what lies around the parser, ``parser`` when the HTTP server refuses it before.
@@ -51,6 +52,7 @@ class Line:
     topic: str
     answer: dict[str, str | None]
     only: str | None
+    results: tuple[str, ...] | None
     where: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -72,6 +74,10 @@ class Line:
     def host(self) -> str:
         address = self.request.partition(" ")[2]
         return address.partition("://")[2].partition("/")[0] or "uptake.example"
+
+    def sent_body(self, now_ms: int) -> bytes:
+        """The body, plain; a client may pack it."""
+        return with_clock(self.body, {"now": now_ms}).encode("utf-8", "surrogateescape")
 
     def expected(self, now_ms: int, received_ms: int) -> list[dict[str, Any]]:
         """Return the records that must be there, when the request was sent and received at these times."""
@@ -102,6 +108,7 @@ def lines() -> Iterator[Line]:
                 topic=written.get("topic", "uptake.events"),
                 answer=written.get("answer", {}),
                 only=written.get("only"),
+                results=tuple(written["results"]) if "results" in written else None,
             )
 
 

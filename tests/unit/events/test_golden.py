@@ -6,10 +6,23 @@ from collections import Counter
 
 import pytest
 
+from app.collector.native import PATHS
 from app.customers import Customers
+from events import elements
 from events.codec import encode
 from events.model import ALIASES
+from events.native import Reader
+from events.presentation import (
+    clicked_element,
+    joined,
+    read_click,
+    read_data,
+    read_form,
+    shown_element,
+    user_of,
+)
 from events.rejections import STATUS, Rejection
+from events.rules import Rules
 from events.target import PREFIXES, read_target, split_path
 from events.tracker import TRACKER_EVENTS, Accepted, parse
 from tests.support.golden import CUSTOMERS_TOML, Line, lines, with_defaults
@@ -28,8 +41,20 @@ def customers(tmp_path_factory: pytest.TempPathFactory) -> Customers:
     return Customers.load(path)
 
 
-def outcome_of(line: Line, customers: Customers) -> Accepted | Rejection | None:
+Outcome = Accepted | Rejection | None
+
+
+def outcomes_of(line: Line, customers: Customers) -> list[Outcome] | Rejection:
+    """Return what the elements of a request become, one for a tracker request; a Rejection when it is refused as a whole."""
     raw_path, _, raw_query = line.target(NOW_MS).partition("?")
+    if raw_path.startswith("/v1/"):
+        _, _, customer_id, name = raw_path.split("/")
+        return of_many(
+            line,
+            Reader(customers[customer_id].rules, RECEIVED_MS, event=PATHS[name], is_owner=is_owner(line)),
+        )
+    if raw_path.startswith("/uitracking/"):
+        return of_a_video_page(line, raw_path, customers["00000"].rules)
     path = split_path(raw_path)
     if isinstance(path, Rejection):
         return path
@@ -37,20 +62,51 @@ def outcome_of(line: Line, customers: Customers) -> Accepted | Rejection | None:
     if customer is None:
         return Rejection("unknown_customer", "as the collector says it", "customer")
     target = read_target(path, raw_query, line.body)
-    return target if isinstance(target, Rejection) else parse(target, customer.rules, RECEIVED_MS)
+    return target if isinstance(target, Rejection) else [parse(target, customer.rules, RECEIVED_MS)]
+
+
+def is_owner(line: Line) -> bool:
+    return "Authorization" in line.headers
+
+
+def of_many(line: Line, reader: Reader) -> list[Outcome] | Rejection:
+    is_lines = line.headers["Content-Type"] == "application/x-ndjson"
+    read = elements.read(line.sent_body(NOW_MS), 5_000, is_lines=is_lines)
+    return read if isinstance(read, Rejection) else [reader.read(value) for value in read[0]]
+
+
+def of_a_video_page(line: Line, raw_path: str, rules: Rules) -> list[Outcome] | Rejection:
+    is_click, is_json = raw_path.endswith("/click"), line.headers["Content-Type"] == "application/json"
+    reader = Reader(rules, RECEIVED_MS)
+    page = json.loads(line.body) if is_json else (read_click if is_click else read_form)(line.body)
+    if isinstance(page, Rejection):
+        return page
+    user = user_of(page, None)
+    if is_click:
+        return [reader.read(clicked_element(page, user, rules))]
+    data = read_data(page.pop("data", None), 5_000)
+    if isinstance(data, Rejection):
+        return data
+    return [reader.read(shown_element(value, page, user, rules)) for value in data]
 
 
 @pytest.mark.parametrize("line", PARSED, ids=lambda line: f"{line.number}")
 def test_request_becomes_what_the_document_says(line: Line, customers: Customers) -> None:
-    outcome = outcome_of(line, customers)
-    if isinstance(outcome, Rejection):
-        assert (outcome.code, outcome.status) == (line.code, line.status), line.where
-        assert line.parameter in (None, outcome.parameter), line.where
+    outcomes = outcomes_of(line, customers)
+    if isinstance(outcomes, list) and line.results is not None:
+        told = [each.code if isinstance(each, Rejection) else "accepted" for each in outcomes]
+        assert told == list(line.results), line.where
+    elif isinstance(outcomes, list) and len(outcomes) == 1 and isinstance(outcomes[0], Rejection):
+        outcomes = outcomes[0]
+    if isinstance(outcomes, Rejection):
+        assert (outcomes.code, outcomes.status) == (line.code, line.status), line.where
+        assert line.parameter in (None, outcomes.parameter), line.where
         return
     assert line.code is None, line.where
-    records = [] if outcome is None else [with_defaults(json.loads(encode(outcome.event)))]
+    accepted = [each for each in joined(outcomes)[0] if isinstance(each, Accepted)]
+    records = [with_defaults(json.loads(encode(each.event))) for each in accepted]
     assert records == line.expected(NOW_MS, RECEIVED_MS), line.where
-    assert outcome is None or outcome.topic == line.topic, line.where
+    assert {each.topic for each in accepted} <= {line.topic}, line.where
 
 
 def test_the_file_has_every_event_alias_prefix_and_code_of_the_parser() -> None:
@@ -75,5 +131,5 @@ def test_the_file_has_every_event_alias_prefix_and_code_of_the_parser() -> None:
 
 def test_the_file_has_two_hundred_lines_for_parser_and_collector_and_each_says_where_it_is_from() -> None:
     assert sum(line.only is None for line in LINES) >= 200
-    known = ("seed 000, ", "seed 001, ", "seed 004, ", "TRACKER_API, ", "SEMANTICS, ", "FAULTS, ")
+    known = ("seed 000: ", "seed 001, ", "seed 004, ", "TRACKER_API, ", "SEMANTICS, ", "FAULTS, ")
     assert not [line.where for line in LINES if not line.source.startswith(known)]
