@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -10,7 +11,14 @@ import msgspec
 from app.customers import Customer
 from app.lookup.answers import UserView, filter_candidates, rotate
 from app.lookup.queries import Filter
-from app.lookup.routing import STALE_AFTER_S, UNAVAILABLE, PeerRefusedError, Reply, Router
+from app.lookup.routing import (
+    STALE_AFTER_S,
+    UNAVAILABLE,
+    PeerRefusedError,
+    Reply,
+    Router,
+    asking_for_former,
+)
 from app.lookup.service import LookupService, UnavailableError
 from events.model import user_key
 
@@ -34,6 +42,17 @@ def marked(answer: dict[str, Any], view: UserView) -> dict[str, Any]:
     return answer if view.stale_ms is None else {**answer, "stale_ms": view.stale_ms}
 
 
+def user_of(customer: Customer, raw_user: str, *, is_former: bool) -> str:
+    """Return a user's pseudonym: the present one, or the one under the key that is being replaced (the present where none is)."""
+    former = customer.rules.previous_user(raw_user) if is_former else None
+    return customer.rules.user(raw_user) if former is None else former
+
+
+def has_former(customer: Customer) -> bool:
+    """Tell whether users who have not come back may be known under a former pseudonym: the customer's key rotates."""
+    return customer.rules.previous_key_id is not None
+
+
 async def filter_many(
     service: LookupService,
     router: Router,
@@ -43,9 +62,13 @@ async def filter_many(
     headers: Mapping[str, str],
     *,
     is_hop: bool,
+    is_former: bool = False,
 ) -> dict[str, Any]:
-    """Return the answer of a filter for ``asked.users``; ``raw`` is its body. UnavailableError unless all of them are answered."""
-    many = _Many(service, router, customer, asked, raw, headers, is_hop)
+    """Return the answer of a filter for ``asked.users``; ``raw`` is its body. UnavailableError unless all of them are answered.
+
+    ``is_former``: by what is known under their former pseudonyms.
+    """
+    many = _Many(service, router, customer, asked, raw, headers, is_hop=is_hop, is_former=is_former)
     results = await many.answer()
     return {
         "as_of_ms": asked.as_of_ms,
@@ -62,14 +85,18 @@ class _Many:
         asked: Filter,
         raw: bytes,
         headers: Mapping[str, str],
+        *,
         is_hop: bool,
+        is_former: bool,
     ) -> None:
         self._service, self._router, self._asked, self._headers = service, router, asked, headers
-        self._is_hop = is_hop
+        self._customer, self._raw, self._is_hop, self._is_former = customer, raw, is_hop, is_former
         self._path = f"/v1/{quote(customer.id, safe='')}/filter"
         self._body = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
         self._body["as_of_ms"] = msgspec.Raw(b"%d" % asked.as_of_ms)  # one time for all users
-        self._keys = {user: user_key(customer.id, customer.rules.user(user)) for user in asked.users}
+        self._keys = {
+            user: user_key(customer.id, user_of(customer, user, is_former=is_former)) for user in asked.users
+        }
         self._partitions = {user: service.partition_of(key) for user, key in self._keys.items()}
 
     async def answer(self) -> Results:
@@ -103,6 +130,7 @@ class _Many:
     async def _of_mine(self, users: Sequence[str]) -> Results:
         results: Results = {}
         left: list[str] = []
+        strangers: list[str] = []
         failure: UnavailableError | None = None
         for number, user in enumerate(users):
             if number % USERS_A_TURN == USERS_A_TURN - 1:
@@ -115,8 +143,28 @@ class _Many:
                 failure = unavailable
                 left.append(user)
             else:
-                results[user] = filtered(view, self._asked)
+                if not (view.is_known or self._is_former) and has_former(self._customer):
+                    strangers.append(user)
+                else:
+                    results[user] = filtered(view, self._asked)
+        if strangers:
+            results |= await self._of_former(strangers)
         return results if failure is None else results | await self._of_copies(left, failure)
+
+    async def _of_former(self, users: list[str]) -> Results:
+        """Return the answers for users who have not come back since the customer's key rotates: by their former pseudonyms."""
+        asked = replace(self._asked, users=users)
+        headers = asking_for_former(self._headers)
+        return await _Many(
+            self._service,
+            self._router,
+            self._customer,
+            asked,
+            self._raw,
+            headers,
+            is_hop=False,
+            is_former=True,
+        ).answer()
 
     async def _of_another(self, owner: str, users: list[str]) -> Results:
         may_be_stale = self._asked.max_stale_ms is not None

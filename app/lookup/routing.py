@@ -8,11 +8,14 @@ from dataclasses import dataclass
 from typing import Final
 
 import aiohttp
+from multidict import CIMultiDict
 from yarl import URL
 
 from app.lookup.service import LookupService, UnavailableError
 
 HOP_HEADER: Final = "X-Uptake-Hop"
+FORMER_HEADER: Final = "X-Uptake-Former"
+"""A worker asks another for what is known under the user's former pseudonym, while the customer's key rotates."""
 RETRY_AFTER_S: Final = 1
 MOVING_S: Final = 3  # about what a rebalance takes
 STALE_AFTER_S: Final = 1.0
@@ -37,6 +40,13 @@ class PeerRefusedError(Exception):
     def __init__(self, reply: Reply) -> None:
         super().__init__(f"another worker answered {reply.status}")
         self.reply = reply
+
+
+def asking_for_former(headers: Mapping[str, str]) -> Mapping[str, str]:
+    """Return the headers of a request that asks for what is known under the former pseudonym."""
+    asking = CIMultiDict(headers)  # their case is the client's
+    asking[FORMER_HEADER] = "1"
+    return asking
 
 
 class Router:
@@ -85,7 +95,7 @@ class Router:
         ``timeout_s`` is how long it may take, where that is not what the session allows.
         """
         timeout = self._session.timeout if timeout_s is None else aiohttp.ClientTimeout(total=timeout_s)
-        passed_on = {name: headers[name] for name in _PASSED_ON if name in headers}
+        passed_on = {name: headers[name] for name in (*_PASSED_ON, FORMER_HEADER) if name in headers}
         try:
             async with self._session.request(
                 method,

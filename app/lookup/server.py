@@ -1,6 +1,6 @@
 """The HTTP face of a worker: the routes of lookups, each thin over answers, and passed on to the owner where it is another worker."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Final
 
 import aiohttp
@@ -12,10 +12,19 @@ from app.clock import SystemClock
 from app.customers import Customer
 from app.lookup.answers import UserView, exclusions
 from app.lookup.errors import guard, json_response
-from app.lookup.many import filter_many, filtered, marked
+from app.lookup.many import filter_many, filtered, has_former, marked, user_of
 from app.lookup.pages import user_page
 from app.lookup.queries import Params, read_as_of, read_ctr, read_exclusions, read_filter, read_max_stale
-from app.lookup.routing import HOP_HEADER, STALE_AFTER_S, UNAVAILABLE, PeerRefusedError, Reply, Router
+from app.lookup.routing import (
+    FORMER_HEADER,
+    HOP_HEADER,
+    STALE_AFTER_S,
+    UNAVAILABLE,
+    PeerRefusedError,
+    Reply,
+    Router,
+    asking_for_former,
+)
 from app.lookup.service import LookupService, UnavailableError
 from app.lookup.windows import answer_ctr, local_rows, read_rows_request
 from events import fields
@@ -122,7 +131,14 @@ class _Routes:
         raw = await request.read()
         asked = read_filter(raw, customer, self._clock.now_ms(), is_for_many=True)
         answer = await filter_many(
-            self._service, self.router, customer, asked, raw, request.headers, is_hop=_is_hop(request)
+            self._service,
+            self.router,
+            customer,
+            asked,
+            raw,
+            request.headers,
+            is_hop=_is_hop(request),
+            is_former=FORMER_HEADER in request.headers,
         )
         return json_response(answer)
 
@@ -165,13 +181,17 @@ class _Routes:
 
         With ``max_stale_ms`` a copy may answer where the owner does not: ours, or that of another worker.
         """
-        key = user_key(customer.id, customer.rules.user(_raw_user(request)))
+        raw_user, is_former = _raw_user(request), FORMER_HEADER in request.headers
+        key = user_key(customer.id, user_of(customer, raw_user, is_former=is_former))
         partition = self._service.partition_of(key)
         asking = (request.method, request.raw_path, await request.read(), request.headers)
         try:
             owner = self.router.place(partition, is_hop=_is_hop(request))
             if owner is None:
-                return self._service.user_view(partition, key)
+                own = self._service.user_view(partition, key)
+                if own.is_known or is_former or not has_former(customer):
+                    return own
+                return await self._former_view(customer, raw_user, asking)
             if max_stale_ms is None:
                 return await self.router.ask(owner, *asking)
             reply = await self.router.ask(owner, *asking, timeout_s=STALE_AFTER_S)
@@ -190,6 +210,18 @@ class _Routes:
             if answer is not None:
                 return answer
         raise failure
+
+    async def _former_view(
+        self, customer: Customer, raw_user: str, asking: tuple[str, str, bytes, Mapping[str, str]]
+    ) -> UserView | Reply:
+        """Return what is known under the former pseudonym of a user who has not come back since the customer's key rotates."""
+        key = user_key(customer.id, user_of(customer, raw_user, is_former=True))
+        partition = self._service.partition_of(key)
+        owner = self.router.place(partition, is_hop=False)  # another question than the one that came by a hop
+        if owner is None:
+            return self._service.user_view(partition, key)
+        method, path, body, headers = asking
+        return await self.router.ask(owner, method, path, body, asking_for_former(headers))
 
 
 def _raw_user(request: web.Request) -> str:

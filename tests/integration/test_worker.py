@@ -12,11 +12,14 @@ from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from confluent_kafka import Producer
 
 from app.children import spawn
+from app.customers import Customers
+from app.customers_edit import add_customer, rotate_key
 from app.ports import free_port
 from events.codec import encode
 from events.model import EventBase, user_key
@@ -194,6 +197,49 @@ def test_events_of_every_type_become_answers(cluster: Cluster, journal: Journal,
         "revenue": {"EUR": "0.30"},
     }
     assert total["ctr_rendered"]["value"] == pytest.approx(2 / 6)
+
+
+def test_a_rotated_key_is_read_by_the_worker_that_runs_and_its_users_move(
+    cluster: Cluster, journal: Journal, now_ms: int
+) -> None:
+    """A customer is added, then its pseudonym key rotates; users are found all the time, before they come back and after."""
+    file, customer = cluster.customers_file, "turning"
+    former = add_customer(file, customer).rules
+    cluster.wait_until(
+        lambda: cluster.get(f"/v1/{customer}/users/anna", running(cluster))[0] == 200,
+        "the customer is served",
+    )
+    users = [f"user {number}" for number in range(6)]
+    at = {"customer": customer, "time_ms": now_ms - MINUTE_MS, "received_ms": now_ms}
+    journal.write(*(a_click(user=former.user(raw_user), item="old", **at) for raw_user in users))
+    journal.settle()
+
+    def clicked(raw_user: str) -> set[str]:
+        page = answer(cluster, f"/v1/{customer}/users/{quote(raw_user)}")
+        assert page["user"].startswith(key_id)
+        return {entry["item"] for entry in page["clicked"] if entry["count"] == 1}
+
+    key_id = former.key_id
+    assert [clicked(raw_user) for raw_user in users] == [{"old"}] * 6
+    key_id = rotate_key(file, customer, "pseudonym_key")["key_id"]
+    cluster.wait_until(
+        lambda: answer(cluster, f"/v1/{customer}/users/anna")["user"].startswith(key_id),
+        "the new key is used",
+    )
+    assert [clicked(raw_user) for raw_user in users] == [{"old"}] * 6
+    rules = Customers.load(file)[customer].rules
+    at["time_ms"] = now_ms
+    for item in ("new", "newer"):
+        journal.write(
+            *(
+                a_click(user=rules.user(each), previous_user=rules.previous_user(each), item=item, **at)
+                for each in users
+            )
+        )
+    journal.settle()
+    assert [clicked(raw_user) for raw_user in users] == [{"old", "new", "newer"}] * 6
+    identity = answer(cluster, f"/v1/{customer}/users/user%200")["identity"]
+    assert identity["received_from"] == [former.user("user 0")]
 
 
 def test_programs_that_write_into_kafka_themselves_reach_the_tables(
