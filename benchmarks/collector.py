@@ -20,7 +20,7 @@ from app.settings import Settings
 from benchmarks import journal, ledger
 from benchmarks.clients import percentiles
 from benchmarks.command import finish, options, own_kafka, say, scratch
-from benchmarks.ours import OURS, START_SECONDS, Ours
+from benchmarks.ours import OURS, START_SECONDS, TAKES, Ours
 from benchmarks.processes import Contestant, measure, running
 from benchmarks.rounds import Run, order, outcome, play
 from benchmarks.steady import steady
@@ -62,8 +62,8 @@ class Bench:
             arguments += ["--port", str(port), "--linger-ms", linger]
             server, ready = Contestant(FASTAPI, arguments, self._directory, {}), "Uvicorn running on"
         else:
-            server = self._ours.start("collector", "collector", "bench", self._directory, port)
-            ready = "events are taken"
+            server = self._ours.start("collector", "collector", "bench", self._directory / "data", port)
+            ready = TAKES
         with running(server):
             server.wait_for(ready, START_SECONDS)
             warm = self._load(contestant, WARM_SECONDS).start(port)

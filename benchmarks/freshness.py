@@ -22,7 +22,7 @@ from app.ports import free_port
 from benchmarks import journal
 from benchmarks.clients import Pool, exclusions, paced, percentiles
 from benchmarks.command import finish, options, own_kafka, say, scratch
-from benchmarks.ours import READY, START_SECONDS, Loaded, Ours
+from benchmarks.ours import READY, START_SECONDS, TAKES, Loaded, Ours
 from benchmarks.processes import running
 from benchmarks.rounds import Run
 from benchmarks.traffic import CUSTOMER, SCENARIOS
@@ -144,7 +144,7 @@ def _play(ours: Ours, directory: Path, chosen: argparse.Namespace) -> tuple[dict
     worker = ours.worker("worker", "bench", directory / "worker", ports[1])
     with running(collector, worker):
         worker.wait_for(READY, START_SECONDS)
-        collector.wait_for("events are taken", START_SECONDS)
+        collector.wait_for(TAKES, START_SECONDS)
         ends = lambda: journal.ends(ours.kafka, JOURNAL)  # noqa: E731 - asked again and again
 
         async def play() -> tuple[Client, float]:

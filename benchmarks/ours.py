@@ -23,6 +23,8 @@ from events.topics import JOURNAL, META, POSITIONS, changelog
 OURS: Final = "ours"
 READY: Final = "ready: partitions"
 """What a worker logs when its partitions are open, before its first fetch."""
+TAKES: Final = "answers, all topics are there"
+"""What a collector logs when events can be taken."""
 START_SECONDS: Final = 90.0
 
 
@@ -74,6 +76,7 @@ class Ours:
             "UPTAKE_APP_ID": app_id,
             "UPTAKE_PARTITIONS": str(self.partitions),
             "UPTAKE_CUSTOMERS_FILE": str(self._customers_file),
+            "UPTAKE_DATA_DIR": str(data_dir),
             "UPTAKE_FLUSH_INTERVAL_MS": str(self._flush_ms),
         }
         return Contestant(name, arguments, self._directory, {**settings, **env})
