@@ -72,21 +72,19 @@ def document() -> dict[str, Any]:
 
 def _schemas(events: dict[str, dict[str, Any]]) -> dict[str, Any]:
     return {
-        name: _moved(schema)
+        name: moved(schema)
         for name, schema in {**events, "window": window_schema(), LIST_NAME: list_schema()}.items()
     }
 
 
-def _moved(part: Any) -> Any:
+def moved(part: Any) -> Any:
     """Return a schema whose references point to where this document keeps its schemas."""
     if isinstance(part, dict):
         return {
-            name: value.replace("#/definitions/", "#/components/schemas/")
-            if name == "$ref"
-            else _moved(value)
+            name: value.replace("#/definitions/", "#/components/schemas/") if name == "$ref" else moved(value)
             for name, value in part.items()
         }
-    return [_moved(each) for each in part] if isinstance(part, list) else part
+    return [moved(each) for each in part] if isinstance(part, list) else part
 
 
 def _message(name: str, schema: dict[str, Any], key: dict[str, Any]) -> dict[str, Any]:

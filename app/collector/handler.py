@@ -8,7 +8,7 @@ from typing import Final, Protocol
 import msgspec
 from aiohttp import web
 
-from app.collector import answers, native, openapi, presentation, tracker
+from app.collector import answers, native, presentation, tracker
 from app.collector.gate import Gate
 from app.collector.metrics import CONTENT_TYPE, Metrics
 from app.collector.recorder import Recorder
@@ -188,6 +188,8 @@ class Collector:
 
 @functools.cache
 def _openapi_json() -> bytes:
+    from app.collector import openapi  # takes 50 ms that most collectors never need
+
     return msgspec.json.encode(openapi.document())
 
 

@@ -2,6 +2,7 @@
 
 from typing import Any, Final
 
+from app.collector import openapi_native
 from app.collector.parameters import COMMON, OWN, PATH, REQUIRED
 from events.model import ALIASES
 from events.rejections import STATUS
@@ -38,9 +39,9 @@ def document() -> Json:
             "description": "Takes events of the tracker API. What each parameter does is in docs/http-api.md.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
-        "paths": paths,
+        "paths": paths | openapi_native.paths(),
         "components": {
-            "schemas": {"Problem": _problem()},
+            "schemas": {"Problem": _problem(), **openapi_native.schemas()},
             "securitySchemes": {"customer": {"type": "http", "scheme": "basic"}},
         },
     }

@@ -23,6 +23,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from app.collector.native import PATHS
+from app.collector.presentation import CLICKED, SHOWN
 from events.codec import decode, encode
 from events.model import EVENTS
 from events.rejections import STATUS
@@ -39,6 +40,8 @@ pytestmark = [pytest.mark.broker, pytest.mark.fault("S2"), pytest.mark.timeout(1
 ENDPOINTS: dict[str, st.SearchStrategy[fuzz.Request]] = {
     "tracker": fuzz.tracker_requests(),
     **{name: fuzz_json.native_requests(name, kind) for name, kind in PATHS.items()},
+    "presentationtracking": fuzz_json.page_requests(SHOWN),
+    "watch click": fuzz_json.page_requests(CLICKED),
 }
 DOCUMENTED = {*STATUS.values()} - {500} | {200, 204}
 CHECKS = [

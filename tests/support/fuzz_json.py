@@ -3,6 +3,7 @@
 import gzip
 import json
 from typing import Any, Final
+from urllib.parse import quote_plus
 
 from hypothesis import strategies as st
 
@@ -97,3 +98,60 @@ def native_requests(draw: st.DrawFn, path: str, kind: str | None = None) -> Requ
     customer = draw(st.sampled_from([*CUSTOMERS] * 3 + ["nobody", "%00", ""]))
     method = draw(st.sampled_from(["POST"] * 9 + ["GET", "OPTIONS", "HEAD"]))
     return Request(method, f"/v1/{customer}/{path}", headers, body)
+
+
+@st.composite
+def presentations(draw: st.DrawFn) -> Any:
+    """Draw what a video page tells of one item, some of it replaced by anything."""
+    element: dict[str, Any] = {
+        "time": 1_340_138_780_754,
+        "request_id": "4fc...019",
+        "video_id": draw(st.integers(1, 2**31)),
+        "track_id": 50_000_085,
+        "row": draw(st.integers(0, 3)),
+        "rank": draw(st.integers(0, 9)),
+        "location": "WATCHNOW",
+    }
+    names = st.sampled_from([*element, "image_key", "user", "sent", "eid", "itemtype"]) | _TEXTS
+    return element | dict(draw(st.lists(st.tuples(names, JSON), max_size=1)))
+
+
+@st.composite
+def page_requests(draw: st.DrawFn, path: str) -> Request:
+    """Draw a request of a video page: what was shown or the click on it, form-encoded, as JSON, or noise."""
+    watch = f"/watch/{draw(st.sampled_from(['80170100', 'a b', '', '%zz']))}?trackId=1&tctx={draw(st.sampled_from(['5,3,r', '5', '']))}"
+    page: dict[str, Any] = {"esn": draw(st.sampled_from([None, "E-1"])), "country": "GB"}
+    if path.endswith("click"):
+        page |= draw(st.sampled_from([{"url": watch}, {"video_id": "5", "tctx": "1,2,r"}, {"video_id": 5}]))
+    else:
+        page["data"] = draw(st.lists(presentations(), max_size=3) | JSON)
+    names = st.sampled_from(["user", "data", "url", "video_id", "trackId", "tctx", "sent", "time"]) | _TEXTS
+    page |= dict(draw(st.lists(st.tuples(names, JSON), max_size=1)))
+    form = draw(st.sampled_from(["form", "form", "raw form", "json", "json", "address", "noise"]))
+    kind = "application/json" if form == "json" else "application/x-www-form-urlencoded"
+    if form == "noise":
+        body = draw(st.binary(min_size=1, max_size=30))
+    elif form == "address":
+        kind, body = "text/plain", watch.encode()
+    elif form == "json":
+        body = json.dumps(page).encode()
+    else:
+        texts = {name: value if isinstance(value, str) else json.dumps(value) for name, value in page.items()}
+        pairs = [
+            f"{quote_plus(name, errors='replace')}={value if form == 'raw form' else quote_plus(value, errors='replace')}"
+            for name, value in texts.items()
+        ]
+        body = "&".join(pairs).encode("utf-8", "surrogatepass")
+    headers = {"Content-Type": draw(st.sampled_from([kind] * 9 + ["text/xml"]))}
+    if draw(st.integers(0, 3)) == 0:
+        headers["Cookie"] = draw(st.sampled_from(["uptake_user=u1", "uptake_user=%zz", "=;;=", "a" * 99]))
+    if draw(st.integers(0, 3)) == 0:
+        headers["Accept"] = draw(st.sampled_from(["application/json", "application/problem+json", "image/*"]))
+    query = draw(
+        st.sampled_from(
+            ["?customer=00000"] * 9 + ["", "?customer=x", "?customer=%zz", "?customer=00000&user=%00"]
+        )
+    )
+    return Request(
+        draw(st.sampled_from(["POST"] * 9 + ["GET", "OPTIONS"])), f"{path}{query}", headers, body or b"x"
+    )

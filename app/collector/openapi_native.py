@@ -1,0 +1,161 @@
+"""What may a client ask as JSON: the part of the OpenAPI document about bodies of many events, and about video pages."""
+
+from typing import Any, Final
+
+from app.asyncapi import moved
+from app.collector import native, presentation
+from app.schemas import LIST_NAME, event_schemas, list_schema
+from events.rejections import STATUS
+
+Json = dict[str, Any]
+
+SET_HERE: Final = frozenset(("received_ms", "is_clamped", "previous_user", "is_junk_target"))
+"""Fields of a record that no client gives."""
+
+_RAW_USER: Final = {
+    "type": ["string", "integer"],
+    "description": "as the site calls the user; `not_defined` for nobody",
+}
+_RAW_FIELDS: Final = frozenset(("user", "target"))
+_ELEMENT: Final = "Event"
+_FORM: Final = "application/x-www-form-urlencoded"
+_PRESENTATION: Final[Json] = {
+    "type": "object",
+    "description": "one item that was shown; what else is there is kept",
+    "required": ["video_id"],
+    "properties": {
+        "time": {"type": "integer", "description": "the page's clock, ms since 1970"},
+        "request_id": {"type": "string"},
+        "video_id": {"type": ["integer", "string"]},
+        "track_id": {"type": ["integer", "string"], "description": "names the list"},
+        "row": {"type": "integer", "minimum": 0, "description": "which carousel, from 0"},
+        "rank": {"type": "integer", "minimum": 0, "description": "which place in it, from 0"},
+        "location": {"type": "string"},
+        "image_key": {"type": "string", "description": "the thumbnail under test"},
+    },
+}
+_CLICK: Final[Json] = {
+    "type": "object",
+    "description": "the page address, or its parts",
+    "properties": {
+        "url": {
+            "type": "string",
+            "description": "/watch/{video}?trackId={track}&tctx={row},{rank},{request_id}",
+        },
+        "video_id": {"type": ["integer", "string"]},
+        "trackId": {"type": ["integer", "string"]},
+        "tctx": {"type": "string"},
+        "user": {"type": "string"},
+    },
+}
+_SHOWN: Final[Json] = {
+    "type": "object",
+    "properties": {
+        "esn": {"type": ["string", "null"], "description": "the device, when there is no user"},
+        "user": {"type": "string"},
+        "data": {"type": "array", "items": {"$ref": "#/components/schemas/Presentation"}},
+    },
+}
+
+
+def schemas() -> Json:
+    """Return the schemas of the bodies and of the answers to them."""
+    events = {name: _from_client(schema) for name, schema in event_schemas().items()}
+    return {
+        **events,
+        LIST_NAME: list_schema(),
+        _ELEMENT: {"oneOf": [{"$ref": f"#/components/schemas/{name}"} for name in events]},
+        "Presentation": _PRESENTATION,
+        "Results": _results(),
+    }
+
+
+def paths() -> Json:
+    """Return the paths of the native endpoints and of video pages."""
+    customer = {"name": "customer", "in": "path", "required": True, "schema": {"type": "string"}}
+    found: Json = {
+        f"/v1/{{customer}}/{name}": {"parameters": [customer], "post": _native(name, event)}
+        for name, event in native.PATHS.items()
+    }
+    query = {"name": "customer", "in": "query", "schema": {"type": "string"}, "description": "or HTTP Basic"}
+    for path, said, schema in (
+        (presentation.SHOWN, "What a page of carousels showed", _SHOWN),
+        (presentation.CLICKED, "The click that follows", _CLICK),
+    ):
+        content = {"application/json": {"schema": schema}, _FORM: {"schema": schema}}
+        name = path.rpartition("/")[2]
+        found[path] = {"parameters": [query], "post": _operation(name, said, content)}
+    return found
+
+
+def _native(name: str, event: str | None) -> Json:
+    element = {"$ref": f"#/components/schemas/{event or _ELEMENT}"}
+    many = {"schema": {"type": "array", "items": element}}
+    content = {
+        "application/json": many if event is None else {"schema": {"anyOf": [element, many["schema"]]}},
+        "text/plain": {"schema": {"type": "string", "description": "the same, as sendBeacon sends it"}},
+        "application/x-ndjson": {"schema": {"type": "string", "description": "one event a line"}},
+    }
+    return _operation(name, f"Many events in one body: {name}", content)
+
+
+def _operation(name: str, said: str, content: Json) -> Json:
+    problem = {"$ref": "#/components/schemas/Problem"}
+    results = {"application/json": {"schema": {"$ref": "#/components/schemas/Results"}}}
+    refused = {"text/plain": {"schema": {"type": "string"}}, "application/problem+json": {"schema": problem}}
+    answers: Json = {
+        "200": {
+            "description": "A result for each element, in order",
+            "content": {**results, "image/gif": {}},
+        },
+        "204": {"description": "A single one, or a form: all of it is durable"},
+    }
+    for status in sorted(set(STATUS.values())):
+        codes = ", ".join(sorted(code for code, its in STATUS.items() if its == status))
+        answers[str(status)] = {
+            "description": codes,
+            "content": {**refused, **(results if status == 503 else {})},
+        }
+    return {
+        "operationId": f"post-{name}",
+        "summary": said,
+        "security": [{}, {"customer": []}],
+        "requestBody": {"required": True, "content": content},
+        "responses": answers,
+    }
+
+
+def _from_client(schema: Json) -> Json:
+    """Return the schema of an event as a client writes it: users raw, without what is set here."""
+    fields = {
+        name: _RAW_USER if name in _RAW_FIELDS else field
+        for name, field in schema["properties"].items()
+        if name not in SET_HERE
+    }
+    fields["customer"] = {"type": "string", "description": "when given: that of the path"}
+    required = [name for name in schema.get("required", ()) if name != "customer"]
+    changed: Json = moved({**schema, "properties": fields, "required": required})
+    return changed
+
+
+def _results() -> Json:
+    result = {
+        "type": "object",
+        "required": ["status"],
+        "properties": {
+            "status": {"enum": ["accepted", "rejected"]},
+            "code": {"enum": sorted(STATUS)},
+            "reason": {"type": "string", "description": "for people"},
+            "parameter": {"type": "string"},
+            "retry": {"type": "boolean", "description": "whether it may be sent again as it is"},
+        },
+    }
+    return {
+        "type": "object",
+        "required": ["accepted", "rejected", "results"],
+        "properties": {
+            "accepted": {"type": "integer"},
+            "rejected": {"type": "integer"},
+            "results": {"type": "array", "items": result},
+        },
+    }
