@@ -65,8 +65,8 @@ def replay(
     Example: uptake replay data/obd/*.csv.gz --url http://127.0.0.1:8080
     """
     check_files(files)
-    endpoint = Endpoint(url)
-    author = _author(customer, license_key, customers_file, as_of_now)
+    author, credentials = _author(customer, license_key, customers_file, as_of_now)
+    endpoint = Endpoint(url, credentials)
     console = Console(stderr=True)
     total = count_files(files)
     with _rejects_file(rejects) as write:
@@ -81,23 +81,31 @@ def replay(
     raise typer.Exit(1 if tally.not_accepted else 0)
 
 
-def _author(customer_id: str, license_key: str | None, file: Path | None, as_of_now: bool) -> Author:
-    """Return who signs: without a license key no time of the past is taken, so one must be found unless ``as_of_now``."""
-    if as_of_now:
-        return Author(customer_id)
+def _author(
+    customer_id: str, license_key: str | None, file: Path | None, as_of_now: bool
+) -> tuple[Author, tuple[str, str] | None]:
+    """Return who signs, and the credentials that the customer requires, if it does.
+
+    Without a license key no time of the past is taken, so one must be found unless ``as_of_now``.
+    """
     path = make_settings(customers_file=file).customers_file
     found: Customer | None = None
-    if license_key is None or path.exists():
+    if path.exists() or (license_key is None and not as_of_now):
         found = Customers.load(path).get(customer_id)
     key = license_key or (None if found is None else found.rules.license_key)
+    credentials = (
+        (customer_id, key) if key is not None and found is not None and found.require_credentials else None
+    )
+    if as_of_now:
+        return Author(customer_id), credentials
     if key is None:
         raise UptakeError(
             f"times of the past are taken only when they are signed, and {path} has no license key of customer "
             f"{customer_id!r}; give --license-key, or --now to let the events happen when they are sent"
         )
     if found is None:
-        return Author(customer_id, key)
-    return Author(customer_id, key, found.rules.time_zone, found.rules.md5_signatures)
+        return Author(customer_id, key), None
+    return Author(customer_id, key, found.rules.time_zone, found.rules.md5_signatures), credentials
 
 
 async def _run(lanes: Lanes, entries: Entries, total: int, console: Console) -> Tally:

@@ -5,7 +5,6 @@ been taken or not, because every row has an ``eid``.
 """
 
 import asyncio
-import base64
 import dataclasses
 import gzip
 import time
@@ -21,7 +20,7 @@ from app.errors import UptakeError
 from app.importer.elements import Converter, Problem, encoded
 from app.importer.ledger import FATE_UNKNOWN, Counts, Ledger, Reject
 from app.importer.rows import Row
-from app.replay.http import Answer, Connection, Endpoint, NoAnswerError, NotSentError
+from app.replay.http import Answer, Connection, Endpoint, NoAnswerError, NotSentError, basic_header
 from app.replay.lanes import LONGEST_PAUSE_S, PAUSE_S
 
 BATCH: Final = 500
@@ -85,8 +84,7 @@ class Sender:
         self._headers = {
             "Content-Type": "application/x-ndjson",
             "Content-Encoding": "gzip",
-            "Authorization": "Basic "
-            + base64.b64encode(f"{customer}:{license_key}".encode()).decode("ascii"),
+            "Authorization": basic_header(customer, license_key),
         }
         self._window, self._batch, self._skip_before = window, batch, skip_before
         self._pause_s, self._give_up_s, self._save_s = pause_s, give_up_s, save_s

@@ -4,6 +4,7 @@ A client library takes longer for a request than the collector takes to answer i
 """
 
 import asyncio
+import base64
 import ssl
 from collections.abc import Mapping
 from typing import Final, NamedTuple, cast
@@ -33,10 +34,16 @@ class Answer(NamedTuple):
     retry_after_s: float | None
 
 
+def basic_header(customer: str, license_key: str) -> str:
+    """Return the value of ``Authorization`` that says who sends: HTTP Basic."""
+    return "Basic " + base64.b64encode(f"{customer}:{license_key}".encode()).decode("ascii")
+
+
 class Endpoint:
     """Where the collector is: ``http://host:port`` or ``https://host``."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, credentials: tuple[str, str] | None = None) -> None:
+        """``credentials`` (customer, license key) go with every request, by HTTP Basic."""
         try:
             parts = urlsplit(url)
             port = parts.port
@@ -48,11 +55,10 @@ class Endpoint:
         self.port = port or (443 if parts.scheme == "https" else 80)
         self.tls = ssl.create_default_context() if parts.scheme == "https" else None
         host = parts.netloc.rpartition("@")[2]
-        self._common = (
-            f" HTTP/1.1\r\nHost: {host}\r\nAccept: application/problem+json\r\nUser-Agent: uptake\r\n".encode(
-                "ascii"
-            )
-        )
+        common = f" HTTP/1.1\r\nHost: {host}\r\nAccept: application/problem+json\r\nUser-Agent: uptake\r\n"
+        if credentials is not None:
+            common += f"Authorization: {basic_header(*credentials)}\r\n"
+        self._common = common.encode("ascii")
 
     def request(self, target: str) -> bytes:
         """Return the bytes of a GET of a target, which is printable ASCII without blanks."""

@@ -9,6 +9,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from app.commands.replay import _author
+from app.replay.http import Endpoint
+from app.replay.request import Author
 from tests.support.collector_double import TAKEN, an_answer, collector_double
 
 HEADER = "timestamp_ms,user,item_id,position,click\n"
@@ -108,3 +113,32 @@ async def test_ctrl_c_stops_and_tells_how_far_it_was(tmp_path: Path) -> None:
         _, err = await process.communicate()
     assert process.returncode == 130
     assert b"1 of 5 events accepted" in err
+
+
+@pytest.mark.parametrize("as_of_now", [False, True])
+def test_a_customer_that_requires_credentials_gets_them_and_the_signature_it_takes(
+    tmp_path: Path, as_of_now: bool
+) -> None:
+    file = tmp_path / "uptake.toml"
+    file.write_text(
+        f"""
+[customers.open]
+key_id = "k1"
+pseudonym_key = "{"ab" * 32}"
+license_key = "license-of-open"
+[customers.locked]
+key_id = "k1"
+pseudonym_key = "{"cd" * 32}"
+license_key = "license-of-locked"
+require_credentials = true
+md5_signatures = false
+"""
+    )
+    file.chmod(0o600)
+    author, credentials = _author("locked", None, file, as_of_now)
+    expected = Author("locked") if as_of_now else Author("locked", "license-of-locked", takes_md5=False)
+    assert (author, credentials) == (expected, ("locked", "license-of-locked"))
+    head = Endpoint("http://127.0.0.1:1", credentials).request("/x")
+    assert b"\r\nAuthorization: Basic bG9ja2VkOmxpY2Vuc2Utb2YtbG9ja2Vk\r\n" in head
+    assert _author("open", None, file, as_of_now)[1] is None
+    assert b"Authorization" not in Endpoint("http://127.0.0.1:1").request("/x")

@@ -63,6 +63,15 @@ def test_collector_takes_the_signature_and_reads_the_impression_and_its_click(tm
     assert rendered.user == clicked.user
 
 
+def test_where_md5_is_refused_the_signature_is_of_the_second_kind(tmp_path: Path) -> None:
+    author = Author("00000", LICENSE_KEY, takes_md5=False)
+    for request in requests(a_file(tmp_path, "1574553617004,u v,79,3,1"), author=author):
+        assert "signature=v2%3A" in request.target
+        outcome = report(request.target, rules=rules(md5_signatures=False))
+        assert isinstance(outcome, Accepted)
+        assert outcome.event.time_ms == 1574553617000
+
+
 def test_times_are_wall_times_of_the_customers_zone(tmp_path: Path) -> None:
     zone = ZoneInfo("Asia/Tokyo")
     (request,) = requests(
