@@ -3,11 +3,16 @@
 import re
 from pathlib import Path
 
+from app.collector import native, presentation
 from app.collector.metrics import Metrics
+from app.collector.openapi import OPERATOR_PAGES
+from app.collector.parameters import COMMON, OWN
 from app.collector.spool_metrics import SpoolMetrics
+from app.settings import Settings
 from events.model import ALIASES
 from events.rejections import STATUS
-from events.tracker import TRACKER_EVENTS
+from events.target import PREFIXES
+from events.tracker import TRACKER_EVENTS, TRACKER_PATHS
 from tests.support.memory_sink import MemorySink
 
 PAGE = (Path(__file__).parents[4] / "docs" / "http-api.md").read_text(encoding="utf-8")
@@ -35,3 +40,65 @@ def test_every_metric_is_documented() -> None:
         if not name.endswith("_created")
     }
     assert documented == served
+
+
+def event_rows() -> dict[str, tuple[str, str]]:
+    """Return event -> its path and its parameters, as the page has them."""
+    rows = re.findall(r"^\| `([a-z]+)`(?: \(`[a-z]+`\))? \| `([^`]+)` \| (.*?) ?\|$", PAGE, re.MULTILINE)
+    return {name: (path, said) for name, path, said in rows}
+
+
+def test_every_path_is_documented() -> None:
+    assert {name: path for name, (path, _) in event_rows().items()} == {
+        name: f"{name}/{path}" for name, path in TRACKER_PATHS.items()
+    }
+    assert all(f"`{prefix}`" in PAGE for prefix in PREFIXES)
+    for path in (
+        *OPERATOR_PAGES,
+        *presentation.PATHS,
+        *(f"/v1/{{customer}}/{name}" for name in native.PATHS),
+    ):
+        assert path in PAGE
+
+
+def test_every_parameter_of_an_event_is_documented_and_no_other() -> None:
+    for name, (_, said) in event_rows().items():
+        named = set(re.findall(r"`([a-zA-Z]+)`", said)) - set(TRACKER_EVENTS)
+        assert named == OWN[name].keys(), name
+
+
+def test_every_common_parameter_is_documented() -> None:
+    table = PAGE[PAGE.index("On every event:") : PAGE.index("| any other |")]
+    assert set(re.findall(r"`([a-zA-Z]+)`", table)) >= COMMON.keys()
+
+
+def test_every_status_is_documented() -> None:
+    table = PAGE[PAGE.index("| status | when |") : PAGE.index("### Codes")]
+    told = set(re.findall(r"^\| ([0-9x]+)", table, re.MULTILINE))
+    given = {str(status) for status in STATUS.values()} | {"200", "204"}
+    assert {
+        status for status in given if status not in told and not (status[0] == "4" and "4xx" in told)
+    } == set()
+
+
+def test_settings_that_are_named_are_settings() -> None:
+    fields = {f"UPTAKE_{name.upper()}" for name in Settings.model_fields}
+    assert set(re.findall(r"UPTAKE_[A-Z_]+", PAGE)) <= fields
+    for name in (
+        "MAX_URI_BYTES",
+        "MAX_BODY_BYTES",
+        "MAX_BATCH_BYTES",
+        "MAX_UNPACKED_BYTES",
+        "MAX_BATCH_ELEMENTS",
+    ):
+        assert f"UPTAKE_{name}" in PAGE
+
+
+def test_named_limits_are_those_of_the_settings() -> None:
+    factor = {"KB": 1_024, "MiB": 1_048_576, "s": 1_000, "": 1}
+    told = re.findall(r"`UPTAKE_([A-Z_]+)` \(([0-9.,]+) ?(KB|MiB|s|)\)", PAGE)
+    assert len(told) > 5
+    for name, number, unit in told:
+        assert Settings.model_fields[name.lower()].default == float(number.replace(",", "")) * factor[unit], (
+            name
+        )
