@@ -36,7 +36,7 @@ from app.lookup.server import create_lookup_app
 from app.lookup.worker import WorkerLookups
 from app.settings import LOOPBACK, Settings
 from app.watchdog import Watchdog
-from tables.store import StoreFormatError, StoreMemory
+from tables.store import StoreError, StoreMemory
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ GC_THRESHOLDS = (100_000, 50, 1_000)
 """Rows have no cycles, and there are many: Python's defaults look at all of them again and again (docs/benchmarks.md: a quarter of the
 CPU)."""
 FORESEEN = 2  # the exit status of an error with a message for people, as of every command
-FORESEEN_ERRORS = (UptakeError, StoreFormatError)
+FORESEEN_ERRORS = (UptakeError, StoreError)
 METADATA_MAX_AGE_MS = 10_000
 """So long may a topic that was missing go unnoticed once it is there: until then the group is given nothing of it."""
 POLL_RECORDS = 8_000  # fetched at once: some 10 MB of records, and as many again wait in the agents' queues

@@ -26,7 +26,22 @@ Change = tuple[bytes, bytes | None]
 """A row and its encoded value; None deletes."""
 
 
-class StoreFormatError(RuntimeError):
+class StoreError(RuntimeError):
+    """The rows of a partition cannot be kept here; the message says why, and what to do."""
+
+
+class StoreDiskError(StoreError):
+    """RocksDB could not write. What it holds stays a prefix of the changelogs, so the worker goes on from there when it can."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(
+            f"the state in {path} cannot be written ({reason}): make room on its disk, or choose another --data-dir; nothing is "
+            f"lost, the worker goes on from its position when it is started again"
+        )
+        self.path, self.reason = path, reason
+
+
+class StoreFormatError(StoreError):
     """The directory was written in another format. ``path``, ``found`` and ``expected`` say which; delete it to rebuild."""
 
     def __init__(self, path: Path, found: int, expected: int) -> None:
@@ -84,7 +99,11 @@ class RocksStore:
             for name in rocksdict.Rdict.list_cf(str(path), memory.options()):
                 families.setdefault(name, memory.options())
         families.pop("default", None)
-        self._database = rocksdict.Rdict(str(path), memory.options(), column_families=families)
+        self._is_broken = False
+        try:
+            self._database = rocksdict.Rdict(str(path), memory.options(), column_families=families)
+        except Exception as error:
+            raise _told(path, error) from error
         self._families = {name: self._database.get_column_family(name) for name in names}
         self._handles = {name: self._database.get_column_family_handle(name) for name in names}
         self._getters = {name: family.get for name, family in self._families.items()}
@@ -145,7 +164,11 @@ class RocksStore:
         handle = self._handles[OFFSETS]
         for topic, offset in offsets.items():
             batch.put(topic.encode(), b"%d" % offset, handle)
-        self._database.write(batch)
+        try:
+            self._database.write(batch)
+        except Exception as error:
+            self._is_broken = True
+            raise _told(self.path, error) from error
 
     @property
     def is_open(self) -> bool:
@@ -161,7 +184,19 @@ class RocksStore:
             family.close()
         self._families.clear()
         self._handles.clear()
-        self._database.close()
+        try:
+            self._database.close()
+        except Exception:
+            if not self._is_broken:  # else it only repeats what was told
+                raise
+
+
+def _told(path: Path, error: Exception) -> Exception:
+    """Return a StoreDiskError for what is the disk's fault, known by RocksDB's words alone; any other error as it is."""
+    reason = str(error)
+    return (
+        StoreDiskError(path, reason) if "No space left" in reason or reason.startswith("IO error") else error
+    )
 
 
 def wipe(path: Path) -> None:

@@ -20,7 +20,7 @@ from app.kafka.assignor import copied_here
 from app.kafka.restore import Restorer, check_position
 from app.kafka.standby import Standbys
 from events.topics import JOURNAL
-from tables.store import StoreFormatError
+from tables.store import StoreError
 
 log = logging.getLogger(__name__)
 
@@ -91,7 +91,7 @@ class PositionRecovery(Recovery):
                 log.warning("partitions cannot be opened, trying again in %.1f s: %r", pause, error)
                 await self._wait(asyncio.sleep(pause))
                 pause = min(pause * 2, MAX_PAUSE_SECONDS)
-            except (UptakeError, StoreFormatError) as error:
+            except (UptakeError, StoreError) as error:
                 self.restorer.on_failed(error)  # raised from here, it would be a page of traceback
                 await self._wait(asyncio.Event().wait())
         consumer.resume_partitions(assignment)

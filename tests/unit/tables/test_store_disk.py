@@ -1,0 +1,42 @@
+"""A store whose disk is full says so, with what to do; other errors stay what they are."""
+
+from pathlib import Path
+
+import pytest
+
+from tables.store import RocksStore, StoreDiskError, StoreMemory
+
+
+class Failing:
+    """RocksDB, when a write fails."""
+
+    def __init__(self, message: str) -> None:
+        self._message = message
+
+    def write(self, _batch: object) -> None:
+        raise Exception(self._message)  # rocksdict raises no other kind
+
+    def close(self) -> None:
+        raise Exception("IO error: Writer has previous error.")
+
+
+def a_store(path: Path, failure: str) -> RocksStore:
+    store = RocksStore(path, ["clicked"], StoreMemory(1 << 20, 1 << 20))
+    database = store._database
+    store._database = Failing(failure)  # type: ignore[assignment]
+    database.close()
+    return store
+
+
+def test_full_disk_is_told_with_its_cure_and_the_store_still_closes(tmp_path: Path) -> None:
+    store = a_store(tmp_path, "IO error: No space left on device: While appending to file")
+    with pytest.raises(StoreDiskError, match=r"cannot be written .*No space left.* make room") as caught:
+        store.write({"clicked": [(b"k", b"v")]}, {"t": 1})
+    assert caught.value.path == tmp_path
+    store.close()
+
+
+def test_another_error_stays_what_it_is(tmp_path: Path) -> None:
+    store = a_store(tmp_path, "Corruption: bad block")
+    with pytest.raises(Exception, match=r"^Corruption: bad block$"):
+        store.write({"clicked": [(b"k", b"v")]}, {"t": 1})
