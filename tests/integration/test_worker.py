@@ -275,7 +275,7 @@ def test_import_that_was_killed_counts_every_row_once(
 ) -> None:
     """Rows of RecSys' layouts, through a real collector; the kill comes when rows were sent that no checkpoint knows of."""
     clicks, buys = tmp_path / "clicks.dat", tmp_path / "buys.dat"
-    users, rows = 20, 6_000
+    users, rows = 20, 12_000
     clicks.write_text(
         "".join(f"{number % users},2014-04-07T10:51:09.277Z,{number % 3},0\n" for number in range(rows))
     )
@@ -286,7 +286,7 @@ def test_import_that_was_killed_counts_every_row_once(
 
     killed = subprocess.Popen(by_clicks, env=env, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 30
-    while not history_size(cluster) and killed.poll() is None and time.monotonic() < deadline:
+    while not accepted_clicks(collector) and killed.poll() is None and time.monotonic() < deadline:
         time.sleep(0.01)
     killed.kill()
     assert killed.wait() == -signal.SIGKILL, "the import was over before the kill"
@@ -306,6 +306,14 @@ def test_import_that_was_killed_counts_every_row_once(
     assert {entry["first_ms"] for page in pages for entry in page["clicked"]} == {1_396_867_869_277}
     bought = {entry["item"]: (entry["quantity"], entry["revenue"]) for entry in pages[7]["purchases"]}
     assert bought == {"1": (2, {"EUR": "24924"}), "2": (1, {})}
+
+
+def accepted_clicks(url: str) -> float:
+    with urllib.request.urlopen(f"{url}/metrics", timeout=5) as reply:
+        found = re.search(
+            r'^uptake_collector_accepted_total\{event="click"\} (\S+)$', reply.read().decode(), re.MULTILINE
+        )
+    return float(found[1]) if found else 0.0
 
 
 def history_size(cluster: Cluster) -> int:
