@@ -17,6 +17,7 @@ from tables.identity import IdentityState, Transfer
 from tables.identity import encode as encode_transfer
 from tables.impressions import ImpressionsState
 from tables.panes import Pane, Tally
+from tables.playback import PlaybackState
 from tables.preferences import PreferencesState
 from tables.purchases import PurchasesState
 from tables.recommended import RecommendedState
@@ -35,6 +36,7 @@ class Overlay:
     impressions: Rows[ImpressionsState]
     clicked: Rows[ClickedState]
     consumed: Rows[ConsumedState]
+    playback: Rows[PlaybackState]
     basket: Rows[BasketState]
     purchases: Rows[PurchasesState]
     preferences: Rows[PreferencesState]

@@ -5,7 +5,7 @@ its ``type`` is the canonical event name, its ``v`` the version of the format. A
 """
 
 from decimal import Decimal
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 import msgspec
 
@@ -24,6 +24,8 @@ Word = Annotated[str, msgspec.Meta(max_length=256)]
 LongWord = Annotated[str, msgspec.Meta(max_length=2_048)]
 Currency = Annotated[str, msgspec.Meta(pattern=r"^[A-Z]{3}\Z")]
 Items = Annotated[tuple[Word, ...], msgspec.Meta(max_length=5_000)]
+Length = Annotated[int, msgspec.Meta(ge=0, le=2_592_000_000)]
+"""Of something that is played, in ms: up to 30 days."""
 Quantity = Annotated[int, msgspec.Meta(ge=1, le=1_000_000_000)]
 
 
@@ -91,6 +93,17 @@ class Consume(ItemEvent, frozen=True, kw_only=True, omit_defaults=True, gc=False
     """The user consumed ``percentage`` (0-100) of the item."""
 
     percentage: Percent = 100
+
+
+class Playback(ItemEvent, frozen=True, kw_only=True, omit_defaults=True, gc=False, tag="playback"):
+    """A heartbeat of a player: what it does, and where in the item. ``credits_ms`` is the position where the credits begin."""
+
+    session: Word
+    state: Literal["playing", "paused", "buffering", "seeking", "ended"]
+    position_ms: Length
+    duration_ms: Annotated[int, msgspec.Meta(ge=1, le=2_592_000_000)]
+    rate: Annotated[float, msgspec.Meta(ge=-100, le=100)] = 1.0
+    credits_ms: Length | None = None
 
 
 class Purchase(ItemEvent, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -187,6 +200,7 @@ Event = (
     Click
     | ClickRecommended
     | Consume
+    | Playback
     | Buy
     | Owns
     | Basket

@@ -26,6 +26,10 @@ MAX_LISTS: Final = 200
 MAX_ITEMS_CHARS: Final = 65_536
 """Of all items of one element together: as much as a tracker request may hold, and far below what a record of the journal takes."""
 
+PLAYER_STATES: Final = ("playing", "paused", "buffering", "seeking", "ended")
+MAX_PLAY_RATE: Final = 100
+MAX_LENGTH_MS: Final = 2_592_000_000  # 30 days
+
 _Own = dict[str, Any]  # field -> value
 _Read = Callable[[str, Any, Rules], Any]
 _SET_BY_US: Final = frozenset(("received_ms", "is_clamped", "previous_user", "is_junk_target"))
@@ -327,6 +331,20 @@ def _set_by_us(name: str, _value: Any, _rules: Rules) -> None:
     raise RefusedError("bad_parameter", f"{name} is set here, and not taken from a client", name)
 
 
+def _state(name: str, value: Any, _rules: Rules) -> str:
+    if type(value) is not str or value not in PLAYER_STATES:
+        raise RefusedError("bad_parameter", f"{name} must be one of {', '.join(PLAYER_STATES)}", name)
+    return value
+
+
+def _rate_of_play(name: str, value: Any, _rules: Rules) -> float:
+    if type(value) not in (int, float) or not -MAX_PLAY_RATE <= value <= MAX_PLAY_RATE:
+        raise RefusedError(
+            "bad_number", f"{name} must be a number from -{MAX_PLAY_RATE} to {MAX_PLAY_RATE}", name
+        )
+    return float(value)
+
+
 _LIST_FIELDS: Final[dict[str, _Read]] = {
     "items": _items,
     "scenario": _word,
@@ -417,6 +435,13 @@ def _finish_recommended(own: _Own, _rules: Rules) -> bool:
     return True
 
 
+def _finish_playback(own: _Own, rules: Rules) -> bool:
+    for name in ("session", "state", "position_ms", "duration_ms"):
+        if name not in own:
+            raise RefusedError("bad_parameter", f"playback needs {name}", name)
+    return _finish_item(own, rules)
+
+
 _READ: Final[dict[str, _Read]] = {
     "eid": _word,
     "created_ms": _clock,
@@ -447,6 +472,11 @@ _READ: Final[dict[str, _Read]] = {
     "target": _target,
     "session": _word,
     "lists": _lists,
+    "state": _state,
+    "position_ms": _number_of(MAX_LENGTH_MS),
+    "duration_ms": _number_of(MAX_LENGTH_MS, least=1),
+    "credits_ms": _number_of(MAX_LENGTH_MS),
+    "rate": _rate_of_play,
 }
 """Field of an event -> how it is read."""
 
@@ -470,6 +500,7 @@ _FINISH: Final[dict[str, Callable[[_Own, Rules], bool]]] = {
     "rate": _finish_rate,
     "login": _finish_login,
     "recommended": _finish_recommended,
+    "playback": _finish_playback,
 }
 
 

@@ -26,6 +26,7 @@ TABLES: Final = (
     "impressions",
     "clicked",
     "consumed",
+    "playback",
     "basket",
     "purchases",
     "preferences",

@@ -4,10 +4,13 @@ Key: user. Value: item -> highest percentage, when first and last, milliseconds 
 items those longest untouched in log order go. A repeated ``consume`` changes nothing.
 """
 
+from collections.abc import Mapping
+
 import msgspec
 
-from events.model import Consume
+from events.model import Consume, Playback
 from tables.items import drop_oldest, item_key
+from tables.playback import Heard
 
 
 class Consumed(msgspec.Struct, array_like=True, gc=False):
@@ -38,6 +41,25 @@ def consume(state: ConsumedState | None, event: Consume) -> ConsumedState:
     )
     drop_oldest(state.items)
     return state
+
+
+def play(state: ConsumedState | None, event: Playback, heard: Heard) -> ConsumedState:
+    """Add what a heartbeat told, and raise the percentage to what was played of the item."""
+    if state is None:
+        state = ConsumedState()
+    more = Consumed(
+        heard.percentage, event.time_ms, event.time_ms, heard.played_ms, heard.buffered_ms, heard.paused_ms
+    )
+    _put(state.items, item_key(event.itemtype, event.item), more)
+    drop_oldest(state.items)
+    return state
+
+
+def raise_to(state: ConsumedState, percentages: Mapping[str, int]) -> None:
+    """Raise the percentage of items that are known."""
+    for key, percentage in percentages.items():
+        if key in state.items:
+            state.items[key].percentage = max(state.items[key].percentage, percentage)
 
 
 def merge(into: ConsumedState | None, other: ConsumedState) -> ConsumedState:

@@ -15,6 +15,7 @@ from tables.consumed import ConsumedState
 from tables.identity import IdentityState
 from tables.impressions import ImpressionsState
 from tables.panes import Pane
+from tables.playback import PlaybackState
 from tables.preferences import PreferencesState
 from tables.purchases import PurchasesState
 from tables.recommended import RecommendedState
@@ -29,6 +30,7 @@ STATES: Final[dict[str, Any]] = {
     "impressions": ImpressionsState,
     "clicked": ClickedState,
     "consumed": ConsumedState,
+    "playback": PlaybackState,
     "basket": BasketState,
     "purchases": PurchasesState,
     "preferences": PreferencesState,
@@ -47,7 +49,7 @@ MEMORY_PER_ENCODED_BYTE: Final = {"rendered": 1.25, "impressions": 1.25}
 OBJECTS_PER_ENCODED_BYTE: Final = 8.0
 """The same for rows of Python objects: measured 7 to 9."""
 
-USER_TABLES: Final = ("rendered", "clicked", "consumed", "basket", "purchases", "preferences")
+USER_TABLES: Final = ("rendered", "clicked", "consumed", "playback", "basket", "purchases", "preferences")
 """The tables that a login moves from one user to another."""
 
 STORED: Final = (*TABLES, POSITIONS_TABLE)

@@ -30,6 +30,7 @@ _FOLDS: Final[dict[type, Callable[[Tables, bytes, Any], None]]] = {
     model.Click: fold_shown.fold_click,
     model.ClickRecommended: fold_shown.fold_clickrecommended,
     model.Consume: fold_shown.fold_consume,
+    model.Playback: fold_shown.fold_playback,
     model.Basket: fold_shown.fold_basket,
     model.DeleteFromBasket: fold_shown.fold_deletefrombasket,
     model.Buy: fold_shown.fold_buy,

@@ -2,7 +2,7 @@
 
 from typing import Final, Protocol, TypeVar
 
-from tables import basket, clicked, consumed, preferences, purchases, recommended, rendered
+from tables import basket, clicked, consumed, playback, preferences, purchases, recommended, rendered
 from tables.identity import IdentityState, Transfer
 from tables.impressions import ImpressionsState
 from tables.panes import Tally
@@ -38,6 +38,8 @@ class Tables(Protocol):
     def clicked(self) -> Rows[clicked.ClickedState]: ...
     @property
     def consumed(self) -> Rows[consumed.ConsumedState]: ...
+    @property
+    def playback(self) -> Rows[playback.PlaybackState]: ...
     @property
     def basket(self) -> Rows[basket.BasketState]: ...
     @property

@@ -4,7 +4,7 @@ from decimal import Decimal
 
 from events import model
 from events.model import NO_PROFILE_USER
-from tables import basket, clicked, consumed, impressions, purchases, recommended, rendered
+from tables import basket, clicked, consumed, impressions, playback, purchases, recommended, rendered
 from tables.fold_ports import Tables
 from tables.impressions import RecommendedClick
 from tables.items import item_key
@@ -177,6 +177,20 @@ def fold_consume(tables: Tables, key: bytes, event: model.Consume) -> None:
         return
     tables.consumed.put(key, consumed.consume(tables.consumed.get(key), event))
     _convert(tables, key, event, "consumed")
+
+
+def fold_playback(tables: Tables, key: bytes, event: model.Playback) -> None:
+    """Take in a player's heartbeat; what it adds to what was played counts as a ``consume`` does."""
+    if event.user == NO_PROFILE_USER:
+        return
+    state, heard = playback.hear(tables.playback.get(key), event)
+    if heard is None:
+        return
+    tables.playback.put(key, state)
+    if heard.played_ms or heard.buffered_ms or heard.paused_ms:
+        tables.consumed.put(key, consumed.play(tables.consumed.get(key), event, heard))
+    if heard.played_ms:
+        _convert(tables, key, event, "consumed")
 
 
 def fold_basket(tables: Tables, key: bytes, event: model.Basket) -> None:

@@ -13,11 +13,12 @@ import msgspec
 
 from events.codec import UndecodableError
 from events.model import EventBase, Login
-from tables import basket, clicked, consumed, preferences, purchases, rendered
+from tables import basket, clicked, consumed, playback, preferences, purchases, rendered
 from tables.basket import BasketState
 from tables.clicked import ClickedState
 from tables.consumed import ConsumedState
 from tables.items import drop_oldest
+from tables.playback import PlaybackState
 from tables.preferences import PreferencesState
 from tables.purchases import PurchasesState
 from tables.rendered import RenderedState
@@ -43,6 +44,7 @@ class Stretch(msgspec.Struct, omit_defaults=True, gc=False):
     rendered: RenderedState | None = None
     clicked: ClickedState | None = None
     consumed: ConsumedState | None = None
+    playback: PlaybackState | None = None
     basket: BasketState | None = None
     purchases: PurchasesState | None = None
     preferences: PreferencesState | None = None
@@ -232,6 +234,10 @@ def absorb(own: Stretch, moved: Stretch) -> Stretch:
         own.clicked = clicked.merge(own.clicked, moved.clicked)
     if moved.consumed is not None:
         own.consumed = consumed.merge(own.consumed, moved.consumed)
+    if moved.playback is not None:
+        own.playback = playback.merge(own.playback, moved.playback)
+        if own.consumed is not None:  # together they may have played more than each
+            consumed.raise_to(own.consumed, playback.percentages(own.playback))
     if moved.basket is not None:
         own.basket = basket.merge(own.basket, moved.basket)
     if moved.purchases is not None:

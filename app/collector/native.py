@@ -1,6 +1,6 @@
 """What happens to a request that carries JSON: a body of many events, each judged and answered for itself.
 
-``POST /v1/{customer}/events`` takes every event; ``.../recommended`` takes one kind, also a single one.
+``POST /v1/{customer}/events`` takes every event; ``.../recommended`` and ``.../playback`` take one kind, also a single one.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from events.elements import Element
 from events.native import Reader
 from events.rejections import Rejection
 
-PATHS: Final[dict[str, str | None]] = {"events": None, "recommended": "recommended"}
+PATHS: Final[dict[str, str | None]] = {"events": None, "recommended": "recommended", "playback": "playback"}
 """Last segment of the path -> the kind of event that is taken there; None: each element names its own."""
 
 METHODS: Final = frozenset(("POST",))

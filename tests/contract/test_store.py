@@ -159,6 +159,19 @@ def test_table_of_a_later_version_does_not_keep_the_directory_from_opening(tmp_p
     older.close()
 
 
+def test_directory_of_a_former_version_gets_the_tables_it_lacks(tmp_path: Path) -> None:
+    former = RocksStore(tmp_path, TABLES, MEMORY)
+    former.write({"rendered": [(b"a", b"1")]}, {"t": 1})
+    former.close()
+    for _ in range(2):
+        today = RocksStore(tmp_path, (*TABLES, "playback"), MEMORY)
+        assert rows(today) == [(b"a", b"1")]
+        assert today.offsets() == {"t": 1}
+        today.write({"playback": [(b"a", b"2")]}, {})
+        assert today.get("playback", b"a") == b"2"
+        today.close()
+
+
 def test_directory_in_another_format_is_refused_with_what_to_do(tmp_path: Path, monkeypatch) -> None:
     with monkeypatch.context() as patched:
         patched.setattr("tables.store.FORMAT_VERSION", 7)

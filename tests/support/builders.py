@@ -18,6 +18,7 @@ from events.model import (
     EventBase,
     Login,
     Owns,
+    Playback,
     Rate,
     Recommended,
     RecommendedList,
@@ -54,6 +55,12 @@ def a_clickrecommended(**fields: Any) -> ClickRecommended:
 
 def a_consume(**fields: Any) -> Consume:
     return _an(Consume, {"item": "1"}, fields)
+
+
+def a_playback(**fields: Any) -> Playback:
+    """Build a heartbeat of a player at the start of an item of 100 s."""
+    said = {"item": "1", "session": "s", "state": "playing", "position_ms": 0, "duration_ms": 100_000}
+    return _an(Playback, said, fields)
 
 
 def a_buy(**fields: Any) -> Buy:

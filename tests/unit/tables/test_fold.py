@@ -27,6 +27,7 @@ from tests.support.builders import (
     a_consume,
     a_deletefromwishlist,
     a_login,
+    a_playback,
     a_rate,
     a_recommended,
     a_rendered,
@@ -56,6 +57,7 @@ EFFECTS: dict[str, tuple[set[str], dict[str, int]]] = {
     "click": ({"clicked"}, {}),
     "clickrecommended": ({"clicked", "impressions"}, {"clicks": 1}),
     "consume": ({"consumed"}, {}),
+    "playback": ({"playback"}, {}),
     "buy": ({"purchases", "basket"}, {}),
     "owns": ({"purchases"}, {}),
     "basket": ({"basket"}, {}),
@@ -358,9 +360,20 @@ def test_purchase_takes_the_item_out_of_the_basket(overlay: SpiedOverlay) -> Non
 # --- logins -----------------------------------------------------------------------------------------------------------------------
 
 
+def test_what_was_played_is_consumed_and_converts(overlay: SpiedOverlay) -> None:
+    def beat(seconds: int, **fields: Any) -> Any:
+        return a_playback(**at(seconds / 60), position_ms=seconds * 1_000, **fields)
+
+    fold_all(overlay, a_clickrecommended(**at(-1)), beat(0), beat(30), beat(60, state="paused"), beat(60))
+    entry = overlay.consumed.get(KEY).items["1/1"]
+    assert (entry.percentage, entry.played_ms, entry.paused_ms) == (60, 60_000, 0)
+    assert overlay.playback.get(KEY).items["1/1"].ranges == [0, 60_000]
+    assert sum(counts.get("consumed", 0) for counts in tallied(overlay).values()) == 1
+
+
 def everything(minutes: float, **fields: Any) -> list[Any]:
     """Build one event for each table that a login moves."""
-    builds = (a_rendered, a_click, a_consume, a_basket, a_buy, a_rate)
+    builds = (a_rendered, a_click, a_consume, a_playback, a_basket, a_buy, a_rate)
     return [build(**at(minutes), **fields) for build in builds]
 
 

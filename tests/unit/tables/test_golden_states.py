@@ -16,6 +16,7 @@ from tables.clicked import Clicked, ClickedState
 from tables.consumed import Consumed, ConsumedState
 from tables.identity import IdentityState, Stretch, Transfer
 from tables.impressions import Impression, ImpressionsState, RecommendedClick, remember
+from tables.playback import Last, PlaybackState, Played
 from tables.preferences import Preference, PreferencesState
 from tables.purchases import Purchase, PurchasesState
 from tables.recommended import RecommendedState, ServedList
@@ -36,6 +37,9 @@ STATES: dict[str, Any] = {
     "impressions": IMPRESSIONS,
     "clicked": ClickedState({"1/7": Clicked(2, T + 9, 1, T)}),
     "consumed": ConsumedState({"1/7": Consumed(90, T, T + 9, 5_000, 200, 300)}),
+    "playback": PlaybackState(
+        {"1/7": Played(90_000, [0, 10_000, 20_000, 30_000], {"s": Last(T, T + 1, "playing", 30_000, 1.5)})}
+    ),
     "basket": BasketState(
         {"1/7": BasketItem(T, "Cameras/Film", Decimal("12.45"), "EUR", T + 1, T + 2)}, T + 3
     ),
@@ -55,6 +59,7 @@ SHORTER: list[tuple[list[Any], Any]] = [
     ([[], [[T, T, "1/7", T]]], ImpressionsState([], [RecommendedClick(T, T, "1/7", T)])),
     ([{"1/7": [2, T]}], ClickedState({"1/7": Clicked(2, T)})),
     ([{"1/7": [90, T, T]}], ConsumedState({"1/7": Consumed(90, T, T)})),
+    ([{"1/7": [90_000]}], PlaybackState({"1/7": Played(90_000)})),
     ([{"1/7": [T]}], BasketState({"1/7": BasketItem(T)})),
     ([{"1/7": [1, {}, T, T]}], PurchasesState({"1/7": Purchase(1, {}, T, T)})),
     ([{"1/7": [80, T]}], PreferencesState({"1/7": Preference(80, T)})),

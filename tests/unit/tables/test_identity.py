@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from events.codec import UndecodableError
 from events.model import Login
-from tables import basket, clicked, consumed, preferences, purchases, rendered
+from tables import basket, clicked, consumed, playback, preferences, purchases, rendered
 from tables.identity import (
     FOLLOW_MS,
     MAX_SOURCES,
@@ -34,6 +34,7 @@ from tests.support.builders import (
     a_click,
     a_consume,
     a_login,
+    a_playback,
     a_rate,
     a_rendered,
 )
@@ -49,6 +50,7 @@ def a_stretch(item: str = "1", user: str = "a", time_ms: int = NOW_MS) -> Stretc
         rendered.show(None, a_rendered(items=(item,), user=user, time_ms=time_ms)),
         clicked.click(None, a_click(**about)),
         consumed.consume(None, a_consume(**about)),
+        playback.hear(None, a_playback(**about))[0],
         basket.put(None, a_basket(**about, price=Decimal("0.10"), currency="EUR")),
         purchases.buy(None, a_buy(**about, price=Decimal("0.10"))),
         preferences.rate(None, a_rate(**about)),
@@ -230,7 +232,7 @@ def test_all_ends_where_the_chain_of_logins_ends_however_slow_the_topic(users, p
             at, since_ms = targets[at], login_ms[at]
         return at
 
-    for table in ("rendered", "clicked", "consumed", "basket", "purchases", "preferences"):
+    for table in ("rendered", "clicked", "consumed", "playback", "basket", "purchases", "preferences"):
         assert world.holders(table) == {user: [end_of(user)] for user in targets}
 
 

@@ -285,3 +285,53 @@ async def test_many_served_lists_have_a_result_each(collector: Any) -> None:
     response = await post(collector, "/v1/00000/recommended", [SERVED, {"user": "u"}, a_click()])
     assert response.status == 200
     assert statuses(await response.json()) == ["accepted", "bad_parameter", "unknown_event"]
+
+
+# --- playback --------------------------------------------------------------------------------------------------------------------
+
+BEAT = {
+    "user": "u",
+    "item": 7,
+    "session": "s",
+    "state": "playing",
+    "position_ms": 1_000,
+    "duration_ms": 100_000,
+    "rate": 1.5,
+    "created": 1_700_000_000_000,
+    "credits_ms": 90_000,
+}
+
+
+async def test_heartbeat_of_a_player_is_recorded(collector: Any) -> None:
+    assert (await post(collector, "/v1/00000/playback", BEAT)).status == 204
+    (event,) = collector.events()
+    assert (event.item, event.session, event.state, event.position_ms) == ("7", "s", "playing", 1_000)
+    assert (event.duration_ms, event.rate, event.credits_ms) == (100_000, 1.5, 90_000)
+    assert event.created_ms == 1_700_000_000_000
+    assert event.properties is None
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"user": ""}, "missing_user"),
+        ({"item": None}, "missing_item"),
+        ({"session": ""}, "bad_parameter"),
+        ({"state": "rewinding"}, "bad_parameter"),
+        ({"state": ["playing"]}, "bad_parameter"),
+        ({"position_ms": -1}, "bad_number"),
+        ({"position_ms": 1.5}, "bad_number"),
+        ({"duration_ms": 0}, "bad_number"),
+        ({"duration_ms": None}, "bad_parameter"),
+        ({"duration_ms": 10**12}, "bad_number"),
+        ({"rate": "1"}, "bad_number"),
+        ({"rate": 1e300}, "bad_number"),
+        ({"rate": 10**400}, "bad_number"),
+        ({"type": "click"}, "unknown_event"),
+    ],
+)
+async def test_heartbeat_that_cannot_be_is_refused(
+    collector: Any, change: dict[str, object], code: str
+) -> None:
+    response = await post(collector, "/v1/00000/playback", [BEAT | change, BEAT])
+    assert statuses(await response.json()) == [code, "accepted"]

@@ -10,7 +10,7 @@ from app.kafka.freshness import Freshness
 from app.kafka.stores import Stores
 from app.kafka.topic_ids import TopicRecreatedError
 from events.topics import DELETE_RETENTION_MS, POSITIONS, changelog
-from tables.declare import CHANGELOGS
+from tables.declare import CHANGELOGS, STORED
 from tables.store import RocksStore, StoreMemory
 from tests.support.lookups import NOW, FixedClock
 
@@ -49,6 +49,19 @@ def test_opening_again_takes_the_store_from_whoever_had_it(stores: Stores) -> No
     assert 0 in stores.freshness
     store.close()
     assert stores.opened(0) is None
+
+
+def test_state_of_a_version_without_a_table_is_kept_and_gets_it(stores: Stores) -> None:
+    former = {topic: number for topic, number in IDS.items() if topic != changelog("playback")}
+    RocksStore(stores.state_dir / "0", [t for t in STORED if t != "playback"], MEMORY).close()
+    store = stores.open(0, former)
+    store.write({"clicked": [(b"u", b"1")]}, {changelog("clicked"): 5})
+    written(stores, 0, NOW)
+    store = stores.open(0, IDS)
+    assert store.get("clicked", b"u") == b"1"
+    assert store.get("playback", b"u") is None
+    assert store.topic_ids() == IDS
+    assert store.offsets() == {changelog("clicked"): 5}
 
 
 def test_state_that_is_older_than_tombstones_is_wiped_and_no_copy_any_more(stores: Stores) -> None:
