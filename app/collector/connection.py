@@ -21,6 +21,9 @@ REQUEST_TIMEOUT_MS: Final = 10_000
 CHECK_SECONDS: Final = 5.0
 FIRST_PAUSE_SECONDS: Final = 0.25
 LONGEST_PAUSE_SECONDS: Final = 4.0  # a broker that is back must not wait long for us
+GATHER_SECONDS: Final = (
+    0.05  # a batch that is tried again and again must not hold up the others of its broker
+)
 RETIRE_SECONDS: Final = 30.0  # a replaced producer may still deliver for so long what it was handed
 
 Timed = tuple[int, bytes, bytes]
@@ -43,11 +46,22 @@ class Link:
         self._acks: set[asyncio.Future[None]] = set()
         self._idle = asyncio.Event()
         self._idle.set()
+        self._requests: dict[int, asyncio.Future[None]] = {}
 
     def leader(self, place: Place) -> int | None:
         """Return the node that leads a partition; None when there is none, or it is not known."""
         node = self.producer.client.cluster.leader_for_partition(TopicPartition(*place))
         return None if node is None or node < 0 else int(node)
+
+    async def turn(self, place: Place) -> None:
+        """Return when no request is on its way to the partition's broker, after GATHER_SECONDS at most.
+
+        aiokafka sends one at a time to each broker, so nothing is lost by waiting, and what comes meanwhile shares the next.
+        """
+        node = self.leader(place)
+        request = None if node is None else self._requests.get(node)
+        if request is not None and not request.done():
+            await asyncio.wait([request], timeout=GATHER_SECONDS)
 
     async def hand_on(
         self, place: Place, records: Sequence[Timed], timeout_ms: int
@@ -71,12 +85,18 @@ class Link:
         except (KafkaError, TimeoutError, AssertionError) as error:
             raise NotHandedOnError(type(error).__name__) from error
         ack: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        node = self.leader(place)
+        if node is not None and (node not in self._requests or self._requests[node].done()):
+            self._requests[node] = asyncio.get_running_loop().create_future()
         self._acks.add(ack)
         self._idle.clear()
 
         def settle(delivered: "asyncio.Future[Any]") -> None:
             error = asyncio.CancelledError() if delivered.cancelled() else delivered.exception()
             self._forget(ack)
+            request = None if node is None else self._requests.get(node)
+            if request is not None and not request.done():
+                request.set_result(None)
             if not ack.done():
                 if error is None:
                     ack.set_result(None)

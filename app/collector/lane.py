@@ -214,6 +214,8 @@ class Lane:
         if self._linger_ms and self.acknowledged_ms + self._linger_ms < _monotonic_ms():
             await asyncio.sleep(self._linger_ms / 1000)  # after a batch there is nothing to wait for
         link = self._link()
+        if link is not None:
+            await link.turn(self.place)
         if link is None or not self._waiting or (self._spool is not None and self._spool.holds(self.place)):
             if link is None:
                 await self._pause()

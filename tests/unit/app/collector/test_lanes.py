@@ -35,6 +35,8 @@ class Kafka:
     def leader(self, place: Place) -> int | None:
         return None if place.partition in self.leaderless else place.partition
 
+    async def turn(self, place: Place) -> None: ...
+
     async def hand_on(
         self, place: Place, records: Any, timeout_ms: int
     ) -> tuple[int, "asyncio.Future[None]"]:
