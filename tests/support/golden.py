@@ -27,6 +27,7 @@ DEFAULTS: Final[dict[str, dict[str, Any]]] = {
     "": {"v": 1, "is_clamped": False},
     "consume": {"percentage": 100},
     "buy": {"quantity": 1},
+    "playback": {"rate": 1.0},
     "owns": {"quantity": 1},
     "login": {"is_junk_target": False},
 }
