@@ -380,3 +380,21 @@ async def test_no_more_than_half_of_the_limit_waits_for_one_partition(start: Cal
     await running.click(1, "other")
     kafka.release(0)
     await asyncio.wait(tasks)
+
+
+async def test_event_behind_a_long_spool_goes_into_it_and_waits_for_no_drain(
+    start: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.collector.lane.HANDOVER_RECORDS", 3)
+    kafka = Kafka()
+    kafka.held = {0}
+    running = await start(kafka, stall_ms=60_000, ack_timeout_ms=60_000)
+    running.connection.away("Kafka is away")
+    for number in range(10):
+        await running.click(0, f"{number}")
+    running.connection.away()
+    await until(lambda: 0 in kafka.on_their_way)
+    async with asyncio.timeout(10):
+        await running.click(0, "10")
+    kafka.release(0)
+    await until(lambda: running.items(0) == [f"{number}" for number in range(11)])
