@@ -299,9 +299,11 @@ class Sender:
         allowed = self._read if is_last else ledger.next_row + 2 * self._window
         counts = dataclasses.replace(ledger.counts)
         loop = asyncio.get_running_loop()
-        await loop.run_in_executor(
+        saved = loop.run_in_executor(
             self._writer, self._write, ledger.next_row, allowed, counts, ledger.take_rejects()
         )
+        # Cancelled before the thread has begun, it would never run, and these rejects were taken out already.
+        await asyncio.shield(saved)
         self._allowed = allowed
         self._moved.set()
 

@@ -1,6 +1,7 @@
 """Every row is decided once, whatever the collector answers, and each user's rows arrive in order."""
 
 import asyncio
+import threading
 from collections.abc import Iterator
 from datetime import UTC
 from typing import Any
@@ -27,8 +28,10 @@ class Saved:
         self.next_row = self.may_be_sent = 1
         self.rejects: list[Reject] = []
         self.counts = Counts()
+        self.calls = 0
 
     def __call__(self, next_row: int, may_be_sent: int, counts: Counts, rejects: list[Reject]) -> None:
+        self.calls += 1
         self.next_row, self.may_be_sent, self.counts = next_row, may_be_sent, counts
         self.rejects += rejects
 
@@ -59,6 +62,27 @@ async def test_all_rows_are_taken_in_the_order_of_each_user() -> None:
     assert double.paths == {"/v1/00000/events"}
     assert max(double.sizes) <= 10
     assert set(double.arrived.values()) == {1}
+
+
+async def test_rejects_whose_saving_had_not_begun_at_the_end_are_saved_too() -> None:
+    saved, free = Saved(), threading.Event()
+    async with batch_double(judge=lambda _event: rejected()) as double:
+        double.delay_s = 0.01
+        sender = a_sender(double, saved, window=1_000, save_s=0.05, concurrency=1)
+
+        def save(next_row: int, may_be_sent: int, counts: Counts, rejects: list[Reject]) -> None:
+            if saved.calls == 1:  # the first two let the rows go
+                sender._writer.submit(free.wait)  # as a busy machine does: the next save stands in the queue
+            saved(next_row, may_be_sent, counts, rejects)
+
+        sender._save = save
+        running = asyncio.create_task(sender.run(rows(200)))
+        while sender.done < 200:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.1)
+        free.set()
+        await running
+    assert [reject.row for reject in saved.rejects] == list(range(1, 201))
 
 
 async def test_batches_go_side_by_side() -> None:
