@@ -6,6 +6,7 @@ while it writes share the next fsync.
 
 import asyncio
 import contextlib
+import errno
 import logging
 import time
 from collections import Counter
@@ -142,7 +143,7 @@ class Spool:
 
     def start(self) -> None:
         """Begin to read what is left of former processes."""
-        self._task = asyncio.create_task(self._run(), name="spool")
+        self._task = asyncio.create_task(self._run_or_fail(), name="spool")
 
     async def close(self) -> None:
         """Write what is on its way, and let go of the directories. What is in the spool stays there."""
@@ -151,8 +152,17 @@ class Spool:
         if self._task is not None:
             await asyncio.gather(self._task, return_exceptions=True)
         if self._is_open:
+            self._is_open = False
             await self._in_thread(self._disk.close)
         self._thread.shutdown()
+
+    async def _run_or_fail(self) -> None:
+        try:
+            await self._run()
+        except Exception:  # a task's error is seen by nobody, and all who wait for it would wait for ever
+            log.exception("the spool in %s has failed", self.base)
+            self._fail(f"the spool in {self.base} has failed, the log says how; start the collector again")
+            self._settle(self._take_queue(), OSError(errno.EIO, "the spool has failed"))
 
     async def _run(self) -> None:
         while not self._is_open and not self._is_closing:
@@ -204,8 +214,8 @@ class Spool:
         self._work.clear()
 
     async def _write(self) -> None:
-        group, self._queue = self._queue, []
-        size_bytes = sum(len(waiting.data) for waiting in group)
+        group = self._take_queue()
+        failure: OSError | None = None
         try:
             await self._change(self._disk.append, [(waiting.record, waiting.data) for waiting in group])
         except OSError as error:
@@ -213,18 +223,27 @@ class Spool:
             self._fail(
                 f"the spool in {self.base} cannot be written ({error.strerror or error}); make room there"
             )
-            failure: OSError | None = error
+            failure = error
+        except BaseException:
+            self._settle(group, OSError(errno.EIO, "the spool has failed"))
+            raise
         else:
             self._recover()
-            failure = None
             for waiting in group:
                 self._pending[waiting.record.place] += 1
             self.counts.spooled += len(group)
             self.counts.events += len(group)
+        self._settle(group, failure)
+
+    def _take_queue(self) -> list[_Waiting]:
+        group, self._queue = self._queue, []
+        return group
+
+    def _settle(self, group: list[_Waiting], failure: OSError | None) -> None:
         for waiting in group:
             self._queued[waiting.record.place] -= 1
+            self._queued_bytes -= len(waiting.data)
             waiting.done(failure)
-        self._queued_bytes -= size_bytes
         self._changed()
 
     async def _note_drained(self) -> None:

@@ -311,13 +311,19 @@ class Disk:
         for segment in segments:
             if segment.events or segment is self._active or segment not in self._segments:
                 continue
-            if segment.damage is None:
-                segment.path.unlink()
-            else:
-                segment.path.replace(segment.path.with_suffix(".quarantined"))
-                sync_directory(segment.directory.path)
-                self._kept += 1
+            try:
+                self._put_away(segment)
+            except OSError as error:  # the cursors say that nothing is left in it, so a restart tries again
+                log.warning("%s is drained and cannot be removed (%s)", segment.path, error)
             self._segments.remove(segment)
+
+    def _put_away(self, segment: Segment) -> None:
+        if segment.damage is None:
+            segment.path.unlink()
+            return
+        segment.path.replace(segment.path.with_suffix(".quarantined"))
+        self._kept += 1
+        sync_directory(segment.directory.path)
 
     def probe(self) -> None:
         """Write a little and remove it again; raises OSError while that is not possible."""
