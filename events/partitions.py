@@ -1,6 +1,5 @@
 """Which partition a key belongs to: Kafka's default partitioner (murmur2), as the Java client, kcat and aiokafka have it."""
 
-from functools import lru_cache
 from struct import unpack_from
 from typing import Final
 
@@ -30,7 +29,3 @@ def murmur2(data: bytes) -> int:
 def partition_of(key: bytes, partitions: int) -> int:
     """Return the partition, 0 to ``partitions - 1``, that a record with this key belongs to."""
     return (murmur2(key) & 0x7FFFFFFF) % partitions
-
-
-recent_partition_of = lru_cache(maxsize=32_768)(partition_of)
-"""The same for who meets the same users again within minutes, as a collector does: murmur2 takes 3 us, this 0.1."""

@@ -31,8 +31,9 @@ class Account:
 
     def open(self) -> None:
         """One more waits."""
+        if not self.waiting:
+            self._idle.clear()
         self.waiting += 1
-        self._idle.clear()
 
     def close(self) -> None:
         """One less waits."""

@@ -22,9 +22,9 @@ from app.collector.sink import NotTakenError, Outcome
 from app.collector.spool import Spool, SpoolCounts
 from app.collector.spool_format import Place
 from app.settings import Settings
-from events.model import EventBase
+from events.model import NO_PROFILE_USER, EventBase, user_key
 from events.partitions import partition_of
-from events.pseudonym import journal_key
+from events.pseudonym import RECENT_USERS, journal_key
 from events.topics import HISTORY, JOURNAL, TOPICS
 
 log = logging.getLogger(__name__)
@@ -69,7 +69,7 @@ class KafkaSink:
         self._ticks: asyncio.Task[None] | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._drained_until = 0.0
-        self._partition_of = lru_cache(50_000)(partition_of)
+        self._placed = lru_cache(RECENT_USERS)(_placed)
 
     @classmethod
     def of(cls, settings: Settings) -> "KafkaSink":
@@ -188,7 +188,11 @@ class KafkaSink:
 
     def _take(self, topic: str, event: EventBase, group: Group, index: int, now_ms: int) -> None:
         partitions = self._topics[topic]
-        key = journal_key(event, random.randrange(partitions))  # noqa: S311 - spreads load, hides nothing
+        if event.user == NO_PROFILE_USER:
+            key = journal_key(event, random.randrange(partitions))  # noqa: S311 - spreads load, hides nothing
+            place = Place(topic, partition_of(key, partitions))
+        else:
+            key, place = self._placed(topic, event.customer, event.user, partitions)
         entry = Entry(event, key, now_ms, group, index, self._account)
         if not self._is_started or self._is_stopping:
             entry.settle(NotTakenError(self.problems()[0]))
@@ -198,7 +202,7 @@ class KafkaSink:
         elif self._account.waiting > self._max_pending:
             entry.settle(NotTakenError(f"{self._max_pending} events wait for Kafka already"))
         else:
-            self._lane(Place(topic, self._partition_of(key, partitions))).add(entry)
+            self._lane(place).add(entry)
 
     def _lane(self, place: Place) -> Lane:
         lane = self._lanes.get(place)
@@ -263,6 +267,12 @@ class KafkaSink:
             for node, sent_ms in since.items()
             if now_ms - max(sent_ms, acknowledged[node]) > self._stall_ms
         )
+
+
+def _placed(topic: str, customer: str, user: str, partitions: int) -> tuple[bytes, Place]:
+    """Return the key of a user's events, and where they go."""
+    key = user_key(customer, user)
+    return key, Place(topic, partition_of(key, partitions))
 
 
 def _now_ms() -> int:

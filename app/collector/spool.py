@@ -110,7 +110,7 @@ class Spool:
 
     def holds(self, place: Place) -> int:
         """Return how many events of a partition are in the spool, or on their way into it."""
-        return self._pending[place] + self._queued[place]
+        return self._pending.get(place, 0) + self._queued.get(place, 0)  # asked for each event
 
     def places(self) -> list[Place]:
         """Return the partitions of which there is something."""

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from events.model import user_key
-from events.partitions import murmur2, partition_of, recent_partition_of
+from events.partitions import murmur2, partition_of
 from events.pseudonym import pseudonym
 
 
@@ -36,7 +36,6 @@ def test_hash_is_that_of_aiokafka_for_every_key(data: bytes) -> None:
 def test_partition_is_one_of_those_there_are(key: bytes, partitions: int) -> None:
     assert partition_of(key, partitions) == (murmur2(key) & 0x7FFFFFFF) % partitions
     assert 0 <= partition_of(key, partitions) < partitions
-    assert recent_partition_of(key, partitions) == partition_of(key, partitions)
 
 
 def test_users_spread_over_all_partitions() -> None:
