@@ -19,6 +19,7 @@ from events.fields import NO_PROFILE_IDS
 from events.model import NO_PROFILE_USER, Event, EventBase, ItemEvent, ItemsEvent, Login
 from events.rejections import Rejection
 from events.target import read_target, split_path
+from events.tracker import TRACKER_EVENTS
 
 _decoder: Final[msgspec.json.Decoder[Event]] = msgspec.json.Decoder(Event)
 _TARGET: Final = re.compile(r"/[\x21-\x7e]*")
@@ -95,15 +96,16 @@ def _as_it_is(line: str, author: Author, where: str) -> Entry:
 
 def _after_user(event: EventBase) -> tuple[str, ...] | str:
     """Return the path segments after the user; a sentence when the tracker API has no path for the event."""
+    if event.__struct_config__.tag not in TRACKER_EVENTS:
+        return f"the tracker API has no path for {event.__struct_config__.tag!r}"
     if isinstance(event, ItemsEvent):
         if any("," in item for item in event.items):
             return "an item id of a list must not contain a comma: it separates the items on the wire"
         return str(event.itemtype), ",".join(event.items)
     if isinstance(event, ItemEvent):
         return str(event.itemtype), event.item
-    if isinstance(event, Login):
-        return ("0" if event.is_junk_target else event.target,)
-    return f"the tracker API has no path for {event.__struct_config__.tag!r}"
+    assert isinstance(event, Login)
+    return ("0" if event.is_junk_target else event.target,)
 
 
 def _shown(line: str) -> str:

@@ -25,6 +25,7 @@ from events.model import (
     EventBase,
     Login,
     Owns,
+    Playback,
     Rate,
     Recommended,
     Rendered,
@@ -32,6 +33,7 @@ from events.model import (
     Wishlist,
 )
 from events.tracker import Accepted
+from tests.support.builders import a_playback
 from tests.support.tracker import LICENSE_KEY, RULES, report
 
 AUTHOR = Author("00000", LICENSE_KEY)
@@ -82,7 +84,7 @@ def a_request(line: str, author: Author = AUTHOR) -> Request:
 
 
 def test_examples_are_all_events_that_the_tracker_has() -> None:
-    assert {type(event) for event in EXAMPLES} == set(EVENTS.values()) - {Recommended}
+    assert {type(event) for event in EXAMPLES} == set(EVENTS.values()) - {Recommended, Playback}
 
 
 @pytest.mark.parametrize("event", EXAMPLES, ids=lambda event: type(event).__name__)
@@ -157,6 +159,7 @@ def test_target_is_sent_unchanged_even_when_it_will_be_refused(
             "comma",
         ),
         (line_of(Recommended(customer="00000", user="u", request_id="r")), "no path"),
+        (line_of(a_playback(customer="00000", user="u")), "no path"),
         (line_of(Click(customer="7", user="u", item="1", time_ms=1_500_000_000_000)), "license key"),
     ],
 )
