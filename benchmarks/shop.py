@@ -1,4 +1,4 @@
-"""What does a whole shop send? Every kind of event but a player's, in the proportions of docs/benchmarks.md, the same ones for the same seed."""
+"""What does a whole shop send? Events of every kind but a player's, as docs/benchmarks.md has them, the same for the same seed."""
 
 import itertools
 import random
