@@ -12,7 +12,7 @@ COPY app app
 RUN /opt/uptake/bin/pip install --no-cache-dir --no-deps .
 
 FROM python:3.11-slim
-# /var/lib/uptake: state of a worker; /etc/uptake: the customers file, readable by this user only (mode 600).
+# /var/lib/uptake: state of a worker, spool of a collector; /etc/uptake: the customers file, readable by this user only (mode 600).
 RUN useradd --system --uid 10001 --home-dir /var/lib/uptake uptake \
     && install -d -o uptake -g uptake -m 700 /var/lib/uptake /etc/uptake
 COPY --from=build /opt/uptake /opt/uptake

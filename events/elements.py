@@ -17,12 +17,21 @@ _decoder: Final = msgspec.json.Decoder()
 _pieces: Final = msgspec.json.Decoder(list[msgspec.Raw])
 _UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _BLANKS: Final = (b" :", b"\t:", b"\n:", b"\r:")
+_NOT_PLAIN: Final = (b"\\", b"\x7f", b'""', b"null", b"undefined")
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 _ARRAY: Final = re.compile(rb"[ \t\r\n]*\[")
 _NO_OBJECT: Final = Rejection("bad_json", "the body must be a JSON array of events, or one event a line")
 
 Element = Any
 """A JSON value as Python's own types, or the Rejection of a line that is none."""
+
+
+def is_plain(body: bytes) -> bool:
+    """Return True when no text in a JSON body can hold a control character, and no value can be one that means absent.
+
+    JSON wants control characters escaped, but for DEL; what is ASCII without escapes has none.
+    """
+    return body.isascii() and not any(part in body for part in _NOT_PLAIN)
 
 
 def read(body: bytes, most: int, *, is_lines: bool) -> tuple[list[Element], bool] | Rejection:

@@ -32,18 +32,31 @@ MAX_LENGTH_MS: Final = 2_592_000_000  # 30 days
 
 _Own = dict[str, Any]  # field -> value
 _Read = Callable[[str, Any, Rules], Any]
+_Place = tuple[str, _Read, int]
+"""Which field a name means, how it is read, and up to how many characters a printable text is taken as it stands."""
 _SET_BY_US: Final = frozenset(("received_ms", "is_clamped", "previous_user", "is_junk_target"))
 _PRICE: Final = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,6})?")
 _ABSENT_USER: Final = object()
 
 
 class Reader:
-    """Reads the elements of one body. ``event``: the kind of those that name none; ``is_owner``: brought the license key."""
+    """Reads the elements of one body. ``event``: the kind of those that name none; ``is_owner``: brought the license key.
+
+    ``is_plain``: the body is as ``events.elements.is_plain`` says, so that most elements need not be read field by field.
+    """
 
     def __init__(
-        self, rules: Rules, received_ms: int, *, event: str | None = None, is_owner: bool = False
+        self,
+        rules: Rules,
+        received_ms: int,
+        *,
+        event: str | None = None,
+        is_owner: bool = False,
+        is_plain: bool = False,
     ) -> None:
         self._rules, self._received_ms, self._event, self._is_owner = rules, received_ms, event, is_owner
+        self._is_plain = is_plain and event is None and rules.string_items and not rules.strict_scenario
+        self._stamp = {"customer": rules.customer, "time_ms": received_ms, "received_ms": received_ms}
         self._users: dict[str, tuple[str, str | None]] = {}  # a page's events are often of one user
 
     def read(self, element: Any) -> Accepted | Rejection | None:
@@ -51,9 +64,34 @@ class Reader:
         if isinstance(element, Rejection):
             return element
         try:
-            return self._read(element)
+            return (self._read_plain(element) if self._is_plain else None) or self._read(element)
         except RefusedError as refused:
             return refused.rejection
+
+    def _read_plain(self, element: Any) -> Accepted | None:
+        """Return the event of an element that has nothing but plain fields of the right types; None: it must be looked at closely.
+
+        The types of events/model.py bound texts and numbers as the rules of the fields do, and msgspec compares in C.
+        """
+        name = element.get("type") if type(element) is dict else None
+        kind = _PLAIN_KINDS.get(name) if type(name) is str else None
+        if kind is None or not element.keys() <= kind[1]:
+            return None
+        is_timed = "time_ms" in element
+        if is_timed and not self._is_owner:
+            return None
+        user, previous_user = self._user(element.get("user", _ABSENT_USER))
+        try:
+            event: Any = msgspec.convert(
+                {**self._stamp, **element, "user": user, "previous_user": previous_user}, kind[0]
+            )
+        except msgspec.ValidationError:
+            return None
+        if not 1 <= event.itemtype <= self._rules.max_itemtype or not 0 < event.time_ms <= self._received_ms:
+            return None
+        if "items" in element and not 0 < len(event.items) <= _PLAIN_ITEMS:
+            return None
+        return Accepted(event, is_timed)
 
     def _read(self, element: Any) -> Accepted | None:
         if type(element) is not dict:
@@ -132,13 +170,14 @@ def _pseudonyms(raw_user: str, rules: Rules) -> tuple[str, str | None]:
 
 
 def _own_fields(
-    element: dict[str, Any], shape: dict[str, tuple[str, _Read] | None], rules: Rules
+    element: dict[str, Any], shape: dict[str, "_Place | None"], rules: Rules
 ) -> tuple[_Own, list[tuple[str, Any]]]:
     """Return the fields of the event that an element gives, and what it gives beside them."""
     own: _Own = {}
     extra: list[tuple[str, Any]] = []
     for name, value in element.items():
-        if value is None or (type(value) is str and value in ABSENT):
+        is_text = type(value) is str
+        if value is None or (is_text and value in ABSENT):
             if name == "target" and value != "" and name in shape:
                 own[name] = "null"  # a login to nobody: recorded, nothing moves
             continue
@@ -149,12 +188,14 @@ def _own_fields(
             continue
         if place is None:
             continue
-        field, read = place
-        read_value = read(name, value, rules)
-        if own.setdefault(field, read_value) != read_value:
+        field, read, plain_chars = place
+        is_plain = is_text and len(value) <= plain_chars and value.isprintable()
+        read_value = value if is_plain else read(name, value, rules)
+        if field in own and own[field] != read_value:
             raise RefusedError(
                 "duplicate_parameter", f"{name} was given under two names, with different values", name
             )
+        own[field] = read_value
     stated = own.pop("properties", None)
     return own, extra if stated is None else [*stated.items(), *extra]
 
@@ -192,8 +233,6 @@ def _json(name: str, value: Any) -> str:
 
 def _word_of(greatest: int) -> _Read:
     def read(name: str, value: Any, _rules: Rules) -> str:
-        if type(value) is str and len(value) <= greatest and value.isprintable():
-            return value
         text = _text(name, value)
         if len(text) > greatest or fields.has_control(text):
             raise RefusedError(
@@ -381,7 +420,7 @@ class _Kind(msgspec.Struct, frozen=True):
     """
 
     struct: type[model.EventBase]
-    shape: dict[str, tuple[str, _Read] | None]
+    shape: dict[str, _Place | None]
     finish: Callable[[_Own, Rules], bool]
 
 
@@ -504,14 +543,36 @@ _FINISH: Final[dict[str, Callable[[_Own, Rules], bool]]] = {
 }
 
 
+_PLAIN_CHARS: Final[dict[_Read, int]] = {
+    _word: fields.MAX_WORD_CHARS,
+    _long_word: fields.MAX_LONG_WORD_CHARS,
+}
+
+
+_PLAIN_FIELDS: Final = frozenset(
+    (
+        *("type", "user", "time_ms", "item", "items", "itemtype", "scenario", "modelid", "request_id"),
+        *("eid", "experiment", "variant", "row", "rank"),
+    )
+)
+"""Fields that mean what they say: nothing is converted, completed or compared with another one."""
+_PLAIN_ITEMS: Final = MAX_ITEMS_CHARS // fields.MAX_ITEM_CHARS
+_PLAIN_KINDS: Final = {
+    name: (EVENTS[name], _PLAIN_FIELDS.intersection(("type", *EVENTS[name].__struct_fields__)))
+    for name in ("click", "clickrecommended", "rendered", "viewed", "deletefrombasket", "blacklist")
+}
+
+
 def _kind_of(name: str, struct: type[model.EventBase]) -> _Kind:
-    shape: dict[str, tuple[str, _Read] | None] = {
-        field: (field, _READ[field]) for field in struct.__struct_fields__ if field in _READ
+    shape: dict[str, _Place | None] = {
+        field: (field, _READ[field], _PLAIN_CHARS.get(_READ[field], 0))
+        for field in struct.__struct_fields__
+        if field in _READ
     }
     shape |= {other: shape[field] for other, field in _OTHER_NAMES.items() if field in shape}
     if "price" in shape:
-        shape["fullprice"] = ("fullprice", _fullprice)
-    shape |= {field: (field, _set_by_us) for field in _SET_BY_US}
+        shape["fullprice"] = ("fullprice", _fullprice, 0)
+    shape |= {field: (field, _set_by_us, 0) for field in _SET_BY_US}
     shape |= dict.fromkeys(("type", "customer", "user"))  # read before the others
     return _Kind(struct, shape, _FINISH.get(name, _finish_item))
 

@@ -48,7 +48,7 @@ class NativeEndpoint:
         read = await self._read(request)
         if isinstance(read, Rejection):
             return self._recorder.reject(read, request, customer)
-        values, is_single = read
+        values, is_single, is_plain = read
         refusal = self._gate.charge_rest(customer, len(values))
         if refusal is not None:
             return self._recorder.reject(refusal, request, customer)
@@ -57,6 +57,7 @@ class NativeEndpoint:
             received_ms,
             event=PATHS[name],
             is_owner=self._gate.has_credentials(customer, request.headers.get("Authorization")),
+            is_plain=is_plain,
         )
         outcomes = await results.read_each(reader.read, values)
         fates = await results.record(self._recorder, outcomes)
@@ -66,13 +67,14 @@ class NativeEndpoint:
             return answers.accepted(request, customer)
         return results.answer_each(self._recorder, request, customer, values, fates)
 
-    async def _read(self, request: web.BaseRequest) -> tuple[list[Element], bool] | Rejection:
+    async def _read(self, request: web.BaseRequest) -> tuple[list[Element], bool, bool] | Rejection:
+        """Return the elements, whether there is a single one, and whether the body is plain."""
         limits = self._limits
-        body = await bodies.read_body(
+        sent = await bodies.read_body(
             request, limit_bytes=limits.max_bytes, timeout_seconds=limits.timeout_seconds
         )
-        if isinstance(body, Rejection):
-            return body
+        if isinstance(sent, Rejection):
+            return sent
         kind = bodies.content_type(request)
         if kind not in _JSON and kind not in _LINES:
             return Rejection(
@@ -82,11 +84,13 @@ class NativeEndpoint:
                 kind[:80],
             )
         plain = bodies.unpacked(
-            body, request.headers.get("Content-Encoding", ""), limit_bytes=limits.max_unpacked_bytes
+            sent, request.headers.get("Content-Encoding", ""), limit_bytes=limits.max_unpacked_bytes
         )
         if isinstance(plain, Rejection):
             return plain
-        return elements.read(bytes(plain), limits.max_elements, is_lines=kind in _LINES)
+        body = bytes(plain)
+        read = elements.read(body, limits.max_elements, is_lines=kind in _LINES)
+        return read if isinstance(read, Rejection) else (*read, elements.is_plain(body))
 
 
 def split(raw_path: str) -> tuple[str, str] | None:

@@ -147,6 +147,7 @@ def test_altered_expectation_is_named_and_ends_with_1(temporary: Path, small: Pa
     assert f"HTTP: random/men, hour {hour}, clicks: expected {clicks + 1}, found {clicks}" in err
 
 
+@pytest.mark.usefixtures("usual_ports")
 def test_demo_keeps_running_answers_what_it_printed_and_stops_at_ctrl_c(temporary: Path, small: Path) -> None:
     process = start(temporary, "--data", str(small), "--workers", "2")
     assert process.stdout is not None

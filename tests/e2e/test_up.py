@@ -15,7 +15,7 @@ import pytest
 
 from app.ports import free_port
 
-pytestmark = [pytest.mark.broker, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.broker, pytest.mark.timeout(300), pytest.mark.usefixtures("usual_ports")]
 
 
 class Up:

@@ -156,6 +156,7 @@ def _changelog_records(bootstrap: str, partitions: set[int]) -> int:
 
 
 @pytest.mark.fault("standby")
+@pytest.mark.slow_fault
 @pytest.mark.timeout(300)
 def test_copies_answer_while_their_owner_is_gone_and_make_its_heir_quick(
     own_broker: LocalBroker, tmp_path: Path, is_long: bool

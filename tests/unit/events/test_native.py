@@ -7,13 +7,16 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from events import native
 from events.codec import MAX_RECORD_BYTES, decode, encode
+from events.elements import is_plain
 from events.model import EVENTS, NO_PROFILE_USER, Recommended, RecommendedList, Rendered
 from events.native import MAX_ITEMS_CHARS, Reader
 from events.rejections import STATUS, Rejection
+from events.signature import ABSENT
 from events.tracker import Accepted
 from tests.support.tracker import RECEIVED_MS, RULES, report, rules
 
@@ -299,3 +302,60 @@ def test_any_element_is_an_event_that_the_worker_can_read_or_is_refused(element:
             assert decode(encode(outcome)) == outcome
             assert outcome.customer == "00000"
             assert outcome.user == NO_PROFILE_USER or outcome.user.startswith("k1.")
+
+
+VALUES = st.one_of(
+    st.integers(-2, 6),
+    st.sampled_from([2**31, 2**63, 10**15 + 1, 1.0, 2.5, True, False, RECEIVED_MS, RECEIVED_MS + 1, 1.7e12]),
+    st.sampled_from(["5", "u", "null ", "x" * 256, "x" * 257, "not_defined", "0", "1.0", "a,b", "u" * 1_024]),
+    st.lists(st.sampled_from(["5", "7", "x" * 256, "x" * 257, 5, 1.0, True]), max_size=4),
+    st.integers(250, 1_001).map(lambda count: ["5"] * count),
+    st.just({"a": "b"}),
+)
+NAMES = sorted(
+    {"previous_user", "received_ms", "is_clamped", "customer", "title", "requestuuid", "v"}
+) + sorted(native._PLAIN_FIELDS)
+
+
+@given(
+    element=st.fixed_dictionaries(
+        {"type": st.sampled_from([*EVENTS, "follow", "no event"])},
+        optional={name: VALUES for name in NAMES if name != "type"},
+    )
+    | st.fixed_dictionaries(
+        {
+            "type": st.sampled_from(sorted(native._PLAIN_KINDS)),
+            "user": st.sampled_from(["u", "not_defined"]),
+            "item": st.just("5"),
+        },
+        optional={
+            "items": st.just(["5", "7"]),
+            "time_ms": VALUES,
+            "row": VALUES,
+            "scenario": VALUES,
+            "rank": VALUES,
+        },
+    ),
+    is_owner=st.booleans(),
+)
+def test_plain_element_is_read_as_every_other(element: dict[str, Any], is_owner: bool) -> None:
+    assume(is_plain(json.dumps(element).encode()))
+    plainly = Reader(RULES, RECEIVED_MS, is_owner=is_owner, is_plain=True).read(element)
+    assert plainly == Reader(RULES, RECEIVED_MS, is_owner=is_owner).read(element)
+    for other in (rules(string_items=False), rules(strict_scenario=True), rules(max_itemtype=3)):
+        plainly = Reader(other, RECEIVED_MS, is_owner=is_owner, is_plain=True).read(element)
+        assert plainly == Reader(other, RECEIVED_MS, is_owner=is_owner).read(element)
+
+
+@given(text=st.text(max_size=8), value=st.sampled_from(["x", "", None, "null", "undefined"]))
+def test_plain_body_holds_no_control_character_and_nothing_that_is_absent(text: str, value: Any) -> None:
+    body = msgspec.json.encode({"a": text, "b": value})
+    if is_plain(body):
+        assert value == "x"
+        assert text.isprintable()
+        assert text not in ABSENT
+
+
+def test_most_bodies_are_plain() -> None:
+    assert is_plain(b'{"type":"rendered","user":"u1","items":["1","2"],"scenario":"home"}')
+    assert native.Reader(RULES, RECEIVED_MS, is_plain=True)._read_plain(RENDERED) is not None
