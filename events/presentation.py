@@ -16,7 +16,7 @@ from events import elements
 from events.elements import Element
 from events.fields import MAX_ITEMS
 from events.model import Rendered
-from events.native import MAX_ITEMS_CHARS
+from events.native_values import MAX_ITEMS_CHARS
 from events.rejections import Rejection
 from events.rules import Rules
 from events.signature import ABSENT

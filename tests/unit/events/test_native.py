@@ -10,11 +10,12 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from events import native
+from events import native_kinds
 from events.codec import MAX_RECORD_BYTES, decode, encode
 from events.elements import is_plain
 from events.model import EVENTS, NO_PROFILE_USER, Recommended, RecommendedList, Rendered
-from events.native import MAX_ITEMS_CHARS, Reader
+from events.native import Reader
+from events.native_values import MAX_ITEMS_CHARS
 from events.rejections import STATUS, Rejection
 from events.signature import ABSENT
 from events.tracker import Accepted
@@ -314,7 +315,7 @@ VALUES = st.one_of(
 )
 NAMES = sorted(
     {"previous_user", "received_ms", "is_clamped", "customer", "title", "requestuuid", "v"}
-) + sorted(native._PLAIN_FIELDS)
+) + sorted(native_kinds.PLAIN_FIELDS)
 
 
 @given(
@@ -324,7 +325,7 @@ NAMES = sorted(
     )
     | st.fixed_dictionaries(
         {
-            "type": st.sampled_from(sorted(native._PLAIN_KINDS)),
+            "type": st.sampled_from(sorted(native_kinds.PLAIN_KINDS)),
             "user": st.sampled_from(["u", "not_defined"]),
             "item": st.just("5"),
         },
@@ -358,4 +359,4 @@ def test_plain_body_holds_no_control_character_and_nothing_that_is_absent(text: 
 
 def test_most_bodies_are_plain() -> None:
     assert is_plain(b'{"type":"rendered","user":"u1","items":["1","2"],"scenario":"home"}')
-    assert native.Reader(RULES, RECEIVED_MS, is_plain=True)._read_plain(RENDERED) is not None
+    assert Reader(RULES, RECEIVED_MS, is_plain=True)._read_plain(RENDERED) is not None
