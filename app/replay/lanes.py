@@ -5,6 +5,7 @@ pushes back. Connections are shared: a free one takes the user whose next event 
 """
 
 import asyncio
+import contextlib
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -234,10 +235,9 @@ class Lanes:
     async def _pause(self, seconds: float) -> None:
         """Sleep, but not through a stop."""
         if seconds > 0:
-            try:
-                await asyncio.wait_for(self._stop.wait(), seconds)
-            except TimeoutError:
-                return
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._stop.wait()
 
 
 def _reason(answer: Answer) -> str:
