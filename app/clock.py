@@ -9,3 +9,8 @@ class SystemClock:
     def now_ms(self) -> int:
         """Return milliseconds since 1970 UTC."""
         return time.time_ns() // 1_000_000
+
+
+def monotonic_ms() -> int:
+    """Return milliseconds of a clock that only goes forward, for how long something has taken."""
+    return time.monotonic_ns() // 1_000_000

@@ -26,6 +26,7 @@ from app.customers import (
     new_pseudonym_key,
     table_text,
 )
+from app.durable import sync_directory
 
 KeyName = Literal["license_key", "api_key", "pseudonym_key"]
 _MAX_KEY_ID_CHARS: Final = 16
@@ -154,8 +155,4 @@ def _replace(path: Path, text: str) -> None:
     except BaseException:
         new.unlink(missing_ok=True)
         raise
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+    sync_directory(path.parent)

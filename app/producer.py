@@ -19,7 +19,6 @@ collector would: same topic, same key, same partition. docs/producing.md tells t
 """
 
 import asyncio
-import contextlib
 import secrets
 from collections.abc import Iterable
 from types import TracebackType
@@ -30,6 +29,7 @@ from aiokafka.errors import KafkaError
 
 from app.customers import Customers
 from app.errors import NoBrokerError, UptakeError
+from app.kafka.stopping import stop_within
 from app.settings import Settings
 from events.codec import encode
 from events.model import EventBase
@@ -119,7 +119,7 @@ class Producer:
                 await producer.start()
                 metadata = await producer.client.fetch_all_metadata()
         except BaseException as error:
-            await _close(producer, 1.0)
+            await stop_within(producer, 1.0)
             if isinstance(error, KafkaError | OSError | TimeoutError):
                 raise NoBrokerError(
                     f"Kafka at {self._kafka} does not answer ({type(error).__name__}); set UPTAKE_KAFKA to where it is, "
@@ -130,7 +130,7 @@ class Producer:
             topic: len(metadata.partitions_for_topic(topic) or ()) for topic in (JOURNAL, HISTORY)
         }
         if not all(self._counts.values()):
-            await _close(producer, 1.0)
+            await stop_within(producer, 1.0)
             raise NoBrokerError(
                 f"Kafka at {self._kafka} lacks the topic {min(self._counts, key=lambda name: self._counts[name])}; "
                 f"`uptake topics --create` makes it"
@@ -144,7 +144,7 @@ class Producer:
         """Wait for what is on its way, within the time for a delivery, and close."""
         producer, self._producer = self._producer, None
         if producer is not None:
-            await _close(producer, self._delivery_timeout_s)
+            await stop_within(producer, self._delivery_timeout_s)
 
     async def send(self, event: EventBase, *, is_history: bool = False) -> Delivered:
         """Write one event and return when all in-sync replicas have it.
@@ -202,10 +202,3 @@ def _retrieve(delivery: "asyncio.Future[Any]") -> None:
     """Look at the error of a delivery that nobody waits for any more, so that asyncio does not complain of it."""
     if not delivery.cancelled():
         delivery.exception()
-
-
-async def _close(producer: AIOKafkaProducer, timeout_s: float) -> None:
-    # aiokafka's stop waits for a broker that may never answer.
-    with contextlib.suppress(KafkaError, OSError, TimeoutError):
-        async with asyncio.timeout(timeout_s):
-            await producer.stop()

@@ -14,7 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
-from app.clock import SystemClock
+from app.clock import SystemClock, monotonic_ms
 from app.collector.connection import Connection
 from app.collector.entries import Account, Entry, Group
 from app.collector.lane import Lane
@@ -170,7 +170,7 @@ class KafkaSink:
     async def send(self, topic: str, event: EventBase) -> None:
         """Return when all in-sync replicas have the event, or the spool."""
         group = Group(1)
-        self._take(topic, event, group, 0, _now_ms())
+        self._take(topic, event, group, 0, monotonic_ms())
         await group.future
         outcome = group.outcomes[0]
         if outcome is not None:
@@ -180,7 +180,7 @@ class KafkaSink:
         """The same for many; the events of one partition keep their order."""
         if not events:
             return []
-        group, now_ms = Group(len(events)), _now_ms()
+        group, now_ms = Group(len(events)), monotonic_ms()
         for index, (topic, event) in enumerate(events):
             self._take(topic, event, group, index, now_ms)
         await group.future
@@ -230,7 +230,7 @@ class KafkaSink:
                 self._lane(place)
         for lane in self._lanes.values():
             if lane.refusal is not None:
-                lane.tick(_now_ms(), frozenset())
+                lane.tick(monotonic_ms(), frozenset())
             lane.wake()
 
     async def _pace(self, count: int) -> None:
@@ -247,7 +247,7 @@ class KafkaSink:
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(TICK_SECONDS)
-            now_ms = _now_ms()
+            now_ms = monotonic_ms()
             silent = self._silent(now_ms)
             told = sum(lane.tick(now_ms, silent) for lane in self._lanes.values())
             if told:
@@ -273,7 +273,3 @@ def _placed(topic: str, customer: str, user: str, partitions: int) -> tuple[byte
     """Return the key of a user's events, and where they go."""
     key = user_key(customer, user)
     return key, Place(topic, partition_of(key, partitions))
-
-
-def _now_ms() -> int:
-    return time.monotonic_ns() // 1_000_000

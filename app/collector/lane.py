@@ -7,12 +7,12 @@ before the next begins; while there is something in the spool, newer events go b
 import asyncio
 import contextlib
 import logging
-import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from itertools import islice
 from typing import Final, Protocol
 
+from app.clock import monotonic_ms
 from app.collector.connection import Connection, Link, LostError, NotHandedOnError
 from app.collector.entries import Entry
 from app.collector.sink import FateUnknownError, NotTakenError
@@ -211,7 +211,7 @@ class Lane:
                 await self._wake.wait()
 
     async def _send_waiting(self) -> None:
-        if self._linger_ms and self.acknowledged_ms + self._linger_ms < _monotonic_ms():
+        if self._linger_ms and self.acknowledged_ms + self._linger_ms < monotonic_ms():
             await asyncio.sleep(self._linger_ms / 1000)  # after a batch there is nothing to wait for
         link = self._link()
         if link is not None:
@@ -238,7 +238,7 @@ class Lane:
         for _ in range(handed):
             self._waiting.popleft()
         self._on_its_way = entries[:handed]
-        self.sent_ms = _monotonic_ms()
+        self.sent_ms = monotonic_ms()
         try:
             await ack
         except LostError as error:
@@ -284,7 +284,7 @@ class Lane:
         records = [(now_ms, record.key, record.value) for record in chunk.records]
         try:
             while records:
-                self.sent_ms = _monotonic_ms()
+                self.sent_ms = monotonic_ms()
                 self.node = link.leader(self.place)
                 handed, ack = await link.hand_on(self.place, records, self._stall_ms)
                 await ack
@@ -303,9 +303,5 @@ class Lane:
         return True
 
     def _acknowledged(self) -> None:
-        self.acknowledged_ms = _monotonic_ms()
+        self.acknowledged_ms = monotonic_ms()
         self.refusal = self._connection.refusal(self.place.topic)
-
-
-def _monotonic_ms() -> int:
-    return time.monotonic_ns() // 1_000_000

@@ -17,20 +17,12 @@ _LONG_WORD: Final = {"type": "string", "maxLength": fields.MAX_LONG_WORD_CHARS}
 _PLACE: Final = {"type": "integer", "minimum": 0, "maximum": fields.MAX_POSITION}
 _CLOCK: Final = {"type": "integer", "minimum": 0, "maximum": fields.MAX_CLOCK_MS}
 _PERCENT: Final = {"type": "integer", "minimum": 0, "maximum": 100}
+_USER: Final = {"type": "string", "minLength": 1, "maxLength": fields.MAX_USER_CHARS}
 
 PATH: Final[dict[str, Parameter]] = {
-    "user": (
-        {"type": "string", "minLength": 1, "maxLength": fields.MAX_USER_CHARS},
-        "`not_defined` for nobody",
-    ),
-    "source": (
-        {"type": "string", "minLength": 1, "maxLength": fields.MAX_USER_CHARS},
-        "who it was until now",
-    ),
-    "target": (
-        {"type": "string", "minLength": 1, "maxLength": fields.MAX_USER_CHARS},
-        "who it is from now on",
-    ),
+    "user": (_USER, "`not_defined` for nobody"),
+    "source": (_USER, "who it was until now"),
+    "target": (_USER, "who it is from now on"),
     "itemtype": (
         {"type": "integer", "minimum": 1, "maximum": fields.MAX_ITEM_NUMBER},
         "1-5, or what the customer's `max_itemtype` allows",

@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 from typing import Final
 
-from app.collector.spool_files import sync, sync_directory, write_all, write_file
 from app.collector.spool_format import Place, Record, encode, records
+from app.durable import replace_file, sync, write_all
 
 CURSORS: Final = "cursors"
 CURSORS_MAX_BYTES: Final = 262_144
@@ -65,10 +65,7 @@ class Directory:
         line = encode(Record(0, _CURSOR_PLACE, 0, b"", json.dumps(noted).encode()))
         path = self.path / CURSORS
         if self._is_cursor_file_new or path.stat().st_size > CURSORS_MAX_BYTES:
-            fresh = path.with_suffix(".new")
-            write_file(fresh, line)
-            fresh.replace(path)
-            sync_directory(self.path)
+            replace_file(path, line)
             self._is_cursor_file_new = False
             return
         descriptor = os.open(path, os.O_WRONLY | os.O_APPEND)

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from app.collector.spool_directory import Directory, claim, left_over
-from app.collector.spool_files import cut, sync, sync_directory, write_all, write_file
 from app.collector.spool_format import (
     RECORD_HEAD_BYTES,
     Place,
@@ -22,6 +21,7 @@ from app.collector.spool_format import (
     scan,
     segment_head,
 )
+from app.durable import cut, sync, sync_directory, write_all, write_file
 
 log = logging.getLogger(__name__)
 

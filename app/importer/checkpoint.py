@@ -14,6 +14,7 @@ from typing import IO, Final
 
 import msgspec
 
+from app.durable import replace_file
 from app.errors import UptakeError
 from app.importer.ledger import Counts, Reject
 from app.importer.mapping import RowMapping
@@ -124,17 +125,7 @@ class Bookkeeper:
         state.accepted, state.rejected = counts.accepted, counts.rejected
         state.skipped, state.unknown = counts.skipped, counts.unknown
         state.is_finished = is_finished
-        fresh = self.path.with_name(self.path.name + ".new")
-        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-            file.write(msgspec.json.format(msgspec.json.encode(state), indent=2) + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(self.path)
-        folder = os.open(self.path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        replace_file(self.path, msgspec.json.format(msgspec.json.encode(state), indent=2) + b"\n")
 
     def close(self) -> None:
         """Close the rejects file."""

@@ -18,6 +18,7 @@ from faust.types.tuples import TP
 from mode import Service
 
 from agents.registry import Partitions
+from app.clock import monotonic_ms
 from app.kafka.lag import topic_lag
 from app.kafka.topic_ids import TopicRecreatedError, read_topic_ids, recreated
 from app.watchdog import Place, Sight, Stall, Watchdog
@@ -94,7 +95,7 @@ class Watch(Service):
         try:
             while not await asyncio.to_thread(self._is_over.wait, self._watchdog.interval_ms / 1000):
                 sights = await self._sights()
-                for stall in self._watchdog.look(time.monotonic_ns() // 1_000_000, sights):
+                for stall in self._watchdog.look(monotonic_ms(), sights):
                     log.error("%s", stall)
         finally:
             await self._disconnect()

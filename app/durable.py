@@ -1,4 +1,4 @@
-"""How does a file survive a crash: the few calls that the spool makes of the disk, each durable when it returns."""
+"""How does a file survive a crash: the few calls that are made of the disk, each durable when it returns. Files have mode 600."""
 
 import os
 from pathlib import Path
@@ -42,3 +42,11 @@ def write_all(descriptor: int, data: bytes) -> None:
     rest = memoryview(data)
     while rest:
         rest = rest[os.write(descriptor, rest) :]
+
+
+def replace_file(path: Path, data: bytes) -> None:
+    """Put a file in the place of another one, durably: whoever reads it finds all of the old one or all of the new one."""
+    fresh = path.with_name(f"{path.name}.new")
+    write_file(fresh, data)
+    fresh.replace(path)
+    sync_directory(path.parent)
