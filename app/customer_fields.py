@@ -11,8 +11,8 @@ import msgspec
 
 from app.customer import MAX_RATING, Customer, ExclusionDefaults, RateLimit, RatingScale
 from events.duration import parse_duration_ms
-from events.fields import MAX_ITEM_NUMBER, MAX_WORD_CHARS
 from events.rules import Rules
+from events.tracker_fields import MAX_ITEM_NUMBER, MAX_WORD_CHARS
 
 KEY_BYTES: Final = 32
 MAX_SCENARIOS: Final = 1_000

@@ -35,9 +35,9 @@ from events.codec import encode
 from events.model import EventBase
 from events.partitions import partition_of
 from events.pseudonym import journal_key
-from events.raw import seal
 from events.rejections import Rejection
 from events.rules import Rules
+from events.seal import seal
 from events.topics import HISTORY, JOURNAL
 
 CONNECT_TIMEOUT_MS: Final = 10_000

@@ -2,7 +2,7 @@
 
 A presentation is one item that came into view: ``video_id`` in place ``rank`` of carousel ``row`` (both from 0) of the list
 ``track_id``, told by the page as ``data=[...]``. The click that follows is a page address, ``/watch/{video}?trackId=&tctx=``.
-Pure: bodies and the customer's rules go in, JSON elements for events/native.py come out.
+Pure: bodies and the customer's rules go in, JSON elements for events/json_events.py come out.
 """
 
 import re
@@ -12,16 +12,16 @@ from urllib.parse import unquote
 
 import msgspec
 
-from events import elements
-from events.elements import Element
-from events.fields import MAX_ITEMS
+from events import json_bodies
+from events.json_bodies import Element
+from events.json_fields import MAX_ITEMS_CHARS
 from events.model import Rendered
-from events.native_values import MAX_ITEMS_CHARS
 from events.rejections import Rejection
 from events.rules import Rules
 from events.signature import ABSENT
 from events.target import MAX_PARAMETERS, RefusedError, decode
 from events.tracker import Accepted
+from events.tracker_fields import MAX_ITEMS
 
 _DATA: Final = re.compile(r"(?:^|&)\s*data=")
 _WATCH: Final = re.compile(r"(?:^|/)watch/([^/?#&]+)")
@@ -80,13 +80,13 @@ def read_data(data: Any, most: int) -> list[Element] | Rejection:
     """Return the elements of ``data``: JSON as text, or read already."""
     if isinstance(data, str):
         try:
-            return elements.read_array(data.strip().encode("utf-8"), most)
+            return json_bodies.read_array(data.strip().encode("utf-8"), most)
         except UnicodeError:
             return Rejection("bad_json", "data is not JSON that can be read: it is not UTF-8", "data")
     if not isinstance(data, list):
         return _NO_DATA
     if len(data) > most:
-        return elements.too_many(most)
+        return json_bodies.too_many(most)
     return data
 
 
@@ -99,7 +99,7 @@ def user_of(page: Mapping[str, Any], cookie: str | None) -> Any:
 
 
 def shown_element(element: Element, page: Mapping[str, Any], user: Any, rules: Rules) -> Element:
-    """Return the ``rendered`` event that one presentation is, as events/native.py reads it."""
+    """Return the ``rendered`` event that one presentation is, as events/json_events.py reads it."""
     if not isinstance(element, dict):
         return element
     own = {**element}

@@ -10,9 +10,8 @@ from typing import Any, Final
 
 import msgspec
 
-from events import fields, signature
-from events.clock import event_time, parse_override
-from events.fields import Fields
+from events import signature, tracker_fields
+from events.event_time import event_time, parse_override
 from events.model import (
     ALIASES,
     NO_PROFILE_USER,
@@ -36,6 +35,7 @@ from events.rejections import Rejection
 from events.rules import Rules
 from events.target import RefusedError, Target
 from events.topics import HISTORY, JOURNAL
+from events.tracker_fields import Fields
 
 JSONP_NAMES: Final = ("jsonp", "jsonpCallback", "jsonpcallback")
 
@@ -63,7 +63,10 @@ def parse(target: Target, rules: Rules, received_ms: int) -> Accepted | Rejectio
     reader = _READERS.get(name)
     if reader is None:
         return Rejection(
-            "unknown_event", f"there is no event {fields.quoted(target.event)}", "event", target.event[:80]
+            "unknown_event",
+            f"there is no event {tracker_fields.quoted(target.event)}",
+            "event",
+            target.event[:80],
         )
     try:
         return _read(reader, target, rules, received_ms)
@@ -89,18 +92,18 @@ def _read(reader: _Reader, target: Target, rules: Rules, received_ms: int) -> Ac
         )
     if len(segments) < places:
         segments += ("",) * (places - len(segments))
-    raw_user = fields.raw_user(segments[0])
+    raw_user = tracker_fields.raw_user(segments[0])
     left = Fields(target.params, target.conflicts)
     override_ms = _signed_override_ms(target, left, rules, received_ms)
     own = reader.read(segments, left, rules)
     if own is None:
         return None
-    created_ms = left.number("created", fields.MAX_CLOCK_MS)
-    sent_ms = left.number("sent", fields.MAX_CLOCK_MS)
+    created_ms = left.number("created", tracker_fields.MAX_CLOCK_MS)
+    sent_ms = left.number("sent", tracker_fields.MAX_CLOCK_MS)
     time_ms, is_clamped = event_time(
         received_ms, created_ms=created_ms, sent_ms=sent_ms, override_ms=override_ms
     )
-    if raw_user in fields.NO_PROFILE_IDS:
+    if raw_user in tracker_fields.NO_PROFILE_IDS:
         user, previous_user = NO_PROFILE_USER, None
     else:
         user, previous_user = rules.user(raw_user), rules.previous_user(raw_user)
@@ -127,11 +130,11 @@ def _common(left: Fields) -> _Own:
         "eid": left.word("eid"),
         "experiment": left.word("experiment"),
         "variant": left.word("variant"),
-        "row": left.number("row", fields.MAX_POSITION),
-        "rank": left.number("rank", fields.MAX_POSITION),
+        "row": left.number("row", tracker_fields.MAX_POSITION),
+        "rank": left.number("rank", tracker_fields.MAX_POSITION),
         "lang": left.word("lang"),
         "store_view_id": left.word("storeViewId"),
-        "segments": left.word("segments", greatest=fields.MAX_LONG_WORD_CHARS),
+        "segments": left.word("segments", greatest=tracker_fields.MAX_LONG_WORD_CHARS),
     }
     return common | {"properties": left.properties()}
 
@@ -173,7 +176,7 @@ def _signed_override_ms(target: Target, left: Fields, rules: Rules, received_ms:
     if override_ms is None or override_ms > received_ms:
         raise RefusedError(
             "bad_timestamp",
-            f"overridetimestamp {fields.quoted(text)} must be a time that has passed, as in 2012-01-31T11:00:00",
+            f"overridetimestamp {tracker_fields.quoted(text)} must be a time that has passed, as in 2012-01-31T11:00:00",
             "overridetimestamp",
             text,
         )
@@ -182,8 +185,8 @@ def _signed_override_ms(target: Target, left: Fields, rules: Rules, received_ms:
 
 def _item(segments: tuple[str, ...], left: Fields, rules: Rules) -> _Own:
     return {
-        "itemtype": fields.itemtype(segments[1], rules),
-        "item": fields.item(segments[2], rules),
+        "itemtype": tracker_fields.itemtype(segments[1], rules),
+        "item": tracker_fields.item(segments[2], rules),
         "categorypath": left.categorypath(),
     }
 
@@ -210,7 +213,7 @@ def _consume(segments: tuple[str, ...], left: Fields, rules: Rules) -> _Own:
 
 def _purchase(segments: tuple[str, ...], left: Fields, rules: Rules) -> _Own:
     price, currency = left.money()
-    quantity = left.number("quantity", fields.MAX_QUANTITY, "bad_quantity", least=1)
+    quantity = left.number("quantity", tracker_fields.MAX_QUANTITY, "bad_quantity", least=1)
     bought = {"price": price, "currency": currency, "quantity": 1 if quantity is None else quantity}
     return _item(segments, left, rules) | bought
 
@@ -227,10 +230,10 @@ def _wishlist(segments: tuple[str, ...], left: Fields, rules: Rules) -> _Own:
 
 
 def _shown(segments: tuple[str, ...], left: Fields, rules: Rules) -> _Own | None:
-    shown = fields.items(segments[2], rules)
+    shown = tracker_fields.items(segments[2], rules)
     if not shown:
         return None
-    itemtype = fields.itemtype(segments[1], rules)
+    itemtype = tracker_fields.itemtype(segments[1], rules)
     own = {"itemtype": itemtype, "items": shown, "categorypath": left.categorypath()}
     return own | _recommendation(left)
 
@@ -238,7 +241,7 @@ def _shown(segments: tuple[str, ...], left: Fields, rules: Rules) -> _Own | None
 def _rendered(segments: tuple[str, ...], left: Fields, rules: Rules) -> _Own | None:
     own = _shown(segments, left, rules)
     if own is not None:
-        own["image"] = left.word("image", greatest=fields.MAX_LONG_WORD_CHARS)
+        own["image"] = left.word("image", greatest=tracker_fields.MAX_LONG_WORD_CHARS)
     return own
 
 
@@ -252,8 +255,8 @@ def _rate(segments: tuple[str, ...], left: Fields, rules: Rules) -> _Own:
 
 
 def _login(segments: tuple[str, ...], _left: Fields, rules: Rules) -> _Own:
-    target = fields.raw_user(segments[1], "target")
-    if target in fields.JUNK_TARGETS:
+    target = tracker_fields.raw_user(segments[1], "target")
+    if target in tracker_fields.JUNK_TARGETS:
         return {"target": NO_PROFILE_USER, "is_junk_target": True}
     return {"target": rules.user(target)}
 

@@ -12,9 +12,9 @@ from app.collector import answers, bodies, results
 from app.collector.gate import Gate
 from app.collector.recorder import Recorder
 from app.customer import Customer
-from events import elements
-from events.elements import Element
-from events.native import Reader
+from events import json_bodies
+from events.json_bodies import Element
+from events.json_events import Reader
 from events.rejections import Rejection
 
 PATHS: Final[dict[str, str | None]] = {"events": None, "recommended": "recommended", "playback": "playback"}
@@ -89,8 +89,8 @@ class NativeEndpoint:
         if isinstance(plain, Rejection):
             return plain
         body = bytes(plain)
-        read = elements.read(body, limits.max_elements, is_lines=kind in _LINES)
-        return read if isinstance(read, Rejection) else (*read, elements.is_plain(body))
+        read = json_bodies.read(body, limits.max_elements, is_lines=kind in _LINES)
+        return read if isinstance(read, Rejection) else (*read, json_bodies.is_plain(body))
 
 
 def split(raw_path: str) -> tuple[str, str] | None:

@@ -14,9 +14,9 @@ from app.collector.gate import Gate
 from app.collector.native import Limits
 from app.collector.recorder import Recorder
 from app.customer import Customer
-from events import elements, presentation
-from events.elements import Element
-from events.native import Reader
+from events import json_bodies, presentation
+from events.json_bodies import Element
+from events.json_events import Reader
 from events.rejections import Rejection
 
 SHOWN: Final = "/uitracking/users/presentationtracking"
@@ -152,7 +152,7 @@ class PresentationEndpoint:
                 "Content-Type",
                 kind[:80],
             )
-        read = elements.read(bytes(body), limits.max_elements, is_lines=kind == _LINES)
+        read = json_bodies.read(bytes(body), limits.max_elements, is_lines=kind == _LINES)
         if isinstance(read, Rejection):
             return read
         values, is_single = read

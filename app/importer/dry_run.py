@@ -7,7 +7,7 @@ from pathlib import Path
 from app.importer.elements import Converter, Problem, encoded
 from app.importer.mapping import RowMapping
 from app.importer.rows import Row, read_rows
-from events.native import Reader
+from events.json_events import Reader
 from events.rejections import Rejection
 from events.rules import Rules
 

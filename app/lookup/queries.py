@@ -9,7 +9,7 @@ from multidict import MultiMapping
 
 from app.customers import Customer, ExclusionDefaults
 from app.lookup.answers import DEFAULT_REASONS, REASONS, ExclusionRules, Rotation, Within
-from events import fields
+from events import tracker_fields
 from events.duration import parse_duration_ms
 from events.target import RefusedError
 from tables.window_keys import MAX_TIME_MS, PANE_MS
@@ -22,7 +22,7 @@ MAX_THRESHOLD: Final = 1_000_000
 MAX_STRENGTH: Final = 0.99  # with 32 known showings the factor stays above 0
 DAY_MS: Final = 86_400_000
 
-Text = Annotated[str, msgspec.Meta(max_length=fields.MAX_ITEM_CHARS)]
+Text = Annotated[str, msgspec.Meta(max_length=tracker_fields.MAX_ITEM_CHARS)]
 
 
 class RotationBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -99,7 +99,7 @@ class Params:
         text = self.take(name)
         if text is None:
             return None
-        number = fields.integer(text, greatest)
+        number = tracker_fields.integer(text, greatest)
         if number is None:
             raise _bad(name, f"must be a whole number from {least} to {greatest}", text)
         return _bounded(name, number, least, greatest)
@@ -118,8 +118,8 @@ def read_exclusions(params: Params, customer: Customer, now_ms: int) -> tuple[Ex
     itemtype = params.take("itemtype")
     reasons = params.take("reasons")
     scenario = params.take("scenario")
-    if scenario is not None and len(scenario) > fields.MAX_WORD_CHARS:
-        raise _bad("scenario", f"takes at most {fields.MAX_WORD_CHARS} characters", scenario)
+    if scenario is not None and len(scenario) > tracker_fields.MAX_WORD_CHARS:
+        raise _bad("scenario", f"takes at most {tracker_fields.MAX_WORD_CHARS} characters", scenario)
     rules = _rules(
         customer.exclusions_of(scenario),
         params.integer("threshold", 1, MAX_THRESHOLD),
@@ -129,7 +129,7 @@ def read_exclusions(params: Params, customer: Customer, now_ms: int) -> tuple[Ex
         "reasons",
     )
     if itemtype is not None:
-        rules = replace(rules, itemtype=fields.itemtype(itemtype, customer.rules))
+        rules = replace(rules, itemtype=tracker_fields.itemtype(itemtype, customer.rules))
     return rules, read_as_of(params, now_ms)
 
 
@@ -153,12 +153,12 @@ def read_filter(raw: bytes, customer: Customer, now_ms: int, *, is_for_many: boo
     if is_for_many != (body.users is not None):
         hint = "name them in `users`" if is_for_many else "`users` belongs to POST /v1/{customer}/filter"
         raise RefusedError("bad_body", f"whose candidates? {hint}", "users")
-    users = [fields.raw_user(user, "users") for user in body.users or ()]
+    users = [tracker_fields.raw_user(user, "users") for user in body.users or ()]
     if len(users) * len(body.candidates) > MAX_PAIRS:
         raise RefusedError(
             "bad_body", f"users x candidates is at most {MAX_PAIRS}; split the request", "users"
         )
-    itemtype = fields.itemtype(str(body.itemtype), customer.rules)
+    itemtype = tracker_fields.itemtype(str(body.itemtype), customer.rules)
     if body.threshold is not None:
         _bounded("threshold", body.threshold, 1, MAX_THRESHOLD)
     if body.consumed_at_least is not None:

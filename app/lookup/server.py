@@ -27,7 +27,7 @@ from app.lookup.routing import (
 )
 from app.lookup.service import LookupService, UnavailableError
 from app.lookup.windows import answer_ctr, local_rows, read_rows_request
-from events import fields
+from events import tracker_fields
 from events.model import user_key
 from events.target import RefusedError, decode
 
@@ -227,7 +227,7 @@ class _Routes:
 def _raw_user(request: web.Request) -> str:
     """Return the raw user id of the path, percent-decoded strictly: ids may contain slashes and blanks."""
     segments = request.rel_url.raw_path.split("/")  # "", v1, customer, users, user, ...
-    return fields.raw_user(decode(segments[4], "user"))
+    return tracker_fields.raw_user(decode(segments[4], "user"))
 
 
 def _is_hop(request: web.Request) -> bool:

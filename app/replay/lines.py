@@ -14,12 +14,12 @@ import msgspec
 
 from app.errors import UptakeError
 from app.replay.request import OVERRIDE, Author, Entries, Entry, Request, Unreadable
-from events.clock import parse_override
-from events.fields import NO_PROFILE_IDS
+from events.event_time import parse_override
 from events.model import NO_PROFILE_USER, Event, EventBase, ItemEvent, ItemsEvent, Login
 from events.rejections import Rejection
 from events.target import read_target, split_path
 from events.tracker import TRACKER_EVENTS
+from events.tracker_fields import NO_PROFILE_IDS
 
 _decoder: Final[msgspec.json.Decoder[Event]] = msgspec.json.Decoder(Event)
 _TARGET: Final = re.compile(r"/[\x21-\x7e]*")

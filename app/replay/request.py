@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, tzinfo
 from typing import NamedTuple
 
-from events.clock import format_override
+from events.event_time import format_override
 from events.signature import PARAMETER, sign, sign_v2
 from events.target import build_target
 

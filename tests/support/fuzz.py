@@ -6,11 +6,11 @@ from urllib.parse import quote, quote_plus
 
 from hypothesis import strategies as st
 
-from events.fields import MAX_POSITION, MAX_QUANTITY
 from events.model import ALIASES
 from events.money import CURRENCIES
 from events.target import PREFIXES
 from events.tracker import JSONP_NAMES, TRACKER_EVENTS
+from events.tracker_fields import MAX_POSITION, MAX_QUANTITY
 
 CUSTOMERS: Final = (
     "00000",

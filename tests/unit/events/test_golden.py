@@ -8,10 +8,10 @@ import pytest
 
 from app.collector.native import PATHS
 from app.customers import Customers
-from events import elements
+from events import json_bodies
 from events.codec import encode
+from events.json_events import Reader
 from events.model import ALIASES
-from events.native import Reader
 from events.presentation import (
     clicked_element,
     joined,
@@ -71,7 +71,7 @@ def is_owner(line: Line) -> bool:
 
 def of_many(line: Line, reader: Reader) -> list[Outcome] | Rejection:
     is_lines = line.headers["Content-Type"] == "application/x-ndjson"
-    read = elements.read(line.sent_body(NOW_MS), 5_000, is_lines=is_lines)
+    read = json_bodies.read(line.sent_body(NOW_MS), 5_000, is_lines=is_lines)
     return read if isinstance(read, Rejection) else [reader.read(value) for value in read[0]]
 
 

@@ -5,7 +5,7 @@ from urllib.parse import quote
 
 import pytest
 
-from events.clock import parse_override
+from events.event_time import parse_override
 from events.signature import is_valid, sign, sign_v2, string_to_sign
 from events.target import build_target
 from events.tracker import Accepted

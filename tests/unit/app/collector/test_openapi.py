@@ -10,8 +10,8 @@ from app.collector import native, presentation
 from app.collector.openapi import OPERATOR_PAGES, codes_of, document
 from app.collector.openapi_native import SET_HERE
 from app.collector.parameters import COMMON, OWN, PATH, REQUIRED
+from events.json_events import Reader
 from events.model import ALIASES, EVENTS
-from events.native import Reader
 from events.rejections import STATUS, Rejection
 from events.signature import sign
 from events.target import PREFIXES, build_target

@@ -1,6 +1,6 @@
 """How does an event with raw user ids, as a back end knows them, become one that may enter the journal?
 
-It must pass the rules that the tracker's parameters pass (events/fields.py) and those that a record of the journal passes
+It must pass the rules that the tracker's parameters pass (events/tracker_fields.py) and those that a record of the journal passes
 (events/codec.py); then pseudonyms take the place of its ids. Pure.
 """
 
@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
-from events import fields
+from events import tracker_fields
 from events.codec import UndecodableError, check_names, decode, encode
 from events.model import (
     NO_PROFILE_USER,
@@ -27,7 +27,7 @@ from events.target import RefusedError
 
 _decoder: Final[msgspec.json.Decoder[Event]] = msgspec.json.Decoder(Event)
 
-NOBODY: Final = fields.NO_PROFILE_IDS | {NO_PROFILE_USER}
+NOBODY: Final = tracker_fields.NO_PROFILE_IDS | {NO_PROFILE_USER}
 """What may stand in ``user`` of an event of nobody."""
 
 
@@ -48,11 +48,11 @@ def _seal(event: EventBase, rules: Rules) -> EventBase:
     if typed.customer != rules.customer:
         raise RefusedError(
             "unknown_customer",
-            f"customer {fields.quoted(typed.customer)}, but these are the rules of {rules.customer!r}",
+            f"customer {tracker_fields.quoted(typed.customer)}, but these are the rules of {rules.customer!r}",
             "customer",
             typed.customer,
         )
-    raw_user = fields.raw_user(typed.user)
+    raw_user = tracker_fields.raw_user(typed.user)
     is_nobody = raw_user in NOBODY
     names: dict[str, Any] = {
         "user": NO_PROFILE_USER if is_nobody else rules.user(raw_user),
@@ -77,8 +77,8 @@ def _typed(event: EventBase) -> Event:
 
 
 def _target(login: Login, rules: Rules) -> dict[str, Any]:
-    target = fields.raw_user(login.target, "target")
-    if login.is_junk_target or target in fields.JUNK_TARGETS or target == NO_PROFILE_USER:
+    target = tracker_fields.raw_user(login.target, "target")
+    if login.is_junk_target or target in tracker_fields.JUNK_TARGETS or target == NO_PROFILE_USER:
         return {"target": NO_PROFILE_USER, "is_junk_target": True}
     return {"target": rules.user(target)}
 
@@ -98,15 +98,15 @@ def _check(event: Event, rules: Rules) -> None:
     if currency is not None and currency not in CURRENCIES:
         raise RefusedError(
             "bad_currency",
-            f"currency {fields.quoted(currency)} must be a currency code of ISO 4217, as in EUR",
+            f"currency {tracker_fields.quoted(currency)} must be a currency code of ISO 4217, as in EUR",
             "currency",
             currency,
         )
 
 
 def _check_items(items: tuple[str, ...], itemtype: int, rules: Rules) -> None:
-    fields.itemtype(str(itemtype), rules)
+    tracker_fields.itemtype(str(itemtype), rules)
     for item in items:
-        fields.item(item, rules)
+        tracker_fields.item(item, rules)
     if not items:
         raise RefusedError("missing_item", "items: a list that was shown has at least one item", "items")

@@ -1,4 +1,4 @@
-"""What does one field of a JSON element mean: the rules of the tracker's parameters (events/fields.py), for values that have types.
+"""What does one field of a JSON element mean: the rules of the tracker's parameters (events/tracker_fields.py), for values that have types.
 
 Each reader takes the field's name, its value (never absent) and the customer's rules, and returns the value of the event's field, or
 raises RefusedError.
@@ -11,13 +11,13 @@ from typing import Any, Final
 
 import msgspec
 
-from events import fields
-from events.fields import quoted
+from events import tracker_fields
 from events.model import EVENT_VERSION, RecommendedList
 from events.money import CURRENCIES, parse_fullprice
 from events.rules import Rules
 from events.signature import ABSENT
 from events.target import RefusedError
+from events.tracker_fields import quoted
 
 MAX_LISTS: Final = 200
 MAX_ITEMS_CHARS: Final = 65_536
@@ -53,7 +53,7 @@ def json_of(name: str, value: Any) -> str:
 def _word_of(greatest: int) -> Read:
     def read(name: str, value: Any, _rules: Rules) -> str:
         text = text_of(name, value)
-        if len(text) > greatest or fields.has_control(text):
+        if len(text) > greatest or tracker_fields.has_control(text):
             raise RefusedError(
                 "bad_parameter",
                 f"{name} {quoted(text)} must be at most {greatest} characters without control characters",
@@ -67,7 +67,7 @@ def _word_of(greatest: int) -> Read:
 
 def _number_of(greatest: int, code: str = "bad_number", least: int = 0) -> Read:
     def read(name: str, value: Any, _rules: Rules) -> int:
-        number = fields.integer(value, greatest) if type(value) is str else value
+        number = tracker_fields.integer(value, greatest) if type(value) is str else value
         if type(number) is not int or not least <= number <= greatest:
             shown = value if type(value) is str else json_of(name, value)
             raise RefusedError(
@@ -78,32 +78,34 @@ def _number_of(greatest: int, code: str = "bad_number", least: int = 0) -> Read:
     return read
 
 
-_word, _long_word = _word_of(fields.MAX_WORD_CHARS), _word_of(fields.MAX_LONG_WORD_CHARS)
-_position, _clock = _number_of(fields.MAX_POSITION), _number_of(fields.MAX_CLOCK_MS)
+_word, _long_word = _word_of(tracker_fields.MAX_WORD_CHARS), _word_of(tracker_fields.MAX_LONG_WORD_CHARS)
+_position, _clock = _number_of(tracker_fields.MAX_POSITION), _number_of(tracker_fields.MAX_CLOCK_MS)
 
 
 def _itemtype(_name: str, value: Any, rules: Rules) -> int:
     if type(value) is int and 1 <= value <= rules.max_itemtype:
         return value
-    return fields.itemtype(text_of("itemtype", value, "bad_itemtype"), rules)
+    return tracker_fields.itemtype(text_of("itemtype", value, "bad_itemtype"), rules)
 
 
 def _item(_name: str, value: Any, rules: Rules) -> str:
     if (
         type(value) is str
         and rules.string_items
-        and len(value) <= fields.MAX_ITEM_CHARS
+        and len(value) <= tracker_fields.MAX_ITEM_CHARS
         and value.isprintable()
     ):
         return value  # absent values do not come here
-    return fields.item(text_of("item", value, "bad_item"), rules)
+    return tracker_fields.item(text_of("item", value, "bad_item"), rules)
 
 
 def _items(name: str, value: Any, rules: Rules) -> tuple[str, ...]:
     if type(value) is not list:
         raise RefusedError("bad_item", f"{name} must be a list of items", name)
-    if len(value) > fields.MAX_ITEMS:
-        raise RefusedError("too_many_items", f"{name}: a list takes at most {fields.MAX_ITEMS} items", name)
+    if len(value) > tracker_fields.MAX_ITEMS:
+        raise RefusedError(
+            "too_many_items", f"{name}: a list takes at most {tracker_fields.MAX_ITEMS} items", name
+        )
     if _are_plain(value, rules):
         return tuple(value)
     shown = tuple(
@@ -125,7 +127,7 @@ def _are_plain(items: list[Any], rules: Rules) -> bool:
         return False
     return (
         rules.string_items
-        and len(text) <= fields.MAX_ITEM_CHARS
+        and len(text) <= tracker_fields.MAX_ITEM_CHARS
         and text.isprintable()
         and ABSENT.isdisjoint(items)
     )
@@ -144,7 +146,7 @@ def _categorypath(name: str, value: Any, rules: Rules) -> str | None:
 
 
 def _target(name: str, value: Any, _rules: Rules) -> str:
-    return fields.raw_user(text_of(name, value, "bad_user"), name)
+    return tracker_fields.raw_user(text_of(name, value, "bad_user"), name)
 
 
 def _price(name: str, value: Any, _rules: Rules) -> Decimal:
@@ -235,7 +237,7 @@ READ: Final[dict[str, Read]] = {
     "eid": _word,
     "created_ms": _clock,
     "sent_ms": _clock,
-    "time_ms": _number_of(fields.MAX_CLOCK_MS, "bad_timestamp", least=1),
+    "time_ms": _number_of(tracker_fields.MAX_CLOCK_MS, "bad_timestamp", least=1),
     "experiment": _word,
     "variant": _word,
     "row": _position,
@@ -254,7 +256,7 @@ READ: Final[dict[str, Read]] = {
     "request_id": _word,
     "image": _long_word,
     "percentage": _number_of(100, "bad_percentage"),
-    "quantity": _number_of(fields.MAX_QUANTITY, "bad_quantity", least=1),
+    "quantity": _number_of(tracker_fields.MAX_QUANTITY, "bad_quantity", least=1),
     "price": _price,
     "currency": _currency,
     "rating": _number_of(100, "bad_rating"),
@@ -278,7 +280,7 @@ OTHER_NAMES: Final = {
 }
 
 PLAIN_CHARS: Final[dict[Read, int]] = {
-    _word: fields.MAX_WORD_CHARS,
-    _long_word: fields.MAX_LONG_WORD_CHARS,
+    _word: tracker_fields.MAX_WORD_CHARS,
+    _long_word: tracker_fields.MAX_LONG_WORD_CHARS,
 }
 """Up to how many characters a printable text is taken as it stands, by the reader of its field."""

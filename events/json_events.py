@@ -8,17 +8,17 @@ from typing import Any, Final
 
 import msgspec
 
-from events import fields
-from events.clock import event_time
-from events.fields import quoted
+from events import tracker_fields
+from events.event_time import event_time
+from events.json_fields import json_of, text_of
+from events.json_kinds import KINDS, PLAIN_ITEMS, PLAIN_KINDS, Kind, Own, Place
 from events.model import NO_PROFILE_USER
-from events.native_kinds import KINDS, PLAIN_ITEMS, PLAIN_KINDS, Kind, Own, Place
-from events.native_values import json_of, text_of
 from events.rejections import Rejection
 from events.rules import Rules
 from events.signature import ABSENT
 from events.target import RefusedError
 from events.tracker import Accepted
+from events.tracker_fields import quoted
 
 _ABSENT_USER: Final = object()
 
@@ -26,7 +26,7 @@ _ABSENT_USER: Final = object()
 class Reader:
     """Reads the elements of one body. ``event``: the kind of those that name none; ``is_owner``: brought the license key.
 
-    ``is_plain``: the body is as ``events.elements.is_plain`` says, so that most elements need not be read field by field.
+    ``is_plain``: the body is as ``events.json_bodies.is_plain`` says, so that most elements need not be read field by field.
     """
 
     def __init__(
@@ -128,7 +128,7 @@ class Reader:
         known = self._users.get(raw) if type(raw) is str else None
         if known is None:
             text = "" if raw is _ABSENT_USER else text_of("user", raw, "bad_user")
-            known = _pseudonyms(fields.raw_user(text), self._rules)
+            known = _pseudonyms(tracker_fields.raw_user(text), self._rules)
             self._users[text] = known
         return known
 
@@ -148,7 +148,7 @@ class Reader:
 
 
 def _pseudonyms(raw_user: str, rules: Rules) -> tuple[str, str | None]:
-    if raw_user in fields.NO_PROFILE_IDS:
+    if raw_user in tracker_fields.NO_PROFILE_IDS:
         return NO_PROFILE_USER, None
     return rules.user(raw_user), rules.previous_user(raw_user)
 
@@ -187,9 +187,9 @@ def _own_fields(
 def _properties(extra: list[tuple[str, Any]]) -> dict[str, str] | None:
     kept: dict[str, str] = {}
     for name, value in extra:
-        if len(kept) == fields.MAX_PROPERTIES:
+        if len(kept) == tracker_fields.MAX_PROPERTIES:
             break
         if name and value is not None and not (type(value) is str and value in ABSENT):
             text = value if type(value) is str else json_of(name, value)
-            kept[name[: fields.MAX_PROPERTY_NAME_CHARS]] = text[: fields.MAX_PROPERTY_CHARS]
+            kept[name[: tracker_fields.MAX_PROPERTY_NAME_CHARS]] = text[: tracker_fields.MAX_PROPERTY_CHARS]
     return kept or None

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from events import native_kinds
+from events import json_kinds
 from events.codec import MAX_RECORD_BYTES, decode, encode
-from events.elements import is_plain
+from events.json_bodies import is_plain
+from events.json_events import Reader
+from events.json_fields import MAX_ITEMS_CHARS
 from events.model import EVENTS, NO_PROFILE_USER, Recommended, RecommendedList, Rendered
-from events.native import Reader
-from events.native_values import MAX_ITEMS_CHARS
 from events.rejections import STATUS, Rejection
 from events.signature import ABSENT
 from events.tracker import Accepted
@@ -315,7 +315,7 @@ VALUES = st.one_of(
 )
 NAMES = sorted(
     {"previous_user", "received_ms", "is_clamped", "customer", "title", "requestuuid", "v"}
-) + sorted(native_kinds.PLAIN_FIELDS)
+) + sorted(json_kinds.PLAIN_FIELDS)
 
 
 @given(
@@ -325,7 +325,7 @@ NAMES = sorted(
     )
     | st.fixed_dictionaries(
         {
-            "type": st.sampled_from(sorted(native_kinds.PLAIN_KINDS)),
+            "type": st.sampled_from(sorted(json_kinds.PLAIN_KINDS)),
             "user": st.sampled_from(["u", "not_defined"]),
             "item": st.just("5"),
         },

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from events import elements
+from events import json_bodies
 from events.rejections import Rejection
 
 DEEP = b'{"a":' * 10_000 + b"1" + b"}" * 10_000
@@ -15,7 +15,7 @@ DEEP = b'{"a":' * 10_000 + b"1" + b"}" * 10_000
 
 def codes(body: bytes, *, is_lines: bool = False, most: int = 100) -> Any:
     """Return the values that were read, with the code in the place of each that was refused."""
-    read = elements.read(body, most, is_lines=is_lines)
+    read = json_bodies.read(body, most, is_lines=is_lines)
     if isinstance(read, Rejection):
         return read.code
     return [value.code if isinstance(value, Rejection) else value for value in read[0]]
@@ -77,13 +77,13 @@ def test_lines_are_lines_when_the_sender_says_so() -> None:
     assert codes(b"[1]\n[2]", is_lines=True) == [[1], [2]]
     assert codes(b"abc", is_lines=True) == ["bad_json"]
     assert codes(b"", is_lines=True) == []
-    read = elements.read(b'{"a":1}', 9, is_lines=True)
+    read = json_bodies.read(b'{"a":1}', 9, is_lines=True)
     assert read == ([{"a": 1}], False)
 
 
 def test_one_object_stands_for_itself() -> None:
-    assert elements.read(b'{\n"a":1}', 9, is_lines=False) == ([{"a": 1}], True)
-    assert elements.read(b'[{"a":1}]', 9, is_lines=False) == ([{"a": 1}], False)
+    assert json_bodies.read(b'{\n"a":1}', 9, is_lines=False) == ([{"a": 1}], True)
+    assert json_bodies.read(b'[{"a":1}]', 9, is_lines=False) == ([{"a": 1}], False)
 
 
 @pytest.mark.parametrize("body", [b"[1,2,3]", b"1\n2\n3", b"\n\n\n", b"{}\n{}\n{}", b"x\ny\nz"])

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from events.codec import decode, encode
 from events.model import EVENTS, EventBase
-from events.raw import seal
 from events.rejections import STATUS, Rejection
 from events.rules import Rules
+from events.seal import seal
 from tests.support import builders
 from tests.support.builders import a_buy, a_click, a_clickrecommended, a_login, a_recommended, a_rendered
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from events.clock import MAX_SKEW_MS, event_time, format_override, parse_override
+from events.event_time import MAX_SKEW_MS, event_time, format_override, parse_override
 
 NOW_MS = 1_700_000_000_000
 

@@ -5,9 +5,9 @@ from typing import Any, Final
 
 import msgspec
 
-from events import fields, model
+from events import model, tracker_fields
+from events.json_fields import MAX_ITEMS_CHARS, OTHER_NAMES, PLAIN_CHARS, READ, Read, fullprice, set_by_us
 from events.model import ALIASES, EVENTS, NO_PROFILE_USER
-from events.native_values import MAX_ITEMS_CHARS, OTHER_NAMES, PLAIN_CHARS, READ, Read, fullprice, set_by_us
 from events.rules import Rules
 from events.target import RefusedError
 
@@ -68,7 +68,7 @@ def _finish_login(own: Own, rules: Rules) -> bool:
     target = own.get("target", "")
     if not target:
         raise RefusedError("missing_user", "target: the user id is required and must not be empty", "target")
-    own["is_junk_target"] = target in fields.JUNK_TARGETS
+    own["is_junk_target"] = target in tracker_fields.JUNK_TARGETS
     own["target"] = NO_PROFILE_USER if own["is_junk_target"] else rules.user(target)
     return True
 
@@ -107,7 +107,7 @@ PLAIN_FIELDS: Final = frozenset(
     )
 )
 """Fields that mean what they say: nothing is converted, completed or compared with another one."""
-PLAIN_ITEMS: Final = MAX_ITEMS_CHARS // fields.MAX_ITEM_CHARS
+PLAIN_ITEMS: Final = MAX_ITEMS_CHARS // tracker_fields.MAX_ITEM_CHARS
 PLAIN_KINDS: Final = {
     name: (EVENTS[name], PLAIN_FIELDS.intersection(("type", *EVENTS[name].__struct_fields__)))
     for name in ("click", "clickrecommended", "rendered", "viewed", "deletefrombasket", "blacklist")
