@@ -7,11 +7,11 @@ from itertools import islice
 from typing import Final
 
 from agents.overlay import Overlay
-from tables import watermarks
-from tables.open_windows import adopt, due_range, history_range, window_row
-from tables.watermarks import WatermarkRules, WatermarkState
-from tables.window_keys import WindowKey
-from tables.windows import close
+from tables.ctr import watermarks
+from tables.ctr.open_windows import adopt, due_range, history_range, window_row
+from tables.ctr.watermarks import WatermarkRules, WatermarkState
+from tables.ctr.window_keys import WindowKey
+from tables.ctr.windows import close
 
 MAX_CLOSED: Final = 1_000  # windows a flush: each is read, and written as JSON
 ADOPTED: Final = 500  # windows of an earlier version that are looked at in each flush

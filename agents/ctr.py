@@ -6,12 +6,12 @@ import msgspec
 
 from agents.partition import Partition
 from events.codec import UndecodableError
-from tables import partials, watermarks
-from tables.open_windows import track
-from tables.panes import Counts, add, is_zero
-from tables.watermarks import SourceState
-from tables.window_keys import PANE_GRANULARITY, WindowKey
-from tables.windows import GRANULARITY_MS, HISTORY, WindowState, add_delta, at, merge_partial
+from tables.ctr import partials, watermarks
+from tables.ctr.open_windows import track
+from tables.ctr.panes import Counts, add, is_zero
+from tables.ctr.watermarks import SourceState
+from tables.ctr.window_keys import PANE_GRANULARITY, WindowKey
+from tables.ctr.windows import GRANULARITY_MS, HISTORY, WindowState, add_delta, at, merge_partial
 
 LARGER = tuple(name for name in GRANULARITY_MS if name != PANE_GRANULARITY)
 

@@ -10,9 +10,9 @@ from events.codec import UndecodableError, check_names, decode, encode
 from events.model import NO_PROFILE_USER, Event, user_key
 from events.partitions import partition_of
 from events.topics import DAY_MS, HISTORY, JOURNAL
-from tables.fold import fold
-from tables.fold_identity import fold_rotation
-from tables.window_keys import MAX_TIME_MS
+from tables.ctr.window_keys import MAX_TIME_MS
+from tables.fold.fold_event import fold
+from tables.fold.fold_identity import fold_rotation
 
 MAX_SKEW_MS = 300_000  # by which a collector's clock may be ahead of the broker's
 

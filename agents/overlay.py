@@ -8,23 +8,23 @@ from agents.rows import Rows
 from events.model import user_key
 from events.partitions import partition_of
 from events.topics import PARTIALS, TABLES, TRANSFERS, WINDOWS
-from tables import partials
-from tables.basket import BasketState
-from tables.clicked import ClickedState
-from tables.consumed import ConsumedState
+from tables.ctr import partials
+from tables.ctr.panes import Pane, Tally
+from tables.ctr.watermarks import WatermarkState
+from tables.ctr.window_keys import WindowKey
+from tables.ctr.windows import WindowState, encode_record
 from tables.declare import codec
-from tables.identity import IdentityState, Transfer
-from tables.identity import encode as encode_transfer
-from tables.impressions import ImpressionsState
-from tables.panes import Pane, Tally
-from tables.playback import PlaybackState
-from tables.preferences import PreferencesState
-from tables.purchases import PurchasesState
-from tables.recommended import RecommendedState
-from tables.rendered import RenderedState
-from tables.watermarks import WatermarkState
-from tables.window_keys import WindowKey
-from tables.windows import WindowState, encode_record
+from tables.user.basket import BasketState
+from tables.user.clicked import ClickedState
+from tables.user.consumed import ConsumedState
+from tables.user.identity import IdentityState, Transfer
+from tables.user.identity import encode as encode_transfer
+from tables.user.impressions import ImpressionsState
+from tables.user.playback import PlaybackState
+from tables.user.preferences import PreferencesState
+from tables.user.purchases import PurchasesState
+from tables.user.recommended import RecommendedState
+from tables.user.rendered import RenderedState
 
 MAX_VERIFIED_KEYS: Final = 50_000  # about 10 MB; a key that is not remembered is hashed again
 

@@ -19,9 +19,9 @@ from agents.positions import position_rows, read_positions, read_source_ids
 from agents.progress import STALE, Announcing
 from agents.sweep import Sweeper
 from events.codec import UndecodableError
-from tables import watermarks
+from tables.ctr import watermarks
+from tables.ctr.watermarks import WatermarkRules
 from tables.declare import POSITIONS_TABLE
-from tables.watermarks import WatermarkRules
 
 SLICE_SECONDS: Final = 0.004  # how long a fold may keep the loop: lookups wait behind it
 SLICE_RECORDS: Final = 32  # records between two looks at the clock

@@ -6,8 +6,8 @@ from typing import Final, NamedTuple, Protocol
 
 from agents.ports import Feed, Output
 from events.topics import HISTORY, JOURNAL, PARTIALS
-from tables import partials
-from tables.window_keys import PANE_MS
+from tables.ctr import partials
+from tables.ctr.window_keys import PANE_MS
 
 HEARTBEAT: Final = 3
 """An announcement is repeated after so many times the span for which a lane must be silent ..."""

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from agents.overlay import Overlay
-from tables import panes, seen, windows
-from tables.window_keys import WindowKey
+from tables.ctr import panes, windows
+from tables.ctr.window_keys import WindowKey
+from tables.user import seen
 
 ROWS_A_FLUSH: Final = 100  # of each table: with a flush a second a partition passes over 360,000 rows an hour
 _END: Final = b"\xff"  # no key begins with it: keys are ASCII or UTF-8

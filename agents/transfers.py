@@ -6,8 +6,8 @@ from agents.partition import Partition
 from events.codec import UndecodableError, check_names
 from events.model import user_key
 from events.partitions import partition_of
-from tables.fold_identity import fold_transfer
-from tables.identity import decode as decode_transfer
+from tables.fold.fold_identity import fold_transfer
+from tables.user.identity import decode as decode_transfer
 
 
 def fold_moved(partition: Partition, record: Any) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from events.model import EVENT_VERSION, EVENTS, EventBase, RecommendedList
-from tables.windows import WindowRecord
+from tables.ctr.windows import WindowRecord
 
 DRAFT: Final = "http://json-schema.org/draft-07/schema#"
 LIST_NAME: Final = "RecommendedList"

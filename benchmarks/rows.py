@@ -12,7 +12,7 @@ from events.codec import decode
 from events.model import user_key
 from events.partitions import partition_of
 from tables.declare import codec
-from tables.fold import fold
+from tables.fold.fold_event import fold
 
 VISITORS: Final = 2_000
 """How many users are really folded; the others get the rows of these, in turn."""

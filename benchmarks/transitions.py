@@ -1,4 +1,4 @@
-"""What do the pure transitions of a `rendered` event cost, without Kafka, RocksDB and Faust? CPU time of `tables.fold` alone."""
+"""What do the pure transitions of a `rendered` event cost, without Kafka, RocksDB and Faust? CPU time of `tables.fold.fold_event` alone."""
 
 import gc
 import time
@@ -9,8 +9,8 @@ import msgspec
 
 from benchmarks.traffic import Traffic
 from events.model import Event
-from tables.fold import fold
-from tables.panes import Tally
+from tables.ctr.panes import Tally
+from tables.fold.fold_event import fold
 
 _CHUNK = 20_000
 
@@ -25,7 +25,7 @@ class Memory:
 
 
 class MemoryTables:
-    """Tables of tables/fold_ports.py, each made when it is first asked for."""
+    """Tables of tables/fold/fold_ports.py, each made when it is first asked for."""
 
     def __init__(self) -> None:
         self.tally = Tally()

@@ -9,19 +9,19 @@ from typing import Any, Final
 import msgspec
 
 from events.topics import POSITIONS, TABLES, changelog
-from tables.basket import BasketState
-from tables.clicked import ClickedState
-from tables.consumed import ConsumedState
-from tables.identity import IdentityState
-from tables.impressions import ImpressionsState
-from tables.panes import Pane
-from tables.playback import PlaybackState
-from tables.preferences import PreferencesState
-from tables.purchases import PurchasesState
-from tables.recommended import RecommendedState
-from tables.rendered import RenderedState
-from tables.watermarks import WatermarkState
-from tables.windows import WindowState
+from tables.ctr.panes import Pane
+from tables.ctr.watermarks import WatermarkState
+from tables.ctr.windows import WindowState
+from tables.user.basket import BasketState
+from tables.user.clicked import ClickedState
+from tables.user.consumed import ConsumedState
+from tables.user.identity import IdentityState
+from tables.user.impressions import ImpressionsState
+from tables.user.playback import PlaybackState
+from tables.user.preferences import PreferencesState
+from tables.user.purchases import PurchasesState
+from tables.user.recommended import RecommendedState
+from tables.user.rendered import RenderedState
 
 POSITIONS_TABLE: Final = "positions"
 

@@ -11,8 +11,8 @@ from yarl import URL
 from app.demo.counts import Counts, add, day_of, group_of, hour_of, position_of
 from app.errors import UptakeError
 from events.topics import WINDOWS
-from tables.window_keys import POSITION, SEPARATOR, VARIANT, escape
-from tables.windows import WindowRecord, decode_record
+from tables.ctr.window_keys import POSITION, SEPARATOR, VARIANT, escape
+from tables.ctr.windows import WindowRecord, decode_record
 
 _READ_TIMEOUT_S: Final = 60.0
 _WANTED: Final = {(VARIANT.encode(), b"hour"), (VARIANT.encode(), b"day"), (POSITION.encode(), b"day")}

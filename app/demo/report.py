@@ -9,7 +9,7 @@ from rich.table import Table
 from app.demo.counts import Cell, Counts, Part
 from app.demo.lookups import sentence
 from app.demo.result import Result
-from tables.ctr import rate
+from tables.ctr.rates import rate
 
 _SHOWN_DIFFERENCES: Final = 40
 

@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any, Final, Literal, NamedTuple
 
-from tables.basket import BasketItem
 from tables.declare import USER_TABLES
-from tables.identity import IdentityState, Stretch
-from tables.impressions import ImpressionsState
-from tables.items import item_key, split_item_key
-from tables.preferences import BLACKLISTED_FOR_MS
-from tables.recommended import RecommendedState
-from tables.rendered import RenderedState, ShownItems, session_start_ms, show_times, shown_within
+from tables.user.basket import BasketItem
+from tables.user.identity import IdentityState, Stretch
+from tables.user.impressions import ImpressionsState
+from tables.user.items import item_key, split_item_key
+from tables.user.preferences import BLACKLISTED_FOR_MS
+from tables.user.recommended import RecommendedState
+from tables.user.rendered import RenderedState, ShownItems, session_start_ms, show_times, shown_within
 
 REASONS: Final = ("rendered", "clicked", "bought", "consumed", "basket", "blacklisted")
 """Why an item may be excluded, in the order in which an answer lists them."""

@@ -5,10 +5,10 @@ from typing import Any, Final
 
 from app.customer import RatingScale
 from app.lookup.answers import UserView, items_of, merged_basket, session_of
-from tables.basket import BasketItem
-from tables.items import split_item_key
-from tables.preferences import Preference, is_blacklisted, is_wished
-from tables.shown import MAX_TIMES
+from tables.user.basket import BasketItem
+from tables.user.items import split_item_key
+from tables.user.preferences import Preference, is_blacklisted, is_wished
+from tables.user.shown_bytes import MAX_TIMES
 
 Entry = dict[str, Any]
 RAW: Final = RatingScale()

@@ -12,7 +12,7 @@ from app.lookup.answers import DEFAULT_REASONS, REASONS, ExclusionRules, Rotatio
 from events import tracker_fields
 from events.duration import parse_duration_ms
 from events.target import RefusedError
-from tables.window_keys import MAX_TIME_MS, PANE_MS
+from tables.ctr.window_keys import MAX_TIME_MS, PANE_MS
 
 MAX_CANDIDATES: Final = 10_000
 MAX_USERS: Final = 1_000

@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 from app.customers import Customer
 from app.lookup.answers import UserView
-from tables.window_sums import Segment, WindowRow
+from tables.ctr.window_sums import Segment, WindowRow
 
 
 class UnavailableError(Exception):

@@ -11,10 +11,10 @@ from app.lookup.queries import CtrQuery
 from app.lookup.routing import MOVING_S, PeerRefusedError, Router
 from app.lookup.service import LookupService, UnavailableError
 from events.target import RefusedError
-from tables.ctr import rates
-from tables.panes import Counts
-from tables.window_keys import scenario_key
-from tables.window_sums import Segment, WindowRow, WindowSum, dimension_of, segments, sum_windows, total
+from tables.ctr.panes import Counts
+from tables.ctr.rates import rates
+from tables.ctr.window_keys import scenario_key
+from tables.ctr.window_sums import Segment, WindowRow, WindowSum, dimension_of, segments, sum_windows, total
 
 MAX_ROWS: Final = 200_000  # stored windows read for one answer: some 100 MB
 

@@ -17,12 +17,12 @@ from app.lookup.service import PartitionNotReady
 from app.watchdog import Stall
 from events.partitions import partition_of
 from events.topics import JOURNAL
+from tables.ctr.window_keys import MAX_TIME_MS, WindowKey, after_scenario, customer_range, range_of
+from tables.ctr.window_sums import Segment, WindowRow
+from tables.ctr.windows import HISTORY
 from tables.declare import STATES, USER_TABLES, codec
-from tables.fold_ports import MOVED
-from tables.identity import Stretch
-from tables.window_keys import MAX_TIME_MS, WindowKey, after_scenario, customer_range, range_of
-from tables.window_sums import Segment, WindowRow
-from tables.windows import HISTORY
+from tables.fold.fold_ports import MOVED
+from tables.user.identity import Stretch
 
 RETRY_AFTER_S = 2
 

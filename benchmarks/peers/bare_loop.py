@@ -17,10 +17,10 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from benchmarks.peers.arguments import READY, parse
 from events.model import Event
+from tables.ctr.panes import Tally
 from tables.declare import codec
-from tables.fold import fold
-from tables.identity import Transfer
-from tables.panes import Tally
+from tables.fold.fold_event import fold
+from tables.user.identity import Transfer
 
 S = TypeVar("S")
 TABLES = ("rendered", "impressions", "panes")
@@ -55,7 +55,7 @@ class Rows(Generic[S]):
 
 
 class Tables:
-    """What the folds of `rendered` events touch, for one partition (tables/fold_ports.py)."""
+    """What the folds of `rendered` events touch, for one partition (tables/fold/fold_ports.py)."""
 
     def __init__(self, database: Any) -> None:
         self.rows: dict[str, Rows[Any]] = {

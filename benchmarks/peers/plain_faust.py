@@ -16,8 +16,8 @@ from benchmarks.panes import count_shown, pane_key
 from benchmarks.peers.arguments import READY, parse
 from benchmarks.peers.faust_app import create_app, source_topic
 from events.model import Event, Rendered
-from tables import impressions, rendered
 from tables.declare import codec
+from tables.user import impressions, rendered
 
 
 def create_peer(arguments: Any) -> faust.App:

@@ -14,8 +14,8 @@ from quixstreams import Application, State, message_context
 from benchmarks.panes import count_shown, pane_key
 from benchmarks.peers.arguments import READY, parse
 from events.model import Event, Rendered
-from tables import impressions, rendered
 from tables.declare import codec
+from tables.user import impressions, rendered
 
 RENDERED, IMPRESSIONS, PANES = b"rendered", b"impressions", b"panes"
 

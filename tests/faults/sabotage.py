@@ -18,8 +18,8 @@ from aiokafka import AIOKafkaProducer
 from agents.ports import Committed, Flush
 from app.cli import main
 from app.kafka import outbox
-from tables import seen
 from tables.declare import POSITIONS_TABLE
+from tables.user import seen
 
 SABOTAGES: Final = ("no-transaction", "ack-first", "no-fence", "no-eid")
 

@@ -11,9 +11,9 @@ from app.lookup.answers import UserView
 from app.lookup.service import PartitionNotReady
 from events.model import Basket, Blacklist, Buy, Click, Consume, Owns, Rate, Rendered, Wishlist, user_key
 from events.rules import Rules
-from tables import basket, clicked, consumed, preferences, purchases, rendered
-from tables.identity import Stretch
-from tables.window_sums import Segment, WindowRow
+from tables.ctr.window_sums import Segment, WindowRow
+from tables.user import basket, clicked, consumed, preferences, purchases, rendered
+from tables.user.identity import Stretch
 
 NOW = 1_700_000_000_000
 MINUTE = 60_000

@@ -9,12 +9,12 @@ import msgspec
 from agents.overlay import Overlay
 from events.model import EventBase, user_key
 from events.partitions import partition_of
-from tables.fold import fold
-from tables.fold_identity import fold_transfer
-from tables.identity import Transfer, encode
-from tables.identity import decode as decode_transfer
-from tables.rendered import RenderedState, ShownItems
-from tables.window_keys import SCENARIO
+from tables.ctr.window_keys import SCENARIO
+from tables.fold.fold_event import fold
+from tables.fold.fold_identity import fold_transfer
+from tables.user.identity import Transfer, encode
+from tables.user.identity import decode as decode_transfer
+from tables.user.rendered import RenderedState, ShownItems
 from tests.support.builders import CUSTOMER, MINUTE_MS, NOW_MS
 from tests.support.memory_store import MemoryStore
 

@@ -11,10 +11,10 @@ from benchmarks.__main__ import BENCHMARKS
 from events.codec import decode
 from events.model import ALIASES, EVENTS, EventBase
 from events.topics import DAY_MS, TABLES, TOPICS, Topic, changelog
+from tables.ctr.panes import Counts
+from tables.ctr.window_keys import DIMENSIONS
+from tables.ctr.windows import GRANULARITY_MS, WindowRecord
 from tables.declare import STATES, USER_TABLES
-from tables.panes import Counts
-from tables.window_keys import DIMENSIONS
-from tables.windows import GRANULARITY_MS, WindowRecord
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"

@@ -15,11 +15,11 @@ from agents.ports import Output
 from events.model import EventBase, user_key
 from events.partitions import partition_of
 from events.topics import DEADLETTERS, HISTORY, JOURNAL, PARTIALS, WINDOWS
-from tables import partials
+from tables.ctr import partials
+from tables.ctr.panes import Counts, Pane
+from tables.ctr.window_keys import SCENARIO, WindowKey, scenario_key
+from tables.ctr.windows import GRANULARITY_MS, HOUR_MS, WindowRecord, WindowState, decode_record
 from tables.declare import codec
-from tables.panes import Counts, Pane
-from tables.window_keys import SCENARIO, WindowKey, scenario_key
-from tables.windows import GRANULARITY_MS, HOUR_MS, WindowRecord, WindowState, decode_record
 from tests.support.builders import CUSTOMER, MINUTE_MS, a_rendered
 from tests.support.memory_outbox import LogRecord
 from tests.support.overlays import T0

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from agents.partition import Partition
 from events.topics import JOURNAL, PARTIALS, TABLES, TRANSFERS
+from tables.ctr.panes import Counts, add
+from tables.ctr.window_keys import SCENARIO, WindowKey
 from tables.declare import STORED, codec
-from tables.panes import Counts, add
-from tables.window_keys import SCENARIO, WindowKey
 from tests.support.builders import (
     NOW_MS,
     a_buy,

@@ -10,9 +10,9 @@ from events.model import NO_PROFILE_USER, EventBase, user_key
 from events.partitions import partition_of
 from events.pseudonym import journal_key
 from events.topics import DAY_MS, DEADLETTERS, HISTORY, JOURNAL, PARTIALS, TRANSFERS
-from tables.identity import Stretch, Transfer
-from tables.identity import encode as encode_transfer
-from tables.rendered import RenderedState, Shown
+from tables.user.identity import Stretch, Transfer
+from tables.user.identity import encode as encode_transfer
+from tables.user.rendered import RenderedState, Shown
 from tests.support.builders import CUSTOMER, NOW_MS, USER, a_click, a_rendered
 from tests.support.partitions import World, a_record, fold_records
 

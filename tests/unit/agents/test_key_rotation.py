@@ -10,8 +10,8 @@ from events.codec import decode
 from events.model import NO_PROFILE_USER, EventBase, Login, user_key
 from events.partitions import partition_of
 from events.topics import DEADLETTERS, HISTORY, JOURNAL, TRANSFERS
-from tables.fold_ports import MOVED
-from tables.identity import REPEAT_LOGIN_MS
+from tables.fold.fold_ports import MOVED
+from tables.user.identity import REPEAT_LOGIN_MS
 from tests.support.builders import (
     CUSTOMER,
     DAY_MS,

@@ -6,8 +6,8 @@ import pytest
 from agents.ports import Reach
 from agents.progress import HEARTBEAT, Announcer
 from events.topics import HISTORY, JOURNAL, PARTIALS
-from tables import partials
-from tables.window_keys import PANE_MS
+from tables.ctr import partials
+from tables.ctr.window_keys import PANE_MS
 
 CAUGHT_UP_MS, FLUSH_MS = 10_000, 1_000
 MINUTE = 28_333_333

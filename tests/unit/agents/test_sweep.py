@@ -2,11 +2,11 @@
 
 from agents.overlay import Overlay
 from agents.sweep import Sweeper
+from tables.ctr.panes import Counts, Pane
+from tables.ctr.window_keys import SCENARIO, WindowKey
+from tables.ctr.windows import WindowState
 from tables.declare import codec
-from tables.panes import Counts, Pane
-from tables.seen import KEEP_MS
-from tables.window_keys import SCENARIO, WindowKey
-from tables.windows import WindowState
+from tables.user.seen import KEEP_MS
 from tests.support.memory_store import MemoryStore
 
 DAY_MS = 86_400_000

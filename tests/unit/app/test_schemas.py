@@ -15,8 +15,8 @@ from app.asyncapi import document
 from events.codec import UndecodableError, decode, encode
 from events.model import EVENTS
 from events.topics import TOPICS
-from tables.window_keys import WindowKey
-from tables.windows import WindowState, encode_record
+from tables.ctr.window_keys import WindowKey
+from tables.ctr.windows import WindowState, encode_record
 from tests.support import builders
 from tests.support.builders import a_buy, a_click, a_clickrecommended, a_recommended, a_rendered
 

@@ -4,8 +4,8 @@ from benchmarks.panes import count_shown, pane_key
 from benchmarks.traffic import Traffic
 from events.codec import decode
 from events.model import Rendered
-from tables.panes import Pane, Tally
-from tables.window_keys import SCENARIO
+from tables.ctr.panes import Pane, Tally
+from tables.ctr.window_keys import SCENARIO
 
 
 def test_panes_of_peers_are_those_of_the_tally() -> None:

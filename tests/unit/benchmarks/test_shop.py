@@ -10,7 +10,7 @@ from benchmarks.shop import MIX, Shop
 from benchmarks.transitions import MemoryTables
 from events.codec import decode
 from events.model import EVENTS
-from tables.fold import fold
+from tables.fold.fold_event import fold
 
 START_MS = 1_700_000_000_000
 SHOP = Shop(events=4_000, users=40, partitions=4, seed=1, start_ms=START_MS)

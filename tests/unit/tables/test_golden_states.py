@@ -11,17 +11,17 @@ from typing import Any
 import msgspec
 import pytest
 
-from tables.basket import BasketItem, BasketState
-from tables.clicked import Clicked, ClickedState
-from tables.consumed import Consumed, ConsumedState
-from tables.identity import IdentityState, Stretch, Transfer
-from tables.impressions import Impression, ImpressionsState, RecommendedClick, remember
-from tables.playback import Last, PlaybackState, Played
-from tables.preferences import Preference, PreferencesState
-from tables.purchases import Purchase, PurchasesState
-from tables.recommended import RecommendedState, ServedList
-from tables.rendered import RenderedState, packed_of
-from tables.shown import Shown, pack
+from tables.user.basket import BasketItem, BasketState
+from tables.user.clicked import Clicked, ClickedState
+from tables.user.consumed import Consumed, ConsumedState
+from tables.user.identity import IdentityState, Stretch, Transfer
+from tables.user.impressions import Impression, ImpressionsState, RecommendedClick, remember
+from tables.user.playback import Last, PlaybackState, Played
+from tables.user.preferences import Preference, PreferencesState
+from tables.user.purchases import Purchase, PurchasesState
+from tables.user.recommended import RecommendedState, ServedList
+from tables.user.rendered import RenderedState, packed_of
+from tables.user.shown_bytes import Shown, pack
 
 GOLDEN = Path(__file__).parents[2] / "data" / "golden_states.json"
 T = 1_700_000_000_000

@@ -16,7 +16,7 @@ from app.demo.facts import Question
 from app.demo.lookups import Lookup, ask, sentence
 from app.demo.readings import _is_wanted, get_json, read_over_http
 from app.errors import UptakeError
-from tables.window_keys import POSITION, SCENARIO, VARIANT, WindowKey
+from tables.ctr.window_keys import POSITION, SCENARIO, VARIANT, WindowKey
 
 HOUR_MS = 1_574_571_600_000  # 2019-11-24 05
 Answer = Callable[[web.Request], web.Response]

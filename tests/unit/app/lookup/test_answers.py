@@ -19,7 +19,7 @@ from app.lookup.answers import (
     rotate,
     rotation_factor,
 )
-from tables.identity import IdentityState, Stretch
+from tables.user.identity import IdentityState, Stretch
 from tests.support.lookups import (
     DAY,
     MINUTE,

@@ -7,7 +7,7 @@ import pytest
 from app.lookup.answers import REASONS
 from app.lookup.queries import FilterBody, RotationBody
 from app.lookup.server import create_lookup_app
-from tables.panes import Counts
+from tables.ctr.panes import Counts
 from tests.support.lookups import MemoryWorker
 
 DOCS = Path(__file__).parents[4] / "docs" / "lookups.md"

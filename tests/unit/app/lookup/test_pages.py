@@ -5,8 +5,8 @@ from decimal import Decimal
 from app.customer import RatingScale
 from app.lookup.answers import UserView
 from app.lookup.pages import user_page
-from tables.identity import IdentityState, Stretch
-from tables.recommended import RecommendedState, ServedList
+from tables.user.identity import IdentityState, Stretch
+from tables.user.recommended import RecommendedState, ServedList
 from tests.support.lookups import (
     NOW,
     blacklisted,

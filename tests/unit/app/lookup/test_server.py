@@ -10,9 +10,9 @@ from aiohttp.test_utils import unused_port
 from prometheus_client import CollectorRegistry
 from yarl import URL
 
-from tables.panes import Counts
-from tables.window_keys import POSITION, SCENARIO, VARIANT, WindowKey, scenario_key
-from tables.window_sums import WindowRow
+from tables.ctr.panes import Counts
+from tables.ctr.window_keys import POSITION, SCENARIO, VARIANT, WindowKey, scenario_key
+from tables.ctr.window_sums import WindowRow
 from tests.support.lookups import (
     DAY,
     NOW,

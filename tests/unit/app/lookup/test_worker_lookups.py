@@ -20,14 +20,14 @@ from app.watchdog import Place, Sight, Watchdog
 from events.model import user_key
 from events.partitions import partition_of
 from events.topics import JOURNAL, PARTIALS, SOURCES
-from tables.clicked import click
+from tables.ctr.panes import Counts
+from tables.ctr.watermarks import WatermarkState
+from tables.ctr.window_keys import MAX_TIME_MS, SCENARIO, WindowKey
+from tables.ctr.window_sums import Segment
+from tables.ctr.windows import HISTORY, LIVE, WindowState
 from tables.declare import codec
-from tables.panes import Counts
 from tables.store import StoreMemory
-from tables.watermarks import WatermarkState
-from tables.window_keys import MAX_TIME_MS, SCENARIO, WindowKey
-from tables.window_sums import Segment
-from tables.windows import HISTORY, LIVE, WindowState
+from tables.user.clicked import click
 from tests.support.builders import CUSTOMER, MINUTE_MS, USER, a_click, a_login, a_recommended, a_rendered
 from tests.support.lookups import NOW, FixedClock
 from tests.support.overlays import T0

@@ -1,0 +1,231 @@
+"""What one partition counted in one minute: the counters, and the tally that becomes panes at a flush.
+
+Table ``panes``. Key: WindowKey bytes. Value: Pane. Expires 7 days after its last event was received. A
+repeated event never gets here (``seen``); the tally counts whatever it is given.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Final
+
+import msgspec
+
+from tables.ctr.window_keys import (
+    PANE_GRANULARITY,
+    PANE_MS,
+    POSITION,
+    SCENARIO,
+    UNKNOWN_SCENARIO,
+    VARIANT,
+    WindowKey,
+    pane_start,
+)
+
+PANE_KEEP_MS: Final = 7 * 86_400_000  # by received time, as all trimming
+MAX_AMOUNT: Final = Decimal(10) ** 15  # sums of 10**7 of these still have 6 decimals within 28 digits
+
+
+class Counts(msgspec.Struct, array_like=True, gc=False):
+    """The counters of a pane or window. Stored as an array: a new counter is only ever appended.
+
+    ``rendered`` and ``viewed`` count items; ``attributed_clicks`` stand in the pane of their impression;
+    ``revenue`` is per currency.
+    """
+
+    calls: int = 0
+    rendered: int = 0
+    viewed: int = 0
+    clicks: int = 0
+    attributed_clicks: int = 0
+    consumed: int = 0
+    basket: int = 0
+    purchases: int = 0
+    revenue: dict[str, Decimal] = msgspec.field(default_factory=dict)
+
+
+COUNTERS: Final = tuple(name for name in Counts.__struct_fields__ if name != "revenue")
+"""The names of the whole-number counters."""
+
+
+def add(into: Counts, other: Counts) -> None:
+    """Add ``other`` to ``into``, in place."""
+    into.calls += other.calls
+    into.rendered += other.rendered
+    into.viewed += other.viewed
+    into.clicks += other.clicks
+    into.attributed_clicks += other.attributed_clicks
+    into.consumed += other.consumed
+    into.basket += other.basket
+    into.purchases += other.purchases
+    for currency, amount in other.revenue.items():
+        into.revenue[currency] = into.revenue.get(currency, Decimal(0)) + amount
+
+
+def subtract(a: Counts, b: Counts) -> Counts:
+    """Return a - b as new counts; a currency whose difference is zero is left out."""
+    revenue = dict(a.revenue)
+    for currency, amount in b.revenue.items():
+        revenue[currency] = revenue.get(currency, Decimal(0)) - amount
+    return Counts(
+        calls=a.calls - b.calls,
+        rendered=a.rendered - b.rendered,
+        viewed=a.viewed - b.viewed,
+        clicks=a.clicks - b.clicks,
+        attributed_clicks=a.attributed_clicks - b.attributed_clicks,
+        consumed=a.consumed - b.consumed,
+        basket=a.basket - b.basket,
+        purchases=a.purchases - b.purchases,
+        revenue={currency: amount for currency, amount in revenue.items() if amount},
+    )
+
+
+def is_zero(counts: Counts) -> bool:
+    """Whether nothing was counted."""
+    return not (
+        counts.rendered
+        or counts.calls
+        or counts.viewed
+        or counts.clicks
+        or counts.attributed_clicks
+        or counts.consumed
+        or counts.basket
+        or counts.purchases
+        or any(counts.revenue.values())
+    )
+
+
+def is_amount(amount: Decimal) -> bool:
+    """Whether a price can be this: finite, and small enough that sums of it stay exact."""
+    return amount.is_finite() and abs(amount) <= MAX_AMOUNT
+
+
+class Pane(msgspec.Struct, array_like=True, gc=False):
+    """What this partition counted in one minute, absolute, since ``epoch_ms``.
+
+    ``version`` grows with each flush that changes it. ``epoch_ms`` is the received time at which the pane was
+    made: one that expired and is made again starts from zero in a new epoch, and the merge adds it to what it
+    has instead of replacing it. ``is_history`` while nothing but the history lane was counted in it.
+    """
+
+    counts: Counts = msgspec.field(default_factory=Counts)
+    version: int = 0
+    received_ms: int = 0
+    epoch_ms: int = 0
+    is_history: bool = False
+
+
+def has_expired(pane: Pane, received_ms: int) -> bool:
+    """Whether the pane is forgotten when events received at ``received_ms`` are folded."""
+    return received_ms - pane.received_ms > PANE_KEEP_MS
+
+
+# counter or currency, customer, scenario, variant, time // PANE_MS, row, rank of the first item, number of items
+# (0: not about items)
+_Place = tuple[str, str, str | None, str | None, int, int | None, int | None, int]
+
+
+class Tally:
+    """What a partition counted since its last flush, before it becomes panes.
+
+    Counting is one dictionary operation an event, whatever its number of items and dimensions; ``drain`` does
+    the rest once per distinct place. Dropping the tally drops what was not flushed.
+    """
+
+    def __init__(self) -> None:
+        self._counted: defaultdict[_Place, int] = defaultdict(int)
+        self._revenue: defaultdict[_Place, Decimal] = defaultdict(Decimal)
+
+    def __len__(self) -> int:
+        """Return the number of distinct places counted at: what the next drain costs, about three rows each."""
+        return len(self._counted) + len(self._revenue)
+
+    def count(
+        self,
+        counter: str,
+        customer: str,
+        scenario: str | None,
+        variant: str | None,
+        time_ms: int,
+        row: int | None = None,
+        rank: int | None = None,
+        items: int = 1,
+    ) -> None:
+        """Count an event about ``items`` successive ranks, the first at ``rank``, in the pane of ``time_ms``.
+
+        ``counter`` is one of COUNTERS. Scenario and variant get ``items``, each position gets 1; without a rank
+        all items stand at the position (row, None). With ``items=0`` (a recommendation call) scenario and
+        variant get 1 and no position does.
+        """
+        self._counted[counter, customer, scenario, variant, time_ms // PANE_MS, row, rank, items] += 1
+
+    def add_revenue(
+        self,
+        customer: str,
+        scenario: str | None,
+        variant: str | None,
+        time_ms: int,
+        currency: str,
+        amount: Decimal,
+        row: int | None = None,
+        rank: int | None = None,
+    ) -> None:
+        """Add money earned with one item to the pane of ``time_ms``, exactly.
+
+        An amount that no price can be is left out: a producer other than the collector may write it, and one
+        1E+999999 would drown the sum.
+        """
+        if not is_amount(amount):
+            return
+        self._revenue[currency, customer, scenario, variant, time_ms // PANE_MS, row, rank, 1] += amount
+
+    def drain(self, load: Callable[[WindowKey], Pane | None], received_ms: int) -> dict[WindowKey, Pane]:
+        """Return the panes that changed since the last drain, absolute, and forget what was counted.
+
+        ``load`` returns a stored pane (it is changed and returned) or None; ``received_ms`` is when the newest
+        folded event was received. Counting into a pane that expired, swept or not, makes it anew.
+        """
+        counted, self._counted = self._counted, defaultdict(int)
+        revenue, self._revenue = self._revenue, defaultdict(Decimal)
+        changed: dict[WindowKey, Pane] = {}
+
+        def counts_of(key: WindowKey) -> Counts:
+            pane = changed.get(key)
+            if pane is None:
+                pane = load(key)
+                if pane is None or has_expired(pane, received_ms):
+                    pane = Pane(epoch_ms=received_ms)
+                pane.version += 1
+                pane.received_ms = max(pane.received_ms, received_ms)
+                changed[key] = pane
+            return pane.counts
+
+        for place, times in counted.items():
+            for key, amount in _panes_of(place):
+                counts = counts_of(key)
+                setattr(counts, place[0], getattr(counts, place[0]) + amount * times)
+        for place, money in revenue.items():
+            for key, _ in _panes_of(place):
+                earned = counts_of(key).revenue
+                earned[place[0]] = earned.get(place[0], Decimal(0)) + money
+        return changed
+
+
+def _panes_of(place: _Place) -> list[tuple[WindowKey, int]]:
+    """Return the panes that a place counts in, one list for all DIMENSIONS, each with how often."""
+    _, customer, scenario, variant, minute, row, rank, items = place
+    scenario = scenario or UNKNOWN_SCENARIO
+    variant = variant or None
+    start_ms = pane_start(minute * PANE_MS)
+    total = items or 1
+    panes = [
+        (WindowKey(customer, scenario, SCENARIO, PANE_GRANULARITY, start_ms), total),
+        (WindowKey(customer, scenario, VARIANT, PANE_GRANULARITY, start_ms, variant), total),
+    ]
+    if items:
+        by_rank = [(None, items)] if rank is None else [(rank + i, 1) for i in range(items)]
+        panes += [
+            (WindowKey(customer, scenario, POSITION, PANE_GRANULARITY, start_ms, variant, row, at), amount)
+            for at, amount in by_rank
+        ]
+    return panes

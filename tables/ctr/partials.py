@@ -1,0 +1,137 @@
+"""What a partition tells the merge about its panes: the records of ``uptake.ctr.partials``.
+
+One record holds the changed panes of one scenario and flush, absolute, so that a record read twice or
+late does no harm.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Final
+
+import msgspec
+
+from tables.ctr.panes import COUNTERS, MAX_AMOUNT, Counts, Pane
+from tables.ctr.window_keys import MAX_TIME_MS, PANE_GRANULARITY, PANE_MS, WindowKey, scenario_key
+
+MAX_RECORD_BYTES: Final = 500_000  # half of the broker's limit of 1 MB a batch
+MAX_COUNT: Final = 10**15  # in one minute of one partition
+MAX_REVENUE: Final = MAX_AMOUNT * 1_000_000
+
+
+Number = Annotated[int, msgspec.Meta(ge=-(2**62), le=2**62)]
+"""A number that every encoding can hold."""
+
+
+class Partial(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """The absolute counts of one pane in its source; see tables.ctr.panes.Pane for version and epoch."""
+
+    dimension: Annotated[
+        str, msgspec.Meta(pattern=r"^[a-z.]{1,64}\Z")
+    ]  # one that we do not know yet is merged, too
+    start_ms: Annotated[int, msgspec.Meta(ge=0, le=MAX_TIME_MS, multiple_of=PANE_MS)]
+    variant: str | None
+    row: Number | None
+    rank: Number | None
+    version: Number
+    epoch_ms: Number
+    received_ms: Number
+    counts: Counts
+    is_history: bool = False
+
+
+class Lanes(msgspec.Struct, frozen=True, gc=False):
+    """Which lanes a source partition has read to their end, with nothing new for a while."""
+
+    live: bool
+    history: bool
+
+
+class Partials(msgspec.Struct, frozen=True, gc=False):
+    """The value of a record: panes of one scenario that changed in one flush of one source partition.
+
+    ``watermark_ms`` is the greatest live event time that the source had folded. A record with ``lanes`` has no panes: it announces
+    how far the source is, to every partition.
+    """
+
+    customer: str
+    scenario: str
+    partition: Number
+    panes: list[Partial]
+    watermark_ms: int = 0
+    v: int = 1
+    lanes: Lanes | msgspec.UnsetType = msgspec.UNSET
+
+    def key_of(self, partial: Partial) -> WindowKey:
+        """Return the key of the minute window that the partial belongs to."""
+        return WindowKey(
+            self.customer,
+            self.scenario,
+            partial.dimension,
+            PANE_GRANULARITY,
+            partial.start_ms,
+            partial.variant,
+            partial.row,
+            partial.rank,
+        )
+
+
+_encoder: Final = msgspec.json.Encoder(decimal_format="string")
+_decoder: Final = msgspec.json.Decoder(Partials)
+
+
+def records(
+    changed: Mapping[WindowKey, Pane], partition: int, watermark_ms: int = 0
+) -> Iterator[tuple[bytes, bytes]]:
+    """Yield (key, value) of the records that publish the changed panes, split above MAX_RECORD_BYTES."""
+    by_scenario: dict[tuple[str, str], list[Partial]] = {}
+    for key, pane in changed.items():
+        by_scenario.setdefault((key.customer, key.scenario), []).append(
+            Partial(
+                key.dimension,
+                key.start_ms,
+                key.variant,
+                key.row,
+                key.rank,
+                pane.version,
+                pane.epoch_ms,
+                pane.received_ms,
+                pane.counts,
+                pane.is_history,
+            )
+        )
+    for (customer, scenario), panes in by_scenario.items():
+        record_key = scenario_key(customer, scenario)
+        waiting = [panes]
+        while waiting:
+            part = waiting.pop()
+            value = _encoder.encode(Partials(customer, scenario, partition, part, watermark_ms))
+            if len(value) > MAX_RECORD_BYTES and len(part) > 1:
+                half = len(part) // 2
+                waiting += [part[half:], part[:half]]
+            else:
+                yield record_key, value
+
+
+def announcement(partition: int, newest_ms: int, lanes: Lanes) -> tuple[bytes, bytes]:
+    """Return key and value of the record that tells every partition how far a source is.
+
+    To a worker that does not know of lanes it is a record without panes.
+    """
+    return b"~%d" % partition, _encoder.encode(Partials("", "", partition, [], newest_ms, lanes=lanes))
+
+
+def decode(raw: bytes) -> Partials:
+    """Return the partials of a record; msgspec.DecodeError (a ValueError) when it holds none that can be merged."""
+    try:
+        partials = _decoder.decode(raw)
+    except (UnicodeDecodeError, RecursionError) as error:
+        raise msgspec.DecodeError(str(error)) from None
+    if partials.v != 1:
+        raise msgspec.ValidationError(f"version {partials.v}, this worker reads 1")
+    for partial in partials.panes:
+        # Checked here, because a number that no store can hold would stop the whole partition later.
+        counts = partial.counts
+        if not all(0 <= getattr(counts, name) <= MAX_COUNT for name in COUNTERS):
+            raise msgspec.ValidationError("a counter is below 0 or beyond anything that was counted")
+        if not all(amount.is_finite() and abs(amount) <= MAX_REVENUE for amount in counts.revenue.values()):
+            raise msgspec.ValidationError("a revenue is no amount of money")
+    return partials

@@ -1,0 +1,137 @@
+"""What was counted from one time to another: sums of stored windows, for any span and any step of whole minutes.
+
+Larger windows are never stored: 5 minutes, 12 hours, an ISO week or a sliding span are sums of minutes, hours and days.
+"""
+
+from collections.abc import Iterable, Set
+from typing import Final, NamedTuple
+
+import msgspec
+
+from tables.ctr.panes import Counts, add
+from tables.ctr.window_keys import MAX_TIME_MS, POSITION, SCENARIO, VARIANT, WindowKey
+from tables.ctr.windows import DAY_MS, GRANULARITY_MS, MINUTE_MS
+
+WEEK_MS: Final = 7 * DAY_MS
+_MONDAY_MS: Final = 4 * DAY_MS  # 1970-01-05 was the first Monday
+_COARSEST_FIRST: Final = tuple(reversed(GRANULARITY_MS))
+
+
+class WindowRow(NamedTuple):
+    """One stored window as lookups read it. ``over_ms``: what ended by then is final where the row was read."""
+
+    key: WindowKey
+    counts: Counts
+    revision: int = 0
+    is_final: bool = False
+    over_ms: int = MAX_TIME_MS
+
+
+class Segment(NamedTuple):
+    """A span ``[from_ms, to_ms)`` that is read from the windows of one stored granularity."""
+
+    granularity: str
+    from_ms: int
+    to_ms: int
+
+
+class WindowSum(msgspec.Struct, gc=False):
+    """What was counted in ``[start_ms, end_ms)`` for one scenario, and for one variant and position where asked for."""
+
+    start_ms: int
+    end_ms: int
+    scenario: str
+    variant: str | None
+    row: int | None
+    rank: int | None
+    counts: Counts
+    revision: int
+    is_final: bool
+
+
+def dimension_of(by: Set[str]) -> str:
+    """Return the stored dimension that answers ``by``, a subset of ``variant`` and ``position`` (row x rank)."""
+    if "position" in by:
+        return POSITION
+    return VARIANT if "variant" in by else SCENARIO
+
+
+def step_start(time_ms: int, step_ms: int) -> int:
+    """Return the start of the window of ``step_ms`` that holds a time: whole weeks begin on Monday, all else at 1970."""
+    origin_ms = _MONDAY_MS if step_ms % WEEK_MS == 0 else 0
+    return time_ms - (time_ms - origin_ms) % step_ms
+
+
+def step_end(time_ms: int, step_ms: int) -> int:
+    """Return the first start of a window of ``step_ms`` that is not before a time."""
+    start_ms = step_start(time_ms, step_ms)
+    return start_ms if start_ms == time_ms else start_ms + step_ms
+
+
+def segments(from_ms: int, to_ms: int, step_ms: int | None = None) -> list[Segment]:
+    """Return what must be read to answer a span, in order of time: each part from the coarsest windows that fit.
+
+    With a step the span is widened to whole steps, without one to whole minutes.
+    """
+    unit_ms = step_ms or MINUTE_MS
+    start_ms = max(0, step_start(from_ms, unit_ms))
+    stop_ms = step_end(min(to_ms, MAX_TIME_MS), unit_ms)
+    if step_ms is None:
+        return _cover(start_ms, stop_ms, _COARSEST_FIRST)
+    fitting = next(name for name in _COARSEST_FIRST if step_ms % GRANULARITY_MS[name] == 0)
+    return [Segment(fitting, start_ms, stop_ms)] if start_ms < stop_ms else []
+
+
+def sum_windows(
+    rows: Iterable[WindowRow], by: Set[str], from_ms: int, to_ms: int, step_ms: int | None, as_of_ms: int
+) -> list[WindowSum]:
+    """Return the sums of rows of one dimension per step (without one: for the whole span), scenario, variant, position.
+
+    ``rows`` are those of ``segments``, in any order; the variant is summed over unless ``by`` has it. A sum is final when all of its
+    rows are, and its end is over where they were read and at ``as_of_ms``; its revision is the sum of theirs. Ordered by start,
+    scenario, variant, row, rank; what is absent comes first.
+    """
+    sums: dict[tuple[int, str, str | None, int | None, int | None], WindowSum] = {}
+    for key, counts, revision, is_final, over_ms in rows:
+        start_ms = step_start(from_ms, MINUTE_MS) if step_ms is None else step_start(key.start_ms, step_ms)
+        end_ms = step_end(to_ms, MINUTE_MS) if step_ms is None else start_ms + step_ms
+        variant = key.variant if "variant" in by else None
+        place = (start_ms, key.scenario, variant, key.row, key.rank)
+        found = sums.get(place)
+        if found is None:
+            found = sums[place] = WindowSum(
+                start_ms, end_ms, key.scenario, variant, key.row, key.rank, Counts(), 0, end_ms <= as_of_ms
+            )
+        add(found.counts, counts)
+        found.revision += revision
+        found.is_final = found.is_final and is_final and end_ms <= over_ms
+    return [sums[place] for place in sorted(sums, key=_order)]
+
+
+def total(windows: Iterable[WindowSum]) -> Counts:
+    """Return the counts of all windows together."""
+    counts = Counts()
+    for window in windows:
+        add(counts, window.counts)
+    return counts
+
+
+def _cover(start_ms: int, stop_ms: int, coarsest_first: tuple[str, ...]) -> list[Segment]:
+    if start_ms >= stop_ms:
+        return []
+    granularity, *finer = coarsest_first
+    size_ms = GRANULARITY_MS[granularity]
+    inner_start_ms = step_end(start_ms, size_ms)
+    inner_stop_ms = step_start(stop_ms, size_ms)
+    if inner_start_ms >= inner_stop_ms:
+        return _cover(start_ms, stop_ms, tuple(finer))
+    return [
+        *_cover(start_ms, inner_start_ms, tuple(finer)),
+        Segment(granularity, inner_start_ms, inner_stop_ms),
+        *_cover(inner_stop_ms, stop_ms, tuple(finer)),
+    ]
+
+
+def _order(place: tuple[int, str, str | None, int | None, int | None]) -> tuple[int, str, str, int, int]:
+    start_ms, scenario, variant, row, rank = place
+    return start_ms, scenario, variant or "", -1 if row is None else row, -1 if rank is None else rank

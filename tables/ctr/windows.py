@@ -1,0 +1,188 @@
+"""How panes of all partitions become windows: the stored granularities and the merge.
+
+Table ``windows``. Key: WindowKey bytes. Value: WindowState. Kept by received time: minutes 8 days (a day
+longer than panes), hours 90 days, days 2 years. A partial that comes twice, or after a newer one, changes nothing.
+"""
+
+from decimal import Decimal
+from typing import Final
+
+import msgspec
+
+from tables.ctr.panes import Counts, add, is_zero, subtract
+from tables.ctr.partials import Partial
+from tables.ctr.rates import Rate, rates
+from tables.ctr.window_keys import PANE_GRANULARITY, WindowKey
+
+MINUTE_MS: Final = 60_000
+HOUR_MS: Final = 3_600_000
+DAY_MS: Final = 86_400_000
+
+GRANULARITY_MS: Final = {PANE_GRANULARITY: MINUTE_MS, "hour": HOUR_MS, "day": DAY_MS}
+"""The stored granularities and their sizes, the finest first."""
+
+KEEP_MS: Final = {PANE_GRANULARITY: 8 * DAY_MS, "hour": 90 * DAY_MS, "day": 730 * DAY_MS}
+"""How long after the last received event a row stays. Minutes outlive their panes by a day, so that no pane's
+old counts are merged into a window that has forgotten them."""
+
+
+LIVE: Final = 1
+HISTORY: Final = 2
+
+
+class SourceCounts(msgspec.Struct, array_like=True, gc=False):
+    """The latest that one source partition said about a minute."""
+
+    epoch_ms: int
+    version: int
+    counts: Counts
+
+
+class WindowState(msgspec.Struct, array_like=True, gc=False):
+    """One window, summed over partitions. ``sources`` (partition -> latest partial) is kept for minutes only.
+
+    ``revision`` counts the corrections since the window first was final; ``received_ms`` is when its
+    newest event was received. ``lane`` says what it waits for until it is final: LIVE (the watermark), HISTORY (the end of the history
+    lane, because nothing else touched it), or 0, when it was stored before windows became final.
+    """
+
+    counts: Counts = msgspec.field(default_factory=Counts)
+    revision: int = 0
+    is_final: bool = False
+    received_ms: int = 0
+    sources: dict[int, SourceCounts] = msgspec.field(default_factory=dict)
+    lane: int = 0
+
+
+def floor(time_ms: int, granularity: str) -> int:
+    """Return the start of the stored window that holds a time."""
+    return time_ms - time_ms % GRANULARITY_MS[granularity]
+
+
+def at(key: WindowKey, granularity: str) -> WindowKey:
+    """Return the key of the larger window (``hour``, ``day``) that a minute counts in."""
+    customer, scenario, dimension, _, start_ms, variant, row, rank = key
+    return WindowKey(
+        customer, scenario, dimension, granularity, floor(start_ms, granularity), variant, row, rank
+    )
+
+
+def end_ms(key: WindowKey) -> int:
+    """Return where the window of a key ends (exclusive)."""
+    return key.start_ms + GRANULARITY_MS[key.granularity]
+
+
+def merge_partial(state: WindowState | None, partition: int, partial: Partial) -> tuple[WindowState, Counts]:
+    """Return the next state of a minute window and what the partial adds to it (zero when it is not newer).
+
+    The caller adds the delta to the hour and the day with ``add_delta``.
+    """
+    state = WindowState() if state is None else state
+    known = state.sources.get(partition)
+    if known is not None and (partial.epoch_ms, partial.version) <= (known.epoch_ms, known.version):
+        return state, Counts()
+    is_new_pane = known is None or partial.epoch_ms != known.epoch_ms  # it starts from zero
+    delta = partial.counts if known is None or is_new_pane else subtract(partial.counts, known.counts)
+    state.sources[partition] = SourceCounts(partial.epoch_ms, partial.version, partial.counts)
+    return add_delta(state, delta, partial.received_ms), delta
+
+
+def add_delta(state: WindowState | None, delta: Counts, received_ms: int) -> WindowState:
+    """Return the next state of a window that a partial adds to; a final window gets a new revision."""
+    state = WindowState() if state is None else state
+    if not is_zero(delta):
+        add(state.counts, delta)
+        state.revision += state.is_final
+    state.received_ms = max(state.received_ms, received_ms)
+    return state
+
+
+def is_over(key: WindowKey, watermark_ms: int, grace_ms: int) -> bool:
+    """Whether the watermark has passed the end of a window, and its grace."""
+    return watermark_ms >= end_ms(key) + grace_ms
+
+
+def close(state: WindowState) -> bool:
+    """Mark a window final; return whether it just became so."""
+    was_final, state.is_final = state.is_final, True
+    return not was_final
+
+
+def has_expired(state: WindowState, granularity: str, received_ms: int) -> bool:
+    """Whether the row is forgotten when events received at ``received_ms`` are folded."""
+    return received_ms - state.received_ms > KEEP_MS[granularity]
+
+
+class WindowRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False, gc=False):
+    """The value of a record of ``uptake.ctr.windows``: one window, absolute, so that reading it twice does no harm.
+
+    The record's key is the bytes of the WindowKey. Fields are only ever added.
+    """
+
+    customer: str
+    dimension: str
+    granularity: str
+    scenario: str
+    variant: str | None
+    row: int | None
+    rank: int | None
+    start_ms: int
+    end_ms: int
+    calls: int
+    rendered: int
+    viewed: int
+    clicks: int
+    attributed_clicks: int
+    consumed: int
+    basket: int
+    purchases: int
+    revenue: dict[str, Decimal]
+    ctr_rendered: Rate
+    ctr_calls: Rate
+    revision: int
+    final: bool
+    v: int = 1
+
+
+_encoder: Final = msgspec.json.Encoder(decimal_format="string")
+_decoder: Final = msgspec.json.Decoder(WindowRecord)
+
+
+def record(key: WindowKey, state: WindowState) -> WindowRecord:
+    """Return what is published about a window."""
+    counts = state.counts
+    shares = rates(counts)
+    return WindowRecord(  # by name and not by **: made for every changed window of every flush
+        customer=key.customer,
+        dimension=key.dimension,
+        granularity=key.granularity,
+        scenario=key.scenario,
+        variant=key.variant,
+        row=key.row,
+        rank=key.rank,
+        start_ms=key.start_ms,
+        end_ms=end_ms(key),
+        calls=counts.calls,
+        rendered=counts.rendered,
+        viewed=counts.viewed,
+        clicks=counts.clicks,
+        attributed_clicks=counts.attributed_clicks,
+        consumed=counts.consumed,
+        basket=counts.basket,
+        purchases=counts.purchases,
+        revenue=counts.revenue,
+        ctr_rendered=shares["ctr_rendered"],
+        ctr_calls=shares["ctr_calls"],
+        revision=state.revision,
+        final=state.is_final,
+    )
+
+
+def encode_record(key: WindowKey, state: WindowState) -> bytes:
+    """Return the value of the window's record in ``uptake.ctr.windows``: JSON; its key is ``key.encode()``."""
+    return _encoder.encode(record(key, state))
+
+
+def decode_record(raw: bytes) -> WindowRecord:
+    """Return the window of a record; msgspec.DecodeError (a ValueError) when it holds none."""
+    return _decoder.decode(raw)

@@ -1,0 +1,1 @@
+"""What one event changes: the transitions of every table that it concerns, in order."""

@@ -1,0 +1,44 @@
+"""What one event changes: which transition is whose, over the tables of its partition.
+
+Pure: the tables are handed in by Protocol. The order of events is the log's; an event that is folded twice counts twice, so the
+position, not this file, keeps that from happening.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from events import model
+from tables.fold import fold_identity, fold_recommendations
+from tables.fold.fold_ports import Tables
+from tables.user import seen
+
+
+def fold(tables: Tables, key: bytes, event: model.Event) -> bool:
+    """Apply one event of the journal; return False when its ``eid`` was folded before and it changed nothing."""
+    if event.eid is not None:
+        row = seen.row_key(key, event.eid)
+        if seen.is_repeat(tables.seen.get(row), event.received_ms):
+            return False
+        tables.seen.put(row, event.received_ms)
+    _FOLDS[type(event)](tables, key, event)
+    return True
+
+
+_FOLDS: Final[dict[type, Callable[[Tables, bytes, Any], None]]] = {
+    model.Rendered: fold_recommendations.fold_rendered,
+    model.Viewed: fold_recommendations.fold_viewed,
+    model.Recommended: fold_recommendations.fold_recommended,
+    model.Click: fold_recommendations.fold_click,
+    model.ClickRecommended: fold_recommendations.fold_clickrecommended,
+    model.Consume: fold_recommendations.fold_consume,
+    model.Playback: fold_recommendations.fold_playback,
+    model.Basket: fold_recommendations.fold_basket,
+    model.DeleteFromBasket: fold_recommendations.fold_deletefrombasket,
+    model.Buy: fold_recommendations.fold_buy,
+    model.Owns: fold_recommendations.fold_owns,
+    model.Rate: fold_identity.fold_preference,
+    model.Blacklist: fold_identity.fold_preference,
+    model.Wishlist: fold_identity.fold_preference,
+    model.DeleteFromWishlist: fold_identity.fold_preference,
+    model.Login: fold_identity.fold_login,
+}

@@ -1,0 +1,56 @@
+"""What the folds need of a partition's tables, by Protocol; agents/overlay.py has them."""
+
+from typing import Final, Protocol, TypeVar
+
+from tables.ctr.panes import Tally
+from tables.user import basket, clicked, consumed, playback, preferences, purchases, recommended, rendered
+from tables.user.identity import IdentityState, Transfer
+from tables.user.impressions import ImpressionsState
+
+S = TypeVar("S")
+
+MOVED: Final = b"\0moved"
+"""Suffix of the row that keeps what a login moved on: the source's own lookups still see it, and it is never sent again.
+
+No user key holds a NUL, so no two rows share a key.
+"""
+
+
+class Rows(Protocol[S]):
+    """The rows of one table."""
+
+    def get(self, key: bytes) -> S | None: ...
+
+    def put(self, key: bytes, state: S | None) -> None: ...
+
+
+class Tables(Protocol):
+    """Every table of a partition, the tally of its panes, and the way out for transfers."""
+
+    @property
+    def tally(self) -> Tally: ...
+
+    @property
+    def rendered(self) -> Rows[rendered.RenderedState]: ...
+    @property
+    def impressions(self) -> Rows[ImpressionsState]: ...
+    @property
+    def clicked(self) -> Rows[clicked.ClickedState]: ...
+    @property
+    def consumed(self) -> Rows[consumed.ConsumedState]: ...
+    @property
+    def playback(self) -> Rows[playback.PlaybackState]: ...
+    @property
+    def basket(self) -> Rows[basket.BasketState]: ...
+    @property
+    def purchases(self) -> Rows[purchases.PurchasesState]: ...
+    @property
+    def preferences(self) -> Rows[preferences.PreferencesState]: ...
+    @property
+    def identity(self) -> Rows[IdentityState]: ...
+    @property
+    def recommended(self) -> Rows[recommended.RecommendedState]: ...
+    @property
+    def seen(self) -> Rows[int]: ...
+
+    def transfer(self, transfer: Transfer) -> None: ...

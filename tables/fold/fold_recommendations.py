@@ -1,0 +1,238 @@
+"""What a showing, a click and what follows from a click change, and where each counts in the CTR panes."""
+
+from decimal import Decimal
+
+from events import model
+from events.model import NO_PROFILE_USER
+from tables.fold.fold_ports import Tables
+from tables.user import basket, clicked, consumed, impressions, playback, purchases, recommended, rendered
+from tables.user.impressions import RecommendedClick
+from tables.user.items import item_key
+from tables.user.recommended import Served
+
+
+def fold_rendered(tables: Tables, key: bytes, event: model.Rendered) -> None:
+    """Count what was shown, remember it with the user, and count the recommendation call behind it once."""
+    if not event.items:
+        return
+    shown = impressions.impression_of(event)
+    if event.user == NO_PROFILE_USER:
+        _count_items(tables, "rendered", event, shown)
+        return
+    if event.scenario is None:
+        _take_from_served(tables, key, event, shown)
+    _count_items(tables, "rendered", event, shown)
+    tables.rendered.put(key, rendered.show(tables.rendered.get(key), event))
+    remembered = impressions.remember(tables.impressions.get(key), shown, event.received_ms)
+    tables.impressions.put(key, remembered)
+    request_id = shown.request_id
+    if (
+        request_id is not None
+        and impressions.is_new_call(remembered, impressions.call_of(request_id, shown.scenario))
+        and not _was_told(tables, key, request_id)
+    ):
+        tables.tally.count("calls", event.customer, shown.scenario, shown.variant, event.time_ms, items=0)
+
+
+def fold_viewed(tables: Tables, key: bytes, event: model.Viewed) -> None:
+    """Count what was seen for a second."""
+    if not event.items:
+        return
+    shown = impressions.impression_of(event)
+    if event.user != NO_PROFILE_USER:
+        if event.scenario is None:
+            _take_from_served(tables, key, event, shown)
+        tables.rendered.put(key, rendered.view(tables.rendered.get(key), event))
+    _count_items(tables, "viewed", event, shown)
+
+
+def _count_items(
+    tables: Tables, counter: str, event: model.ItemsEvent, shown: impressions.Impression
+) -> None:
+    tables.tally.count(
+        counter,
+        event.customer,
+        shown.scenario,
+        shown.variant,
+        event.time_ms,
+        shown.row,
+        shown.rank,
+        items=len(event.items),
+    )
+
+
+def _take_from_served(
+    tables: Tables, key: bytes, event: model.ItemsEvent, shown: impressions.Impression
+) -> None:
+    """Give an impression without a scenario that of the list which the back end said it served."""
+    served = _served(tables, key, item_key(event.itemtype, event.items[0]), event.request_id, event.time_ms)
+    if served is None:
+        return
+    shown.scenario = served.scenario
+    shown.variant = shown.variant if shown.variant is not None else served.variant
+    shown.request_id = shown.request_id if shown.request_id is not None else served.request_id
+    if shown.row is None:
+        shown.row = served.row
+    if shown.rank is None:
+        shown.rank = served.rank
+
+
+def _served(tables: Tables, key: bytes, item: str, request_id: str | None, time_ms: int) -> Served | None:
+    lists = tables.recommended.get(key)
+    return None if lists is None else recommended.find(lists, item, request_id, time_ms)
+
+
+def _was_told(tables: Tables, key: bytes, request_id: str) -> bool:
+    """Whether the back end told of this request by ``recommended``."""
+    lists = tables.recommended.get(key)
+    return lists is not None and any(served.request_id == request_id for served in lists.lists)
+
+
+def fold_recommended(tables: Tables, key: bytes, event: model.Recommended) -> None:
+    """Each scenario of the call is one call of it, counted once though the page may tell of it before the back end does."""
+    is_somebody = event.user != NO_PROFILE_USER
+    remembered = tables.impressions.get(key) if is_somebody else None
+    if remembered is not None and _was_told(tables, key, event.request_id):
+        remembered = None  # a call that the back end told of again: it counts again, whatever the page said
+    for scenario, variant in dict.fromkeys(
+        (served.scenario, served.variant or event.variant) for served in event.lists
+    ):
+        call = impressions.call_of(event.request_id, scenario)
+        if remembered is None or not impressions.was_told(remembered, call):
+            tables.tally.count("calls", event.customer, scenario, variant, event.time_ms, items=0)
+    if is_somebody:
+        tables.recommended.put(key, recommended.serve(tables.recommended.get(key), event))
+
+
+def fold_click(tables: Tables, key: bytes, event: model.Click) -> None:
+    """Remember a click; the CTR panes count only clicks on recommendations."""
+    if event.user != NO_PROFILE_USER:
+        tables.clicked.put(key, clicked.click(tables.clicked.get(key), event))
+
+
+def fold_clickrecommended(tables: Tables, key: bytes, event: model.ClickRecommended) -> None:
+    """A click counts in its own pane, as sent; joined to its impression it counts, attributed, in the impression's.
+
+    What the click leads to is counted where it was attributed, else in its own pane. Row and rank are the impression's, for clients
+    count them in different ways.
+    """
+    scenario, variant, row, rank = event.scenario, event.variant, event.row, event.rank
+    tally = tables.tally
+    if event.user == NO_PROFILE_USER:
+        tally.count("clicks", event.customer, scenario, variant, event.time_ms, row, rank)
+        return
+    item = item_key(event.itemtype, event.item)
+    remembered = tables.impressions.get(key)
+    joined = None
+    if remembered is not None:
+        joined = impressions.join(remembered, item, event.request_id, event.time_ms)
+    if joined is not None:
+        shown, index = joined
+        row, rank = shown.row, None if shown.rank is None else shown.rank + index
+        origin = (shown.time_ms, shown.scenario or scenario, shown.variant or variant, row, rank)
+        tally.count("attributed_clicks", event.customer, origin[1], origin[2], origin[0], row, rank)
+        scenario, variant = scenario or shown.scenario, variant or shown.variant
+    else:
+        if scenario is None:
+            served = _served(tables, key, item, event.request_id, event.time_ms)
+            if served is not None:
+                scenario, variant, row, rank = (
+                    served.scenario,
+                    variant or served.variant,
+                    served.row,
+                    served.rank,
+                )
+        origin = (event.time_ms, scenario, variant, row, rank)
+    tally.count("clicks", event.customer, scenario, variant, event.time_ms, row, rank)
+    tables.clicked.put(key, clicked.click(tables.clicked.get(key), event))
+    click = RecommendedClick(event.time_ms, event.received_ms, item, *origin)
+    tables.impressions.put(key, impressions.remember_click(remembered, click, event.received_ms))
+
+
+# --- what a click leads to --------------------------------------------------------------------------------------------------------
+
+
+def _convert(tables: Tables, key: bytes, event: model.ItemEvent, counter: str) -> RecommendedClick | None:
+    """Count a conversion in the pane of the recommended click that it follows from; return that click."""
+    remembered = tables.impressions.get(key)
+    if remembered is None:
+        return None
+    click = impressions.converts(remembered, item_key(event.itemtype, event.item), event.time_ms)
+    if click is None:
+        return None
+    if counter != "purchases":  # each purchase is one; progress events of one consumption are not
+        if counter in click.converted:
+            return None
+        click.converted.append(counter)
+        tables.impressions.put(key, remembered)
+    tables.tally.count(
+        counter, event.customer, click.scenario, click.variant, click.pane_time_ms, click.row, click.rank
+    )
+    return click
+
+
+def fold_consume(tables: Tables, key: bytes, event: model.Consume) -> None:
+    """Remember how much was consumed, and count it for the recommended click that it follows from."""
+    if event.user == NO_PROFILE_USER:
+        return
+    tables.consumed.put(key, consumed.consume(tables.consumed.get(key), event))
+    _convert(tables, key, event, "consumed")
+
+
+def fold_playback(tables: Tables, key: bytes, event: model.Playback) -> None:
+    """Take in a player's heartbeat; what it adds to what was played counts as a ``consume`` does."""
+    if event.user == NO_PROFILE_USER:
+        return
+    state, heard = playback.hear(tables.playback.get(key), event)
+    if heard is None:
+        return
+    tables.playback.put(key, state)
+    if heard.played_ms or heard.buffered_ms or heard.paused_ms:
+        tables.consumed.put(key, consumed.play(tables.consumed.get(key), event, heard))
+    if heard.played_ms:
+        _convert(tables, key, event, "consumed")
+
+
+def fold_basket(tables: Tables, key: bytes, event: model.Basket) -> None:
+    """Remember what is in the basket, and count it for the recommended click that it follows from."""
+    if event.user == NO_PROFILE_USER:
+        return
+    tables.basket.put(key, basket.put(tables.basket.get(key), event))
+    _convert(tables, key, event, "basket")
+
+
+def fold_deletefrombasket(tables: Tables, key: bytes, event: model.DeleteFromBasket) -> None:
+    """Take an item out of the basket."""
+    if event.user != NO_PROFILE_USER:
+        _take_out(tables, key, event)
+
+
+def _take_out(tables: Tables, key: bytes, event: model.ItemEvent) -> None:
+    item = item_key(event.itemtype, event.item)
+    tables.basket.put(key, basket.take(tables.basket.get(key), item, event.time_ms, event.received_ms))
+
+
+def fold_buy(tables: Tables, key: bytes, event: model.Buy) -> None:
+    """Sum what was bought, take it out of the basket, and count it for the recommended click that it follows from."""
+    if event.user == NO_PROFILE_USER:
+        return
+    tables.purchases.put(key, purchases.buy(tables.purchases.get(key), event))
+    _take_out(tables, key, event)
+    click = _convert(tables, key, event, "purchases")
+    if click is not None and event.price is not None and event.currency is not None:
+        tables.tally.add_revenue(
+            event.customer,
+            click.scenario,
+            click.variant,
+            click.pane_time_ms,
+            event.currency,
+            event.price * Decimal(event.quantity),
+            click.row,
+            click.rank,
+        )
+
+
+def fold_owns(tables: Tables, key: bytes, event: model.Owns) -> None:
+    """Remember what is owned: never revenue."""
+    if event.user != NO_PROFILE_USER:
+        tables.purchases.put(key, purchases.own(tables.purchases.get(key), event))

@@ -1,0 +1,1 @@
+"""What is remembered of one user: a row a user and table, and the transitions that change it."""

@@ -1,0 +1,69 @@
+"""Which items has a user clicked, how often, and when last: a reason for exclusion on request.
+
+Key: user. Value: item -> clicks, the last and the first, and clicks on recommendations. Expires: beyond 2,000 items those longest
+untouched in log order go. A repeated event counts again: what may come twice carries an eid and is stopped before (seen.py).
+"""
+
+import msgspec
+
+from events.model import Click, ClickRecommended
+from tables.user.items import drop_oldest, item_key
+
+
+class Clicked(msgspec.Struct, array_like=True, gc=False):
+    """How one item was clicked.
+
+    A click on a recommendation fires two events, ``click`` and ``clickrecommended``: ``count`` has the first, ``recommended`` the
+    second, and nobody adds them up. ``first_ms`` and ``last_ms`` are event times over both kinds.
+    """
+
+    count: int
+    last_ms: int
+    recommended: int = 0
+    first_ms: int = 0
+
+
+class ClickedState(msgspec.Struct, array_like=True, gc=False):
+    """What a user clicked: item key -> Clicked, in touch order, the latest last."""
+
+    items: dict[str, Clicked] = msgspec.field(default_factory=dict)
+
+
+def click(state: ClickedState | None, event: Click | ClickRecommended) -> ClickedState:
+    """Count a click: a ``click`` in ``count``, a ``clickrecommended`` only in ``recommended``."""
+    if state is None:
+        state = ClickedState()
+    items = state.items
+    key = item_key(event.itemtype, event.item)
+    time_ms = event.time_ms
+    clicked = items.pop(key, None)
+    if clicked is None:
+        clicked = Clicked(0, time_ms, 0, time_ms)
+    items[key] = clicked
+    if type(event) is Click:
+        clicked.count += 1
+    else:
+        clicked.recommended += 1
+    if time_ms > clicked.last_ms:
+        clicked.last_ms = time_ms
+    elif time_ms < clicked.first_ms:
+        clicked.first_ms = time_ms
+    drop_oldest(items)
+    return state
+
+
+def merge(into: ClickedState | None, other: ClickedState) -> ClickedState:
+    """Add what a login moved: counts summed. ``other`` is used up; what it holds counts as just touched."""
+    if into is None:
+        return other
+    items = into.items
+    for key, moved in other.items.items():
+        own = items.pop(key, None)
+        if own is not None:
+            moved.count += own.count
+            moved.recommended += own.recommended
+            moved.last_ms = max(moved.last_ms, own.last_ms)
+            moved.first_ms = min(moved.first_ms, own.first_ms)
+        items[key] = moved
+    drop_oldest(items)
+    return into

@@ -1,0 +1,84 @@
+"""How much of which item has a user consumed: what decides that an item was seen to its end.
+
+Key: user. Value: item -> highest percentage, when first and last, milliseconds played, buffered and paused. Expires: beyond 2,000
+items those longest untouched in log order go. A repeated ``consume`` changes nothing.
+"""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from events.model import Consume, Playback
+from tables.user.items import drop_oldest, item_key
+from tables.user.playback import Heard
+
+
+class Consumed(msgspec.Struct, array_like=True, gc=False):
+    """How one item was consumed: ``percentage`` 0-100, the highest; event times; from a player's heartbeats the rest."""
+
+    percentage: int
+    first_ms: int
+    last_ms: int
+    played_ms: int = 0
+    buffered_ms: int = 0
+    paused_ms: int = 0
+
+
+class ConsumedState(msgspec.Struct, array_like=True, gc=False):
+    """What a user consumed: item key -> Consumed, in touch order, the latest last."""
+
+    items: dict[str, Consumed] = msgspec.field(default_factory=dict)
+
+
+def consume(state: ConsumedState | None, event: Consume) -> ConsumedState:
+    """Raise the item's percentage to the event's, when that is higher."""
+    if state is None:
+        state = ConsumedState()
+    _put(
+        state.items,
+        item_key(event.itemtype, event.item),
+        Consumed(event.percentage, event.time_ms, event.time_ms),
+    )
+    drop_oldest(state.items)
+    return state
+
+
+def play(state: ConsumedState | None, event: Playback, heard: Heard) -> ConsumedState:
+    """Add what a heartbeat told, and raise the percentage to what was played of the item."""
+    if state is None:
+        state = ConsumedState()
+    more = Consumed(
+        heard.percentage, event.time_ms, event.time_ms, heard.played_ms, heard.buffered_ms, heard.paused_ms
+    )
+    _put(state.items, item_key(event.itemtype, event.item), more)
+    drop_oldest(state.items)
+    return state
+
+
+def raise_to(state: ConsumedState, percentages: Mapping[str, int]) -> None:
+    """Raise the percentage of items that are known."""
+    for key, percentage in percentages.items():
+        if key in state.items:
+            state.items[key].percentage = max(state.items[key].percentage, percentage)
+
+
+def merge(into: ConsumedState | None, other: ConsumedState) -> ConsumedState:
+    """Add what a login moved: the highest percentage, the widest times, sums of what was played. ``other`` is used up."""
+    if into is None:
+        return other
+    for key, moved in other.items.items():
+        _put(into.items, key, moved)
+    drop_oldest(into.items)
+    return into
+
+
+def _put(items: dict[str, Consumed], key: str, more: Consumed) -> None:
+    own = items.pop(key, None)
+    if own is not None:
+        more.percentage = max(more.percentage, own.percentage)
+        more.first_ms = min(more.first_ms, own.first_ms)
+        more.last_ms = max(more.last_ms, own.last_ms)
+        more.played_ms += own.played_ms
+        more.buffered_ms += own.buffered_ms
+        more.paused_ms += own.paused_ms
+    items[key] = more

@@ -1,0 +1,165 @@
+"""What a user has really played of an item: which parts, by the heartbeats of a player, however often they were skipped or seen twice.
+
+Key: user. Value: item -> the union of played ranges, its length without credits, and the last heartbeat of its last sessions. Expires:
+beyond 500 items those longest untouched in log order go. A heartbeat that comes again, or after a later one, changes nothing.
+
+Between two heartbeats of a session the range from the first position to the second was played when the first said ``playing`` at a
+rate of at most MAX_RATE, and the way is not longer than the time that passed on the player's clock allows. All else, seeks and
+fast-forwarding among it, is not consumption.
+"""
+
+from typing import Final, NamedTuple
+
+import msgspec
+
+from events.model import Playback
+from tables.user.items import drop_oldest, item_key
+
+MAX_ITEMS: Final = 500  # an item has room for its ranges and sessions: together far below 1 MB
+MAX_RANGES: Final = 64
+MAX_SESSIONS: Final = 2  # the living room and the phone
+MAX_RATE: Final = 2.0  # players offer up to 2x to watch or listen by; what is faster is to find a place
+MAX_GAP_MS: Final = 300_000
+"""Beyond it nobody knows what happened between two heartbeats. Players send one every few seconds to a minute."""
+SLACK_MS: Final = 1_000  # timers of players fire late, and positions are those of key frames
+SLACK_SHARE: Final = 0.05
+MAX_CLOCK_MS: Final = 10**14
+"""Of a player's clock, which may say anything: a greater number could not be moved by a login (tables/user/identity.py)."""
+
+
+class Last(msgspec.Struct, array_like=True, gc=False):
+    """The last heartbeat of a session: by the player's clock, by ours, and what it said."""
+
+    client_ms: int
+    received_ms: int
+    state: str
+    position_ms: int
+    rate: float
+
+
+class Played(msgspec.Struct, array_like=True, gc=False):
+    """One item: ``ranges`` are start, end, start, end ... in ms, sorted, apart from one another; ``end_ms`` is where credits begin."""
+
+    end_ms: int
+    ranges: list[int] = msgspec.field(default_factory=list)
+    sessions: dict[str, Last] = msgspec.field(default_factory=dict)
+
+
+class PlaybackState(msgspec.Struct, array_like=True, gc=False):
+    """What a user played: item key -> Played, in touch order, the latest last."""
+
+    items: dict[str, Played] = msgspec.field(default_factory=dict)
+
+
+class Heard(NamedTuple):
+    """What one heartbeat added: milliseconds of the item played, of time buffered and paused, and the percentage now."""
+
+    played_ms: int = 0
+    buffered_ms: int = 0
+    paused_ms: int = 0
+    percentage: int = 0
+
+
+def hear(state: PlaybackState | None, event: Playback) -> tuple[PlaybackState, Heard | None]:
+    """Take in a heartbeat; return what it added, None when it came again or too late."""
+    if state is None:
+        state = PlaybackState()
+    key = item_key(event.itemtype, event.item)
+    end_ms = event.duration_ms if event.credits_ms is None else min(event.credits_ms, event.duration_ms)
+    now = Last(
+        min(max(event.time_ms if event.created_ms is None else event.created_ms, 0), MAX_CLOCK_MS),
+        event.received_ms,
+        event.state,
+        min(event.position_ms, event.duration_ms),
+        event.rate,
+    )
+    played = state.items.get(key)
+    before = None if played is None else played.sessions.get(event.session)
+    if before is not None and _is_past(before, now):
+        return state, None
+    if played is None:
+        played = Played(end_ms)
+    state.items.pop(key, None)
+    state.items[key] = played  # touched
+    played.end_ms = end_ms
+    played.sessions.pop(event.session, None)
+    played.sessions[event.session] = now
+    drop_oldest(played.sessions, MAX_SESSIONS)
+    drop_oldest(state.items, MAX_ITEMS)
+    added = Heard() if before is None else _added(played.ranges, before, now)
+    return state, added._replace(percentage=percentage(played))
+
+
+def _is_past(before: Last, now: Last) -> bool:
+    """Whether a heartbeat is a repeat or late. After a clock was set back all would be: so it holds for as long as a gap may be."""
+    return now.client_ms <= before.client_ms and now.received_ms - before.received_ms <= MAX_GAP_MS
+
+
+def _added(ranges: list[int], before: Last, now: Last) -> Heard:
+    elapsed_ms = now.client_ms - before.client_ms
+    if not 0 < elapsed_ms <= MAX_GAP_MS:
+        return Heard()
+    if before.state == "buffering":
+        return Heard(buffered_ms=elapsed_ms)
+    if before.state == "paused":
+        return Heard(paused_ms=elapsed_ms)
+    way_ms = now.position_ms - before.position_ms
+    is_watched = before.state == "playing" and 0 < before.rate <= MAX_RATE
+    if not is_watched or not 0 < way_ms <= elapsed_ms * before.rate * (1 + SLACK_SHARE) + SLACK_MS:
+        return Heard()
+    unite(ranges, before.position_ms, now.position_ms)
+    return Heard(played_ms=way_ms)
+
+
+def unite(ranges: list[int], start_ms: int, end_ms: int) -> None:
+    """Add a half-open range to a union, in place. Beyond MAX_RANGES the shortest goes, so that never too much is counted."""
+    kept: list[int] = []
+    for at in range(0, len(ranges), 2):
+        start, end = ranges[at], ranges[at + 1]
+        if end < start_ms or start > end_ms:
+            kept += (start, end)
+        else:
+            start_ms, end_ms = min(start_ms, start), max(end_ms, end)
+    place = sum(1 for start in kept[::2] if start < start_ms) * 2
+    kept[place:place] = (start_ms, end_ms)
+    if len(kept) > 2 * MAX_RANGES:
+        shortest = min(range(0, len(kept), 2), key=lambda at: kept[at + 1] - kept[at])
+        del kept[shortest : shortest + 2]
+    ranges[:] = kept
+
+
+def percentage(played: Played) -> int:
+    """Return how much of the item was played, 0-100, without its credits."""
+    if played.end_ms <= 0:
+        return 0
+    covered_ms = sum(
+        max(0, min(end, played.end_ms) - start)
+        for start, end in zip(played.ranges[::2], played.ranges[1::2], strict=True)
+    )
+    return 100 * covered_ms // played.end_ms
+
+
+def merge(into: PlaybackState | None, other: PlaybackState) -> PlaybackState:
+    """Add what a login moved: the union of both. ``other`` is used up."""
+    if into is None:
+        return other
+    for key, moved in other.items.items():
+        own = into.items.pop(key, None)
+        if own is not None:
+            for start, end in zip(own.ranges[::2], own.ranges[1::2], strict=True):
+                unite(moved.ranges, start, end)
+            moved.end_ms = max(moved.end_ms, own.end_ms)
+            for session, last in own.sessions.items():
+                other_last = moved.sessions.get(session)
+                if other_last is None or other_last.client_ms < last.client_ms:
+                    moved.sessions.pop(session, None)
+                    moved.sessions[session] = last
+            drop_oldest(moved.sessions, MAX_SESSIONS)
+        into.items[key] = moved
+    drop_oldest(into.items, MAX_ITEMS)
+    return into
+
+
+def percentages(state: PlaybackState) -> dict[str, int]:
+    """Return of each item how much was played."""
+    return {key: percentage(played) for key, played in state.items.items()}

@@ -1,0 +1,115 @@
+"""What a user said about an item: the last rating, that it must not be shown again, that it is wished for.
+
+Key: user. Value: item -> three independent facets, each last write wins by event time. Expires: a blacklisting one year after its
+event (on reading); beyond 2,000 items those longest untouched in log order go. A repeated event changes nothing.
+"""
+
+from typing import Final
+
+import msgspec
+
+from events.model import Blacklist, DeleteFromWishlist, Rate, Wishlist
+from tables.user.items import drop_oldest, item_key
+
+BLACKLISTED_FOR_MS: Final = 365 * 86_400_000
+
+
+class Preference(msgspec.Struct, array_like=True, gc=False):
+    """What was said about one item. ``rating`` is raw, 0-100; a facet nobody spoke of is None."""
+
+    rating: int | None = None
+    rated_ms: int | None = None
+    blacklisted_until_ms: int | None = None
+    wished_ms: int | None = None
+    unwished_ms: int | None = None
+
+
+class PreferencesState(msgspec.Struct, array_like=True, gc=False):
+    """A user's preferences: item key -> Preference, in touch order, the latest last."""
+
+    items: dict[str, Preference] = msgspec.field(default_factory=dict)
+
+
+def rate(state: PreferencesState | None, event: Rate) -> PreferencesState:
+    """Keep the rating, unless a later one is known; at equal times the later in the log wins."""
+    state, preference = _touch(state, item_key(event.itemtype, event.item))
+    if preference.rated_ms is None or event.time_ms >= preference.rated_ms:
+        preference.rating = event.rating
+        preference.rated_ms = event.time_ms
+    return state
+
+
+def blacklist(state: PreferencesState | None, event: Blacklist) -> PreferencesState:
+    """Keep the item from being shown until a year after the event."""
+    state, preference = _touch(state, item_key(event.itemtype, event.item))
+    preference.blacklisted_until_ms = _latest(
+        preference.blacklisted_until_ms, event.time_ms + BLACKLISTED_FOR_MS
+    )
+    return state
+
+
+def wish(state: PreferencesState | None, event: Wishlist) -> PreferencesState:
+    """Put the item on the wishlist."""
+    state, preference = _touch(state, item_key(event.itemtype, event.item))
+    preference.wished_ms = _latest(preference.wished_ms, event.time_ms)
+    return state
+
+
+def unwish(state: PreferencesState | None, event: DeleteFromWishlist) -> PreferencesState:
+    """Take the item off the wishlist; an older ``wishlist`` does not bring it back."""
+    state, preference = _touch(state, item_key(event.itemtype, event.item))
+    preference.unwished_ms = _latest(preference.unwished_ms, event.time_ms)
+    return state
+
+
+def is_blacklisted(preference: Preference, as_of_ms: int) -> bool:
+    """Tell whether the item must not be shown at ``as_of_ms``: within the year after the last blacklisting."""
+    until_ms = preference.blacklisted_until_ms
+    return until_ms is not None and until_ms - BLACKLISTED_FOR_MS <= as_of_ms < until_ms
+
+
+def is_wished(preference: Preference) -> bool:
+    """Tell whether the item is on the wishlist: put there, and not taken off since or at the same time."""
+    wished_ms, unwished_ms = preference.wished_ms, preference.unwished_ms
+    return wished_ms is not None and (unwished_ms is None or wished_ms > unwished_ms)
+
+
+def merge(into: PreferencesState | None, other: PreferencesState) -> PreferencesState:
+    """Add what a login moved: the last write of each facet wins; of two ratings at one time the higher. ``other`` is used up."""
+    if into is None:
+        return other
+    items = into.items
+    for key, moved in other.items.items():
+        own = items.pop(key, None)
+        if own is not None:
+            if _rating(own) > _rating(moved):
+                moved.rating, moved.rated_ms = own.rating, own.rated_ms
+            moved.blacklisted_until_ms = _latest(own.blacklisted_until_ms, moved.blacklisted_until_ms)
+            moved.wished_ms = _latest(own.wished_ms, moved.wished_ms)
+            moved.unwished_ms = _latest(own.unwished_ms, moved.unwished_ms)
+        items[key] = moved
+    drop_oldest(items)
+    return into
+
+
+def _touch(state: PreferencesState | None, key: str) -> tuple[PreferencesState, Preference]:
+    if state is None:
+        state = PreferencesState()
+    preference = state.items.pop(key, None)
+    if preference is None:
+        preference = Preference()
+    state.items[key] = preference
+    drop_oldest(state.items)
+    return state, preference
+
+
+def _latest(one_ms: int | None, other_ms: int | None) -> int | None:
+    if one_ms is None or other_ms is None:
+        return one_ms if other_ms is None else other_ms
+    return max(one_ms, other_ms)
+
+
+def _rating(preference: Preference) -> tuple[int, int]:
+    if preference.rated_ms is None or preference.rating is None:
+        return -1, -1
+    return preference.rated_ms, preference.rating

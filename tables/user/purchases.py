@@ -1,0 +1,83 @@
+"""What has a user bought or owned, how many, and for how much: a reason for exclusion, and exact revenue.
+
+Key: user. Value: item -> quantity, orders, revenue per currency (decimal, stored as text), whether it is owned, when first and last.
+Expires: beyond 2,000 items those longest untouched in log order go. A repeated event counts again: real purchase logs contain equal
+rows that are real; what may come twice carries an eid and is stopped before (seen.py).
+"""
+
+from decimal import Context, Decimal
+from typing import Final
+
+import msgspec
+
+from events.model import Buy, Owns
+from tables.user.items import drop_oldest, item_key
+
+_EXACT: Final = Context(prec=100, traps=[])
+"""Wide enough that sums of real prices are exact, narrow enough that a price of 1E+999999 does not become a megabyte of digits."""
+
+
+class Purchase(msgspec.Struct, array_like=True, gc=False):
+    """What is known of one item: units and money of its orders; ``owned`` when an ``owns`` said so. Event times over both."""
+
+    quantity: int
+    revenue: dict[str, Decimal]
+    first_ms: int
+    last_ms: int
+    owned: bool = False
+    orders: int = 0
+
+
+class PurchasesState(msgspec.Struct, array_like=True, gc=False):
+    """What a user bought or owns: item key -> Purchase, in touch order, the latest last."""
+
+    items: dict[str, Purchase] = msgspec.field(default_factory=dict)
+
+
+def buy(state: PurchasesState | None, event: Buy) -> PurchasesState:
+    """Add an order: its quantity, and quantity x price in its currency; without a price it is a sale without revenue."""
+    revenue: dict[str, Decimal] = {}
+    if event.price is not None and event.currency is not None:
+        _add(revenue, event.currency, _EXACT.multiply(Decimal(event.quantity), event.price))
+    purchase = Purchase(event.quantity, revenue, event.time_ms, event.time_ms, False, 1)
+    return _put(state, item_key(event.itemtype, event.item), purchase)
+
+
+def own(state: PurchasesState | None, event: Owns) -> PurchasesState:
+    """Mark the item as owned: no order, no quantity, no revenue."""
+    purchase = Purchase(0, {}, event.time_ms, event.time_ms, True, 0)
+    return _put(state, item_key(event.itemtype, event.item), purchase)
+
+
+def merge(into: PurchasesState | None, other: PurchasesState) -> PurchasesState:
+    """Add what a login moved: quantities, orders and revenue summed. ``other`` is used up."""
+    if into is None:
+        return other
+    for key, moved in other.items.items():
+        _put(into, key, moved)
+    return into
+
+
+def _put(state: PurchasesState | None, key: str, more: Purchase) -> PurchasesState:
+    if state is None:
+        return PurchasesState({key: more})
+    items = state.items
+    known = items.pop(key, None)
+    if known is not None:
+        more.quantity += known.quantity
+        for currency, amount in known.revenue.items():
+            _add(more.revenue, currency, amount)
+        more.first_ms = min(more.first_ms, known.first_ms)
+        more.last_ms = max(more.last_ms, known.last_ms)
+        more.owned = more.owned or known.owned
+        more.orders += known.orders
+    items[key] = more
+    drop_oldest(items)
+    return state
+
+
+def _add(revenue: dict[str, Decimal], currency: str, amount: Decimal) -> None:
+    """Add an amount; one that is no number (a producer other than the collector may write it) must not spoil the sum."""
+    total = _EXACT.add(revenue[currency], amount) if currency in revenue else amount
+    if total.is_finite():
+        revenue[currency] = total

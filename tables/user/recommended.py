@@ -1,0 +1,116 @@
+"""Which lists did the back end serve to a user: what gives a ``rendered`` or a click without scenario its own.
+
+Key: user. Value: the last 50 lists (5,000 items in all), each with request id, scenario, variant, row and when, in log order. Expires:
+what is beyond that goes, the oldest in the log first, and all after 24 h 30 min by ``received_ms``. A repeated event is kept again,
+which changes no answer. Never moved by a login.
+"""
+
+from typing import Final
+
+import msgspec
+
+from events.model import Recommended
+from tables.user.items import split_item_key
+
+MAX_LISTS: Final = 50
+MAX_LISTED: Final = 5_000
+"""Items over all kept lists, so that a value stays far below 1 MB."""
+FIND_MS: Final = 24 * 3_600_000
+"""A list explains what was shown or clicked at most this long after it was served."""
+KEEP_MS: Final = FIND_MS + 30 * 60_000
+
+
+class ServedList(msgspec.Struct, array_like=True, gc=False):
+    """One served list: its items in rank order from 0."""
+
+    time_ms: int
+    received_ms: int
+    request_id: str
+    itemtype: int
+    items: list[str]
+    scenario: str | None = None
+    variant: str | None = None
+    row: int | None = None
+    experiment: str | None = None
+
+
+class RecommendedState(msgspec.Struct, array_like=True, gc=False):
+    """What a user was served lately, in log order."""
+
+    lists: list[ServedList] = msgspec.field(default_factory=list)
+
+
+class Served(msgspec.Struct, frozen=True, gc=False):
+    """How one item was served: an answer, never stored. ``rank`` is its place in the list, from 0."""
+
+    scenario: str | None
+    variant: str | None
+    experiment: str | None
+    request_id: str
+    row: int | None
+    rank: int
+    time_ms: int
+
+
+def serve(state: RecommendedState | None, event: Recommended) -> RecommendedState:
+    """Keep the lists of one recommendation call; drop those that are too many or too old."""
+    if state is None:
+        state = RecommendedState()
+    lists = state.lists
+    for served in event.lists:
+        lists.append(
+            ServedList(
+                event.time_ms,
+                event.received_ms,
+                event.request_id,
+                served.itemtype,
+                list(served.items),
+                served.scenario,
+                event.variant if served.variant is None else served.variant,
+                event.row if served.row is None else served.row,
+                event.experiment,
+            )
+        )
+    _drop_old(lists, event.received_ms - KEEP_MS)
+    return state
+
+
+def _drop_old(lists: list[ServedList], before_received_ms: int) -> None:
+    """Drop from the front, the oldest in the log, what is too much or too old; the latest list stays, however long."""
+    drop, listed = 0, sum(len(served.items) for served in lists)
+    while drop < len(lists) - 1 and (
+        len(lists) - drop > MAX_LISTS or listed > MAX_LISTED or lists[drop].received_ms < before_received_ms
+    ):
+        listed -= len(lists[drop].items)
+        drop += 1
+    del lists[:drop]
+
+
+def find(state: RecommendedState, item_key: str, request_id: str | None, time_ms: int) -> Served | None:
+    """Return how the item was served for what happened at ``time_ms``: None when the back end did not say.
+
+    It is the latest list by event time (at a tie the later in the log) that holds the item, at most 24 h before and not after, and
+    of the same request id when one is given.
+    """
+    itemtype, item = split_item_key(item_key)
+    best: ServedList | None = None
+    best_ms = time_ms - FIND_MS - 1
+    for served in reversed(state.lists):
+        if (
+            best_ms < served.time_ms <= time_ms
+            and (request_id is None or served.request_id == request_id)
+            and served.itemtype == itemtype
+            and item in served.items
+        ):
+            best, best_ms = served, served.time_ms
+    if best is None:
+        return None
+    return Served(
+        best.scenario,
+        best.variant,
+        best.experiment,
+        best.request_id,
+        best.row,
+        best.items.index(item),
+        best.time_ms,
+    )

@@ -1,0 +1,241 @@
+"""Which items has a user been shown, how often and when: what decides that an item was shown enough.
+
+Key: user. Value: item -> number of showings, the first, the last 16 show times, and apart from them the ``viewed`` events
+(half visible for one second). Expires: beyond 2,000 items those longest untouched in log order go; nothing goes by age.
+A repeated event counts again: what may come twice carries an eid and is stopped before (seen.py).
+"""
+
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final
+
+import msgspec
+
+from events.model import Rendered, Viewed
+from tables.user.items import MAX_ITEMS
+from tables.user.shown_bytes import (
+    KEY_END,
+    MAX_STAMP_MS,
+    MAX_TIMES,
+    STAMP_BYTES,
+    START,
+    TIMES_BYTES,
+    Shown,
+    body_of,
+    body_shown_again,
+    entries,
+    opening_of,
+    pack,
+    read,
+    stamp_of,
+)
+
+SILENCE_MS: Final = 30 * 60_000
+"""A user's session ends when nothing was shown for this long."""
+_MIN_ENTRY_BYTES: Final = len(opening_of(b"1/")) + STAMP_BYTES
+_LONG_LIST: Final = 20
+"""A list from which on it is quicker to take the whole row apart than to search it for each item."""
+
+
+class RenderedState(msgspec.Struct, array_like=True, gc=False, eq=False):
+    """What a user was shown: item key -> Shown, in touch order, the latest last, as one run of bytes (tables/user/shown_bytes.py).
+
+    Rows and transfers of the former format have a map of arrays there; it is packed by the first function that meets it. ``ShownItems``
+    reads either.
+    """
+
+    items: bytearray | dict[str, Shown] = msgspec.field(default_factory=bytearray)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __eq__(self, other: object) -> bool:
+        """Whether both hold the same items in the same order."""
+        return isinstance(other, RenderedState) and packed_of(self) == packed_of(other)
+
+
+def packed_of(state: RenderedState) -> bytearray:
+    """Return the run of bytes of a state, to be changed in place."""
+    items = state.items
+    if type(items) is not bytearray:
+        items = state.items = pack(items)  # type: ignore[arg-type]
+    return items
+
+
+class ShownItems(Mapping[str, Shown]):
+    """The items of a state as a mapping of item key -> Shown, each read when it is asked for. The state is left as it is."""
+
+    def __init__(self, state: RenderedState) -> None:
+        self._bodies = {key.decode(): body for key, body in entries(packed_of(state))}
+
+    def __getitem__(self, key: str) -> Shown:
+        return read(self._bodies[key])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._bodies)
+
+    def __len__(self) -> int:
+        return len(self._bodies)
+
+
+def show(state: RenderedState | None, event: Rendered) -> RenderedState:
+    """Count each item of the list as shown, in the order sent; an item listed twice counts twice."""
+    if state is None:
+        state = RenderedState()
+    packed = packed_of(state)
+    find = packed.find
+    time_ms = event.time_ms
+    stamp = stamp_of(time_ms)
+    if len(event.items) > _LONG_LIST:
+        _show_many(packed, event, stamp)
+        return state
+    prefix = b"%b%d/" % (START, event.itemtype)
+    is_new = False
+    for item in event.items:
+        opening = prefix + item.encode() + KEY_END
+        at = find(opening)
+        if at < 0:
+            is_new = True
+            packed += opening
+            packed += stamp
+            continue
+        end = find(START, at + 1)  # _take() written out, with one copy less: this is the hottest loop of all
+        if end < 0:
+            end = len(packed)
+        entry = packed[at:end]
+        del packed[at:end]
+        if b";" not in entry and entry[-STAMP_BYTES:] <= stamp and len(entry) - len(opening) < TIMES_BYTES:
+            entry += stamp
+            packed += entry
+        else:
+            packed += opening
+            packed += body_shown_again(entry[len(opening) :], time_ms, stamp)
+    if is_new:
+        _drop_oldest(packed)
+    return state
+
+
+def _show_many(packed: bytearray, event: Rendered, stamp: bytes) -> None:
+    bodies = dict(entries(packed))
+    time_ms = event.time_ms
+    for item in event.items:
+        key = b"%d/%b" % (event.itemtype, item.encode())
+        body = bodies.pop(key, None)
+        bodies[key] = stamp if body is None else body_shown_again(body, time_ms, stamp)
+    packed[:] = b"".join([opening_of(key) + body for key, body in bodies.items()])
+    _drop_oldest(packed)
+
+
+def view(state: RenderedState | None, event: Viewed) -> RenderedState:
+    """Count each item of the list as viewed. A viewing is no showing: thresholds count showings."""
+    if state is None:
+        state = RenderedState()
+    packed = packed_of(state)
+    time_ms = event.time_ms
+    for item in event.items:
+        opening = opening_of(b"%d/%b" % (event.itemtype, item.encode()))
+        body = _take(packed, opening)
+        shown = Shown() if body is None else read(body)
+        shown.viewed += 1
+        if time_ms > shown.viewed_last_ms:
+            shown.viewed_last_ms = time_ms
+        packed += opening + body_of(shown)
+    _drop_oldest(packed)
+    return state
+
+
+def merge(into: RenderedState | None, other: RenderedState) -> RenderedState:
+    """Add what a login moved: counts summed, times united. ``other`` is used up; what it holds counts as just touched."""
+    if into is None:
+        return other
+    packed = packed_of(into)
+    for key, moved in entries(packed_of(other)):
+        opening = opening_of(key)
+        own = _take(packed, opening)
+        packed += opening + (moved if own is None else body_of(_merge_shown(read(own), read(moved))))
+    _drop_oldest(packed)
+    return into
+
+
+def check(state: RenderedState, max_number: int) -> None:
+    """Raise ValueError unless a state that a stranger may have written can be read, with no number beyond ``max_number``."""
+    keys: set[bytes] = set()
+    for key, body in entries(packed_of(state)):
+        key.decode()
+        if key in keys:
+            raise ValueError(f"an item has two entries: {key!r}")
+        keys.add(key)
+        shown = read(body)
+        times = shown.times
+        numbers = (shown.total, shown.first_ms, shown.viewed, shown.viewed_last_ms, *times)
+        is_countable = all(0 <= number <= min(max_number, MAX_STAMP_MS) for number in numbers)
+        if not is_countable or len(times) > MAX_TIMES or times != sorted(times) or shown.total < len(times):
+            raise ValueError(f"no showings of an item: {shown}")
+
+
+def _take(packed: bytearray, opening: bytes) -> bytearray | None:
+    """Take an item's entry out; return what followed its opening, None when there is no entry."""
+    at = packed.find(opening)
+    if at < 0:
+        return None
+    end = packed.find(START, at + 1)
+    body = packed[at + len(opening) :] if end < 0 else packed[at + len(opening) : end]
+    del packed[at : at + len(opening) + len(body)]
+    return body
+
+
+def _drop_oldest(packed: bytearray) -> None:
+    """Drop the items that were touched longest ago in log order while there are more than ``MAX_ITEMS``."""
+    if len(packed) <= MAX_ITEMS * _MIN_ENTRY_BYTES:
+        return  # that many do not fit
+    excess = packed.count(START) - MAX_ITEMS
+    if excess > 0:
+        at = 0
+        for _ in range(excess):
+            at = packed.find(START, at + 1)
+        del packed[:at]
+
+
+def _merge_shown(own: Shown, moved: Shown) -> Shown:
+    if moved.total:
+        own.first_ms = min(own.first_ms, moved.first_ms) if own.total else moved.first_ms
+        own.times = sorted(own.times + moved.times)[-MAX_TIMES:]
+        own.total += moved.total
+    own.viewed += moved.viewed
+    own.viewed_last_ms = max(own.viewed_last_ms, moved.viewed_last_ms)
+    return own
+
+
+def shown_within(shown: Shown, since_ms: int | None, as_of_ms: int) -> int:
+    """Return how often the item was shown in ``(since_ms, as_of_ms]``; ``since_ms=None`` means from the beginning.
+
+    Exact while the answer needs no time older than the last 16; beyond them a limited span saturates at 16, so a threshold
+    above 16 can be met only from the beginning.
+    """
+    times = shown.times
+    if not times or as_of_ms < shown.first_ms:
+        return 0
+    up_to = bisect_right(times, as_of_ms)
+    if since_ms is None or since_ms < shown.first_ms:
+        return shown.total - (len(times) - up_to)
+    return max(0, up_to - bisect_right(times, since_ms))
+
+
+def session_start_ms(times_ms: Iterable[int], as_of_ms: int, silence_ms: int = SILENCE_MS) -> int | None:
+    """Return when the session that contains ``as_of_ms`` began, given a user's show times: its first; None when there is none.
+
+    A session is a run of showings of any item with less than ``silence_ms`` between neighbours; it contains ``as_of_ms`` when
+    its last showing up to then is less than ``silence_ms`` ago. Only kept times count (the last 16 of an item).
+    """
+    start_ms: int | None = None
+    reached_ms = as_of_ms
+    for time_ms in sorted((time_ms for time_ms in times_ms if time_ms <= as_of_ms), reverse=True):
+        if reached_ms - time_ms >= silence_ms:
+            break
+        start_ms = reached_ms = time_ms
+    return start_ms
+
+
+def show_times(items: Mapping[str, Shown]) -> Iterator[int]:
+    """Yield every show time that is kept of the items."""
+    for shown in items.values():
+        yield from shown.times

@@ -1,0 +1,56 @@
+"""Rates and their intervals, against scipy and in the cases where there is none."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import binomtest
+
+from tables.ctr.panes import Counts
+from tables.ctr.rates import rates, wilson
+
+
+@given(st.data(), st.integers(1, 100_000), st.sampled_from((0.8, 0.95, 0.99)))
+def test_the_interval_is_the_one_scipy_gives(data: st.DataObject, n: int, confidence: float) -> None:
+    successes = data.draw(st.integers(0, n))
+    expected = binomtest(successes, n).proportion_ci(confidence, method="wilson")
+    assert wilson(successes, n, confidence) == pytest.approx((expected.low, expected.high), abs=1e-12)
+
+
+@given(st.data(), st.integers(1, 10**9))
+def test_the_interval_holds_the_rate_and_stays_a_share(data: st.DataObject, n: int) -> None:
+    successes = data.draw(st.integers(0, n))
+    interval = wilson(successes, n)
+    assert interval is not None
+    low, high = interval
+    assert 0 <= low <= successes / n <= high <= 1
+
+
+@pytest.mark.parametrize(("successes", "n"), [(0, 0), (3, 2), (-1, 5), (1, -1)])
+def test_there_is_no_interval_where_there_is_no_share(successes: int, n: int) -> None:
+    assert wilson(successes, n) is None
+
+
+def test_a_rate_carries_its_numbers() -> None:
+    both = rates(Counts(rendered=200, attributed_clicks=5, clicks=9, calls=50))
+    assert (both["ctr_rendered"].value, both["ctr_rendered"].numerator, both["ctr_rendered"].denominator) == (
+        0.025,
+        5,
+        200,
+    )
+    assert (both["ctr_calls"].value, both["ctr_calls"].numerator, both["ctr_calls"].denominator) == (
+        0.18,
+        9,
+        50,
+    )
+    assert both["ctr_rendered"].reason is None
+
+
+def test_a_zero_denominator_gives_null_and_a_reason() -> None:
+    rate = rates(Counts(clicks=3))["ctr_calls"]
+    assert (rate.value, rate.low, rate.high, rate.reason) == (None, None, None, "calls is 0")
+
+
+def test_more_clicks_than_showings_keep_the_value_but_have_no_interval() -> None:
+    rate = rates(Counts(rendered=2, attributed_clicks=3))["ctr_rendered"]
+    assert (rate.value, rate.low) == (1.5, None)
+    assert rate.reason == "attributed_clicks exceeds rendered, so there is no interval"
