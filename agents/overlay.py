@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from agents.ports import Change, Output, Store
-from agents.rows import Rows
+from agents.row_cache import Rows
 from events.model import user_key
 from events.partitions import partition_of
 from events.topics import PARTIALS, TABLES, TRANSFERS, WINDOWS

@@ -10,13 +10,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from agents.announcements import STALE, Announcing
 from agents.closing import Closer
 from agents.deadletter import Record, dead_letter
 from agents.overlay import Overlay
 from agents.poison import BadRuns, Halt, PoisonRule
 from agents.ports import Flush, Outbox, Output, PartitionLostError, Store
 from agents.positions import position_rows, read_positions, read_source_ids
-from agents.progress import STALE, Announcing
 from agents.sweep import Sweeper
 from events.codec import UndecodableError
 from tables.ctr import watermarks

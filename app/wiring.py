@@ -14,7 +14,7 @@ from mode import Service
 from prometheus_client import CollectorRegistry
 from yarl import URL
 
-from agents.attach import attach
+from agents.faust_agents import attach
 from agents.partition import PartitionLimits
 from agents.poison import PoisonRule
 from agents.registry import Partitions

@@ -13,10 +13,10 @@ from typing import Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from agents.announcements import Announcer
 from agents.partition import Partition, PartitionLimits
 from agents.ports import Feed, PartitionLostError
 from agents.positions import read_positions, read_source_ids
-from agents.progress import Announcer
 from app.kafka.changelogs import TABLE_OF, assign_changelogs, changelog_consumer, starts_and_ends
 from app.kafka.outbox import KafkaOutbox
 from app.kafka.stores import Stores

@@ -3,7 +3,7 @@
 Started as ``python -m tests.faults.newer worker`` in place of ``python -m app worker``.
 """
 
-from agents import events as agent
+from agents import fold_journal as agent
 from app.cli import main
 from events.codec import decode
 from events.model import Event

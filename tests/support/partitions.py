@@ -3,10 +3,10 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from agents.attach import AGENTS
+from agents.announcements import Announcing
+from agents.faust_agents import AGENTS
 from agents.partition import Partition, PartitionLimits
 from agents.ports import Output, PartitionLostError
-from agents.progress import Announcing
 from events.codec import encode
 from events.model import EventBase, user_key
 from tests.support.memory_outbox import LogRecord, MemoryLogs, MemoryOutbox, catch_up

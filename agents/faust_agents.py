@@ -5,11 +5,11 @@ from typing import Any, Final, Protocol
 
 import faust
 
-from agents.ctr import fold_partials
-from agents.events import fold_history, fold_live
+from agents.fold_journal import fold_history, fold_live
+from agents.fold_partials import fold_partials
+from agents.fold_transfers import fold_moved
 from agents.partition import FoldOne
 from agents.registry import Partitions
-from agents.transfers import fold_moved
 from events.topics import HISTORY, JOURNAL, PARTIALS, TRANSFERS
 
 AGENTS: Final[dict[str, dict[str, FoldOne]]] = {

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import faust
 import pytest
 
-from agents.attach import AGENTS, _agent, attach
+from agents.faust_agents import AGENTS, _agent, attach
 from agents.registry import Partitions
 from events.topics import JOURNAL, SOURCES
 from tests.support.builders import a_click

@@ -3,8 +3,8 @@
 import msgspec
 import pytest
 
+from agents.announcements import HEARTBEAT, Announcer
 from agents.ports import Reach
-from agents.progress import HEARTBEAT, Announcer
 from events.topics import HISTORY, JOURNAL, PARTIALS
 from tables.ctr import partials
 from tables.ctr.window_keys import PANE_MS
