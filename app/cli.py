@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import typer
 
-from app.errors import UptakeError
+from app.base.errors import UptakeError
 
 FORESEEN: Final = 2  # the exit status of an error with a message
 

@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from importlib.metadata import packages_distributions
 from typing import Final, Literal
 
-from app.customer import Customer
-from app.customers import Customers
-from app.errors import UptakeError
+from app.base.errors import UptakeError
+from app.base.settings import LOOPBACK, Settings
+from app.customers.customer import Customer
+from app.customers.customer_registry import Customers
 from app.kafka import jars
 from app.kafka.probe import any_answers
 from app.kafka.topics import compare_topics
 from app.parts import answers_200
 from app.ports import is_free
-from app.settings import LOOPBACK, Settings
 from app.stack import COLLECTOR_PORT, WORKER_PORT
 
 Level = Literal["ok", "warn", "fail"]

@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 from urllib.parse import urlsplit
 
+from app.base.errors import NoBrokerError
 from app.children import spawn
-from app.errors import NoBrokerError
 from app.kafka.broker import LocalBroker
 
 # A library shows and hides the cursor of a terminal that a pipe is not; colours stay.

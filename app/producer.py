@@ -6,7 +6,7 @@ collector would: same topic, same key, same partition. docs/producing.md tells t
     import asyncio
 
     from app.producer import Producer
-    from app.settings import Settings
+    from app.base.settings import Settings
     from events.model import Click
 
 
@@ -27,10 +27,10 @@ from typing import Any, Final, NamedTuple, Self
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from app.customers import Customers
-from app.errors import NoBrokerError, UptakeError
+from app.base.errors import NoBrokerError, UptakeError
+from app.base.settings import Settings
+from app.customers.customer_registry import Customers
 from app.kafka.stopping import stop_within
-from app.settings import Settings
 from events.codec import encode
 from events.model import EventBase
 from events.partitions import partition_of

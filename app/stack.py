@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from app.customers import create_customers_file
-from app.errors import PortTakenError
+from app.base.errors import PortTakenError
+from app.base.settings import Settings
+from app.customers.customer_registry import create_customers_file
 from app.kafka.broker import HOST, LocalBroker
 from app.kafka.jars import Runtime
 from app.kafka.topics import ensure_topics
 from app.ports import first_free, free_port, is_free
-from app.settings import Settings
 from app.supervisor import Supervisor
 
 COLLECTOR_PORT: Final = 8080

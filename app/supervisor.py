@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, TextIO
 
-from app.errors import UptakeError
+from app.base.errors import UptakeError
 from app.kafka.broker import LocalBroker
 from app.parts import BrokerPart, CommandPart, Part
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
-from app.errors import UptakeError
+from app.base.errors import UptakeError
 
 CAUSES: Final = (
     "Likely causes: a flush that the broker does not end (uptake.deadletters, a changelog or the transaction log without "

@@ -18,10 +18,11 @@ from agents.faust_agents import attach
 from agents.partition import PartitionLimits
 from agents.poison import PoisonRule
 from agents.registry import Partitions
-from app.clock import SystemClock
-from app.customers import Customers
-from app.customers_watch import CustomersMetrics, follow_file
-from app.errors import UptakeError
+from app.base.clock import SystemClock
+from app.base.errors import UptakeError
+from app.base.settings import LOOPBACK, Settings
+from app.customers.customer_registry import Customers
+from app.customers.customer_watch import CustomersMetrics, follow_file
 from app.kafka.assignor import CopyingAssignor
 from app.kafka.lag import ConsumerFeed
 from app.kafka.recovery import table_manager
@@ -34,7 +35,6 @@ from app.kafka.watch import Watch, interval_ms
 from app.lookup.metrics import WindowMetrics
 from app.lookup.server import create_lookup_app
 from app.lookup.worker import WorkerLookups
-from app.settings import LOOPBACK, Settings
 from app.watchdog import Watchdog
 from tables.store import StoreError, StoreMemory
 

@@ -15,8 +15,8 @@ from typing import Any, Final
 
 import uvloop
 
+from app.base.settings import Settings
 from app.ports import free_port
-from app.settings import Settings
 from benchmarks import journal, ledger
 from benchmarks.clients import percentiles
 from benchmarks.command import finish, options, own_kafka, say, scratch

@@ -10,10 +10,10 @@ from typing import Final
 
 from confluent_kafka import Consumer, TopicPartition
 
-from app.customers import create_customers_file
+from app.base.settings import Settings
+from app.customers.customer_registry import create_customers_file
 from app.kafka.topics import ensure_topics
 from app.ports import free_port
-from app.settings import Settings
 from benchmarks import journal, ledger
 from benchmarks.processes import Contestant, measure, running
 from benchmarks.rounds import Run

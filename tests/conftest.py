@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from app.errors import NoBrokerError
+from app.base.errors import NoBrokerError
 from app.kafka.broker import LocalBroker
 from app.kafka.probe import any_answers
 

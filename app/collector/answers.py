@@ -11,7 +11,7 @@ import msgspec
 from aiohttp import HttpVersion11, web
 from multidict import CIMultiDict
 
-from app.customers import Customer
+from app.customers.customer_registry import Customer
 from events.rejections import Rejection
 
 GIF: Final = bytes.fromhex(

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from app.customer import Customer, RateLimit
+from app.customers.customer import Customer, RateLimit
 from events.rejections import Rejection
 
 MAX_AUTHORIZATION_CHARS: Final = 2_048

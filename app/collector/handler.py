@@ -14,7 +14,7 @@ from app.collector.metrics import CONTENT_TYPE, Metrics
 from app.collector.recorder import Recorder
 from app.collector.sink import EventSink
 from app.collector.spool_metrics import page_of
-from app.customers import Customer, Customers
+from app.customers.customer_registry import Customer, Customers
 from events.rejections import Rejection
 from events.target import split_path
 

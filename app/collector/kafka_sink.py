@@ -14,14 +14,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
-from app.clock import SystemClock, monotonic_ms
+from app.base.clock import SystemClock, monotonic_ms
+from app.base.settings import Settings
 from app.collector.connection import Connection
 from app.collector.entries import Account, Entry, Group
 from app.collector.lane import Lane
 from app.collector.sink import NotTakenError, Outcome
 from app.collector.spool import Spool, SpoolCounts
 from app.collector.spool_format import Place
-from app.settings import Settings
 from events.model import NO_PROFILE_USER, EventBase, user_key
 from events.partitions import partition_of
 from events.pseudonym import RECENT_USERS, journal_key

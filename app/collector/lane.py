@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from itertools import islice
 from typing import Final, Protocol
 
-from app.clock import monotonic_ms
+from app.base.clock import monotonic_ms
 from app.collector.connection import Connection, Link, LostError, NotHandedOnError
 from app.collector.entries import Entry
 from app.collector.sink import FateUnknownError, NotTakenError

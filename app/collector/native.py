@@ -11,7 +11,7 @@ from aiohttp import web
 from app.collector import answers, bodies, results
 from app.collector.gate import Gate
 from app.collector.recorder import Recorder
-from app.customer import Customer
+from app.customers.customer import Customer
 from events import json_bodies
 from events.json_bodies import Element
 from events.json_events import Reader

@@ -13,7 +13,7 @@ from app.collector import answers, bodies, results
 from app.collector.gate import Gate
 from app.collector.native import Limits
 from app.collector.recorder import Recorder
-from app.customer import Customer
+from app.customers.customer import Customer
 from events import json_bodies, presentation
 from events.json_bodies import Element
 from events.json_events import Reader

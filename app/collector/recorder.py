@@ -10,7 +10,7 @@ from aiohttp import web
 from app.collector import answers
 from app.collector.metrics import Metrics
 from app.collector.sink import EventSink, FateUnknownError, NotTakenError
-from app.customers import Customer
+from app.customers.customer_registry import Customer
 from events.rejections import Rejection
 from events.tracker import Accepted
 

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from app.collector import answers
 from app.collector.recorder import Recorder
-from app.customer import Customer
+from app.customers.customer import Customer
 from events.json_bodies import Element
 from events.rejections import Rejection
 from events.tracker import Accepted

@@ -11,7 +11,9 @@ from typing import Final
 import uvloop
 from aiohttp import web
 
-from app.clock import SystemClock
+from app.base.clock import SystemClock
+from app.base.errors import PortTakenError
+from app.base.settings import Settings
 from app.collector.handler import Collector
 from app.collector.http import Server
 from app.collector.kafka_sink import KafkaSink
@@ -19,10 +21,8 @@ from app.collector.metrics import Metrics
 from app.collector.native import Limits
 from app.collector.sink import EventSink
 from app.collector.spool_metrics import SpoolMetrics
-from app.customers import Customers
-from app.customers_watch import CustomersMetrics, follow_file
-from app.errors import PortTakenError
-from app.settings import Settings
+from app.customers.customer_registry import Customers
+from app.customers.customer_watch import CustomersMetrics, follow_file
 
 log = logging.getLogger(__name__)
 

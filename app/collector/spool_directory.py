@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 from typing import Final
 
+from app.base.durable_files import replace_file, sync, write_all
 from app.collector.spool_format import Place, Record, encode, records
-from app.durable import replace_file, sync, write_all
 
 CURSORS: Final = "cursors"
 CURSORS_MAX_BYTES: Final = 262_144

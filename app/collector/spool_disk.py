@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from app.base.durable_files import cut, sync, sync_directory, write_all, write_file
 from app.collector.spool_directory import Directory, claim, left_over
 from app.collector.spool_format import (
     RECORD_HEAD_BYTES,
@@ -21,7 +22,6 @@ from app.collector.spool_format import (
     scan,
     segment_head,
 )
-from app.durable import cut, sync, sync_directory, write_all, write_file
 
 log = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from aiohttp import web
 
 from app.collector import answers, bodies
 from app.collector.recorder import Recorder
-from app.customers import Customer
+from app.customers.customer_registry import Customer
 from events.model import ALIASES
 from events.rejections import Rejection
 from events.target import RawPath, Target, read_target

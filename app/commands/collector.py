@@ -24,8 +24,8 @@ def collector(
     """
     settings = make_settings(**locals())
 
+    from app.base.logs import setup_logging
     from app.collector.server import run_collector
-    from app.logs import setup_logging
 
     setup_logging(settings)
     run_collector(settings)

@@ -8,12 +8,12 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from app.base.errors import UptakeError
 from app.commands import options
 from app.commands.options import make_settings
-from app.customer import Customer
-from app.customers import Customers, create_customers_file
-from app.customers_edit import KeyName, add_customer, end_rotation, rotate_key
-from app.errors import UptakeError
+from app.customers.customer import Customer
+from app.customers.customer_edit import KeyName, add_customer, end_rotation, rotate_key
+from app.customers.customer_registry import Customers, create_customers_file
 
 _WIDTH = 150  # of the table where there is no terminal
 

@@ -16,6 +16,9 @@ import typer
 import uvloop
 from rich.console import Console
 
+from app.base.errors import PortTakenError
+from app.base.logs import setup_logging
+from app.base.settings import Settings
 from app.commands import options
 from app.commands.options import make_settings
 from app.demo.expectations import read_expectations
@@ -23,12 +26,9 @@ from app.demo.facts import files_of, read_facts
 from app.demo.report import show_result, show_what_to_try
 from app.demo.result import Result
 from app.demo.run import Demo
-from app.errors import PortTakenError
 from app.kafka.broker import HOST
 from app.kafka.jars import locate
-from app.logs import setup_logging
 from app.ports import is_free
-from app.settings import Settings
 from app.stack import FIRST_CUSTOMER, Plan, free_ports, plan_ports
 from app.supervisor import LinePrinter, Supervisor
 

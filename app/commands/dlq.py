@@ -12,14 +12,14 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from app.clock import SystemClock
+from app.base.clock import SystemClock
+from app.base.errors import UptakeError
+from app.base.logs import setup_logging
+from app.base.settings import Settings
 from app.commands import options
 from app.commands.options import make_settings
 from app.deadletters import Choice, Found, Letter, Place, as_dict, parse_since_ms, printable, utc
-from app.errors import UptakeError
 from app.kafka.deadletters import Layout, find, look_at_topics, read_values, replay
-from app.logs import setup_logging
-from app.settings import Settings
 from events.topics import DEADLETTERS
 
 _STOPPED = 130

@@ -10,11 +10,11 @@ import typer
 import uvloop
 from rich.console import Console
 
-from app.clock import SystemClock
+from app.base.clock import SystemClock
+from app.base.errors import UptakeError
 from app.commands import options
 from app.commands.options import make_settings
-from app.customers import Customers
-from app.errors import UptakeError
+from app.customers.customer_registry import Customers
 from app.importer.dry_run import show_rows
 from app.importer.mapping import LAYOUTS, make_mapping
 from app.importer.rows import kind_of

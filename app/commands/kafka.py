@@ -5,12 +5,12 @@ from typing import Annotated
 
 import typer
 
+from app.base.logs import setup_logging
 from app.commands import options
 from app.commands.options import make_settings
 from app.kafka.broker import HOST, LocalBroker
 from app.kafka.jars import kafka_version, locate
 from app.kafka.topics import ensure_topics
-from app.logs import setup_logging
 from app.ports import first_free
 from app.supervisor import Supervisor
 

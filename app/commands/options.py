@@ -6,8 +6,8 @@ from typing import Annotated, Any
 import typer
 from pydantic import ValidationError
 
-from app.errors import UptakeError
-from app.settings import Settings
+from app.base.errors import UptakeError
+from app.base.settings import Settings
 
 
 def setting(field: str, help_text: str | None = None, default: object = None) -> Any:

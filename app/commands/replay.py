@@ -14,10 +14,10 @@ import typer
 import uvloop
 from rich.console import Console
 
+from app.base.errors import UptakeError
 from app.commands import options
 from app.commands.options import make_settings
-from app.customers import Customer, Customers
-from app.errors import UptakeError
+from app.customers.customer_registry import Customer, Customers
 from app.replay.files import check_files, count_files, read_files
 from app.replay.http import Endpoint
 from app.replay.lanes import Lanes, Reject, Tally

@@ -8,11 +8,11 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from app.base.logs import setup_logging
 from app.commands import options
 from app.commands.options import make_settings
 from app.kafka.topic_config import Comparison
 from app.kafka.topics import compare_topics, ensure_topics
-from app.logs import setup_logging
 from events.topics import DAY_MS
 
 

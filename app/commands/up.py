@@ -6,11 +6,11 @@ from typing import Annotated
 
 import typer
 
+from app.base.logs import setup_logging
+from app.base.settings import Settings
 from app.commands import options
 from app.commands.options import make_settings, setting
 from app.kafka.jars import locate
-from app.logs import setup_logging
-from app.settings import Settings
 from app.stack import FIRST_CUSTOMER, Plan, Stack, plan_ports, start_stack
 from app.supervisor import LinePrinter, Supervisor
 

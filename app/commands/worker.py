@@ -28,7 +28,7 @@ def worker(
     """
     settings = make_settings(**locals())
 
-    from app.logs import setup_logging
+    from app.base.logs import setup_logging
     from app.wiring import run_worker
 
     setup_logging(settings)

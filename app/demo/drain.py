@@ -8,8 +8,8 @@ from typing import Any, Final
 import aiohttp
 from yarl import URL
 
+from app.base.errors import UptakeError
 from app.demo.readings import get_json
-from app.errors import UptakeError
 
 _PAUSE_S: Final = 1.0  # longer than a broker's fetch answer may be old
 _STUCK_S: Final = 60.0

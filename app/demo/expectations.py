@@ -5,8 +5,8 @@ from typing import Annotated, Final
 
 import msgspec
 
+from app.base.errors import UptakeError
 from app.demo.counts import Counts, add
-from app.errors import UptakeError
 
 FILE: Final = "expected_counts.json"
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from app.base.errors import UptakeError
 from app.demo.counts import Counts, add, day_of, group_of, hour_of, position_of
-from app.errors import UptakeError
 from app.replay.obd import policy_and_campaign, read_rows
 from app.replay.request import Unreadable
 from tables.ctr.windows import DAY_MS, HOUR_MS

@@ -8,8 +8,8 @@ import aiohttp
 from aiokafka import AIOKafkaConsumer
 from yarl import URL
 
+from app.base.errors import UptakeError
 from app.demo.counts import Counts, add, day_of, group_of, hour_of, position_of
-from app.errors import UptakeError
 from events.topics import WINDOWS
 from tables.ctr.window_keys import POSITION, SEPARATOR, VARIANT, escape
 from tables.ctr.windows import WindowRecord, decode_record

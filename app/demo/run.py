@@ -8,21 +8,21 @@ from typing import Final
 import aiohttp
 from rich.console import Console
 
-from app.customers import Customers
+from app.base.errors import UptakeError
+from app.base.settings import Settings
+from app.customers.customer_registry import Customers
 from app.demo.counts import Counts, compare
 from app.demo.drain import wait_until_drained
 from app.demo.facts import Facts, questions
 from app.demo.lookups import ask
 from app.demo.readings import read_from_topic, read_over_http
 from app.demo.result import Memory, Result
-from app.errors import UptakeError
 from app.kafka.jars import Runtime
 from app.replay.files import read_files
 from app.replay.http import Endpoint
 from app.replay.lanes import Lanes, Reject, Tally
 from app.replay.progress import shown_progress
 from app.replay.request import Author
-from app.settings import Settings
 from app.stack import FIRST_CUSTOMER, Plan, Stack, start_stack
 from app.supervisor import Supervisor
 

@@ -14,8 +14,8 @@ from typing import IO, Final
 
 import msgspec
 
-from app.durable import replace_file
-from app.errors import UptakeError
+from app.base.durable_files import replace_file
+from app.base.errors import UptakeError
 from app.importer.ledger import Counts, Reject
 from app.importer.mapping import RowMapping
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
-from app.errors import UptakeError
+from app.base.errors import UptakeError
 from events.model import ALIASES, EVENTS
 
 TIME: Final = "time"

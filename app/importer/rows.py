@@ -9,7 +9,7 @@ from typing import IO, Any, Final, NamedTuple, cast
 
 import msgspec
 
-from app.errors import UptakeError
+from app.base.errors import UptakeError
 from app.importer.mapping import Format, RowMapping
 
 MAX_LINE_BYTES: Final = 1_048_576  # a longer line is cut, and then it is no row

@@ -12,8 +12,8 @@ from zoneinfo import ZoneInfo
 
 from rich.console import Console
 
-from app.clock import SystemClock
-from app.errors import UptakeError
+from app.base.clock import SystemClock
+from app.base.errors import UptakeError
 from app.importer.checkpoint import Bookkeeper, Checkpoint, identify, locked
 from app.importer.elements import Converter
 from app.importer.ledger import Counts, Ledger, Reject

@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from app.errors import UptakeError
+from app.base.errors import UptakeError
 from app.importer.elements import Converter, Problem, encoded
 from app.importer.ledger import FATE_UNKNOWN, Counts, Ledger, Reject
 from app.importer.rows import Row

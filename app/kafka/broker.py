@@ -17,8 +17,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Final
 
+from app.base.errors import NoBrokerError, PortTakenError
 from app.children import require_main_thread, spawn
-from app.errors import NoBrokerError, PortTakenError
 from app.kafka.jars import Report, Runtime, locate
 from app.kafka.probe import answers
 from app.ports import free_port, is_free

@@ -15,10 +15,10 @@ from typing import Any, Final
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 
+from app.base.errors import UptakeError
+from app.base.settings import Settings
 from app.deadletters import REPLAYED, Choice, Found, Letter, batches, read_letter, read_mark, write_mark
-from app.errors import UptakeError
 from app.kafka.topics import compare_topics
-from app.settings import Settings
 from events.topics import DEADLETTERS, JOURNAL, TOPICS
 
 _log: Final = logging.getLogger(__name__)

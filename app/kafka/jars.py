@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from app.errors import NoBrokerError
+from app.base.errors import NoBrokerError
 
 POM: Final = Path(__file__).with_name("pom.xml")
 MINIMUM_JAVA: Final = 17  # Kafka 4 brokers

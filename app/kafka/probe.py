@@ -4,7 +4,7 @@ import socket
 import struct
 from typing import Final
 
-from app.errors import UptakeError
+from app.base.errors import UptakeError
 
 _METADATA: Final = 3
 _VERSION: Final = 7  # the newest one with fixed-size fields; served by brokers from 2.1 on

@@ -15,7 +15,7 @@ from faust.types.tuples import TP
 
 from agents.ports import PartitionLostError
 from agents.registry import Partitions
-from app.errors import TopicMismatchError, UptakeError
+from app.base.errors import TopicMismatchError, UptakeError
 from app.kafka.assignor import copied_here
 from app.kafka.restore import Restorer, check_position
 from app.kafka.standby import Standbys

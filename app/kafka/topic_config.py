@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from app.errors import TopicMismatchError
-from app.settings import Settings
+from app.base.errors import TopicMismatchError
+from app.base.settings import Settings
 from events.topics import DAY_MS, DELETE_RETENTION_MS, Topic
 
 FOREVER: Final = str(2**63 - 1)

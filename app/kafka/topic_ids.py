@@ -21,7 +21,7 @@ from aiokafka.protocol.types import (
     TaggedFields,
 )
 
-from app.errors import UptakeError
+from app.base.errors import UptakeError
 
 _log: Final = logging.getLogger(__name__)
 _METADATA: Final = 3

@@ -13,7 +13,8 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaConnectionError, KafkaError
 
-from app.errors import NoBrokerError, UptakeError
+from app.base.errors import NoBrokerError, UptakeError
+from app.base.settings import Settings
 from app.kafka.probe import any_answers
 from app.kafka.topic_config import (
     Comparison,
@@ -25,7 +26,6 @@ from app.kafka.topic_config import (
     refuse_wrong_partitions,
 )
 from app.kafka.topic_ids import read_topic_ids
-from app.settings import Settings
 from events.topics import META, TOPICS, Topic
 
 _log: Final = logging.getLogger(__name__)

@@ -18,7 +18,7 @@ from faust.types.tuples import TP
 from mode import Service
 
 from agents.registry import Partitions
-from app.clock import monotonic_ms
+from app.base.clock import monotonic_ms
 from app.kafka.lag import topic_lag
 from app.kafka.topic_ids import TopicRecreatedError, read_topic_ids, recreated
 from app.watchdog import Place, Sight, Stall, Watchdog

@@ -9,7 +9,7 @@ import msgspec
 from aiohttp import web
 from prometheus_client import Histogram
 
-from app.customers import Customer
+from app.customers.customer_registry import Customer
 from app.lookup.routing import PeerRefusedError
 from app.lookup.service import UnavailableError
 from events.rejections import Rejection

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from app.customers import Customer
+from app.customers.customer_registry import Customer
 from app.lookup.answers import UserView, filter_candidates, rotate
 from app.lookup.queries import Filter
 from app.lookup.routing import (

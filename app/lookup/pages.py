@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
-from app.customer import RatingScale
+from app.customers.customer import RatingScale
 from app.lookup.answers import UserView, items_of, merged_basket, session_of
 from tables.user.basket import BasketItem
 from tables.user.items import split_item_key

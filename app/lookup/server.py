@@ -8,8 +8,8 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Histogram, generate_latest
 
 from agents.ports import Clock
-from app.clock import SystemClock
-from app.customers import Customer
+from app.base.clock import SystemClock
+from app.customers.customer_registry import Customer
 from app.lookup.answers import UserView, exclusions
 from app.lookup.errors import guard, json_response
 from app.lookup.many import filter_many, filtered, has_former, marked, user_of

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from app.customers import Customer
+from app.customers.customer_registry import Customer
 from app.lookup.answers import UserView
 from tables.ctr.window_sums import Segment, WindowRow
 

@@ -7,7 +7,7 @@ from faust.types.tuples import TP
 
 from agents.partition import Partition
 from agents.registry import Partitions
-from app.customers import Customer
+from app.customers.customer_registry import Customer
 from app.kafka.assignor import copied_by
 from app.kafka.lag import lag_of
 from app.kafka.restore import Restorer

@@ -4,7 +4,7 @@ import heapq
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from app.errors import UptakeError
+from app.base.errors import UptakeError
 from app.replay.lines import count_lines, read_lines
 from app.replay.obd import count_obd, is_obd, policy_and_campaign, read_obd
 from app.replay.request import Author, Entries, Entry, Request

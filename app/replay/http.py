@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import httptools
 
-from app.errors import UptakeError
+from app.base.errors import UptakeError
 
 MAX_IDLE_S: Final = 5.0  # a server closes silent connections; one that is idle longer is not trusted any more
 CONNECT_TIMEOUT_S: Final = 5.0

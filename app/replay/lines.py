@@ -12,7 +12,7 @@ from typing import Any, Final, TextIO
 
 import msgspec
 
-from app.errors import UptakeError
+from app.base.errors import UptakeError
 from app.replay.request import OVERRIDE, Author, Entries, Entry, Request, Unreadable
 from events.event_time import parse_override
 from events.model import NO_PROFILE_USER, Event, EventBase, ItemEvent, ItemsEvent, Login

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple, TextIO
 
-from app.errors import UptakeError
+from app.base.errors import UptakeError
 from app.replay.request import Author, Entries, Request, Unreadable
 
 COLUMNS: Final = ("timestamp_ms", "user", "item_id", "position", "click")

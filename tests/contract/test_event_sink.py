@@ -9,7 +9,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from app.clock import SystemClock
+from app.base.clock import SystemClock
 from app.collector.kafka_sink import KafkaSink
 from app.collector.sink import EventSink, NotTakenError
 from events.codec import decode, encode

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from app.errors import NoBrokerError
+from app.base.errors import NoBrokerError
 from app.kafka.jars import locate
 from tests.conftest import no_broker
 

@@ -19,13 +19,13 @@ from typing import Any
 from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
+from app.base.errors import NoBrokerError
+from app.base.settings import Settings
 from app.children import spawn
-from app.customers import Customer, create_customers_file
-from app.errors import NoBrokerError
+from app.customers.customer_registry import Customer, create_customers_file
 from app.kafka.broker import LocalBroker
 from app.kafka.topics import ensure_topics
 from app.ports import free_port
-from app.settings import Settings
 from tests.conftest import no_broker
 
 CUSTOMER = "00000"

@@ -12,7 +12,7 @@ import pytest
 from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from app.errors import NoBrokerError
+from app.base.errors import NoBrokerError
 from app.kafka.broker import LocalBroker
 from app.kafka.jars import locate
 from app.kafka.probe import answers

@@ -13,11 +13,11 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from confluent_kafka import Producer
 
+from app.base.errors import UptakeError
+from app.base.settings import Settings
 from app.deadletters import REPLAYED, Choice
-from app.errors import UptakeError
 from app.kafka import deadletters
 from app.kafka.deadletters import find, look_at_topics, replay
-from app.settings import Settings
 from events.codec import encode
 from events.model import user_key
 from events.partitions import partition_of

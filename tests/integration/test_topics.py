@@ -8,11 +8,11 @@ import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic
 
-from app.errors import NoBrokerError, TopicMismatchError
+from app.base.errors import NoBrokerError, TopicMismatchError
+from app.base.settings import Settings
 from app.kafka.broker import LocalBroker
 from app.kafka.topics import compare_topics, ensure_topics, require_topics
 from app.ports import free_port
-from app.settings import Settings
 from events.topics import META, TOPICS, Topic
 
 

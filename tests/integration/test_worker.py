@@ -18,8 +18,8 @@ import pytest
 from confluent_kafka import Producer
 
 from app.children import spawn
-from app.customers import Customers
-from app.customers_edit import add_customer, rotate_key
+from app.customers.customer_edit import add_customer, rotate_key
+from app.customers.customer_registry import Customers
 from app.ports import free_port
 from events.codec import encode
 from events.model import EventBase, user_key

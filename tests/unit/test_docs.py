@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from agents.partition import PartitionStats
-from app.settings import Settings
+from app.base.settings import Settings
 from benchmarks.__main__ import BENCHMARKS
 from events.codec import decode
 from events.model import ALIASES, EVENTS, EventBase

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from app import cli
+from app.base.errors import UptakeError
+from app.base.settings import Settings
 from app.commands.options import make_settings
-from app.errors import UptakeError
-from app.settings import Settings
 from app.stack import settings_env
 
 

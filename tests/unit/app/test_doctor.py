@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from app import doctor
-from app.customers import create_customers_file
+from app.base.settings import Settings
+from app.customers.customer_registry import create_customers_file
 from app.kafka import jars
 from app.ports import free_port
-from app.settings import Settings
 
 
 def test_foreign_owner_of_our_names_is_a_failure() -> None:

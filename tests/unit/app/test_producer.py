@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.errors import NoBrokerError
+from app.base.errors import NoBrokerError
 from app.ports import free_port
 from app.producer import EventRefusedError, NotSentError, Producer
 from events.rules import Rules

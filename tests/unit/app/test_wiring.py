@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from app.customers import create_customers_file
-from app.settings import Settings
+from app.base.settings import Settings
+from app.customers.customer_registry import create_customers_file
 from app.wiring import Worker
 
 ROOT = Path(__file__).parents[3]

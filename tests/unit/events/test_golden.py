@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from app.collector.native import PATHS
-from app.customers import Customers
+from app.customers.customer_registry import Customers
 from events import json_bodies
 from events.codec import encode
 from events.json_events import Reader

@@ -10,10 +10,10 @@ import aiohttp
 import pytest
 from yarl import URL
 
+from app.base.settings import Settings
 from app.collector.server import serve_collector
-from app.customer import RateLimit
-from app.customers import Customer, Customers
-from app.settings import Settings
+from app.customers.customer import RateLimit
+from app.customers.customer_registry import Customer, Customers
 from events.codec import decode
 from events.model import EventBase
 from tests.support.memory_sink import MemorySink

@@ -3,12 +3,12 @@
 import re
 from pathlib import Path
 
+from app.base.settings import Settings
 from app.collector import native, presentation
 from app.collector.metrics import Metrics
 from app.collector.openapi import OPERATOR_PAGES
 from app.collector.parameters import COMMON, OWN
 from app.collector.spool_metrics import SpoolMetrics
-from app.settings import Settings
 from events.model import ALIASES
 from events.rejections import STATUS
 from events.target import PREFIXES

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.collector.gate import MAX_RETRY_AFTER_S, Bucket, Gate
-from app.customer import Customer, RateLimit
+from app.customers.customer import Customer, RateLimit
 from events.rejections import Rejection
 from tests.support.tracker import rules
 

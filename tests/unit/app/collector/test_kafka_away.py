@@ -5,11 +5,11 @@ import logging
 
 import pytest
 
+from app.base.settings import Settings
 from app.collector import connection
 from app.collector.kafka_sink import KafkaSink, expected_topics
 from app.collector.sink import NotTakenError
 from app.kafka.probe import any_answers
-from app.settings import Settings
 from events.model import Click
 from events.topics import HISTORY, JOURNAL, META, TOPICS
 

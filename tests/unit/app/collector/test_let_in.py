@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from app.customers import Customers, create_customers_file
+from app.customers.customer_registry import Customers, create_customers_file
 from events.signature import sign
 from events.target import build_target
 from tests.support.tracker import LICENSE_KEY

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import pytest
 
-from app.customers import Customer, Customers
+from app.customers.customer_registry import Customer, Customers
 from events.model import NO_PROFILE_USER, ClickRecommended, Rendered
 from tests.support.tracker import RULES, rules
 

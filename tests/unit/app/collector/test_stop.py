@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
+from app.base.errors import PortTakenError
+from app.base.settings import Settings
 from app.collector.server import serve_collector
-from app.errors import PortTakenError
-from app.settings import Settings
 from tests.support.memory_sink import MemorySink
 from tests.unit.app.collector.conftest import CUSTOMERS
 

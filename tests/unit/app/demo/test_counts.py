@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from app.base.errors import UptakeError
 from app.demo.counts import (
     COUNTERS,
     Cell,
@@ -19,7 +20,6 @@ from app.demo.counts import (
 )
 from app.demo.expectations import read_expectations
 from app.demo.facts import files_of, read_facts
-from app.errors import UptakeError
 
 OBD = Path(__file__).resolve().parents[4] / "data" / "obd"
 GROUP = {

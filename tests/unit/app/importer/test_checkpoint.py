@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from app.errors import UptakeError
+from app.base.errors import UptakeError
 from app.importer.checkpoint import Bookkeeper, Identity, identify, locked
 from app.importer.ledger import Counts, Ledger, Reject
 from app.importer.mapping import make_mapping

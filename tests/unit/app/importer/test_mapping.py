@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from app.errors import UptakeError
+from app.base.errors import UptakeError
 from app.importer.mapping import LAYOUTS, Format, make_mapping
 
 BASE = {"columns": ["user=u", "item=i", "time=t"], "constants": ["event=click"]}

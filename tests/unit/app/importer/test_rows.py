@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from app.errors import UptakeError
+from app.base.errors import UptakeError
 from app.importer.mapping import make_mapping
 from app.importer.rows import MAX_LINE_BYTES, Row, count_rows, read_rows
 

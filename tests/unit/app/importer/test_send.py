@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from app.errors import UptakeError
+from app.base.errors import UptakeError
 from app.importer.elements import Converter
 from app.importer.ledger import Counts, Ledger, Reject
 from app.importer.mapping import make_mapping

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from app.errors import NoBrokerError
+from app.base.errors import NoBrokerError
 from app.kafka import jars
 
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from app.errors import UptakeError
+from app.base.errors import UptakeError
 from app.kafka.probe import addresses, answers, any_answers
 from app.ports import free_port
 

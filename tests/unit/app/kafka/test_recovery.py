@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.errors import TopicMismatchError
+from app.base.errors import TopicMismatchError
 from app.kafka.recovery import check_numbers
 
 

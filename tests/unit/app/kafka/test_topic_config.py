@@ -2,9 +2,9 @@
 
 import pytest
 
-from app.errors import TopicMismatchError
+from app.base.errors import TopicMismatchError
+from app.base.settings import Settings
 from app.kafka.topic_config import Found, binding_config, compare, creation_config, refuse_wrong_partitions
-from app.settings import Settings
 from events.topics import DAY_MS, TOPICS, Topic
 
 SETTINGS = Settings(kafka="127.0.0.1:1", partitions=8)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from app.customers import Customer
+from app.customers.customer_registry import Customer
 from app.lookup.answers import UserView
 from events.model import user_key
 from tables.user.identity import Stretch

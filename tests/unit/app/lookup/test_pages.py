@@ -2,7 +2,7 @@
 
 from decimal import Decimal
 
-from app.customer import RatingScale
+from app.customers.customer import RatingScale
 from app.lookup.answers import UserView
 from app.lookup.pages import user_page
 from tables.user.identity import IdentityState, Stretch

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from app.errors import UptakeError
+from app.base.errors import UptakeError
 from app.replay.http import Endpoint
 from app.replay.lanes import Lanes, Reject, Tally
 from app.replay.request import Entry, Request, Unreadable

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from app.errors import UptakeError
+from app.base.errors import UptakeError
 from app.replay.files import check_files, count_files, read_files
 from app.replay.request import Author, Request, Unreadable
 from events.model import ClickRecommended, Rendered

@@ -9,9 +9,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from app.customer import ExclusionDefaults, RateLimit, RatingScale
-from app.customer_fields import EXCLUSION_REASONS
-from app.customers import Customers, CustomersError, create_customers_file
+from app.customers.customer import ExclusionDefaults, RateLimit, RatingScale
+from app.customers.customer_fields import EXCLUSION_REASONS
+from app.customers.customer_registry import Customers, CustomersError, create_customers_file
 from app.lookup.answers import REASONS
 
 KEY = "ab" * 32

@@ -13,11 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner, Result
 
+from app.base.errors import UptakeError
 from app.commands.customers import customers as command
-from app.customer_fields import Entry
-from app.customers import Customers, CustomersError, create_customers_file
-from app.customers_edit import add_customer, end_rotation, next_key_id, rotate_key
-from app.errors import UptakeError
+from app.customers.customer_edit import add_customer, end_rotation, next_key_id, rotate_key
+from app.customers.customer_fields import Entry
+from app.customers.customer_registry import Customers, CustomersError, create_customers_file
 
 FILE = f"""# whom we serve
 [customers."00000"] # the first

@@ -13,7 +13,7 @@ from typing import Final
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from app.customers import Customers
+from app.customers.customer_registry import Customers
 
 log = logging.getLogger(__name__)
 

@@ -8,8 +8,8 @@ from urllib.parse import quote
 import msgspec
 import pytest
 
-from app.customer import ExclusionDefaults
-from app.customer_fields import EXCLUSION_FIELDS, FIELDS, Entry, read_customer
+from app.customers.customer import ExclusionDefaults
+from app.customers.customer_fields import EXCLUSION_FIELDS, FIELDS, Entry, read_customer
 from events.signature import is_valid, sign_v2
 from events.target import RawPath, Target, read_target, split_path
 from tests.support.tracker import LICENSE_KEY

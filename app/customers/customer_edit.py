@@ -16,8 +16,9 @@ from typing import Any, Final, Literal
 import tomlkit
 from tomlkit.items import Table
 
-from app.customer import Customer
-from app.customers import (
+from app.base.durable_files import sync_directory
+from app.customers.customer import Customer
+from app.customers.customer_registry import (
     Customers,
     CustomersError,
     create_customers_file,
@@ -26,7 +27,6 @@ from app.customers import (
     new_pseudonym_key,
     table_text,
 )
-from app.durable import sync_directory
 
 KeyName = Literal["license_key", "api_key", "pseudonym_key"]
 _MAX_KEY_ID_CHARS: Final = 16

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-from app.errors import UptakeError
-from app.logs import LibraryNoise, setup_logging
-from app.settings import Settings
+from app.base.errors import UptakeError
+from app.base.logs import LibraryNoise, setup_logging
+from app.base.settings import Settings
 
 
 @pytest.fixture(autouse=True)

@@ -14,9 +14,9 @@ from typing import Any, Final
 
 import msgspec
 
-from app.customer import Customer, ExclusionDefaults
-from app.customer_fields import KEY_BYTES, FieldError, read_customer
-from app.errors import UptakeError
+from app.base.errors import UptakeError
+from app.customers.customer import Customer, ExclusionDefaults
+from app.customers.customer_fields import KEY_BYTES, FieldError, read_customer
 
 __all__ = ["Customer", "Customers", "CustomersError", "ExclusionDefaults", "create_customers_file"]
 

@@ -9,8 +9,8 @@ from typing import Final, TextIO
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from app.errors import UptakeError
-from app.settings import Settings
+from app.base.errors import UptakeError
+from app.base.settings import Settings
 
 LIBRARIES: Final = ("aiokafka", "faust", "mode", "kafka")
 # They log each request with its address: raw user ids stand in it, and these may be in no line above DEBUG.

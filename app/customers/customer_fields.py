@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from app.customer import MAX_RATING, Customer, ExclusionDefaults, RateLimit, RatingScale
+from app.customers.customer import MAX_RATING, Customer, ExclusionDefaults, RateLimit, RatingScale
 from events.duration import parse_duration_ms
 from events.rules import Rules
 from events.tracker_fields import MAX_ITEM_NUMBER, MAX_WORD_CHARS

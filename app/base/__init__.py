@@ -1,0 +1,1 @@
+"""What every process needs: settings, errors, clocks, logs and durable files."""
