@@ -2,8 +2,8 @@
 
 from typing import Any, Final
 
-from app.collector import openapi_native
-from app.collector.parameters import COMMON, OWN, PATH, REQUIRED
+from app.collector import openapi_json
+from app.collector.openapi_parameters import COMMON, OWN, PATH, REQUIRED
 from events.model import ALIASES
 from events.rejections import STATUS
 from events.target import PREFIXES
@@ -39,9 +39,9 @@ def document() -> Json:
             "description": "Takes events of the tracker API. What each parameter does is in docs/http-api.md.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
-        "paths": paths | openapi_native.paths(),
+        "paths": paths | openapi_json.paths(),
         "components": {
-            "schemas": {"Problem": _problem(), **openapi_native.schemas()},
+            "schemas": {"Problem": _problem(), **openapi_json.schemas()},
             "securitySchemes": {"customer": {"type": "http", "scheme": "basic"}},
         },
     }

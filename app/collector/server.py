@@ -14,15 +14,15 @@ from aiohttp import web
 from app.base.clock import SystemClock
 from app.base.errors import PortTakenError
 from app.base.settings import Settings
-from app.collector.handler import Collector
-from app.collector.http import Server
-from app.collector.kafka_sink import KafkaSink
+from app.collector.dispatch import Collector
+from app.collector.json_requests import Limits
 from app.collector.metrics import Metrics
-from app.collector.native import Limits
-from app.collector.sink import EventSink
-from app.collector.spool_metrics import SpoolMetrics
 from app.customers.customer_registry import Customers
 from app.customers.customer_watch import CustomersMetrics, follow_file
+from app.http.connection import Server
+from app.journal.kafka_sink import KafkaSink
+from app.journal.sink import EventSink
+from app.journal.spool_metrics import SpoolMetrics
 
 log = logging.getLogger(__name__)
 

@@ -5,9 +5,10 @@ from typing import Final
 
 from aiohttp import web
 
-from app.collector import answers, bodies
+from app.collector import answers
 from app.collector.recorder import Recorder
 from app.customers.customer_registry import Customer
+from app.http import bodies
 from events.model import ALIASES
 from events.rejections import Rejection
 from events.target import RawPath, Target, read_target

@@ -10,8 +10,8 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from app.base.clock import SystemClock
-from app.collector.kafka_sink import KafkaSink
-from app.collector.sink import EventSink, NotTakenError
+from app.journal.kafka_sink import KafkaSink
+from app.journal.sink import EventSink, NotTakenError
 from events.codec import decode, encode
 from events.model import Click
 from events.partitions import partition_of

@@ -22,7 +22,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from app.collector.native import PATHS
+from app.collector.json_requests import PATHS
 from app.collector.presentation import CLICKED, SHOWN
 from events.codec import decode, encode
 from events.model import EVENTS

@@ -11,8 +11,8 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from app.base.clock import SystemClock
-from app.collector.kafka_sink import KafkaSink
-from app.collector.sink import FateUnknownError, NotTakenError
+from app.journal.kafka_sink import KafkaSink
+from app.journal.sink import FateUnknownError, NotTakenError
 from app.kafka.broker import LocalBroker
 from events.codec import decode
 from events.model import Click

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from app import producer
+from app.journal import producer
 from events.model import user_key
 from events.partitions import murmur2, partition_of
 from events.pseudonym import pseudonym

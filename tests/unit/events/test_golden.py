@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from app.collector.native import PATHS
+from app.collector.json_requests import PATHS
 from app.customers.customer_registry import Customers
 from events import json_bodies
 from events.codec import encode

@@ -10,7 +10,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from app.collector.sink import FateUnknownError, NotTakenError, Outcome
+from app.journal.sink import FateUnknownError, NotTakenError, Outcome
 from events.model import EventBase
 from events.topics import HISTORY, JOURNAL
 from tests.support.tracker import LICENSE_KEY, RULES

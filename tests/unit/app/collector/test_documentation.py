@@ -4,11 +4,11 @@ import re
 from pathlib import Path
 
 from app.base.settings import Settings
-from app.collector import native, presentation
+from app.collector import json_requests, presentation
 from app.collector.metrics import Metrics
 from app.collector.openapi import OPERATOR_PAGES
-from app.collector.parameters import COMMON, OWN
-from app.collector.spool_metrics import SpoolMetrics
+from app.collector.openapi_parameters import COMMON, OWN
+from app.journal.spool_metrics import SpoolMetrics
 from events.model import ALIASES
 from events.rejections import STATUS
 from events.target import PREFIXES
@@ -56,7 +56,7 @@ def test_every_path_is_documented() -> None:
     for path in (
         *OPERATOR_PAGES,
         *presentation.PATHS,
-        *(f"/v1/{{customer}}/{name}" for name in native.PATHS),
+        *(f"/v1/{{customer}}/{name}" for name in json_requests.PATHS),
     ):
         assert path in PAGE
 

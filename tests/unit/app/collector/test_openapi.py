@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from app.collector import native, presentation
+from app.collector import json_requests, presentation
 from app.collector.openapi import OPERATOR_PAGES, codes_of, document
-from app.collector.openapi_native import SET_HERE
-from app.collector.parameters import COMMON, OWN, PATH, REQUIRED
+from app.collector.openapi_json import SET_HERE
+from app.collector.openapi_parameters import COMMON, OWN, PATH, REQUIRED
 from events.json_events import Reader
 from events.model import ALIASES, EVENTS
 from events.rejections import STATUS, Rejection
@@ -144,7 +144,7 @@ def test_every_status_and_code_of_a_rejection_is_documented() -> None:
 
 def test_every_endpoint_that_takes_json_is_described() -> None:
     described = {path for path, item in DOCUMENT["paths"].items() if "post" in item and path not in TRACKER}
-    assert described == {f"/v1/{{customer}}/{name}" for name in native.PATHS} | presentation.PATHS
+    assert described == {f"/v1/{{customer}}/{name}" for name in json_requests.PATHS} | presentation.PATHS
 
 
 def test_every_event_is_described_with_the_fields_that_a_client_gives() -> None:

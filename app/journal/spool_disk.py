@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from app.base.durable_files import cut, sync, sync_directory, write_all, write_file
-from app.collector.spool_directory import Directory, claim, left_over
-from app.collector.spool_format import (
+from app.journal.spool_directory import Directory, claim, left_over
+from app.journal.spool_format import (
     RECORD_HEAD_BYTES,
     Place,
     Record,

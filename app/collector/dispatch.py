@@ -8,13 +8,13 @@ from typing import Final, Protocol
 import msgspec
 from aiohttp import web
 
-from app.collector import answers, native, presentation, tracker
+from app.collector import answers, json_requests, presentation, tracker
 from app.collector.gate import Gate
 from app.collector.metrics import CONTENT_TYPE, Metrics
 from app.collector.recorder import Recorder
-from app.collector.sink import EventSink
-from app.collector.spool_metrics import page_of
 from app.customers.customer_registry import Customer, Customers
+from app.journal.sink import EventSink
+from app.journal.spool_metrics import page_of
 from events.rejections import Rejection
 from events.target import split_path
 
@@ -51,7 +51,7 @@ class Collector:
         *,
         max_body_bytes: int,
         request_timeout_ms: int,
-        batch: native.Limits,
+        batch: json_requests.Limits,
         user_cookie: str,
         default_customer: str | None,
     ) -> None:
@@ -61,7 +61,7 @@ class Collector:
         self._tracker = tracker.TrackerEndpoint(
             self._recorder, max_body_bytes=max_body_bytes, timeout_seconds=request_timeout_ms / 1000
         )
-        self._native = native.NativeEndpoint(self._recorder, self._gate, batch)
+        self._native = json_requests.NativeEndpoint(self._recorder, self._gate, batch)
         self._presentation = presentation.PresentationEndpoint(
             self._recorder, self._gate, batch, user_cookie=user_cookie, default_customer=default_customer
         )
@@ -105,11 +105,11 @@ class Collector:
             return self._pages[raw_path](self, request)
         if raw_path in presentation.PATHS:
             return await self._answer_presentation(request, raw_path, raw_query)
-        place = native.split(raw_path) if refused.code == "unknown_path" else None
+        place = json_requests.split(raw_path) if refused.code == "unknown_path" else None
         if place is None:
             return self._recorder.reject(refused, request, None)
         customer_id, name = place
-        customer = self._let_in(request, customer_id, native.METHODS, answers.POST_METHODS)
+        customer = self._let_in(request, customer_id, json_requests.METHODS, answers.POST_METHODS)
         if isinstance(customer, web.Response):
             return customer
         return await self._native.answer(request, name, customer, self._clock.now_ms())

@@ -12,7 +12,7 @@ from typing import Any, Final
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from app.collector.spool_format import Place
+from app.journal.spool_format import Place
 
 log = logging.getLogger(__name__)
 

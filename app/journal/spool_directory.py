@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from app.base.durable_files import replace_file, sync, write_all
-from app.collector.spool_format import Place, Record, encode, records
+from app.journal.spool_format import Place, Record, encode, records
 
 CURSORS: Final = "cursors"
 CURSORS_MAX_BYTES: Final = 262_144

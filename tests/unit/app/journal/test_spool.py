@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from app.collector.spool import Spool
-from app.collector.spool_format import Place
+from app.journal.spool import Spool
+from app.journal.spool_format import Place
 
 PLACE = Place("uptake.events", 3)
 

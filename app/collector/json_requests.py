@@ -8,10 +8,11 @@ from typing import Final
 
 from aiohttp import web
 
-from app.collector import answers, bodies, results
+from app.collector import answers, results
 from app.collector.gate import Gate
 from app.collector.recorder import Recorder
 from app.customers.customer import Customer
+from app.http import bodies
 from events import json_bodies
 from events.json_bodies import Element
 from events.json_events import Reader

@@ -3,8 +3,8 @@
 import pytest
 
 from app.base.errors import NoBrokerError
+from app.journal.producer import EventRefusedError, NotSentError, Producer
 from app.ports import free_port
-from app.producer import EventRefusedError, NotSentError, Producer
 from events.rules import Rules
 from tests.support.builders import a_click
 

@@ -5,7 +5,7 @@ collector would: same topic, same key, same partition. docs/producing.md tells t
 
     import asyncio
 
-    from app.producer import Producer
+    from app.journal.producer import Producer
     from app.base.settings import Settings
     from events.model import Click
 

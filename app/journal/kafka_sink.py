@@ -16,12 +16,12 @@ from typing import Final
 
 from app.base.clock import SystemClock, monotonic_ms
 from app.base.settings import Settings
-from app.collector.connection import Connection
-from app.collector.entries import Account, Entry, Group
-from app.collector.lane import Lane
-from app.collector.sink import NotTakenError, Outcome
-from app.collector.spool import Spool, SpoolCounts
-from app.collector.spool_format import Place
+from app.journal.broker_link import Connection
+from app.journal.lane import Lane
+from app.journal.pending import Account, Entry, Group
+from app.journal.sink import NotTakenError, Outcome
+from app.journal.spool import Spool, SpoolCounts
+from app.journal.spool_format import Place
 from events.model import NO_PROFILE_USER, EventBase, user_key
 from events.partitions import partition_of
 from events.pseudonym import RECENT_USERS, journal_key

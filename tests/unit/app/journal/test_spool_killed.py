@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from app.collector.spool_disk import Disk
-from app.collector.spool_format import Place
+from app.journal.spool_disk import Disk
+from app.journal.spool_format import Place
 
 PLACE = Place("uptake.events", 0)
 WRITER = """
 import sys
 from pathlib import Path
-from app.collector.spool_disk import Disk
-from app.collector.spool_format import Place, Record, encode
+from app.journal.spool_disk import Disk
+from app.journal.spool_format import Place, Record, encode
 disk = Disk(Path(sys.argv[1]), segment_bytes=20_000)
 disk.open()
 number = disk.next_number

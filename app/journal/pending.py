@@ -5,7 +5,7 @@ import uuid
 
 import msgspec
 
-from app.collector.sink import Outcome
+from app.journal.sink import Outcome
 from events.codec import encode
 from events.model import EventBase
 

@@ -6,9 +6,9 @@ import logging
 import pytest
 
 from app.base.settings import Settings
-from app.collector import connection
-from app.collector.kafka_sink import KafkaSink, expected_topics
-from app.collector.sink import NotTakenError
+from app.journal import broker_link
+from app.journal.kafka_sink import KafkaSink, expected_topics
+from app.journal.sink import NotTakenError
 from app.kafka.probe import any_answers
 from events.model import Click
 from events.topics import HISTORY, JOURNAL, META, TOPICS
@@ -21,8 +21,8 @@ async def test_missing_broker_is_named_once_with_its_cure(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert not any_answers(NOBODY, timeout_s=1)
-    monkeypatch.setattr(connection, "FIRST_PAUSE_SECONDS", 0.01)
-    monkeypatch.setattr(connection, "LONGEST_PAUSE_SECONDS", 0.02)
+    monkeypatch.setattr(broker_link, "FIRST_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(broker_link, "LONGEST_PAUSE_SECONDS", 0.02)
     caplog.set_level(logging.INFO, "app.collector")
     sink = KafkaSink(NOBODY, {JOURNAL: 1, HISTORY: 1})
     with pytest.raises(NotTakenError, match="is starting"):
@@ -36,7 +36,7 @@ async def test_missing_broker_is_named_once_with_its_cure(
     with pytest.raises(NotTakenError, match="does not answer"):
         await sink.send(JOURNAL, CLICK)
     await sink.stop()
-    said = [record.getMessage() for record in caplog.records if record.name == "app.collector.connection"]
+    said = [record.getMessage() for record in caplog.records if record.name == "app.journal.broker_link"]
     assert len(said) == 1
     assert NOBODY in said[0]
     assert "UPTAKE_KAFKA" in said[0]

@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 from app.asyncapi import moved
-from app.collector import native, presentation
+from app.collector import json_requests, presentation
 from app.schemas import LIST_NAME, event_schemas, list_schema
 from events.rejections import STATUS
 
@@ -75,7 +75,7 @@ def paths() -> Json:
     customer = {"name": "customer", "in": "path", "required": True, "schema": {"type": "string"}}
     found: Json = {
         f"/v1/{{customer}}/{name}": {"parameters": [customer], "post": _native(name, event)}
-        for name, event in native.PATHS.items()
+        for name, event in json_requests.PATHS.items()
     }
     query = {"name": "customer", "in": "query", "schema": {"type": "string"}, "description": "or HTTP Basic"}
     for path, said, schema in (

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from app.collector.spool import SpoolCounts
+from app.journal.spool import SpoolCounts
 from events.model import EventBase
 
 

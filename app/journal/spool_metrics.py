@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from app.collector.sink import EventSink
-from app.collector.spool import SpoolCounts
+from app.journal.sink import EventSink
+from app.journal.spool import SpoolCounts
 
 
 class SpoolMetrics(Collector):

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple, TypeVar
 
-from app.collector.spool_disk import Chunk, Disk
-from app.collector.spool_format import Place, Record, encode
+from app.journal.spool_disk import Chunk, Disk
+from app.journal.spool_format import Place, Record, encode
 
 log = logging.getLogger(__name__)
 

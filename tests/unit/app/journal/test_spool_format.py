@@ -5,7 +5,7 @@ import zlib
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.collector.spool_format import (
+from app.journal.spool_format import (
     RECORD_HEAD_BYTES,
     SEGMENT_HEAD_BYTES,
     Place,

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from app.collector import kafka_sink
-from app.collector.connection import LostError
-from app.collector.kafka_sink import KafkaSink
-from app.collector.sink import FateUnknownError, NotTakenError
-from app.collector.spool_disk import Disk
-from app.collector.spool_format import Place
+from app.journal import kafka_sink
+from app.journal.broker_link import LostError
+from app.journal.kafka_sink import KafkaSink
+from app.journal.sink import FateUnknownError, NotTakenError
+from app.journal.spool_disk import Disk
+from app.journal.spool_format import Place
 from events.codec import decode
 from events.model import Click
 from events.partitions import partition_of
@@ -304,15 +304,15 @@ async def test_disk_that_cannot_be_written_refuses_and_recovers_by_itself(
 ) -> None:
     kafka = Kafka()
     running = await start(kafka)
-    monkeypatch.setattr("app.collector.spool.PROBE_SECONDS", 0.02)
+    monkeypatch.setattr("app.journal.spool.PROBE_SECONDS", 0.02)
     running.connection.away("Kafka is away")
 
     def fail(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("app.collector.spool_disk.write_all", fail)
-        patch.setattr("app.collector.spool_disk.write_file", fail)
+        patch.setattr("app.journal.spool_disk.write_all", fail)
+        patch.setattr("app.journal.spool_disk.write_file", fail)
         with pytest.raises(NotTakenError, match="No space left"):
             await running.click(0, "0")
         assert "No space left" in running.sink.problems()[0]
@@ -385,7 +385,7 @@ async def test_no_more_than_half_of_the_limit_waits_for_one_partition(start: Cal
 async def test_event_behind_a_long_spool_goes_into_it_and_waits_for_no_drain(
     start: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.collector.lane.HANDOVER_RECORDS", 3)
+    monkeypatch.setattr("app.journal.lane.HANDOVER_RECORDS", 3)
     kafka = Kafka()
     kafka.held = {0}
     running = await start(kafka, stall_ms=60_000, ack_timeout_ms=60_000)

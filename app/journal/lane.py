@@ -13,12 +13,12 @@ from itertools import islice
 from typing import Final, Protocol
 
 from app.base.clock import monotonic_ms
-from app.collector.connection import Connection, Link, LostError, NotHandedOnError
-from app.collector.entries import Entry
-from app.collector.sink import FateUnknownError, NotTakenError
-from app.collector.spool import Spool
-from app.collector.spool_disk import Chunk
-from app.collector.spool_format import Place
+from app.journal.broker_link import Connection, Link, LostError, NotHandedOnError
+from app.journal.pending import Entry
+from app.journal.sink import FateUnknownError, NotTakenError
+from app.journal.spool import Spool
+from app.journal.spool_disk import Chunk
+from app.journal.spool_format import Place
 
 log = logging.getLogger(__name__)
 

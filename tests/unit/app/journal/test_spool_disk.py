@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from app.collector import spool_directory, spool_disk
-from app.collector.spool_disk import Chunk, Disk
-from app.collector.spool_format import SEGMENT_HEAD_BYTES, Place, Record, encode
+from app.journal import spool_directory, spool_disk
+from app.journal.spool_disk import Chunk, Disk
+from app.journal.spool_format import SEGMENT_HEAD_BYTES, Place, Record, encode
 
 HERE, THERE = Place("uptake.events", 0), Place("uptake.events", 1)
 Make = Callable[..., Disk]
