@@ -21,7 +21,7 @@ AGENTS: Final[dict[str, dict[str, FoldOne]]] = {
 
 
 class Chunk(Protocol):
-    """A run of records of one partition (app/kafka/transport.py)."""
+    """A run of records of one partition (app/worker/transport.py)."""
 
     @property
     def topic(self) -> str: ...

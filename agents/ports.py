@@ -61,7 +61,7 @@ class Store(Protocol):
 
 
 class Outbox(Protocol):
-    """The one producer that may write for a partition (app/kafka/outbox.py)."""
+    """The one producer that may write for a partition (app/worker/outbox.py)."""
 
     async def commit(self, flush: Flush) -> Committed:
         """Write a flush as one transaction; raise PartitionLostError when the broker refuses it or its fate is unknown."""
@@ -81,7 +81,7 @@ class Reach(NamedTuple):
 
 
 class Feed(Protocol):
-    """The consumer, as far as it is asked how far it is (app/kafka/lag.py)."""
+    """The consumer, as far as it is asked how far it is (app/worker/lag.py)."""
 
     def reach(self, topic: str, partition: int) -> Reach | None:
         """Return how far it is, None when it does not know."""

@@ -29,7 +29,7 @@ def worker(
     settings = make_settings(**locals())
 
     from app.base.logs import setup_logging
-    from app.wiring import run_worker
+    from app.worker.wiring import run_worker
 
     setup_logging(settings)
     run_worker(settings)

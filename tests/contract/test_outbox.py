@@ -8,8 +8,8 @@ import pytest
 
 from agents.ports import Change, Flush, Outbox, Output, PartitionLostError
 from app.base.settings import Settings
-from app.kafka.outbox import BATCH_BYTES, KafkaOutbox
 from app.kafka.topics import ensure_topics
+from app.worker.outbox import BATCH_BYTES, KafkaOutbox
 from events.topics import DEADLETTERS, JOURNAL, TRANSFERS
 from tables.declare import CHANGELOGS
 from tests.support.kafka_reader import end_of, read_committed

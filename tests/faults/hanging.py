@@ -11,7 +11,7 @@ from pathlib import Path
 
 from agents.ports import Committed, Flush
 from app.cli import main
-from app.kafka import outbox, restore, watch
+from app.worker import outbox, restore, watch
 
 
 class HangingOutbox(outbox.KafkaOutbox):

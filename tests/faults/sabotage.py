@@ -17,7 +17,7 @@ from aiokafka import AIOKafkaProducer
 
 from agents.ports import Committed, Flush
 from app.cli import main
-from app.kafka import outbox
+from app.worker import outbox
 from tables.declare import POSITIONS_TABLE
 from tables.user import seen
 
@@ -81,7 +81,7 @@ class CrashingOutbox(outbox.KafkaOutbox):
 
 def sabotage(name: str | None, crash_at_flush: int) -> None:
     """Take one protection out of this process."""
-    from app.kafka import restore
+    from app.worker import restore
 
     CrashingOutbox.crash_at = crash_at_flush
     CrashingOutbox.acks_first = name == "ack-first"

@@ -10,10 +10,10 @@ from agents.ports import Flush, PartitionLostError, Reach
 from app.base.clock import SystemClock
 from app.base.settings import Settings
 from app.kafka.broker import LocalBroker
-from app.kafka.outbox import KafkaOutbox
-from app.kafka.restore import Restorer
-from app.kafka.stores import Stores
 from app.kafka.topics import ensure_topics
+from app.worker.outbox import KafkaOutbox
+from app.worker.restore import Restorer
+from app.worker.stores import Stores
 from events.topics import JOURNAL
 from tables.declare import POSITIONS_TABLE
 from tables.store import StoreMemory

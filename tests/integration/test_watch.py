@@ -10,11 +10,11 @@ from faust.types.tuples import TP
 
 from agents.registry import Partitions
 from app.base.settings import Settings
-from app.kafka import watch as module
 from app.kafka.broker import LocalBroker
 from app.kafka.topics import ensure_topics
-from app.kafka.watch import Watch
-from app.watchdog import Watchdog
+from app.worker import watch as module
+from app.worker.watch import Watch
+from app.worker.watchdog import Watchdog
 from events.topics import JOURNAL, SOURCES
 from tests.support.partitions import World
 

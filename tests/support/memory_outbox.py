@@ -117,7 +117,7 @@ class MemoryOutbox:
 
 
 def catch_up(logs: MemoryLogs, partition: int, store) -> None:
-    """Bring a store to the end of the changelogs, as app/kafka/restore.py does."""
+    """Bring a store to the end of the changelogs, as app/worker/restore.py does."""
     known = store.offsets()
     for table, topic in CHANGELOGS.items():
         changes: list[Change] = [

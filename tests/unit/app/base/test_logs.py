@@ -114,5 +114,5 @@ def test_what_aiokafka_retries_by_itself_is_shown_when_it_goes_on() -> None:
 
 def test_starts_and_stops_of_faust_services_are_not_shown_their_troubles_are() -> None:
     noise = LibraryNoise()
-    assert not noise.filter(a_record("app.wiring", "[^--Consumer]: Starting...", logging.INFO))
-    assert noise.filter(a_record("app.wiring", "[^--Consumer]: Crashed", logging.ERROR))
+    assert not noise.filter(a_record("app.worker.wiring", "[^--Consumer]: Starting...", logging.INFO))
+    assert noise.filter(a_record("app.worker.wiring", "[^--Consumer]: Crashed", logging.ERROR))

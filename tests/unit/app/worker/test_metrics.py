@@ -3,7 +3,7 @@
 from prometheus_client import CollectorRegistry, generate_latest
 
 from agents.registry import Partitions
-from app.lookup.metrics import WindowMetrics
+from app.worker.metrics import WindowMetrics
 from tables.ctr.watermarks import WatermarkState
 from tests.support.overlays import T0
 from tests.support.partitions import World

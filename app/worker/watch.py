@@ -19,9 +19,9 @@ from mode import Service
 
 from agents.registry import Partitions
 from app.base.clock import monotonic_ms
-from app.kafka.lag import topic_lag
 from app.kafka.topic_ids import TopicRecreatedError, read_topic_ids, recreated
-from app.watchdog import Place, Sight, Stall, Watchdog
+from app.worker.lag import topic_lag
+from app.worker.watchdog import Place, Sight, Stall, Watchdog
 from events.topics import SOURCES
 
 log = logging.getLogger(__name__)

@@ -23,19 +23,19 @@ from app.base.errors import UptakeError
 from app.base.settings import LOOPBACK, Settings
 from app.customers.customer_registry import Customers
 from app.customers.customer_watch import CustomersMetrics, follow_file
-from app.kafka.assignor import CopyingAssignor
-from app.kafka.lag import ConsumerFeed
-from app.kafka.recovery import table_manager
-from app.kafka.restore import Restorer
-from app.kafka.standby import Standbys
-from app.kafka.stores import Stores
 from app.kafka.topics import require_topics
-from app.kafka.transport import ChunkConsumer, ChunkTransport
-from app.kafka.watch import Watch, interval_ms
-from app.lookup.metrics import WindowMetrics
 from app.lookup.server import create_lookup_app
-from app.lookup.worker import WorkerLookups
-from app.watchdog import Watchdog
+from app.worker.assignor import CopyingAssignor
+from app.worker.lag import ConsumerFeed
+from app.worker.lookups import WorkerLookups
+from app.worker.metrics import WindowMetrics
+from app.worker.recovery import table_manager
+from app.worker.restore import Restorer
+from app.worker.standby import Standbys
+from app.worker.stores import Stores
+from app.worker.transport import ChunkConsumer, ChunkTransport
+from app.worker.watch import Watch, interval_ms
+from app.worker.watchdog import Watchdog
 from tables.store import StoreError, StoreMemory
 
 log = logging.getLogger(__name__)

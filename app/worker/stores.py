@@ -1,6 +1,6 @@
 """How is a partition's directory opened: no older than tombstones are kept, of this format, and from the changelogs of today.
 
-Used by whoever owns a partition (app/kafka/restore.py) and by whoever keeps a copy of it (app/kafka/standby.py).
+Used by whoever owns a partition (app/worker/restore.py) and by whoever keeps a copy of it (app/worker/standby.py).
 """
 
 import logging
@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from agents.ports import Clock
-from app.kafka.freshness import Freshness
 from app.kafka.topic_ids import TopicRecreatedError, recreated
+from app.worker.freshness import Freshness
 from events.topics import DELETE_RETENTION_MS, POSITIONS
 from tables.declare import CHANGELOGS, STORED
 from tables.store import RocksStore, StoreFormatError, StoreMemory, last_written_ms, wipe

@@ -17,10 +17,10 @@ from agents.announcements import Announcer
 from agents.partition import Partition, PartitionLimits
 from agents.ports import Feed, PartitionLostError
 from agents.positions import read_positions, read_source_ids
-from app.kafka.changelogs import TABLE_OF, assign_changelogs, changelog_consumer, starts_and_ends
-from app.kafka.outbox import KafkaOutbox
-from app.kafka.stores import Stores
 from app.kafka.topic_ids import TopicRecreatedError, read_topic_ids, recreated
+from app.worker.changelogs import TABLE_OF, assign_changelogs, changelog_consumer, starts_and_ends
+from app.worker.outbox import KafkaOutbox
+from app.worker.stores import Stores
 from events.topics import POSITIONS, SOURCES
 from tables.declare import CHANGELOGS, STORED
 from tables.store import RocksStore

@@ -1,6 +1,6 @@
 """How do the workers of a group learn who owns which partition and who keeps a copy: Faust's assignor, with a rule of our own.
 
-The group's leader places (app/kafka/placing.py), and sends each worker what it has with the map of all; Faust's protocol carries both.
+The group's leader places (app/worker/assignment.py), and sends each worker what it has with the map of all; Faust's protocol carries both.
 """
 
 import logging
@@ -14,7 +14,7 @@ from faust.assignor.partition_assignor import (
     PartitionAssignor,
 )
 
-from app.kafka.placing import Place, place
+from app.worker.assignment import Place, place
 from events.topics import JOURNAL
 
 log = logging.getLogger(__name__)

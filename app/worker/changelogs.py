@@ -6,7 +6,7 @@ from typing import Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from app.kafka.stores import Stores
+from app.worker.stores import Stores
 from tables.declare import CHANGELOGS
 from tables.store import RocksStore
 

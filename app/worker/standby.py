@@ -1,7 +1,7 @@
 """How does a worker keep copies of partitions that others own: it reads their changelogs all the time into stores of its own.
 
 A copy has the form of the owner's store, so whoever takes the partition up goes on from it, in seconds. Until then lookups that allow
-it are answered from the copy, with how old may be what it lacks (app/kafka/freshness.py).
+it are answered from the copy, with how old may be what it lacks (app/worker/freshness.py).
 """
 
 import asyncio
@@ -17,11 +17,11 @@ from aiokafka.errors import KafkaError
 
 from agents.ports import Clock
 from agents.positions import read_positions
-from app.kafka.changelogs import TABLE_OF, assign_changelogs, changelog_consumer, starts_and_ends
-from app.kafka.freshness import Freshness, Round
 from app.kafka.stopping import stop_within
-from app.kafka.stores import Stores
 from app.kafka.topic_ids import read_topic_ids
+from app.worker.changelogs import TABLE_OF, assign_changelogs, changelog_consumer, starts_and_ends
+from app.worker.freshness import Freshness, Round
+from app.worker.stores import Stores
 from events.topics import SOURCES
 from tables.store import Change, RocksStore
 

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.kafka.placing import Place, better_copy, place
+from app.worker.assignment import Place, better_copy, place
 
 
 def started(count: int, workers: int, copies: int) -> dict[str, Place]:

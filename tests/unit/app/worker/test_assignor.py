@@ -5,7 +5,7 @@ from typing import Any
 
 from yarl import URL
 
-from app.kafka.assignor import CopyingAssignor, copied_by, copied_here
+from app.worker.assignor import CopyingAssignor, copied_by, copied_here
 from events.topics import JOURNAL, SOURCES
 
 COUNT = 4

@@ -10,13 +10,13 @@ from faust.types.tuples import TP
 
 from agents.poison import PoisonRule
 from agents.registry import Partitions
-from app.kafka.freshness import Freshness
-from app.kafka.restore import RestoreProgress
-from app.kafka.standby import Standbys
-from app.kafka.stores import Stores
 from app.lookup.service import PartitionNotReady
-from app.lookup.worker import WorkerLookups
-from app.watchdog import Place, Sight, Watchdog
+from app.worker.freshness import Freshness
+from app.worker.lookups import WorkerLookups
+from app.worker.restore import RestoreProgress
+from app.worker.standby import Standbys
+from app.worker.stores import Stores
+from app.worker.watchdog import Place, Sight, Watchdog
 from events.model import user_key
 from events.partitions import partition_of
 from events.topics import JOURNAL, PARTIALS, SOURCES

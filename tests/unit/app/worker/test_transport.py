@@ -12,8 +12,8 @@ from faust.types.tuples import TP
 from yarl import URL
 
 from agents.ports import Reach
-from app.kafka.lag import ConsumerFeed, lag_of
-from app.kafka.transport import CHUNK_RECORDS, Chunk, ChunkConsumer, ChunkTransport
+from app.worker.lag import ConsumerFeed, lag_of
+from app.worker.transport import CHUNK_RECORDS, Chunk, ChunkConsumer, ChunkTransport
 from events.topics import JOURNAL, TRANSFERS
 
 A, B = TP(JOURNAL, 0), TP(JOURNAL, 1)

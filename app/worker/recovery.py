@@ -16,9 +16,9 @@ from faust.types.tuples import TP
 from agents.ports import PartitionLostError
 from agents.registry import Partitions
 from app.base.errors import TopicMismatchError, UptakeError
-from app.kafka.assignor import copied_here
-from app.kafka.restore import Restorer, check_position
-from app.kafka.standby import Standbys
+from app.worker.assignor import copied_here
+from app.worker.restore import Restorer, check_position
+from app.worker.standby import Standbys
 from events.topics import JOURNAL
 from tables.store import StoreError
 

@@ -8,13 +8,13 @@ from faust.types.tuples import TP
 from agents.partition import Partition
 from agents.registry import Partitions
 from app.customers.customer_registry import Customer
-from app.kafka.assignor import copied_by
-from app.kafka.lag import lag_of
-from app.kafka.restore import Restorer
-from app.kafka.standby import Standbys
 from app.lookup.answers import UserView
 from app.lookup.service import PartitionNotReady
-from app.watchdog import Stall
+from app.worker.assignor import copied_by
+from app.worker.lag import lag_of
+from app.worker.restore import Restorer
+from app.worker.standby import Standbys
+from app.worker.watchdog import Stall
 from events.partitions import partition_of
 from events.topics import JOURNAL
 from tables.ctr.window_keys import MAX_TIME_MS, WindowKey, after_scenario, customer_range, range_of

@@ -6,7 +6,7 @@ from typing import Any
 from faust.types.tuples import TP
 
 from agents.ports import Reach
-from app.kafka.lag import ConsumerFeed
+from app.worker.lag import ConsumerFeed
 from events.topics import JOURNAL
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from app.base.settings import Settings
 from app.customers.customer_registry import create_customers_file
-from app.wiring import Worker
+from app.worker.wiring import Worker
 
 ROOT = Path(__file__).parents[3]
 LOSING = r"\bstream\.(take|noack_take|group_by|repartition)\b|\.(tumbling|hopping|group_by)\(|\bapp\.(Table|GlobalTable)\("

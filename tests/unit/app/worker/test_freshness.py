@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.kafka.freshness import MAX_ROUNDS, Freshness, Round
+from app.worker.freshness import MAX_ROUNDS, Freshness, Round
 
 
 def a_round(at: int, *, position: int = 10, rows_end: int = 100, journal_end: int = 10) -> Round:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from app.kafka.freshness import Freshness
-from app.kafka.stores import Stores
 from app.kafka.topic_ids import TopicRecreatedError
+from app.worker.freshness import Freshness
+from app.worker.stores import Stores
 from events.topics import DELETE_RETENTION_MS, POSITIONS, changelog
 from tables.declare import CHANGELOGS, STORED
 from tables.store import RocksStore, StoreMemory

@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.watchdog import Place, Sight, StandsStillError, Watchdog
+from app.worker.watchdog import Place, Sight, StandsStillError, Watchdog
 from events.topics import JOURNAL, TRANSFERS
 
 A, B = Place(JOURNAL, 3), Place(TRANSFERS, 3)

@@ -3,7 +3,7 @@
 import pytest
 
 from app.base.errors import TopicMismatchError
-from app.kafka.recovery import check_numbers
+from app.worker.recovery import check_numbers
 
 
 def test_partition_that_the_deployment_does_not_have_is_refused() -> None:
