@@ -16,7 +16,7 @@ from typing import Any, Final
 import uvloop
 
 from app.base.settings import Settings
-from app.ports import free_port
+from app.local.tcp_ports import free_port
 from benchmarks import journal, ledger
 from benchmarks.clients import percentiles
 from benchmarks.command import finish, options, own_kafka, say, scratch

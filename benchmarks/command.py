@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from app.kafka.broker import LocalBroker
+from app.local.broker import LocalBroker
 
 VERSIONS: Final = (
     "faust-streaming",

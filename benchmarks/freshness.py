@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import uvloop
 
-from app.ports import free_port
+from app.local.tcp_ports import free_port
 from benchmarks import journal
 from benchmarks.clients import Pool, exclusions, paced, percentiles
 from benchmarks.command import finish, options, own_kafka, say, scratch

@@ -13,7 +13,7 @@ from confluent_kafka import Consumer, TopicPartition
 from app.base.settings import Settings
 from app.customers.customer_registry import create_customers_file
 from app.kafka.topics import ensure_topics
-from app.ports import free_port
+from app.local.tcp_ports import free_port
 from benchmarks import journal, ledger
 from benchmarks.processes import Contestant, measure, running
 from benchmarks.rounds import Run

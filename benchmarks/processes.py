@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from app.children import spawn
+from app.local.child_process import spawn
 from benchmarks.rounds import Run
 
 ROOT: Final = Path(__file__).parents[1]

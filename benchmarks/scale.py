@@ -13,7 +13,7 @@ import uuid
 from pathlib import Path
 from typing import Final
 
-from app.ports import free_port
+from app.local.tcp_ports import free_port
 from benchmarks import journal
 from benchmarks.command import finish, options, own_kafka, say, scratch
 from benchmarks.ours import START_SECONDS, Loaded, Ours

@@ -19,7 +19,7 @@ from typing import Any, Final
 import rocksdict
 
 from app.demo.memory import resident_mb
-from app.ports import free_port
+from app.local.tcp_ports import free_port
 from benchmarks import journal
 from benchmarks.clients import Pool, exclusions
 from benchmarks.command import finish, options, own_kafka, say, scratch

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from app.base.errors import NoBrokerError
-from app.kafka.broker import LocalBroker
 from app.kafka.probe import any_answers
+from app.local.broker import LocalBroker
 
 BrokerFactory = Callable[..., LocalBroker]
 

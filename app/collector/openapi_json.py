@@ -2,9 +2,9 @@
 
 from typing import Any, Final
 
-from app.asyncapi import moved
 from app.collector import json_requests, presentation
-from app.schemas import LIST_NAME, event_schemas, list_schema
+from app.published.asyncapi import moved
+from app.published.json_schemas import LIST_NAME, event_schemas, list_schema
 from events.rejections import STATUS
 
 Json = dict[str, Any]

@@ -26,11 +26,11 @@ from app.demo.facts import files_of, read_facts
 from app.demo.report import show_result, show_what_to_try
 from app.demo.result import Result
 from app.demo.run import Demo
-from app.kafka.broker import HOST
-from app.kafka.jars import locate
-from app.ports import is_free
-from app.stack import FIRST_CUSTOMER, Plan, free_ports, plan_ports
-from app.supervisor import LinePrinter, Supervisor
+from app.local.broker import HOST
+from app.local.kafka_jars import locate
+from app.local.stack import FIRST_CUSTOMER, Plan, free_ports, plan_ports
+from app.local.supervisor import LinePrinter, Supervisor
+from app.local.tcp_ports import is_free
 
 DATA: Final = Path(__file__).resolve().parents[2] / "data" / "obd"
 _INTERRUPTED: Final = 130

@@ -18,8 +18,8 @@ from app.base.logs import setup_logging
 from app.base.settings import Settings
 from app.commands import options
 from app.commands.options import make_settings
-from app.deadletters import Choice, Found, Letter, Place, as_dict, parse_since_ms, printable, utc
-from app.kafka.deadletters import Layout, find, look_at_topics, read_values, replay
+from app.deadletters.dead_letter_topic import Layout, find, look_at_topics, read_values, replay
+from app.deadletters.dead_letters import Choice, Found, Letter, Place, as_dict, parse_since_ms, printable, utc
 from events.topics import DEADLETTERS
 
 _STOPPED = 130

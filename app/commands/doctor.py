@@ -10,7 +10,7 @@ from rich.markup import escape
 from app.base.logs import setup_logging
 from app.commands import options
 from app.commands.options import make_settings
-from app.doctor import Check, examine, is_healthy
+from app.local.doctor import Check, examine, is_healthy
 
 _MARKS = {"ok": "[green]ok  [/green]", "warn": "[yellow]warn[/yellow]", "fail": "[red]FAIL[/red]"}
 

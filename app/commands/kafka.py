@@ -8,11 +8,11 @@ import typer
 from app.base.logs import setup_logging
 from app.commands import options
 from app.commands.options import make_settings
-from app.kafka.broker import HOST, LocalBroker
-from app.kafka.jars import kafka_version, locate
 from app.kafka.topics import ensure_topics
-from app.ports import first_free
-from app.supervisor import Supervisor
+from app.local.broker import HOST, LocalBroker
+from app.local.kafka_jars import kafka_version, locate
+from app.local.supervisor import Supervisor
+from app.local.tcp_ports import first_free
 
 
 def kafka(

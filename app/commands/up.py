@@ -10,9 +10,9 @@ from app.base.logs import setup_logging
 from app.base.settings import Settings
 from app.commands import options
 from app.commands.options import make_settings, setting
-from app.kafka.jars import locate
-from app.stack import FIRST_CUSTOMER, Plan, Stack, plan_ports, start_stack
-from app.supervisor import LinePrinter, Supervisor
+from app.local.kafka_jars import locate
+from app.local.stack import FIRST_CUSTOMER, Plan, Stack, plan_ports, start_stack
+from app.local.supervisor import LinePrinter, Supervisor
 
 
 def up(

@@ -6,8 +6,8 @@ from typing import Any
 from app.demo.counts import Counts, Difference
 from app.demo.lookups import Lookup
 from app.demo.memory import peak_mb, resident_mb
+from app.local.stack import Stack
 from app.replay.lanes import Tally
-from app.stack import Stack
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,14 +17,14 @@ from app.demo.facts import Facts, questions
 from app.demo.lookups import ask
 from app.demo.readings import read_from_topic, read_over_http
 from app.demo.result import Memory, Result
-from app.kafka.jars import Runtime
+from app.local.kafka_jars import Runtime
+from app.local.stack import FIRST_CUSTOMER, Plan, Stack, start_stack
+from app.local.supervisor import Supervisor
 from app.replay.files import read_files
 from app.replay.http import Endpoint
 from app.replay.lanes import Lanes, Reject, Tally
 from app.replay.progress import shown_progress
 from app.replay.request import Author
-from app.stack import FIRST_CUSTOMER, Plan, Stack, start_stack
-from app.supervisor import Supervisor
 
 CONCURRENCY: Final = 32
 _SHOWN_REJECTS: Final = 5

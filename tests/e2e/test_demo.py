@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from app.base.errors import NoBrokerError
-from app.kafka.jars import locate
+from app.local.kafka_jars import locate
 from tests.conftest import no_broker
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from app.ports import free_port
+from app.local.tcp_ports import free_port
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(300), pytest.mark.usefixtures("usual_ports")]
 

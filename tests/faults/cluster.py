@@ -21,11 +21,11 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from app.base.errors import NoBrokerError
 from app.base.settings import Settings
-from app.children import spawn
 from app.customers.customer_registry import Customer, create_customers_file
-from app.kafka.broker import LocalBroker
 from app.kafka.topics import ensure_topics
-from app.ports import free_port
+from app.local.broker import LocalBroker
+from app.local.child_process import spawn
+from app.local.tcp_ports import free_port
 from tests.conftest import no_broker
 
 CUSTOMER = "00000"

@@ -10,8 +10,8 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-from app.children import spawn
-from app.ports import free_port
+from app.local.child_process import spawn
+from app.local.tcp_ports import free_port
 
 
 class CollectorProcess:

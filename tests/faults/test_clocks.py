@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from app.kafka.broker import LocalBroker
+from app.local.broker import LocalBroker
 from tests.faults.cluster import CUSTOMER, Cluster
 from tests.faults.ledger import Outcome, pages_differ
 from tests.faults.load import Event, Load, mixed

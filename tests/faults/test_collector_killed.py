@@ -8,8 +8,8 @@ import pytest
 
 from app.base.settings import Settings
 from app.customers.customer_registry import create_customers_file
-from app.kafka.broker import LocalBroker
 from app.kafka.topics import ensure_topics
+from app.local.broker import LocalBroker
 from tests.conftest import BrokerFactory
 from tests.faults.cluster import CUSTOMER
 from tests.faults.collectors import CollectorProcess

@@ -9,8 +9,8 @@ import pytest
 
 from app.base.settings import Settings
 from app.customers.customer_registry import create_customers_file
-from app.kafka.broker import LocalBroker
 from app.kafka.topics import ensure_topics
+from app.local.broker import LocalBroker
 from tests.faults.cluster import CUSTOMER, Cluster
 from tests.faults.collectors import CollectorProcess
 from tests.faults.http_load import HttpLoad

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from app.kafka.broker import LocalBroker
+from app.local.broker import LocalBroker
 from tests.faults.cluster import CUSTOMER, Cluster
 from tests.faults.ledger import Outcome
 from tests.faults.load import Event, Load

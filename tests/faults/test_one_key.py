@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from app.kafka.broker import LocalBroker
+from app.local.broker import LocalBroker
 from tests.faults.cluster import CUSTOMER, Cluster
 from tests.faults.ledger import Outcome, compare, pages_differ
 from tests.faults.load import Event, Load

@@ -18,7 +18,7 @@ import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
-from app.kafka.broker import LocalBroker
+from app.local.broker import LocalBroker
 from events.partitions import partition_of
 from tests.faults.cluster import CUSTOMER, Cluster
 from tests.faults.ledger import SETTLED, Outcome, pages_differ, settle

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from app.kafka.broker import LocalBroker
+from app.local.broker import LocalBroker
 from tests.faults.cluster import CUSTOMER, Cluster
 from tests.faults.ledger import Outcome, compare
 from tests.faults.load import USERS, Load

@@ -14,7 +14,7 @@ from statistics import median, quantiles
 
 import pytest
 
-from app.kafka.broker import LocalBroker
+from app.local.broker import LocalBroker
 from tests.faults.cluster import CUSTOMER, Cluster
 from tests.faults.ledger import SETTLED, Outcome, pages_differ, settle
 from tests.faults.load import Event, Load, mixed

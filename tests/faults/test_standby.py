@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
-from app.kafka.broker import LocalBroker
+from app.local.broker import LocalBroker
 from events.partitions import partition_of
 from events.topics import POSITIONS, TABLES, changelog
 from tests.faults.cluster import CUSTOMER, Cluster

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from app.kafka.broker import LocalBroker
+from app.local.broker import LocalBroker
 from tests.faults.cluster import CUSTOMER, Cluster
 from tests.faults.ledger import SETTLED, Outcome, Watch, compare, pages_differ, settle
 from tests.faults.load import USERS, Load

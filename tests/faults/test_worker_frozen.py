@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from app.kafka.broker import LocalBroker
+from app.local.broker import LocalBroker
 from events.topics import changelog
 from tests.conftest import BrokerFactory
 from tests.faults.cluster import CUSTOMER, Cluster

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from app.kafka.broker import LocalBroker
+from app.local.broker import LocalBroker
 from tests.faults.cluster import CUSTOMER, SESSION_MS, Cluster
 from tests.faults.load import USERS, Load
 from tests.faults.oracle import fold, kept, lost_and_doubled

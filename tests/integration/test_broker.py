@@ -13,9 +13,9 @@ from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from app.base.errors import NoBrokerError
-from app.kafka.broker import LocalBroker
-from app.kafka.jars import locate
 from app.kafka.probe import answers
+from app.local.broker import LocalBroker
+from app.local.kafka_jars import locate
 
 
 def _is_alive(pid: int) -> bool:
@@ -68,7 +68,7 @@ def test_second_owner_of_a_directory_is_refused(own_broker: LocalBroker) -> None
 def test_broker_dies_with_an_owner_killed_9(kafka: str, tmp_path: Path) -> None:
     owner = (
         "import sys, time, pathlib\n"
-        "from app.kafka.broker import LocalBroker\n"
+        "from app.local.broker import LocalBroker\n"
         "broker = LocalBroker(pathlib.Path(sys.argv[1]))\n"
         "broker.launch()\n"
         "print(broker.pid, flush=True)\n"

@@ -15,9 +15,9 @@ from confluent_kafka import Producer
 
 from app.base.errors import UptakeError
 from app.base.settings import Settings
-from app.deadletters import REPLAYED, Choice
-from app.kafka import deadletters
-from app.kafka.deadletters import find, look_at_topics, replay
+from app.deadletters import dead_letter_topic
+from app.deadletters.dead_letter_topic import find, look_at_topics, replay
+from app.deadletters.dead_letters import REPLAYED, Choice
 from events.codec import encode
 from events.model import user_key
 from events.partitions import partition_of
@@ -152,7 +152,7 @@ def test_letters_that_are_cut_or_of_a_foreign_topic_stay_where_they_are(cluster:
 async def test_replay_that_dies_between_two_transactions_is_finished_by_the_next(
     cluster: Cluster, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(deadletters, "BATCH_LETTERS", 3)
+    monkeypatch.setattr(dead_letter_topic, "BATCH_LETTERS", 3)
     key = b"%s|~many" % CUSTOMER.encode()
     values = [b"letter %d" % number for number in range(10)]
     produce(cluster, DEADLETTERS, [(key, value, headers_of("many")) for value in values])
@@ -177,7 +177,7 @@ async def test_replay_that_dies_between_two_transactions_is_finished_by_the_next
 async def test_a_later_replay_ends_an_earlier_one_and_sends_nothing_twice(
     cluster: Cluster, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(deadletters, "BATCH_LETTERS", 2)
+    monkeypatch.setattr(dead_letter_topic, "BATCH_LETTERS", 2)
     key = b"%s|~two" % CUSTOMER.encode()
     produce(cluster, DEADLETTERS, [(key, b"%d" % number, headers_of("two")) for number in range(8)])
     layout = await look_at_topics(settings)
@@ -211,7 +211,7 @@ async def test_mark_behind_a_transaction_that_is_open_is_waited_for(
 
     try:
         with monkeypatch.context() as patched:
-            patched.setattr(deadletters, "find", find_before_the_transaction)
+            patched.setattr(dead_letter_topic, "find", find_before_the_transaction)
             assert await replay(settings, layout, [letter], lambda _: None) == 1
         second = asyncio.create_task(replay(settings, layout, [letter], lambda _: None))
         await asyncio.sleep(1.5)

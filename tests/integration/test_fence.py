@@ -9,8 +9,8 @@ from agents.partition import PartitionLimits
 from agents.ports import Flush, PartitionLostError, Reach
 from app.base.clock import SystemClock
 from app.base.settings import Settings
-from app.kafka.broker import LocalBroker
 from app.kafka.topics import ensure_topics
+from app.local.broker import LocalBroker
 from app.worker.outbox import KafkaOutbox
 from app.worker.restore import Restorer
 from app.worker.stores import Stores

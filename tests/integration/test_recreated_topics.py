@@ -10,9 +10,9 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 
 from app.base.settings import Settings
-from app.kafka.broker import LocalBroker
 from app.kafka.topic_ids import read_topic_ids
 from app.kafka.topics import ensure_topics
+from app.local.broker import LocalBroker
 from events.codec import encode
 from events.model import user_key
 from events.topics import JOURNAL, POSITIONS, TRANSFERS, changelog

@@ -13,7 +13,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from app.base.clock import SystemClock
 from app.journal.kafka_sink import KafkaSink
 from app.journal.sink import FateUnknownError, NotTakenError
-from app.kafka.broker import LocalBroker
+from app.local.broker import LocalBroker
 from events.codec import decode
 from events.model import Click
 

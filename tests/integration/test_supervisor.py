@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from app.parts import CommandPart
-from app.ports import free_port
-from app.supervisor import LinePrinter, NotReadyError, Supervisor
+from app.local.supervised import CommandPart
+from app.local.supervisor import LinePrinter, NotReadyError, Supervisor
+from app.local.tcp_ports import free_port
 
 SLEEPS = "import time; print('up', flush=True); time.sleep(60)"
 STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"
@@ -73,7 +73,7 @@ async def test_crashed_part_is_started_again_with_a_growing_pause(caplog: pytest
     finally:
         await supervisor.stop()
     assert supervisor.restarts["a"] >= 3
-    said = [record.getMessage() for record in caplog.records if record.name == "app.supervisor"]
+    said = [record.getMessage() for record in caplog.records if record.name == "app.local.supervisor"]
     assert said[:3] == [
         f"a ended with status 3; it is started again in {pause:g} s" for pause in (0.1, 0.2, 0.4)
     ]
@@ -219,7 +219,7 @@ async def test_a_cancellation_that_meets_the_end_of_the_output_is_not_lost(turns
 def test_no_orphan_when_the_supervisor_is_killed_9() -> None:
     owner = (
         "import asyncio, sys\n"
-        "from app.supervisor import Supervisor\n"
+        "from app.local.supervisor import Supervisor\n"
         "async def main():\n"
         "    supervisor = Supervisor()\n"
         f"    supervisor.add('a', [sys.executable, '-c', {STUBBORN!r}])\n"

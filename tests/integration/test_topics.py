@@ -10,9 +10,9 @@ from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic
 
 from app.base.errors import NoBrokerError, TopicMismatchError
 from app.base.settings import Settings
-from app.kafka.broker import LocalBroker
 from app.kafka.topics import compare_topics, ensure_topics, require_topics
-from app.ports import free_port
+from app.local.broker import LocalBroker
+from app.local.tcp_ports import free_port
 from events.topics import META, TOPICS, Topic
 
 

@@ -10,8 +10,8 @@ from faust.types.tuples import TP
 
 from agents.registry import Partitions
 from app.base.settings import Settings
-from app.kafka.broker import LocalBroker
 from app.kafka.topics import ensure_topics
+from app.local.broker import LocalBroker
 from app.worker import watch as module
 from app.worker.watch import Watch
 from app.worker.watchdog import Watchdog

@@ -17,10 +17,10 @@ from urllib.parse import quote
 import pytest
 from confluent_kafka import Producer
 
-from app.children import spawn
 from app.customers.customer_edit import add_customer, rotate_key
 from app.customers.customer_registry import Customers
-from app.ports import free_port
+from app.local.child_process import spawn
+from app.local.tcp_ports import free_port
 from events.codec import encode
 from events.model import EventBase, user_key
 from events.partitions import partition_of

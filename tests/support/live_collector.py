@@ -17,9 +17,9 @@ from typing import Any
 from confluent_kafka.admin import AdminClient
 
 from app.base.settings import Settings
-from app.children import spawn
 from app.kafka.topics import ensure_topics
-from app.ports import free_port
+from app.local.child_process import spawn
+from app.local.tcp_ports import free_port
 from events.topics import HISTORY, JOURNAL
 from tests.support.kafka_reader import end_of, read_committed
 

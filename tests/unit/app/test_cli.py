@@ -11,7 +11,7 @@ from app import cli
 from app.base.errors import UptakeError
 from app.base.settings import Settings
 from app.commands.options import make_settings
-from app.stack import settings_env
+from app.local.stack import settings_env
 
 
 def exit_status(*arguments: str) -> object:

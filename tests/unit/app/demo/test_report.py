@@ -14,8 +14,8 @@ from app.demo.lookups import Lookup
 from app.demo.memory import peak_mb, resident_mb
 from app.demo.report import show_result, show_what_to_try
 from app.demo.result import Memory, Result
+from app.local.stack import Stack
 from app.replay.lanes import Tally
-from app.stack import Stack
 
 COUNTS: Counts = {
     Cell("bts/all", part, at, counter): number

@@ -4,7 +4,7 @@ import pytest
 
 from app.base.errors import NoBrokerError
 from app.journal.producer import EventRefusedError, NotSentError, Producer
-from app.ports import free_port
+from app.local.tcp_ports import free_port
 from events.rules import Rules
 from tests.support.builders import a_click
 

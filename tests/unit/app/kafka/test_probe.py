@@ -10,7 +10,7 @@ import pytest
 
 from app.base.errors import UptakeError
 from app.kafka.probe import addresses, answers, any_answers
-from app.ports import free_port
+from app.local.tcp_ports import free_port
 
 
 @contextmanager

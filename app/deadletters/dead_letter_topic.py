@@ -17,7 +17,16 @@ from aiokafka.errors import KafkaError
 
 from app.base.errors import UptakeError
 from app.base.settings import Settings
-from app.deadletters import REPLAYED, Choice, Found, Letter, batches, read_letter, read_mark, write_mark
+from app.deadletters.dead_letters import (
+    REPLAYED,
+    Choice,
+    Found,
+    Letter,
+    batches,
+    read_letter,
+    read_mark,
+    write_mark,
+)
 from app.kafka.topics import compare_topics
 from events.topics import DEADLETTERS, JOURNAL, TOPICS
 

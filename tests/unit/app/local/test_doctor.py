@@ -5,11 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from app import doctor
 from app.base.settings import Settings
 from app.customers.customer_registry import create_customers_file
-from app.kafka import jars
-from app.ports import free_port
+from app.local import doctor, kafka_jars
+from app.local.tcp_ports import free_port
 
 
 def test_foreign_owner_of_our_names_is_a_failure() -> None:
@@ -23,8 +22,8 @@ def test_foreign_owner_of_our_names_is_a_failure() -> None:
 def test_missing_java_and_maven_fail_only_without_a_broker(
     monkeypatch: pytest.MonkeyPatch, is_reachable: bool, level: str
 ) -> None:
-    monkeypatch.setattr(jars, "find_java", lambda: None)
-    monkeypatch.setattr(jars, "find_lib", lambda: None)
+    monkeypatch.setattr(kafka_jars, "find_java", lambda: None)
+    monkeypatch.setattr(kafka_jars, "find_lib", lambda: None)
     monkeypatch.setattr(doctor.shutil, "which", lambda _name: None)
     for check in (doctor.check_java(is_reachable), doctor.check_jars(is_reachable)):
         assert check.level == level

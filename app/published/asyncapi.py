@@ -5,7 +5,7 @@ Seen from Uptake, as AsyncAPI wants it: it receives events and sends windows.
 
 from typing import Any, Final
 
-from app.schemas import LIST_NAME, event_schemas, list_schema, window_schema
+from app.published.json_schemas import LIST_NAME, event_schemas, list_schema, window_schema
 from events.model import NO_PROFILE_USER
 from events.topics import HISTORY, JOURNAL, TOPICS, WINDOWS, Topic
 
