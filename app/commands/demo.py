@@ -22,7 +22,7 @@ from app.base.settings import Settings
 from app.commands import options
 from app.commands.options import make_settings
 from app.demo.expectations import read_expectations
-from app.demo.facts import files_of, read_facts
+from app.demo.file_counts import files_of, read_facts
 from app.demo.report import show_result, show_what_to_try
 from app.demo.result import Result
 from app.demo.run import Demo

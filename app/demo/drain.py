@@ -9,7 +9,7 @@ import aiohttp
 from yarl import URL
 
 from app.base.errors import UptakeError
-from app.demo.readings import get_json
+from app.demo.measured_counts import get_json
 
 _PAUSE_S: Final = 1.0  # longer than a broker's fetch answer may be old
 _STUCK_S: Final = 60.0

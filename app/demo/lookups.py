@@ -6,8 +6,8 @@ from typing import Any, Final
 import aiohttp
 from yarl import URL
 
-from app.demo.facts import Question
-from app.demo.readings import get_json
+from app.demo.file_counts import Question
+from app.demo.measured_counts import get_json
 
 _SHOWN_ITEMS: Final = 12
 

@@ -13,9 +13,9 @@ from app.base.settings import Settings
 from app.customers.customer_registry import Customers
 from app.demo.counts import Counts, compare
 from app.demo.drain import wait_until_drained
-from app.demo.facts import Facts, questions
+from app.demo.file_counts import Facts, questions
 from app.demo.lookups import ask
-from app.demo.readings import read_from_topic, read_over_http
+from app.demo.measured_counts import read_from_topic, read_over_http
 from app.demo.result import Memory, Result
 from app.local.kafka_jars import Runtime
 from app.local.stack import FIRST_CUSTOMER, Plan, Stack, start_stack

@@ -10,11 +10,11 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Histogram,
 from agents.ports import Clock
 from app.base.clock import SystemClock
 from app.customers.customer_registry import Customer
-from app.lookup.answers import UserView, exclusions
+from app.lookup.ctr import answer_ctr, local_rows, read_rows_request
 from app.lookup.errors import guard, json_response
-from app.lookup.many import filter_many, filtered, has_former, marked, user_of
-from app.lookup.pages import user_page
-from app.lookup.queries import Params, read_as_of, read_ctr, read_exclusions, read_filter, read_max_stale
+from app.lookup.exclusions import UserView, exclusions
+from app.lookup.filter_many import filter_many, filtered, has_former, marked, user_of
+from app.lookup.requests import Params, read_as_of, read_ctr, read_exclusions, read_filter, read_max_stale
 from app.lookup.routing import (
     FORMER_HEADER,
     HOP_HEADER,
@@ -26,7 +26,7 @@ from app.lookup.routing import (
     asking_for_former,
 )
 from app.lookup.service import LookupService, UnavailableError
-from app.lookup.windows import answer_ctr, local_rows, read_rows_request
+from app.lookup.user_page import user_page
 from events import tracker_fields
 from events.model import user_key
 from events.target import RefusedError, decode

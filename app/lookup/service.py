@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from app.customers.customer_registry import Customer
-from app.lookup.answers import UserView
+from app.lookup.exclusions import UserView
 from tables.ctr.window_sums import Segment, WindowRow
 
 

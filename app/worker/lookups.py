@@ -8,7 +8,7 @@ from faust.types.tuples import TP
 from agents.partition import Partition
 from agents.registry import Partitions
 from app.customers.customer_registry import Customer
-from app.lookup.answers import UserView
+from app.lookup.exclusions import UserView
 from app.lookup.service import PartitionNotReady
 from app.worker.assignor import copied_by
 from app.worker.lag import lag_of

@@ -12,7 +12,7 @@ import pytest
 from app.customers.customer import ExclusionDefaults, RateLimit, RatingScale
 from app.customers.customer_fields import EXCLUSION_REASONS
 from app.customers.customer_registry import Customers, CustomersError, create_customers_file
-from app.lookup.answers import REASONS
+from app.lookup.exclusions import REASONS
 
 KEY = "ab" * 32
 MINIMAL = f'[customers."00000"]\nkey_id = "k1"\npseudonym_key = "{KEY}"\n'

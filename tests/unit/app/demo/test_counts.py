@@ -19,7 +19,7 @@ from app.demo.counts import (
     position_of,
 )
 from app.demo.expectations import read_expectations
-from app.demo.facts import files_of, read_facts
+from app.demo.file_counts import files_of, read_facts
 
 OBD = Path(__file__).resolve().parents[4] / "data" / "obd"
 GROUP = {

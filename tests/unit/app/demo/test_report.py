@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from app.demo.counts import COUNTERS, Cell, Counts, Difference
-from app.demo.facts import Question
+from app.demo.file_counts import Question
 from app.demo.lookups import Lookup
 from app.demo.memory import peak_mb, resident_mb
 from app.demo.report import show_result, show_what_to_try

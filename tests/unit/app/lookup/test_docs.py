@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from app.lookup.answers import REASONS
-from app.lookup.queries import FilterBody, RotationBody
+from app.lookup.exclusions import REASONS
+from app.lookup.requests import FilterBody, RotationBody
 from app.lookup.server import create_lookup_app
 from tables.ctr.panes import Counts
 from tests.support.lookups import MemoryWorker

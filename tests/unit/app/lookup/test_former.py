@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from app.customers.customer_registry import Customer
-from app.lookup.answers import UserView
+from app.lookup.exclusions import UserView
 from events.model import user_key
 from tables.user.identity import Stretch
 from tests.support.lookups import CUSTOMER, MINUTE, NOW, MemoryWorker, Start, a_shopper, shown, two_workers

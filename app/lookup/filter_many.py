@@ -9,8 +9,8 @@ from urllib.parse import quote
 import msgspec
 
 from app.customers.customer_registry import Customer
-from app.lookup.answers import UserView, filter_candidates, rotate
-from app.lookup.queries import Filter
+from app.lookup.exclusions import UserView, filter_candidates, rotate
+from app.lookup.requests import Filter
 from app.lookup.routing import (
     STALE_AFTER_S,
     UNAVAILABLE,

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from multidict import MultiDict
 
 from app.customers.customer_registry import ExclusionDefaults
-from app.lookup.answers import DEFAULT_REASONS, ExclusionRules, Rotation
-from app.lookup.queries import CtrQuery, Params, read_ctr, read_exclusions, read_filter
+from app.lookup.exclusions import DEFAULT_REASONS, ExclusionRules, Rotation
+from app.lookup.requests import CtrQuery, Params, read_ctr, read_exclusions, read_filter
 from events.target import RefusedError
 from tests.support.lookups import CUSTOMER, DAY, MINUTE, NOW
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.lookup.answers import (
+from app.lookup.exclusions import (
     REASONS,
     ExclusionRules,
     Rotation,

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from app.lookup.queries import CtrQuery
+from app.lookup.requests import CtrQuery
 from app.lookup.routing import MOVING_S, PeerRefusedError, Router
 from app.lookup.service import LookupService, UnavailableError
 from events.target import RefusedError

@@ -8,7 +8,7 @@ import msgspec
 from multidict import MultiMapping
 
 from app.customers.customer_registry import Customer, ExclusionDefaults
-from app.lookup.answers import DEFAULT_REASONS, REASONS, ExclusionRules, Rotation, Within
+from app.lookup.exclusions import DEFAULT_REASONS, REASONS, ExclusionRules, Rotation, Within
 from events import tracker_fields
 from events.duration import parse_duration_ms
 from events.target import RefusedError

@@ -3,8 +3,8 @@
 from decimal import Decimal
 
 from app.customers.customer import RatingScale
-from app.lookup.answers import UserView
-from app.lookup.pages import user_page
+from app.lookup.exclusions import UserView
+from app.lookup.user_page import user_page
 from tables.user.identity import IdentityState, Stretch
 from tables.user.recommended import RecommendedState, ServedList
 from tests.support.lookups import (

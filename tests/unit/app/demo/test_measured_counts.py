@@ -13,9 +13,9 @@ from yarl import URL
 from app.base.errors import UptakeError
 from app.demo.counts import Cell
 from app.demo.drain import wait_until_drained
-from app.demo.facts import Question
+from app.demo.file_counts import Question
 from app.demo.lookups import Lookup, ask, sentence
-from app.demo.readings import _is_wanted, get_json, read_over_http
+from app.demo.measured_counts import _is_wanted, get_json, read_over_http
 from tables.ctr.window_keys import POSITION, SCENARIO, VARIANT, WindowKey
 
 HOUR_MS = 1_574_571_600_000  # 2019-11-24 05

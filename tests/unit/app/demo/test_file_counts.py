@@ -6,7 +6,7 @@ import pytest
 
 from app.base.errors import UptakeError
 from app.demo.counts import Cell
-from app.demo.facts import Facts, files_of, questions, read_facts
+from app.demo.file_counts import Facts, files_of, questions, read_facts
 
 HEADER = "timestamp_ms,user,item_id,position,click"
 END_MS = 1_575_158_387_000
