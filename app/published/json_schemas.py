@@ -1,6 +1,6 @@
 """What must a record look like, for programs that are not ours: the JSON Schema of every event, made from events/model.py.
 
-`python -m app.published.json_schemas` writes docs/schemas/ and docs/asyncapi.json again after a change of the model; a test holds them to the code.
+`make schemas` writes docs/schemas/ and docs/asyncapi.json again after a change of the model; a test holds them to the code.
 The form is draft 07, which AsyncAPI builds on.
 """
 
@@ -142,4 +142,4 @@ def _inlined(part: Any, found: dict[str, dict[str, Any]]) -> Any:
 
 
 if __name__ == "__main__":
-    write(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parents[1] / "docs")
+    write(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parents[2] / "docs")

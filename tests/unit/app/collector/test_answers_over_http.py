@@ -241,7 +241,7 @@ async def test_unforeseen_error_is_500_without_details_and_without_ids_in_the_lo
     assert "Traceback" not in text
     assert "RuntimeError" not in text
     assert "RuntimeError" in caplog.text
-    assert "handler.py" in caplog.text
+    assert "dispatch.py" in caplog.text
     assert "secret-user" not in caplog.text
 
 

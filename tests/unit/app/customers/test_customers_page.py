@@ -14,7 +14,7 @@ from events.signature import is_valid, sign_v2
 from events.target import RawPath, Target, read_target, split_path
 from tests.support.tracker import LICENSE_KEY
 
-PAGE = (Path(__file__).parents[3] / "docs" / "customers.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[4] / "docs" / "customers.md").read_text(encoding="utf-8")
 ROWS = {
     name: cells.split(" | ")[0].strip("` ")
     for names, cells in re.findall(r"^\| (`[a-z_0-9`, ]+`) \| (.+) \|$", PAGE, re.MULTILINE)

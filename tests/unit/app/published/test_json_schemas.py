@@ -20,7 +20,7 @@ from tables.ctr.windows import WindowState, encode_record
 from tests.support import builders
 from tests.support.builders import a_buy, a_click, a_clickrecommended, a_recommended, a_rendered
 
-DOCS = Path(__file__).parents[3] / "docs"
+DOCS = Path(__file__).parents[4] / "docs"
 STALE = "out of date: run `make schemas`, and look at the difference"
 FILES = json_schemas.files()
 DOCUMENT = document()

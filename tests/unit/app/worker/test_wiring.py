@@ -9,7 +9,7 @@ from app.base.settings import Settings
 from app.customers.customer_registry import create_customers_file
 from app.worker.wiring import Worker
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 LOSING = r"\bstream\.(take|noack_take|group_by|repartition)\b|\.(tumbling|hopping|group_by)\(|\bapp\.(Table|GlobalTable)\("
 """Each acks what was not handled yet, re-publishes without a transaction, or drops windows by the wall clock."""
 
