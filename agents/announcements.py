@@ -77,7 +77,7 @@ class Announcer:
         return first, self._tell(said, newest_ms)
 
     def _tell(self, said: _Said, newest_ms: int) -> list[Output]:
-        lanes = partials.Lanes(said.live, said.history)
+        lanes = partials.DrainedLanes(said.live, said.history)
         key, value = partials.announcement(self._number, newest_ms, lanes)
         return [Output(PARTIALS, number, key, value) for number in range(self._partitions)]
 

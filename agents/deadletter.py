@@ -1,8 +1,8 @@
 """What is kept of a record that cannot be folded: its bytes as they are, where it stood and why in the headers."""
 
-from typing import Final, Protocol
+from typing import Final
 
-from agents.ports import Output
+from agents.ports import Output, SourceRecord
 from events.codec import UndecodableError
 from events.topics import DEADLETTERS
 
@@ -10,16 +10,7 @@ MAX_DEAD_BYTES: Final = 500_000
 """What is kept of a dead letter's value, and a tenth of it of its key: more than the topic takes would let no flush succeed."""
 
 
-class Record(Protocol):
-    """A record of a source topic, as aiokafka has it."""
-
-    offset: int
-    key: bytes | None
-    value: bytes | None
-    timestamp: int
-
-
-def dead_letter(partition: int, topic: str, record: Record, error: UndecodableError) -> Output:
+def dead_letter(partition: int, topic: str, record: SourceRecord, error: UndecodableError) -> Output:
     """Return the dead letter of a record.
 
     A key or value that is too long is cut, and the header ``key_bytes`` or ``value_bytes`` says how long it was.

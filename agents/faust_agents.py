@@ -1,7 +1,7 @@
 """The Faust agents: each hands the chunks of its topics to the partition that owns them, and nothing else."""
 
-from collections.abc import Callable, Sequence
-from typing import Any, Final, Protocol
+from collections.abc import Callable
+from typing import Any, Final
 
 import faust
 
@@ -9,6 +9,7 @@ from agents.fold_journal import fold_history, fold_live
 from agents.fold_partials import fold_partials
 from agents.fold_transfers import fold_moved
 from agents.partition import FoldOne
+from agents.ports import Chunk
 from agents.registry import Partitions
 from events.topics import HISTORY, JOURNAL, PARTIALS, TRANSFERS
 
@@ -18,19 +19,6 @@ AGENTS: Final[dict[str, dict[str, FoldOne]]] = {
     "ctr": {PARTIALS: fold_partials},
 }
 """Agent -> its topics, each with what folds one record of it."""
-
-
-class Chunk(Protocol):
-    """A run of records of one partition (app/worker/transport.py)."""
-
-    @property
-    def topic(self) -> str: ...
-    @property
-    def partition(self) -> int: ...
-    @property
-    def epoch(self) -> int: ...
-    @property
-    def records(self) -> Sequence[Any]: ...
 
 
 def attach(app: faust.App, partitions: Partitions, on_failed: Callable[[BaseException], None]) -> None:

@@ -60,7 +60,7 @@ def _put(partition: Partition, row: bytes, key: WindowKey, state: WindowState, i
 
 
 def _fold_announcement(
-    partition: Partition, source: int, newest_ms: int, lanes: partials.Lanes, appended_ms: int
+    partition: Partition, source: int, newest_ms: int, lanes: partials.DrainedLanes, appended_ms: int
 ) -> None:
     """Fold how far a source partition is, by the broker's clock of its record."""
     if not 0 <= source < partition.rules.partitions:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from agents.ports import Change, Output, Store
-from agents.row_cache import Rows
+from agents.row_cache import RowCache
 from events.model import user_key
 from events.partitions import partition_of
 from events.topics import PARTIALS, TABLES, TRANSFERS, WINDOWS
@@ -32,25 +32,25 @@ MAX_VERIFIED_KEYS: Final = 50_000  # about 10 MB; a key that is not remembered i
 class Overlay:
     """Every table of a partition in memory, fresh to the last folded event."""
 
-    rendered: Rows[RenderedState]
-    impressions: Rows[ImpressionsState]
-    clicked: Rows[ClickedState]
-    consumed: Rows[ConsumedState]
-    playback: Rows[PlaybackState]
-    basket: Rows[BasketState]
-    purchases: Rows[PurchasesState]
-    preferences: Rows[PreferencesState]
-    identity: Rows[IdentityState]
-    recommended: Rows[RecommendedState]
-    seen: Rows[int]
-    panes: Rows[Pane]
-    windows: Rows[WindowState]
-    open_windows: Rows[int]
-    watermarks: Rows[WatermarkState]
+    rendered: RowCache[RenderedState]
+    impressions: RowCache[ImpressionsState]
+    clicked: RowCache[ClickedState]
+    consumed: RowCache[ConsumedState]
+    playback: RowCache[PlaybackState]
+    basket: RowCache[BasketState]
+    purchases: RowCache[PurchasesState]
+    preferences: RowCache[PreferencesState]
+    identity: RowCache[IdentityState]
+    recommended: RowCache[RecommendedState]
+    seen: RowCache[int]
+    panes: RowCache[Pane]
+    windows: RowCache[WindowState]
+    open_windows: RowCache[int]
+    watermarks: RowCache[WatermarkState]
 
     def __init__(self, store: Store, number: int, partitions: int) -> None:
         self._store, self._number, self._partitions = store, number, partitions
-        self.tables: dict[str, Rows[Any]] = {}
+        self.tables: dict[str, RowCache[Any]] = {}
         for table in TABLES:
             rows = self._rows(table)
             self.tables[table] = rows
@@ -62,9 +62,9 @@ class Overlay:
         self.newest_received_ms = 0
         self.newest_time_ms = 0
 
-    def _rows(self, table: str) -> Rows[Any]:
+    def _rows(self, table: str) -> RowCache[Any]:
         get, coding = self._store.get, codec(table)
-        return Rows(lambda key: get(table, key), coding.decode, coding.encode, coding.memory_per_byte)
+        return RowCache(lambda key: get(table, key), coding.decode, coding.encode, coding.memory_per_byte)
 
     @property
     def changes(self) -> int:

@@ -12,10 +12,10 @@ from typing import Any, Final
 
 from agents.announcements import STALE, Announcing
 from agents.closing import Closer
-from agents.deadletter import Record, dead_letter
+from agents.deadletter import dead_letter
 from agents.overlay import Overlay
 from agents.poison import BadRuns, Halt, PoisonRule
-from agents.ports import Flush, Outbox, Output, PartitionLostError, Store
+from agents.ports import Flush, Outbox, Output, PartitionLostError, SourceRecord, Store
 from agents.positions import position_rows, read_positions, read_source_ids
 from agents.sweep import Sweeper
 from events.codec import UndecodableError
@@ -109,7 +109,7 @@ class Partition:
 
     # --- folding ------------------------------------------------------------------------------------------------------------------
 
-    async def fold(self, topic: str, records: Sequence[Record], fold_one: FoldOne) -> None:
+    async def fold(self, topic: str, records: Sequence[SourceRecord], fold_one: FoldOne) -> None:
         """Fold a chunk of a source topic, in slices. Records below the position were folded already and are passed over.
 
         Returns early when the partition is closed meanwhile: what is left is read again from the position by its next owner.
@@ -168,7 +168,7 @@ class Partition:
         self.outputs.append(output)
         self._outputs_bytes += len(output.value or b"")
 
-    def dead_letter(self, topic: str, record: Record, error: UndecodableError) -> None:
+    def dead_letter(self, topic: str, record: SourceRecord, error: UndecodableError) -> None:
         """Keep a record that cannot be folded (agents/deadletter.py)."""
         self.stats.deadlettered += 1
         self.send(dead_letter(self.number, topic, record, error))

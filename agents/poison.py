@@ -10,8 +10,9 @@ from bisect import bisect_left
 from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
+from agents.ports import SourceRecord
 from events.codec import UndecodableError
 
 log = logging.getLogger(__name__)
@@ -64,12 +65,6 @@ class Halt:
         }
 
 
-class Record(Protocol):
-    """A record of a source topic."""
-
-    offset: int
-
-
 class BadRuns:
     """Counts the bad records of one partition. A good one costs nothing: it is counted with its chunk."""
 
@@ -83,7 +78,9 @@ class BadRuns:
         """Count the records of a chunk that was folded."""
         self._passed[topic] += records
 
-    def bad(self, topic: str, chunk: Sequence[Record], offset: int, error: UndecodableError) -> Halt | None:
+    def bad(
+        self, topic: str, chunk: Sequence[SourceRecord], offset: int, error: UndecodableError
+    ) -> Halt | None:
         """Count a bad record, which is in a chunk that is not counted yet; return the pause when it is one too many."""
         rule = self._rule
         if rule is None:

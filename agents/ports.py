@@ -1,11 +1,29 @@
-"""What is needed from outside, by Protocol: a store, a transactional outbox, a clock; and what a flush carries."""
+"""What a partition needs from outside, by Protocol: records, a store, a transactional outbox; and what a flush carries."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 Change = tuple[bytes, bytes | None]
 """A row and its encoded value; None deletes it."""
+
+
+class SourceRecord(Protocol):
+    """A record of a source topic, as aiokafka returns it."""
+
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    timestamp: int
+
+
+class Chunk(NamedTuple):
+    """A run of records of one partition, fetched while the partitions of ``epoch`` were open (app/worker/transport.py)."""
+
+    topic: str
+    partition: int
+    epoch: int
+    records: list[Any]
 
 
 class Output(NamedTuple):
@@ -85,9 +103,3 @@ class Feed(Protocol):
 
     def reach(self, topic: str, partition: int) -> Reach | None:
         """Return how far it is, None when it does not know."""
-
-
-class Clock(Protocol):
-    """The time of this machine."""
-
-    def now_ms(self) -> int: ...

@@ -16,7 +16,7 @@ _NEWEST_WEIGHT: Final = 0.05  # of the newest row in the running mean of row siz
 _ABSENT: Final[Any] = object()
 
 
-class Rows(Generic[S]):
+class RowCache(Generic[S]):
     """The rows of one table of one partition. ``recent`` and ``older`` are the two halves of an approximate LRU.
 
     ``row_bytes`` is the running mean of the size of an encoded row, from which memory is estimated.

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Sequence
 
-from app.replay.http import Answer, Connection, Endpoint
+from app.replay.http import Answer, ClientConnection, Endpoint
 
 TIMEOUT_S = 10.0
 
@@ -17,11 +17,11 @@ class Pool:
 
     def __init__(self, port: int) -> None:
         self._endpoint = Endpoint(f"http://127.0.0.1:{port}")
-        self._idle: list[Connection] = []
+        self._idle: list[ClientConnection] = []
 
     async def get(self, target: str) -> Answer:
         """Return the answer to a GET."""
-        connection: Connection | None = None
+        connection: ClientConnection | None = None
         while self._idle and connection is None:
             idle = self._idle.pop()
             if idle.is_usable:

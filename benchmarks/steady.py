@@ -7,7 +7,7 @@ import random
 import time
 from dataclasses import dataclass, field
 
-from app.replay.http import NoAnswerError, NotSentError
+from app.replay.http import NoAnswerError, NoConnectionError
 from benchmarks.clients import Pool, paced
 
 ITEMS, LISTED = 5_000, 4
@@ -34,7 +34,7 @@ async def steady(port: int, customer: str, rate: float, seconds: float, users: i
         )
         try:
             answer = await pool.get(target)
-        except (NoAnswerError, NotSentError):
+        except (NoAnswerError, NoConnectionError):
             answers.failed += 1
             return
         answers.milliseconds.append((time.monotonic() - due) * 1000)

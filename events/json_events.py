@@ -11,7 +11,7 @@ import msgspec
 from events import tracker_fields
 from events.event_time import event_time
 from events.json_fields import json_of, text_of
-from events.json_kinds import KINDS, PLAIN_ITEMS, PLAIN_KINDS, Kind, Own, Place
+from events.json_kinds import KINDS, PLAIN_ITEMS, PLAIN_KINDS, FieldSlot, Kind, Own
 from events.model import NO_PROFILE_USER
 from events.rejections import Rejection
 from events.rules import Rules
@@ -154,7 +154,7 @@ def _pseudonyms(raw_user: str, rules: Rules) -> tuple[str, str | None]:
 
 
 def _own_fields(
-    element: dict[str, Any], shape: dict[str, Place | None], rules: Rules
+    element: dict[str, Any], shape: dict[str, FieldSlot | None], rules: Rules
 ) -> tuple[Own, list[tuple[str, Any]]]:
     """Return the fields of the event that an element gives, and what it gives beside them."""
     own: Own = {}

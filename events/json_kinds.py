@@ -12,7 +12,7 @@ from events.rules import Rules
 from events.target import RefusedError
 
 Own = dict[str, Any]
-Place = tuple[str, Read, int]
+FieldSlot = tuple[str, Read, int]
 """Which field a name means, how it is read, and up to how many characters a printable text is taken as it stands."""
 
 _SET_BY_US: Final = frozenset(("received_ms", "is_clamped", "previous_user", "is_junk_target"))
@@ -25,7 +25,7 @@ class Kind(msgspec.Struct, frozen=True):
     """
 
     struct: type[model.EventBase]
-    shape: dict[str, Place | None]
+    shape: dict[str, FieldSlot | None]
     finish: Callable[[Own, Rules], bool]
 
 
@@ -115,7 +115,7 @@ PLAIN_KINDS: Final = {
 
 
 def _kind_of(name: str, struct: type[model.EventBase]) -> Kind:
-    shape: dict[str, Place | None] = {
+    shape: dict[str, FieldSlot | None] = {
         field: (field, READ[field], PLAIN_CHARS.get(READ[field], 0))
         for field in struct.__struct_fields__
         if field in READ

@@ -15,7 +15,7 @@ NO_PROFILE_USER: Final = "~"  # the user of events that keep totals but build no
 # Bounds keep what a stranger may write from overflowing sums and encodings; a record beyond them is malformed.
 Millis = Annotated[int, msgspec.Meta(ge=0, le=9_999_999_999_999)]
 """A time, 1970 to 2286."""
-Place = Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
+PlaceNumber = Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
 """A row or rank, from 0."""
 ItemType = Annotated[int, msgspec.Meta(ge=0, le=2_147_483_647)]
 Percent = Annotated[int, msgspec.Meta(ge=0, le=100)]
@@ -48,8 +48,8 @@ class EventBase(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, t
     previous_user: str | None = None  # the pseudonym under the old key, while a key rotates
     experiment: Word | None = None
     variant: Word | None = None
-    row: Place | None = None
-    rank: Place | None = None
+    row: PlaceNumber | None = None
+    rank: PlaceNumber | None = None
     lang: str | None = None
     store_view_id: str | None = None
     segments: str | None = None
@@ -106,7 +106,7 @@ class Playback(ItemEvent, frozen=True, kw_only=True, omit_defaults=True, gc=Fals
     credits_ms: Length | None = None
 
 
-class Purchase(ItemEvent, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+class PurchaseEvent(ItemEvent, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """What ``buy`` and ``owns`` share. ``price`` is for one item; both price and currency, or neither."""
 
     quantity: Quantity = 1
@@ -114,11 +114,11 @@ class Purchase(ItemEvent, frozen=True, kw_only=True, omit_defaults=True, gc=Fals
     currency: Currency | None = None
 
 
-class Buy(Purchase, frozen=True, kw_only=True, omit_defaults=True, gc=False, tag="buy"):
+class Buy(PurchaseEvent, frozen=True, kw_only=True, omit_defaults=True, gc=False, tag="buy"):
     """The user bought the item. Without a price: a sale without revenue."""
 
 
-class Owns(Purchase, frozen=True, kw_only=True, omit_defaults=True, gc=False, tag="owns"):
+class Owns(PurchaseEvent, frozen=True, kw_only=True, omit_defaults=True, gc=False, tag="owns"):
     """The user owns the item already: never revenue."""
 
 
@@ -183,7 +183,7 @@ class RecommendedList(msgspec.Struct, frozen=True, omit_defaults=True, gc=False)
 
     items: Items
     scenario: Word | None = None
-    row: Place | None = None
+    row: PlaceNumber | None = None
     itemtype: ItemType = 1
     variant: Word | None = None
 

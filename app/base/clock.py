@@ -1,6 +1,15 @@
-"""What time is it: the machine's clock, behind the Protocol that the rest is given."""
+"""The clock of this machine, and the Protocol that callers depend on."""
 
 import time
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Wall-clock time."""
+
+    def now_ms(self) -> int:
+        """Return milliseconds since 1970 UTC."""
+        ...
 
 
 class SystemClock:

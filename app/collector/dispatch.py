@@ -3,11 +3,12 @@
 import functools
 import logging
 import traceback
-from typing import Final, Protocol
+from typing import Final
 
 import msgspec
 from aiohttp import web
 
+from app.base.clock import Clock
 from app.collector import answers, json_requests, presentation, tracker
 from app.collector.gate import Gate
 from app.collector.metrics import CONTENT_TYPE, Metrics
@@ -29,14 +30,6 @@ _NO_CUSTOMER: Final = Rejection(
     "whose page is it? say ?customer=, HTTP Basic, or set UPTAKE_DEFAULT_CUSTOMER",
     "customer",
 )
-
-
-class Clock(Protocol):
-    """Tells the time of receipt."""
-
-    def now_ms(self) -> int:
-        """Return milliseconds since 1970 UTC."""
-        ...
 
 
 class Collector:

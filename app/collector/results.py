@@ -18,17 +18,19 @@ from events.tracker import Accepted
 _SLICE: Final = 200  # elements between two turns of the loop: a few ms
 _ACCEPTED: Final = b'{"status":"accepted"}'
 
-Result = Rejection | None
+ElementResult = Rejection | None
 """What became of an element; None: it is durable, or there was nothing to record."""
 
 
-Outcome = Accepted | Rejection | None
+ElementOutcome = Accepted | Rejection | None
 """What an element was read as; None: there is nothing to record."""
 
 
-async def read_each(read: Callable[[Element], Outcome], values: Sequence[Element]) -> list[Outcome]:
+async def read_each(
+    read: Callable[[Element], ElementOutcome], values: Sequence[Element]
+) -> list[ElementOutcome]:
     """Read each element, and let others have their turn meanwhile."""
-    outcomes: list[Outcome] = []
+    outcomes: list[ElementOutcome] = []
     for start in range(0, len(values), _SLICE):
         if start:
             await asyncio.sleep(0)
@@ -36,7 +38,7 @@ async def read_each(read: Callable[[Element], Outcome], values: Sequence[Element
     return outcomes
 
 
-async def record(recorder: Recorder, outcomes: Sequence[Outcome]) -> list[Result]:
+async def record(recorder: Recorder, outcomes: Sequence[ElementOutcome]) -> list[ElementResult]:
     """Make the accepted ones durable; return what became of each, in order."""
     accepted = [outcome for outcome in outcomes if isinstance(outcome, Accepted)]
     fates = iter(await recorder.record_many(accepted) if accepted else ())
@@ -49,7 +51,7 @@ def answer_each(
     request: web.BaseRequest,
     customer: Customer,
     values: Sequence[Element],
-    results: Sequence[Result],
+    results: Sequence[ElementResult],
 ) -> web.Response:
     """Return 200 with a result for each element; 503 when nothing at all could be taken. Counts what was refused."""
     rejected = Counter(result.code for result in results if result is not None)

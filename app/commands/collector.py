@@ -8,7 +8,7 @@ from app.commands.options import make_settings, setting
 
 def collector(
     kafka: options.Kafka = None,
-    partitions: options.Partitions = None,
+    partitions: options.PartitionsOption = None,
     host: options.Host = None,
     port: Annotated[int | None, setting("port", "events are taken here", 8080)] = None,
     customers_file: options.CustomersFile = None,

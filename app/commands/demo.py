@@ -24,7 +24,7 @@ from app.commands.options import make_settings
 from app.demo.expectations import read_expectations
 from app.demo.file_counts import files_of, read_facts
 from app.demo.report import show_result, show_what_to_try
-from app.demo.result import Result
+from app.demo.result import DemoResult
 from app.demo.run import Demo
 from app.local.broker import HOST
 from app.local.kafka_jars import locate
@@ -48,7 +48,7 @@ def demo(
     port: Annotated[
         int | None, typer.Option(help="port of the collector", show_default="8080, or the next free one")
     ] = None,
-    partitions: options.Partitions = None,
+    partitions: options.PartitionsOption = None,
     keep: Annotated[
         bool, typer.Option("--keep", help="leave the data and logs behind, and say where")
     ] = False,
@@ -90,7 +90,7 @@ def demo(
             started,
         )
 
-        def show(result: Result) -> None:
+        def show(result: DemoResult) -> None:
             show_result(report, result)
             if as_json:
                 print(json.dumps(result.as_dict()), flush=True)
@@ -101,7 +101,7 @@ def demo(
     raise typer.Exit(status)
 
 
-async def _run(course: Demo, show: Callable[[Result], None], notes: Console, *, stays: bool) -> int:
+async def _run(course: Demo, show: Callable[[DemoResult], None], notes: Console, *, stays: bool) -> int:
     """Run the demo until it is over, or with ``stays`` until a signal; return the exit status."""
     supervisor = Supervisor(LinePrinter(sys.stderr))
     signalled = asyncio.create_task(supervisor.run_until_signal())

@@ -19,7 +19,16 @@ from app.base.settings import Settings
 from app.commands import options
 from app.commands.options import make_settings
 from app.deadletters.dead_letter_topic import Layout, find, look_at_topics, read_values, replay
-from app.deadletters.dead_letters import Choice, Found, Letter, Place, as_dict, parse_since_ms, printable, utc
+from app.deadletters.dead_letters import (
+    Choice,
+    FoundLetters,
+    Letter,
+    RecordAddress,
+    as_dict,
+    parse_since_ms,
+    printable,
+    utc,
+)
 from events.topics import DEADLETTERS
 
 _STOPPED = 130
@@ -113,7 +122,7 @@ def show(
         raise UptakeError("--raw writes the value of one letter: say which, as TOPIC/PARTITION/OFFSET")
     wanted = None
     if place is not None:
-        wanted = Place.parse(place)
+        wanted = RecordAddress.parse(place)
         if wanted is None:
             raise UptakeError(f"{place!r} is no TOPIC/PARTITION/OFFSET, like uptake.events/3/17")
     settings, choice = _settings(kafka), _choice(reason, topic, since)
@@ -138,7 +147,7 @@ def show(
 _Full = tuple[Letter, bytes | None, bytes | None]
 
 
-def _as_dict(found: Found, letter: Letter, key: bytes | None, value: bytes | None) -> dict[str, Any]:
+def _as_dict(found: FoundLetters, letter: Letter, key: bytes | None, value: bytes | None) -> dict[str, Any]:
     return {
         **as_dict(letter),
         "is_replayed": found.is_replayed(letter),
@@ -147,7 +156,7 @@ def _as_dict(found: Found, letter: Letter, key: bytes | None, value: bytes | Non
     }
 
 
-def _print_letter(found: Found, letter: Letter, key: bytes | None, value: bytes | None) -> None:
+def _print_letter(found: FoundLetters, letter: Letter, key: bytes | None, value: bytes | None) -> None:
     lines = {
         "record": f"{letter.source}, written {utc(letter.source_ms)}",
         "letter": f"{letter.place}, written {utc(letter.written_ms)}",
@@ -283,7 +292,7 @@ def _choice(reasons: list[str] | None, topics: list[str] | None, since: str | No
     return Choice(frozenset(reasons or ()), frozenset(topics or ()), since_ms or 0)
 
 
-async def _find(settings: Settings, choice: Choice) -> tuple[Layout, Found]:
+async def _find(settings: Settings, choice: Choice) -> tuple[Layout, FoundLetters]:
     layout = await look_at_topics(settings)
     return layout, await find(settings, layout, choice)
 

@@ -17,7 +17,7 @@ _MARKS = {"ok": "[green]ok  [/green]", "warn": "[yellow]warn[/yellow]", "fail": 
 
 def doctor(
     kafka: options.Kafka = None,
-    partitions: options.Partitions = None,
+    partitions: options.PartitionsOption = None,
     data_dir: options.DataDir = None,
     customers_file: options.CustomersFile = None,
     host: options.Host = None,

@@ -18,7 +18,7 @@ from app.customers.customer_registry import Customers
 from app.importer.dry_run import show_rows
 from app.importer.mapping import LAYOUTS, make_mapping
 from app.importer.rows import kind_of
-from app.importer.run import Options, Result, import_file, zone_of
+from app.importer.run import ImportResult, Options, import_file, zone_of
 from app.replay.http import Endpoint
 from events.rules import Rules
 
@@ -157,9 +157,9 @@ def import_files(
 
 async def _import_all(
     files: Iterable[Path], how: Options, console: Console
-) -> tuple[list[Result], UptakeError | None]:
+) -> tuple[list[ImportResult], UptakeError | None]:
     """Import one file after another; return what became of them, and the error that ended it."""
-    results: list[Result] = []
+    results: list[ImportResult] = []
     for path in files:
         try:
             result = await import_file(path, how, console)
@@ -186,7 +186,7 @@ def _zone(rules: Rules | None) -> tzinfo:
     return UTC if rules is None else rules.time_zone
 
 
-def _sentence(result: Result) -> str:
+def _sentence(result: ImportResult) -> str:
     counts, path = result.counts, result.path
     if result.is_finished and not result.seconds:
         return f"{path}: was imported before, {counts.accepted:,} rows; to import it again, delete {result.checkpoint}"
@@ -204,7 +204,7 @@ def _sentence(result: Result) -> str:
     return text if result.is_finished else f"{text}\nstopped before row {result.next_row:,}"
 
 
-def _as_dict(result: Result) -> dict[str, Any]:
+def _as_dict(result: ImportResult) -> dict[str, Any]:
     counts = result.counts
     return {
         "file": str(result.path),

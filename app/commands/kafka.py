@@ -20,7 +20,7 @@ def kafka(
     port: Annotated[
         int | None, typer.Option(help="port of the broker", show_default="9092, or the next free one")
     ] = None,
-    partitions: options.Partitions = None,
+    partitions: options.PartitionsOption = None,
     topics: Annotated[bool, typer.Option(help="create the topics that are missing")] = True,
     fetch: Annotated[bool, typer.Option("--fetch", help="only fetch what it needs, and end")] = False,
     log_level: options.LogLevel = None,

@@ -24,7 +24,7 @@ def setting(field: str, help_text: str | None = None, default: object = None) ->
 
 Kafka = Annotated[str | None, setting("kafka")]
 AppId = Annotated[str | None, setting("app_id")]
-Partitions = Annotated[int | None, setting("partitions")]
+PartitionsOption = Annotated[int | None, setting("partitions")]
 Replication = Annotated[int | None, setting("replication")]
 DataDir = Annotated[Path | None, setting("data_dir")]
 CustomersFile = Annotated[Path | None, setting("customers_file")]

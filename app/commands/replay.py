@@ -20,7 +20,7 @@ from app.commands.options import make_settings
 from app.customers.customer_registry import Customer, Customers
 from app.replay.files import check_files, count_files, read_files
 from app.replay.http import Endpoint
-from app.replay.lanes import Lanes, Reject, Tally
+from app.replay.lanes import RejectedEntry, ReplayLanes, ReplayTally
 from app.replay.progress import shown_progress
 from app.replay.request import Author, Entries
 
@@ -70,7 +70,7 @@ def replay(
     console = Console(stderr=True)
     total = count_files(files)
     with _rejects_file(rejects) as write:
-        lanes = Lanes(endpoint, concurrency=concurrency, speed=speed, on_reject=write)
+        lanes = ReplayLanes(endpoint, concurrency=concurrency, speed=speed, on_reject=write)
         tally = uvloop.run(_run(lanes, read_files(files, author), total, console))
     if as_json:
         print(json.dumps(tally.as_dict()))
@@ -108,7 +108,7 @@ def _author(
     return Author(customer_id, key, found.rules.time_zone, found.rules.md5_signatures), credentials
 
 
-async def _run(lanes: Lanes, entries: Entries, total: int, console: Console) -> Tally:
+async def _run(lanes: ReplayLanes, entries: Entries, total: int, console: Console) -> ReplayTally:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, lanes.stop)
@@ -117,11 +117,11 @@ async def _run(lanes: Lanes, entries: Entries, total: int, console: Console) -> 
 
 
 @contextlib.contextmanager
-def _rejects_file(path: Path) -> Iterator[Callable[[Reject], None]]:
+def _rejects_file(path: Path) -> Iterator[Callable[[RejectedEntry], None]]:
     """Yield what writes a reject; the file is made at the first, readable by its owner only: it holds user ids."""
     file: IO[bytes] | None = None
 
-    def write(reject: Reject) -> None:
+    def write(reject: RejectedEntry) -> None:
         nonlocal file
         if file is None:
             handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -135,7 +135,7 @@ def _rejects_file(path: Path) -> Iterator[Callable[[Reject], None]]:
             file.close()
 
 
-def _sentence(tally: Tally, total: int, rejects: Path) -> str:
+def _sentence(tally: ReplayTally, total: int, rejects: Path) -> str:
     text = (
         f"{tally.accepted:,} of {total:,} events accepted in {tally.seconds:.1f} s "
         f"({tally.per_second:,.0f} events/s, {tally.retries:,} sent again after a pause)"

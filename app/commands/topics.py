@@ -18,7 +18,7 @@ from events.topics import DAY_MS
 
 def topics(
     kafka: options.Kafka = None,
-    partitions: options.Partitions = None,
+    partitions: options.PartitionsOption = None,
     replication: options.Replication = None,
     create: Annotated[bool, typer.Option("--create", help="create the topics that are missing")] = False,
     as_json: options.AsJson = False,

@@ -24,7 +24,7 @@ def up(
         int | None, setting("port", "port of the collector", "8080, or the next free one")
     ] = None,
     customers_file: options.CustomersFile = None,
-    partitions: options.Partitions = None,
+    partitions: options.PartitionsOption = None,
     log_level: options.LogLevel = None,
     log_json: options.LogJson = None,
 ) -> None:

@@ -9,7 +9,7 @@ from app.commands.options import make_settings, setting
 def worker(
     kafka: options.Kafka = None,
     app_id: options.AppId = None,
-    partitions: options.Partitions = None,
+    partitions: options.PartitionsOption = None,
     host: options.Host = None,
     port: Annotated[int | None, setting("port", "lookups are answered here", 6067)] = None,
     advertise: options.Advertise = None,

@@ -53,7 +53,7 @@ class _RateLimit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 _TrackOrScenario = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_WORD_CHARS)]
 
 
-class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class CustomerEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One ``[customers."..."]`` table of the file, as written."""
 
     pseudonym_key: str
@@ -81,14 +81,14 @@ class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     )
 
 
-FIELDS: Final = Entry.__struct_fields__
+FIELDS: Final = CustomerEntry.__struct_fields__
 """Every field of a customer, as the file names them."""
 EXCLUSION_FIELDS: Final = _Exclusions.__struct_fields__
 
 
 def read_customer(customer_id: str, table: Any) -> Customer:
     """Return the customer of one table of the file; raise msgspec.ValidationError or FieldError."""
-    entry = msgspec.convert(table, Entry)
+    entry = msgspec.convert(table, CustomerEntry)
     _check_keys(entry)
     rules = Rules(
         customer=customer_id,
@@ -129,7 +129,7 @@ def read_customer(customer_id: str, table: Any) -> Customer:
     )
 
 
-def _check_keys(entry: Entry) -> None:
+def _check_keys(entry: CustomerEntry) -> None:
     if (entry.previous_pseudonym_key is None) != (entry.previous_key_id is None):
         raise FieldError("previous_pseudonym_key and previous_key_id go together")
     if entry.previous_key_id == entry.key_id:

@@ -20,7 +20,7 @@ from app.base.settings import Settings
 from app.deadletters.dead_letters import (
     REPLAYED,
     Choice,
-    Found,
+    FoundLetters,
     Letter,
     batches,
     read_letter,
@@ -64,12 +64,12 @@ async def look_at_topics(settings: Settings) -> Layout:
     return Layout(counts[DEADLETTERS], counts[JOURNAL])
 
 
-async def find(settings: Settings, layout: Layout, choice: Choice, *, is_exact: bool = False) -> Found:
+async def find(settings: Settings, layout: Layout, choice: Choice, *, is_exact: bool = False) -> FoundLetters:
     """Read all dead letters and return those of a choice.
 
     ``is_exact``: wait until every record that stands in the topic now is committed or aborted, so that no mark is missed.
     """
-    found = Found()
+    found = FoundLetters()
     async with _consumer(settings, layout.deadletters) as consumer:
         partitions = list(consumer.assignment())
         starts = await consumer.beginning_offsets(partitions)

@@ -21,7 +21,7 @@ REPLAYED: Final = "replayed"
 UNKNOWN: Final = "?"  # topic and reason of a record without our headers
 
 
-class Record(Protocol):
+class LetterRecord(Protocol):
     """A record of ``uptake.deadletters``, as aiokafka has it."""
 
     partition: int
@@ -33,7 +33,7 @@ class Record(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class RecordAddress:
     """Where a record stands; written ``topic/partition/offset``."""
 
     topic: str
@@ -44,7 +44,7 @@ class Place:
         return f"{self.topic}/{self.partition}/{self.offset}"
 
     @classmethod
-    def parse(cls, text: str) -> "Place | None":
+    def parse(cls, text: str) -> "RecordAddress | None":
         """Return the place that is written ``topic/partition/offset``, or None."""
         topic, _, rest = text.partition("/")
         partition, _, offset = rest.partition("/")
@@ -57,9 +57,9 @@ class Place:
 class Letter:
     """One dead letter, without its key and value."""
 
-    place: Place
+    place: RecordAddress
     """Of the letter itself."""
-    source: Place
+    source: RecordAddress
     """Of the record that could not be folded."""
     written_ms: int
     """When it became a dead letter, by the broker's clock."""
@@ -93,7 +93,7 @@ class Letter:
         return None
 
 
-def read_mark(record: Record) -> list[int] | None:
+def read_mark(record: LetterRecord) -> list[int] | None:
     """Return the offsets, in its own partition, of the letters that a mark names; None for a letter."""
     names = {name for name, _ in record.headers}
     if REPLAYED not in names or "topic" in names or record.value is None:
@@ -109,15 +109,15 @@ def write_mark(offsets: Sequence[int]) -> tuple[bytes, list[tuple[str, bytes]]]:
     return msgspec.json.encode(sorted(offsets)), [(REPLAYED, b"%d" % len(offsets))]
 
 
-def read_letter(record: Record, partitions: int) -> Letter:
+def read_letter(record: LetterRecord, partitions: int) -> Letter:
     """Return what a record of the dead letters says; ``partitions`` is how many a source topic has."""
     headers = {name: value.decode(errors="replace") for name, value in record.headers}
     partition, offset = _number(headers, "partition"), _number(headers, "offset")
-    place = Place(DEADLETTERS, record.partition, record.offset)
+    place = RecordAddress(DEADLETTERS, record.partition, record.offset)
     if "topic" not in headers or partition is None or offset is None:
-        source = Place(UNKNOWN, -1, -1)
+        source = RecordAddress(UNKNOWN, -1, -1)
     else:
-        source = Place(headers["topic"], partition, offset)
+        source = RecordAddress(headers["topic"], partition, offset)
     return Letter(
         place,
         source,
@@ -137,7 +137,7 @@ def _number(headers: dict[str, str], name: str) -> int | None:
     return int(text) if text.isdecimal() and len(text) < 20 else None
 
 
-def home_of(source: Place, key: bytes | None, partitions: int) -> int:
+def home_of(source: RecordAddress, key: bytes | None, partitions: int) -> int:
     """Return the partition that a replayed record goes to, -1 when there is none.
 
     Events go where their key belongs, as every producer writes them. Transfers and partial counts go where they stood: their producer
@@ -181,7 +181,7 @@ def parse_since_ms(text: str, now_ms: int) -> int | None:
 
 
 @dataclass(slots=True)
-class Group:
+class LetterGroup:
     """The letters of one source topic and reason: how many, how many of them were replayed or are cut, the first and the last."""
 
     topic: str
@@ -206,7 +206,7 @@ class Group:
 
 
 @dataclass(slots=True)
-class Found:
+class FoundLetters:
     """The letters of a choice, in the order of partition and offset, and the places of all that were replayed."""
 
     letters: list[Letter] = field(default_factory=list)
@@ -217,12 +217,12 @@ class Found:
         """Say whether the letter was replayed."""
         return (letter.place.partition, letter.place.offset) in self.replayed
 
-    def groups(self) -> list[Group]:
+    def groups(self) -> list[LetterGroup]:
         """Return the letters by source topic and reason, the largest group first."""
-        groups: dict[tuple[str, str], Group] = {}
+        groups: dict[tuple[str, str], LetterGroup] = {}
         for letter in self.letters:
             key = (letter.source.topic, letter.reason)
-            group = groups.setdefault(key, Group(*key, letter, letter))
+            group = groups.setdefault(key, LetterGroup(*key, letter, letter))
             group.letters += 1
             group.replayed += self.is_replayed(letter)
             group.cut += letter.is_cut

@@ -6,7 +6,7 @@ from typing import Final, Literal, NamedTuple
 
 COUNTERS: Final = ("impressions", "clicks", "attributed_clicks")
 
-Part = Literal["total", "position", "day", "hour"]
+CountPart = Literal["total", "position", "day", "hour"]
 
 
 class Cell(NamedTuple):
@@ -16,7 +16,7 @@ class Cell(NamedTuple):
     """
 
     group: str
-    part: Part
+    part: CountPart
     at: str
     counter: str
 
@@ -26,11 +26,11 @@ class Cell(NamedTuple):
         return f"{self.group}, {place}, {self.counter}"
 
 
-Counts = dict[Cell, int]
+CellCounts = dict[Cell, int]
 """A cell that is not there is 0: a window without events does not exist."""
 
 
-class Difference(NamedTuple):
+class CountDifference(NamedTuple):
     """A number that is not as expected. ``read`` says from where it was read."""
 
     read: str
@@ -43,16 +43,16 @@ class Difference(NamedTuple):
         return f"{self.read}: {self.cell}: expected {self.expected:,}, found {self.found:,}"
 
 
-def compare(expected: Mapping[Cell, int], found: Mapping[Cell, int], read: str) -> list[Difference]:
+def compare(expected: Mapping[Cell, int], found: Mapping[Cell, int], read: str) -> list[CountDifference]:
     """Return every cell of either side in which they differ, in order."""
     return [
-        Difference(read, cell, expected.get(cell, 0), found.get(cell, 0))
+        CountDifference(read, cell, expected.get(cell, 0), found.get(cell, 0))
         for cell in sorted({*expected, *found})
         if expected.get(cell, 0) != found.get(cell, 0)
     ]
 
 
-def add(counts: Counts, group: str, part: Part, at: str, numbers: Mapping[str, int]) -> None:
+def add(counts: CellCounts, group: str, part: CountPart, at: str, numbers: Mapping[str, int]) -> None:
     """Add numbers, by counter, to the cells of one place."""
     for counter, number in numbers.items():
         cell = Cell(group, part, at, counter)

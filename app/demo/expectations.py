@@ -6,7 +6,7 @@ from typing import Annotated, Final
 import msgspec
 
 from app.base.errors import UptakeError
-from app.demo.counts import Counts, add
+from app.demo.counts import CellCounts, add
 
 FILE: Final = "expected_counts.json"
 
@@ -24,7 +24,7 @@ class _Group(msgspec.Struct):
     by_hour_utc: dict[str, _Pair]
 
 
-def read_expectations(data: Path) -> Counts:
+def read_expectations(data: Path) -> CellCounts:
     """Return the expected counts of a directory; UptakeError when they are missing or malformed.
 
     Each click carries the request id of its impression, so every click must be attributed: both are the same number.
@@ -36,7 +36,7 @@ def read_expectations(data: Path) -> Counts:
         raise UptakeError(f"{path}: --check needs the expected counts: {error.strerror}") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise UptakeError(f"{path}: these are no expected counts: {error}") from None
-    counts: Counts = {}
+    counts: CellCounts = {}
     for name, group in groups.items():
         add(counts, name, "total", "", _numbers((group.impressions, group.clicks)))
         for at, pair in group.by_position.items():

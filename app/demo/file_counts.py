@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from app.base.errors import UptakeError
-from app.demo.counts import Counts, add, day_of, group_of, hour_of, position_of
+from app.demo.counts import CellCounts, add, day_of, group_of, hour_of, position_of
 from app.replay.obd import policy_and_campaign, read_rows
 from app.replay.request import Unreadable
 from tables.ctr.windows import DAY_MS, HOUR_MS
@@ -23,7 +23,7 @@ class Facts:
     """
 
     paths: tuple[Path, ...] = ()
-    counts: Counts = field(default_factory=dict)
+    counts: CellCounts = field(default_factory=dict)
     first_ms: int = 0
     last_ms: int = 0
     events: int = 0
@@ -94,7 +94,7 @@ def read_facts(paths: tuple[Path, ...]) -> Facts:
 
 
 def _count(
-    counts: Counts, path: Path, impressions: Counter[tuple[int, int]], clicks: Counter[tuple[int, int]]
+    counts: CellCounts, path: Path, impressions: Counter[tuple[int, int]], clicks: Counter[tuple[int, int]]
 ) -> None:
     policy, campaign = policy_and_campaign(path)
     group = group_of(policy, campaign)

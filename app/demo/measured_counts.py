@@ -9,7 +9,7 @@ from aiokafka import AIOKafkaConsumer
 from yarl import URL
 
 from app.base.errors import UptakeError
-from app.demo.counts import Counts, add, day_of, group_of, hour_of, position_of
+from app.demo.counts import CellCounts, add, day_of, group_of, hour_of, position_of
 from events.topics import WINDOWS
 from tables.ctr.window_keys import POSITION, SEPARATOR, VARIANT, escape
 from tables.ctr.windows import WindowRecord, decode_record
@@ -40,9 +40,9 @@ async def get_json(session: aiohttp.ClientSession, url: URL, timeout_s: float = 
 
 async def read_over_http(
     session: aiohttp.ClientSession, worker: str, customer: str, from_ms: int, to_ms: int
-) -> Counts:
+) -> CellCounts:
     """Return the counts that a worker answers for whole UTC days, over all scenarios: four questions."""
-    counts: Counts = {}
+    counts: CellCounts = {}
     url = URL(worker) / "v1" / customer / "ctr"
     span = {"from": str(from_ms), "to": str(to_ms)}
     for question in _QUESTIONS:
@@ -66,7 +66,7 @@ async def read_over_http(
     return counts
 
 
-async def read_from_topic(bootstrap: str, customer: str, partitions: int) -> Counts:
+async def read_from_topic(bootstrap: str, customer: str, partitions: int) -> CellCounts:
     """Return the counts of ``uptake.ctr.windows``: the last record of each key, day windows summed for total and position."""
     latest: dict[bytes, WindowRecord] = {}
     owner = escape(customer)
@@ -94,7 +94,7 @@ async def read_from_topic(bootstrap: str, customer: str, partitions: int) -> Cou
                     latest[record.key] = decode_record(record.value)
     finally:
         await consumer.stop()
-    counts: Counts = {}
+    counts: CellCounts = {}
     for window in latest.values():
         _count(counts, window)
     return counts
@@ -106,7 +106,7 @@ def _is_wanted(raw_key: bytes, customer: bytes) -> bool:
     return owner == customer and (dimension, granularity) in _WANTED
 
 
-def _count(counts: Counts, window: WindowRecord) -> None:
+def _count(counts: CellCounts, window: WindowRecord) -> None:
     group = group_of(window.variant, window.scenario)
     numbers = {
         "impressions": window.rendered,

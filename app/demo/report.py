@@ -6,15 +6,15 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from app.demo.counts import Cell, Counts, Part
+from app.demo.counts import Cell, CellCounts, CountPart
 from app.demo.lookups import sentence
-from app.demo.result import Result
+from app.demo.result import DemoResult
 from tables.ctr.rates import rate
 
 _SHOWN_DIFFERENCES: Final = 40
 
 
-def show_result(console: Console, result: Result) -> None:
+def show_result(console: Console, result: DemoResult) -> None:
     """Print everything."""
     console.print(_rates(result, "total", "CTR by scenario and variant"))
     console.print()
@@ -34,7 +34,7 @@ def show_result(console: Console, result: Result) -> None:
     show_verdict(console, result)
 
 
-def show_verdict(console: Console, result: Result) -> None:
+def show_verdict(console: Console, result: DemoResult) -> None:
     """Print ``equal``, or each difference."""
     if result.is_equal:
         _line(
@@ -53,7 +53,7 @@ def show_verdict(console: Console, result: Result) -> None:
             _line(console, f"{lookup.url}: {sentence(lookup)}", style="red")
 
 
-def show_what_to_try(console: Console, result: Result, customer: str, from_ms: int, to_ms: int) -> None:
+def show_what_to_try(console: Console, result: DemoResult, customer: str, from_ms: int, to_ms: int) -> None:
     """Print what the reader may do with the running system."""
     stack = result.stack
     worker, collector = stack.workers[0], stack.collector
@@ -86,7 +86,7 @@ def show_what_to_try(console: Console, result: Result, customer: str, from_ms: i
         _line(console, line)
 
 
-def _rates(result: Result, part: Part, title: str) -> Table:
+def _rates(result: DemoResult, part: CountPart, title: str) -> Table:
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)
     places = ("scenario", "variant") if part == "total" else ("scenario", "variant", "position")
     for name in places:
@@ -121,12 +121,12 @@ def _rates(result: Result, part: Part, title: str) -> Table:
     return table
 
 
-def _places(counts: Counts, part: Part) -> list[tuple[str, str]]:
+def _places(counts: CellCounts, part: CountPart) -> list[tuple[str, str]]:
     places = {(cell.group, cell.at) for cell in counts if cell.part == part}
     return sorted(places, key=lambda place: (place[0].partition("/")[::-1], place[1]))
 
 
-def _numbers(counts: Counts, group: str, part: Part, at: str) -> tuple[int, int, int]:
+def _numbers(counts: CellCounts, group: str, part: CountPart, at: str) -> tuple[int, int, int]:
     shown, clicks, attributed = (
         counts.get(Cell(group, part, at, counter), 0)
         for counter in ("impressions", "clicks", "attributed_clicks")
@@ -138,7 +138,7 @@ def _share(value: float | None) -> str:
     return "-" if value is None else f"{value:.3%}"
 
 
-def _times(result: Result) -> str:
+def _times(result: DemoResult) -> str:
     tally = result.tally
     memory = ", ".join(
         f"{each.name} {each.peak_mb:.0f} MB at its peak" for each in result.memory if each.peak_mb

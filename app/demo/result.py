@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from typing import Any
 
-from app.demo.counts import Counts, Difference
+from app.demo.counts import CellCounts, CountDifference
 from app.demo.lookups import Lookup
 from app.demo.memory import peak_mb, resident_mb
 from app.local.stack import Stack
-from app.replay.lanes import Tally
+from app.replay.lanes import ReplayTally
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,17 +25,17 @@ class Memory:
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class DemoResult:
     """Everything that a demo found out. ``compared`` is how many cells each of the two readings was compared in."""
 
     stack: Stack
     ready_seconds: float
-    tally: Tally
+    tally: ReplayTally
     drain_seconds: float
-    counts: Counts
-    expected: Counts
+    counts: CellCounts
+    expected: CellCounts
     compared: int
-    differences: list[Difference]
+    differences: list[CountDifference]
     lookups: list[Lookup]
     memory: list[Memory]
     restarts: dict[str, int]

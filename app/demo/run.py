@@ -11,18 +11,18 @@ from rich.console import Console
 from app.base.errors import UptakeError
 from app.base.settings import Settings
 from app.customers.customer_registry import Customers
-from app.demo.counts import Counts, compare
+from app.demo.counts import CellCounts, compare
 from app.demo.drain import wait_until_drained
 from app.demo.file_counts import Facts, questions
 from app.demo.lookups import ask
 from app.demo.measured_counts import read_from_topic, read_over_http
-from app.demo.result import Memory, Result
+from app.demo.result import DemoResult, Memory
 from app.local.kafka_jars import Runtime
 from app.local.stack import FIRST_CUSTOMER, Plan, Stack, start_stack
 from app.local.supervisor import Supervisor
 from app.replay.files import read_files
 from app.replay.http import Endpoint
-from app.replay.lanes import Lanes, Reject, Tally
+from app.replay.lanes import RejectedEntry, ReplayLanes, ReplayTally
 from app.replay.progress import shown_progress
 from app.replay.request import Author
 
@@ -38,11 +38,11 @@ class Demo:
     plan: Plan
     runtime: Runtime
     facts: Facts
-    expected: Counts
+    expected: CellCounts
     console: Console
     started: float
 
-    async def run(self, supervisor: Supervisor) -> Result:
+    async def run(self, supervisor: Supervisor) -> DemoResult:
         """Do everything and return what came out; the system keeps running. The caller stops the supervisor."""
         console = self.console
         console.print("starting Kafka, collector and workers", highlight=False)
@@ -60,7 +60,7 @@ class Demo:
             by_http = await read_over_http(session, worker, FIRST_CUSTOMER, facts.from_ms, facts.to_ms)
             by_topic = await read_from_topic(stack.kafka, FIRST_CUSTOMER, self.settings.partitions)
             lookups = [await ask(session, worker, FIRST_CUSTOMER, question) for question in questions(facts)]
-        return Result(
+        return DemoResult(
             stack=stack,
             ready_seconds=ready_seconds,
             tally=tally,
@@ -79,14 +79,14 @@ class Demo:
             restarts={name: count for name, count in supervisor.restarts.items() if count},
         )
 
-    async def _replay(self, stack: Stack) -> Tally:
-        rejects: list[Reject] = []
+    async def _replay(self, stack: Stack) -> ReplayTally:
+        rejects: list[RejectedEntry] = []
 
-        def note(reject: Reject) -> None:
+        def note(reject: RejectedEntry) -> None:
             if len(rejects) < _SHOWN_REJECTS:
                 rejects.append(reject)
 
-        lanes = Lanes(Endpoint(stack.collector), concurrency=CONCURRENCY, on_reject=note)
+        lanes = ReplayLanes(Endpoint(stack.collector), concurrency=CONCURRENCY, on_reject=note)
         author = author_of(stack.customers_file)
         entries = read_files(self.facts.paths, author)
         async with shown_progress(self.console, lanes, self.facts.events, "replay"):

@@ -16,7 +16,7 @@ import msgspec
 
 from app.base.durable_files import replace_file
 from app.base.errors import UptakeError
-from app.importer.ledger import Counts, Reject
+from app.importer.ledger import RejectedRow, RowCounts
 from app.importer.mapping import RowMapping
 
 VERSION: Final = 1
@@ -53,9 +53,9 @@ class Checkpoint(msgspec.Struct):
     is_finished: bool = False
     v: int = VERSION
 
-    def counts(self) -> Counts:
+    def counts(self) -> RowCounts:
         """Return the counts of the rows before ``next_row``."""
-        return Counts(self.accepted, self.rejected, self.skipped, self.unknown)
+        return RowCounts(self.accepted, self.rejected, self.skipped, self.unknown)
 
 
 def identify(path: Path, mapping: RowMapping, customer: str) -> Identity:
@@ -106,8 +106,8 @@ class Bookkeeper:
         self,
         next_row: int,
         may_be_sent: int,
-        counts: Counts,
-        rejects: Sequence[Reject],
+        counts: RowCounts,
+        rejects: Sequence[RejectedRow],
         now_ms: int,
         *,
         is_finished: bool = False,

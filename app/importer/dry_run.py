@@ -6,7 +6,7 @@ from pathlib import Path
 
 from app.importer.elements import Converter, Problem, encoded
 from app.importer.mapping import RowMapping
-from app.importer.rows import Row, read_rows
+from app.importer.rows import FileRow, read_rows
 from events.json_events import Reader
 from events.rejections import Rejection
 from events.rules import Rules
@@ -33,7 +33,7 @@ def show_rows(
     return bad
 
 
-def _judged(row: Row, converter: Converter, reader: Reader) -> str | Problem | None:
+def _judged(row: FileRow, converter: Converter, reader: Reader) -> str | Problem | None:
     """Return the JSON of a row's element, why it would be refused, or None when it is left out."""
     if row.values is None:
         return Problem("unreadable", row.problem)

@@ -9,7 +9,7 @@ FATE_UNKNOWN: Final = "fate_unknown"
 """The code of a row that may have been recorded or not."""
 
 
-class Reject(msgspec.Struct, frozen=True):
+class RejectedRow(msgspec.Struct, frozen=True):
     """One row that is not recorded, as a line of the rejects file."""
 
     row: int
@@ -19,7 +19,7 @@ class Reject(msgspec.Struct, frozen=True):
 
 
 @dataclass(slots=True)
-class Counts:
+class RowCounts:
     """What became of the rows before the settled one."""
 
     accepted: int = 0
@@ -38,7 +38,7 @@ class Counts:
         return self.rejected + self.unknown
 
 
-Outcome = Reject | str
+RowOutcome = RejectedRow | str
 """What became of a row: ``accepted``, ``skipped``, or why it is not recorded."""
 
 
@@ -48,25 +48,25 @@ class Ledger:
     Rejects come out of ``take_rejects`` once they are settled, so in the order of the file and each once.
     """
 
-    def __init__(self, next_row: int, counts: Counts) -> None:
+    def __init__(self, next_row: int, counts: RowCounts) -> None:
         self.next_row, self.counts = next_row, counts
-        self._waiting: dict[int, Outcome] = {}
-        self._rejects: list[Reject] = []
+        self._waiting: dict[int, RowOutcome] = {}
+        self._rejects: list[RejectedRow] = []
 
-    def decide(self, row: int, outcome: Outcome) -> None:
+    def decide(self, row: int, outcome: RowOutcome) -> None:
         """Note what became of a row, and settle what can be."""
         self._waiting[row] = outcome
         while (settled := self._waiting.pop(self.next_row, None)) is not None:
             self.next_row += 1
             self._count(settled)
 
-    def take_rejects(self) -> list[Reject]:
+    def take_rejects(self) -> list[RejectedRow]:
         """Return the rejects that were settled since the last call."""
         taken, self._rejects = self._rejects, []
         return taken
 
-    def _count(self, outcome: Outcome) -> None:
-        if isinstance(outcome, Reject):
+    def _count(self, outcome: RowOutcome) -> None:
+        if isinstance(outcome, RejectedRow):
             self._rejects.append(outcome)
             name = "unknown" if outcome.code == FATE_UNKNOWN else "rejected"
         else:

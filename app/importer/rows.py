@@ -29,7 +29,7 @@ _KINDS: Final = {
 }
 
 
-class Row(NamedTuple):
+class FileRow(NamedTuple):
     """One row: its number from 1, its values by column, or why it has none. ``text`` is what a bad row looked like."""
 
     number: int
@@ -62,7 +62,7 @@ def kind_of(path: Path) -> str:
     return kind
 
 
-def read_rows(path: Path, mapping: RowMapping, start: int = 1) -> Iterator[Row]:
+def read_rows(path: Path, mapping: RowMapping, start: int = 1) -> Iterator[FileRow]:
     """Yield the rows of a file from number ``start`` on; raise UptakeError when it cannot be read, or lacks a column."""
     kind = kind_of(path)
     if kind == "parquet":
@@ -108,7 +108,7 @@ def _lines(file: IO[bytes]) -> Iterator[bytes]:
         yield line
 
 
-def _jsonl(path: Path) -> Iterator[Row]:
+def _jsonl(path: Path) -> Iterator[FileRow]:
     decoder = msgspec.json.Decoder()
     with _open(path) as file:
         for number, line in enumerate((line for line in _lines(file) if line.strip()), 1):
@@ -116,17 +116,17 @@ def _jsonl(path: Path) -> Iterator[Row]:
                 value = decoder.decode(line)
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
                 text = line[:_SHOWN_CHARS].decode("utf-8", "backslashreplace").rstrip("\n")
-                yield Row(number, None, text, f"the line is not JSON: {error}")
+                yield FileRow(number, None, text, f"the line is not JSON: {error}")
                 continue
             if isinstance(value, dict):
-                yield Row(number, value)
+                yield FileRow(number, value)
             else:
-                yield Row(
+                yield FileRow(
                     number, None, line[:_SHOWN_CHARS].decode().rstrip("\n"), "the line is not a JSON object"
                 )
 
 
-def _csv(path: Path, mapping: RowMapping) -> Iterator[Row]:
+def _csv(path: Path, mapping: RowMapping) -> Iterator[FileRow]:
     delimiter = _delimiter(path, mapping.format)
     with _open(path) as file:
         # What is not UTF-8 becomes lone surrogates, so that one bad row is reported and the next one read.
@@ -143,16 +143,16 @@ def _csv(path: Path, mapping: RowMapping) -> Iterator[Row]:
                 return
             except csv.Error as error:
                 number += 1
-                yield Row(number, None, "", f"line {reader.line_num} cannot be read: {error}")
+                yield FileRow(number, None, "", f"line {reader.line_num} cannot be read: {error}")
                 continue
             if not cells:
                 continue
             number += 1
             if len(cells) == len(columns):
-                yield Row(number, dict(zip(columns, cells, strict=True)))
+                yield FileRow(number, dict(zip(columns, cells, strict=True)))
             else:
                 text = delimiter.join(cells)[:_SHOWN_CHARS].encode("utf-8", "backslashreplace").decode()
-                yield Row(
+                yield FileRow(
                     number,
                     None,
                     text,
@@ -166,7 +166,7 @@ def _delimiter(path: Path, format_: Format) -> str:
     return "\t" if path.name.lower().removesuffix(".gz").endswith(".tsv") else ","
 
 
-def _parquet(path: Path, mapping: RowMapping, start: int) -> Iterator[Row]:
+def _parquet(path: Path, mapping: RowMapping, start: int) -> Iterator[FileRow]:
     file = _parquet_file(path)
     _check_columns(path, mapping, file.schema_arrow.names)
     columns = sorted(set(mapping.map.values()))
@@ -179,7 +179,7 @@ def _parquet(path: Path, mapping: RowMapping, start: int) -> Iterator[Row]:
                 for values in _whole_ms(batch).to_pylist() if number + batch.num_rows >= start else ():
                     number += 1
                     if number >= start:
-                        yield Row(number, values)
+                        yield FileRow(number, values)
                 number = max(number, before)
         before += size
 

@@ -16,10 +16,10 @@ from app.base.clock import SystemClock
 from app.base.errors import UptakeError
 from app.importer.checkpoint import Bookkeeper, Checkpoint, identify, locked
 from app.importer.elements import Converter
-from app.importer.ledger import Counts, Ledger, Reject
+from app.importer.ledger import Ledger, RejectedRow, RowCounts
 from app.importer.mapping import RowMapping
 from app.importer.rows import count_rows, read_rows
-from app.importer.send import Sender
+from app.importer.send import RowSender
 from app.replay.http import Endpoint
 from app.replay.progress import shown_progress
 
@@ -50,13 +50,13 @@ class Options:
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class ImportResult:
     """What became of one file, over all runs. ``rows``: where this run began and the import now stands."""
 
     path: Path
     first_row: int
     next_row: int
-    counts: Counts
+    counts: RowCounts
     retries: int
     seconds: float
     is_finished: bool
@@ -75,7 +75,7 @@ def zone_of(mapping: RowMapping, fallback: tzinfo) -> tzinfo:
         raise UptakeError(f"zone {name!r} is not a zone of the IANA list, as in Europe/Berlin") from None
 
 
-async def import_file(path: Path, options: Options, console: Console) -> Result:
+async def import_file(path: Path, options: Options, console: Console) -> ImportResult:
     """Import what is left of a file; raise UptakeError when it cannot go on. SIGINT and SIGTERM stop it after what was read."""
     identity = identify(path, options.mapping, options.customer)
     folder = path.parent if options.folder is None else options.folder
@@ -94,19 +94,19 @@ async def import_file(path: Path, options: Options, console: Console) -> Result:
 
 async def _import(
     path: Path, options: Options, console: Console, books: Bookkeeper, skip_before: int
-) -> Result:
+) -> ImportResult:
     state, mapping, first_row = books.state, options.mapping, books.state.next_row
     clock = SystemClock()
     ledger = Ledger(first_row, state.counts())
     converter = Converter(mapping, options.zone, state.identity.import_id)
 
-    def save(next_row: int, may_be_sent: int, counts: Counts, rejects: list[Reject]) -> None:
+    def save(next_row: int, may_be_sent: int, counts: RowCounts, rejects: list[RejectedRow]) -> None:
         try:
             books.save(next_row, may_be_sent, counts, rejects, clock.now_ms())
         except OSError as error:
             raise UptakeError(f"{books.path}: cannot be written: {error.strerror}") from error
 
-    sender = Sender(
+    sender = RowSender(
         options.endpoint,
         options.customer,
         options.license_key,
@@ -126,7 +126,7 @@ async def _import(
 
 
 @contextlib.contextmanager
-def _stopped_by_signals(sender: Sender) -> Iterator[None]:
+def _stopped_by_signals(sender: RowSender) -> Iterator[None]:
     loop = asyncio.get_running_loop()
     numbers = (signal.SIGINT, signal.SIGTERM)
     for number in numbers:
@@ -154,9 +154,9 @@ def _skip_before(path: Path, books: Bookkeeper, unsure: Unsure) -> int:
     )
 
 
-def _result(path: Path, books: Bookkeeper, first_row: int, *, retries: int, seconds: float) -> Result:
+def _result(path: Path, books: Bookkeeper, first_row: int, *, retries: int, seconds: float) -> ImportResult:
     state = books.state
-    return Result(
+    return ImportResult(
         path,
         first_row,
         state.next_row,

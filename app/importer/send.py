@@ -18,9 +18,9 @@ import msgspec
 
 from app.base.errors import UptakeError
 from app.importer.elements import Converter, Problem, encoded
-from app.importer.ledger import FATE_UNKNOWN, Counts, Ledger, Reject
-from app.importer.rows import Row
-from app.replay.http import Answer, Connection, Endpoint, NoAnswerError, NotSentError, basic_header
+from app.importer.ledger import FATE_UNKNOWN, Ledger, RejectedRow, RowCounts
+from app.importer.rows import FileRow
+from app.replay.http import Answer, ClientConnection, Endpoint, NoAnswerError, NoConnectionError, basic_header
 from app.replay.lanes import LONGEST_PAUSE_S, PAUSE_S
 
 BATCH: Final = 500
@@ -37,12 +37,12 @@ _TURN: Final = 100  # rows read before the batches get a turn
 _GZIP_LEVEL: Final = 1  # the wire is not what is scarce
 _TRY_AGAIN: Final = frozenset((408, 429, 500, 502, 503, 504))
 
-Save = Callable[[int, int, Counts, list[Reject]], None]
+Save = Callable[[int, int, RowCounts, list[RejectedRow]], None]
 """Makes durable: next row, first row that was surely not sent, counts and rejects of the rows before the next."""
 
 
 class _Item(NamedTuple):
-    row: Row
+    row: FileRow
     body: bytes
 
 
@@ -59,7 +59,7 @@ class _Results(msgspec.Struct):
     results: list[_Result]
 
 
-class Sender:
+class RowSender:
     """Sends the rows of one file, once. ``save`` is called in another thread, never twice at once, and never after it failed."""
 
     def __init__(
@@ -105,7 +105,7 @@ class Sender:
         self.retries = 0
 
     @property
-    def tally(self) -> "Sender":
+    def tally(self) -> "RowSender":
         """The counts of this run, as a progress bar wants them."""
         return self
 
@@ -133,7 +133,7 @@ class Sender:
         """Say whether it was told to stop."""
         return self._stop.is_set()
 
-    async def run(self, rows: Iterable[Row]) -> None:
+    async def run(self, rows: Iterable[FileRow]) -> None:
         """Send all rows; raise UptakeError when that cannot go on. What is settled is saved in any case."""
         try:
             async with asyncio.TaskGroup() as group:
@@ -153,7 +153,7 @@ class Sender:
 
     # --- reading ------------------------------------------------------------------------------------------------------------------
 
-    async def _read_all(self, rows: Iterable[Row]) -> None:
+    async def _read_all(self, rows: Iterable[FileRow]) -> None:
         for turn, row in enumerate(rows):
             if turn % _TURN == 0:
                 await asyncio.sleep(0)
@@ -170,7 +170,7 @@ class Sender:
             self._save_now.set()
         return number < self._allowed and number - self._ledger.next_row < self._window
 
-    def _take(self, row: Row) -> None:
+    def _take(self, row: FileRow) -> None:
         if row.number < self._skip_before:
             return self._reject(
                 row, FATE_UNKNOWN, "it may have been sent before the stop, and was left out as asked"
@@ -189,12 +189,12 @@ class Sender:
         self._lanes[zlib.crc32(user) % len(self._lanes)].put(_Item(row, body))
         return None
 
-    def _decide(self, row: Row, outcome: Reject | str) -> None:
+    def _decide(self, row: FileRow, outcome: RejectedRow | str) -> None:
         self._ledger.decide(row.number, outcome)
         self._moved.set()
 
-    def _reject(self, row: Row, code: str, reason: str) -> None:
-        self._decide(row, Reject(row.number, code, reason, row.shown()))
+    def _reject(self, row: FileRow, code: str, reason: str) -> None:
+        self._decide(row, RejectedRow(row.number, code, reason, row.shown()))
 
     # --- sending ------------------------------------------------------------------------------------------------------------------
 
@@ -215,7 +215,7 @@ class Sender:
         request = self._endpoint.post(self._target, body, self._headers)
         try:
             answer = await lane.ask(self._endpoint, request)
-        except (NoAnswerError, NotSentError) as error:
+        except (NoAnswerError, NoConnectionError) as error:
             self.retries += len(batch)
             await self._wait(lane, None, str(error))
             return batch
@@ -307,7 +307,7 @@ class Sender:
         self._allowed = allowed
         self._moved.set()
 
-    def _write(self, next_row: int, allowed: int, counts: Counts, rejects: list[Reject]) -> None:
+    def _write(self, next_row: int, allowed: int, counts: RowCounts, rejects: list[RejectedRow]) -> None:
         if self._is_broken:
             return  # rejects of the rows before were lost; the checkpoint before them still stands
         try:
@@ -324,7 +324,7 @@ class _Lane:
         self._items: deque[_Item] = deque()
         self._arrived = asyncio.Event()
         self._is_ended = False
-        self._connection: Connection | None = None
+        self._connection: ClientConnection | None = None
         self.pause_s = 0.0
         self.is_given_up = False
 

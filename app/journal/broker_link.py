@@ -12,7 +12,7 @@ from typing import Any, Final
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from app.journal.spool_format import Place
+from app.journal.spool_format import SpoolTarget
 
 log = logging.getLogger(__name__)
 
@@ -48,12 +48,12 @@ class Link:
         self._idle.set()
         self._requests: dict[int, asyncio.Future[None]] = {}
 
-    def leader(self, place: Place) -> int | None:
+    def leader(self, place: SpoolTarget) -> int | None:
         """Return the node that leads a partition; None when there is none, or it is not known."""
         node = self.producer.client.cluster.leader_for_partition(TopicPartition(*place))
         return None if node is None or node < 0 else int(node)
 
-    async def turn(self, place: Place) -> None:
+    async def turn(self, place: SpoolTarget) -> None:
         """Return when no request is on its way to the partition's broker, after GATHER_SECONDS at most.
 
         aiokafka sends one at a time to each broker, so nothing is lost by waiting, and what comes meanwhile shares the next.
@@ -64,7 +64,7 @@ class Link:
             await asyncio.wait([request], timeout=GATHER_SECONDS)
 
     async def hand_on(
-        self, place: Place, records: Sequence[Timed], timeout_ms: int
+        self, place: SpoolTarget, records: Sequence[Timed], timeout_ms: int
     ) -> tuple[int, "asyncio.Future[None]"]:
         """Hand on the first of these records as one batch; return how many, and the future of their acknowledgement.
 
@@ -131,7 +131,7 @@ class Link:
                 ack.set_exception(LostError("the connection to Kafka was given up"))
 
 
-class Connection:
+class BrokerLink:
     """Keeps a Link to Kafka. ``changed`` is called when it came, went, or found the topics otherwise than before."""
 
     def __init__(

@@ -16,12 +16,12 @@ from typing import Final
 
 from app.base.clock import SystemClock, monotonic_ms
 from app.base.settings import Settings
-from app.journal.broker_link import Connection
+from app.journal.broker_link import BrokerLink
 from app.journal.lane import Lane
-from app.journal.pending import Account, Entry, Group
+from app.journal.pending import Account, PendingEvent, PendingRequest
 from app.journal.sink import NotTakenError, Outcome
 from app.journal.spool import Spool, SpoolCounts
-from app.journal.spool_format import Place
+from app.journal.spool_format import SpoolTarget
 from events.model import NO_PROFILE_USER, EventBase, user_key
 from events.partitions import partition_of
 from events.pseudonym import RECENT_USERS, journal_key
@@ -59,12 +59,12 @@ class KafkaSink:
         self._topics, self._needed = topics, needed
         self._linger_ms, self._ack_timeout_ms, self._stall_ms = linger_ms, ack_timeout_ms, stall_ms
         self._max_pending, self._drain_per_second = max_pending, drain_per_second
-        self._connection = Connection(bootstrap, topics, needed, self._changed)
+        self._connection = BrokerLink(bootstrap, topics, needed, self._changed)
         self._spool = (
             Spool(spool_dir, spool_bytes, self._changed) if spool_dir is not None and spool_bytes else None
         )
         self._account = Account()
-        self._lanes: dict[Place, Lane] = {}
+        self._lanes: dict[SpoolTarget, Lane] = {}
         self._is_started = self._is_stopping = False
         self._ticks: asyncio.Task[None] | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -169,7 +169,7 @@ class KafkaSink:
 
     async def send(self, topic: str, event: EventBase) -> None:
         """Return when all in-sync replicas have the event, or the spool."""
-        group = Group(1)
+        group = PendingRequest(1)
         self._take(topic, event, group, 0, monotonic_ms())
         await group.future
         outcome = group.outcomes[0]
@@ -180,20 +180,20 @@ class KafkaSink:
         """The same for many; the events of one partition keep their order."""
         if not events:
             return []
-        group, now_ms = Group(len(events)), monotonic_ms()
+        group, now_ms = PendingRequest(len(events)), monotonic_ms()
         for index, (topic, event) in enumerate(events):
             self._take(topic, event, group, index, now_ms)
         await group.future
         return group.outcomes
 
-    def _take(self, topic: str, event: EventBase, group: Group, index: int, now_ms: int) -> None:
+    def _take(self, topic: str, event: EventBase, group: PendingRequest, index: int, now_ms: int) -> None:
         partitions = self._topics[topic]
         if event.user == NO_PROFILE_USER:
             key = journal_key(event, random.randrange(partitions))  # noqa: S311 - spreads load, hides nothing
-            place = Place(topic, partition_of(key, partitions))
+            place = SpoolTarget(topic, partition_of(key, partitions))
         else:
             key, place = self._placed(topic, event.customer, event.user, partitions)
-        entry = Entry(event, key, now_ms, group, index, self._account)
+        entry = PendingEvent(event, key, now_ms, group, index, self._account)
         if not self._is_started or self._is_stopping:
             entry.settle(NotTakenError(self.problems()[0]))
         elif self._spool is not None and not self._spool.is_open:
@@ -204,7 +204,7 @@ class KafkaSink:
         else:
             self._lane(place).add(entry)
 
-    def _lane(self, place: Place) -> Lane:
+    def _lane(self, place: SpoolTarget) -> Lane:
         lane = self._lanes.get(place)
         if lane is None:
             lane = self._lanes[place] = Lane(
@@ -269,7 +269,7 @@ class KafkaSink:
         )
 
 
-def _placed(topic: str, customer: str, user: str, partitions: int) -> tuple[bytes, Place]:
+def _placed(topic: str, customer: str, user: str, partitions: int) -> tuple[bytes, SpoolTarget]:
     """Return the key of a user's events, and where they go."""
     key = user_key(customer, user)
-    return key, Place(topic, partition_of(key, partitions))
+    return key, SpoolTarget(topic, partition_of(key, partitions))

@@ -10,15 +10,15 @@ import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
 from itertools import islice
-from typing import Final, Protocol
+from typing import Final
 
-from app.base.clock import monotonic_ms
-from app.journal.broker_link import Connection, Link, LostError, NotHandedOnError
-from app.journal.pending import Entry
+from app.base.clock import Clock, monotonic_ms
+from app.journal.broker_link import BrokerLink, Link, LostError, NotHandedOnError
+from app.journal.pending import PendingEvent
 from app.journal.sink import FateUnknownError, NotTakenError
 from app.journal.spool import Spool
-from app.journal.spool_disk import Chunk
-from app.journal.spool_format import Place
+from app.journal.spool_disk import SpoolBatch
+from app.journal.spool_format import SpoolTarget
 
 log = logging.getLogger(__name__)
 
@@ -29,21 +29,13 @@ RETRY_SECONDS: Final = 0.1
 WRITTEN_SECONDS: Final = 0.005
 
 
-class Clock(Protocol):
-    """Tells the time of day."""
-
-    def now_ms(self) -> int:
-        """Return milliseconds since 1970 UTC."""
-        ...
-
-
 class Lane:
     """The events of one partition. ``refusal`` says why nothing can be handed on now; ``tick`` keeps it, from outside."""
 
     def __init__(
         self,
-        place: Place,
-        connection: Connection,
+        place: SpoolTarget,
+        connection: BrokerLink,
         spool: Spool | None,
         clock: Clock,
         *,
@@ -57,8 +49,8 @@ class Lane:
         self._linger_ms, self._ack_timeout_ms, self._stall_ms = linger_ms, ack_timeout_ms, stall_ms
         self._limit, self._pace = limit, pace
         self.refusal: str | None = connection.refusal(place.topic)
-        self._waiting: deque[Entry] = deque()
-        self._on_its_way: list[Entry] = []
+        self._waiting: deque[PendingEvent] = deque()
+        self._on_its_way: list[PendingEvent] = []
         self.sent_ms: int | None = None
         """Since when a batch is on its way, by the monotonic clock."""
         self.node: int | None = None
@@ -70,7 +62,7 @@ class Lane:
 
     # --- taking ---
 
-    def add(self, entry: Entry) -> None:
+    def add(self, entry: PendingEvent) -> None:
         """Take an event; it is settled here in the end."""
         if self._must_queue_up():
             self._keep_or_refuse(entry, "Kafka has other partitions")
@@ -144,13 +136,13 @@ class Lane:
             self._keep_or_refuse(self._waiting.popleft(), reason)
         self._is_last_of_spool = False
 
-    def _keep_or_refuse(self, entry: Entry, reason: str) -> None:
+    def _keep_or_refuse(self, entry: PendingEvent, reason: str) -> None:
         if self._spool is None or self._connection.is_misfit:
             entry.settle(NotTakenError(reason))
         else:
             self._keep(entry)
 
-    def _keep(self, entry: Entry) -> None:
+    def _keep(self, entry: PendingEvent) -> None:
         """Put an event of which nothing was handed on into the spool."""
         spool = self._spool
         assert spool is not None
@@ -167,7 +159,7 @@ class Lane:
         entry.identify()
         spool.add(self.place, entry.event.received_ms, entry.key, entry.value, done)
 
-    def _copy(self, entry: Entry) -> None:
+    def _copy(self, entry: PendingEvent) -> None:
         def done(error: OSError | None) -> None:
             if error is None:
                 entry.settle(None)
@@ -276,7 +268,7 @@ class Lane:
         if await self._deliver(link, chunk):
             spool.drained(chunk)
 
-    async def _deliver(self, link: Link, chunk: Chunk) -> bool:
+    async def _deliver(self, link: Link, chunk: SpoolBatch) -> bool:
         """Send a chunk; tell whether the broker has it all. What it has already is known by its ``eid``."""
         # The time of sending: records of the time of receipt may be older than what the topic keeps, or what an idempotent
         # producer is remembered by.

@@ -10,7 +10,7 @@ from events.codec import encode
 from events.model import EventBase
 
 
-class Group:
+class PendingRequest:
     """The events of one request. ``future`` ends when the last of them has an outcome."""
 
     __slots__ = ("future", "left", "outcomes")
@@ -46,7 +46,7 @@ class Account:
         await self._idle.wait()
 
 
-class Entry:
+class PendingEvent:
     """One event on its way. The first outcome counts, later ones change nothing."""
 
     __slots__ = (
@@ -62,7 +62,7 @@ class Entry:
     )
 
     def __init__(
-        self, event: EventBase, key: bytes, since_ms: int, group: Group, index: int, account: Account
+        self, event: EventBase, key: bytes, since_ms: int, group: PendingRequest, index: int, account: Account
     ) -> None:
         self.event, self.key, self.value, self.since_ms = event, key, encode(event), since_ms
         self._group, self._index, self._account = group, index, account

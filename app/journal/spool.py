@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple, TypeVar
 
-from app.journal.spool_disk import Chunk, Disk
-from app.journal.spool_format import Place, Record, encode
+from app.journal.spool_disk import Disk, SpoolBatch
+from app.journal.spool_format import SpoolRecord, SpoolTarget, encode
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ class SpoolCounts:
 
 
 class _Waiting(NamedTuple):
-    record: Record
+    record: SpoolRecord
     data: bytes
     done: Done
 
@@ -68,10 +68,10 @@ class Spool:
         self._number = 0
         self._queue: list[_Waiting] = []
         self._queued_bytes = 0
-        self._pending: Counter[Place] = Counter()
-        self._queued: Counter[Place] = Counter()
-        self._passed: Counter[Place] = Counter()
-        self._finished: list[Chunk] = []
+        self._pending: Counter[SpoolTarget] = Counter()
+        self._queued: Counter[SpoolTarget] = Counter()
+        self._passed: Counter[SpoolTarget] = Counter()
+        self._finished: list[SpoolBatch] = []
         self._work, self._opened = asyncio.Event(), asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._failure: str | None = "the spool is being read"
@@ -98,9 +98,9 @@ class Spool:
         """Return when it is known."""
         await self._opened.wait()
 
-    def add(self, place: Place, received_ms: int, key: bytes, value: bytes, done: Done) -> None:
+    def add(self, place: SpoolTarget, received_ms: int, key: bytes, value: bytes, done: Done) -> None:
         """Take a record; ``done(None)`` when it is durable, ``done(error)`` when nothing of it stays. Ask ``refusal`` first."""
-        record = Record(self._number, place, received_ms, key, value)
+        record = SpoolRecord(self._number, place, received_ms, key, value)
         self._number += 1
         data = encode(record)
         self._queue.append(_Waiting(record, data, done))
@@ -108,23 +108,23 @@ class Spool:
         self._queued[place] += 1
         self._work.set()
 
-    def holds(self, place: Place) -> int:
+    def holds(self, place: SpoolTarget) -> int:
         """Return how many events of a partition are in the spool, or on their way into it."""
         return self._pending.get(place, 0) + self._queued.get(place, 0)  # asked for each event
 
-    def places(self) -> list[Place]:
+    def places(self) -> list[SpoolTarget]:
         """Return the partitions of which there is something."""
         return [place for place, count in self._pending.items() if count]
 
     # --- draining ---
 
-    async def read(self, place: Place) -> Chunk | None:
+    async def read(self, place: SpoolTarget) -> SpoolBatch | None:
         """Return the next records of a partition; None when there are none on the disk (some may be on their way there)."""
         if not self._pending[place]:
             return None
         return await self._in_thread(self._disk.read, place, CHUNK_RECORDS, CHUNK_BYTES)
 
-    def drained(self, chunk: Chunk) -> None:
+    def drained(self, chunk: SpoolBatch) -> None:
         """The broker has acknowledged a chunk."""
         self._pending[chunk.place] -= chunk.count
         self._passed[chunk.place] += chunk.count

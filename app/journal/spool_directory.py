@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Final
 
 from app.base.durable_files import replace_file, sync, write_all
-from app.journal.spool_format import Place, Record, encode, records
+from app.journal.spool_format import SpoolRecord, SpoolTarget, encode, records
 
 CURSORS: Final = "cursors"
 CURSORS_MAX_BYTES: Final = 262_144
 MAX_DIRECTORIES: Final = 1_000
-_CURSOR_PLACE: Final = Place(CURSORS, 0)
+_CURSOR_PLACE: Final = SpoolTarget(CURSORS, 0)
 
 
 class Directory:
@@ -24,7 +24,7 @@ class Directory:
 
     def __init__(self, path: Path, lock: int) -> None:
         self.path, self._lock = path, lock
-        self.cursors: dict[Place, int] = {}
+        self.cursors: dict[SpoolTarget, int] = {}
         self.next_number = 1
         self._is_cursor_file_new = True
 
@@ -54,7 +54,7 @@ class Directory:
         for record in records(data):
             noted = json.loads(record.value)
             self.cursors = {
-                Place(name, int(partition)): number
+                SpoolTarget(name, int(partition)): number
                 for name, partition, number in ((*key.rsplit("/", 1), value) for key, value in noted.items())
             }
         self.next_number = max([self.next_number, *(number + 1 for number in self.cursors.values())])
@@ -62,7 +62,7 @@ class Directory:
     def write_cursors(self) -> None:
         """Note how far the partitions are drained. The file is begun anew by each process, and when it has grown."""
         noted = {f"{place.topic}/{place.partition}": number for place, number in self.cursors.items()}
-        line = encode(Record(0, _CURSOR_PLACE, 0, b"", json.dumps(noted).encode()))
+        line = encode(SpoolRecord(0, _CURSOR_PLACE, 0, b"", json.dumps(noted).encode()))
         path = self.path / CURSORS
         if self._is_cursor_file_new or path.stat().st_size > CURSORS_MAX_BYTES:
             replace_file(path, line)

@@ -15,8 +15,8 @@ from app.base.durable_files import cut, sync, sync_directory, write_all, write_f
 from app.journal.spool_directory import Directory, claim, left_over
 from app.journal.spool_format import (
     RECORD_HEAD_BYTES,
-    Place,
-    Record,
+    SpoolRecord,
+    SpoolTarget,
     length_at,
     record_at,
     scan,
@@ -28,23 +28,23 @@ log = logging.getLogger(__name__)
 PROBE_BYTES: Final = 65_536
 
 
-class Segment:
+class SpoolSegment:
     """One file. ``pending`` tells where the records lie that are not yet drained, by partition, in order."""
 
     def __init__(self, path: Path, directory: Directory, size_bytes: int = 0) -> None:
         self.path, self.directory, self.size_bytes = path, directory, size_bytes
         self.damage: str | None = None
-        self.offsets: dict[Place, deque[int]] = {}
-        self.received_ms: dict[Place, deque[int]] = {}
+        self.offsets: dict[SpoolTarget, deque[int]] = {}
+        self.received_ms: dict[SpoolTarget, deque[int]] = {}
         self.events = 0
 
-    def note(self, place: Place, offset: int, received_ms: int) -> None:
+    def note(self, place: SpoolTarget, offset: int, received_ms: int) -> None:
         """Take a record into account."""
         self.offsets.setdefault(place, deque()).append(offset)
         self.received_ms.setdefault(place, deque()).append(received_ms)
         self.events += 1
 
-    def forget(self, place: Place, count: int) -> None:
+    def forget(self, place: SpoolTarget, count: int) -> None:
         """The first ``count`` records of a partition are drained."""
         offsets, received = self.offsets[place], self.received_ms[place]
         for _ in range(count):
@@ -70,22 +70,22 @@ class State(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Chunk:
+class SpoolBatch:
     """Records of one partition in their order, read from one segment: ``count`` of them, of which damaged ones are left out."""
 
-    segment: Segment
-    place: Place
-    records: list[Record]
+    segment: SpoolSegment
+    place: SpoolTarget
+    records: list[SpoolRecord]
     count: int
 
 
-def load(directory: Directory) -> tuple[list[Segment], int]:
+def load(directory: Directory) -> tuple[list[SpoolSegment], int]:
     """Return the segments of a directory with what is left to drain, and how many bytes of a torn end were cut off.
 
     Only the newest segment may have a torn end; what is broken elsewhere was complete once, and is kept for a person to look at.
     """
     directory.read_cursors()
-    segments: list[Segment] = []
+    segments: list[SpoolSegment] = []
     torn_bytes = 0
     paths = sorted(directory.path.glob("*.seg"))
     for path in (*paths, *directory.path.glob("*.quarantined")):
@@ -93,7 +93,7 @@ def load(directory: Directory) -> tuple[list[Segment], int]:
     for path in paths:
         data = path.read_bytes()
         found = scan(data)
-        segment = Segment(path, directory, len(data))
+        segment = SpoolSegment(path, directory, len(data))
         segment.damage = found.damage
         if found.torn_bytes and path != paths[-1]:
             segment.damage = segment.damage or "it ends in the middle of a record"
@@ -120,8 +120,8 @@ class Disk:
     def __init__(self, base: Path, *, segment_bytes: int) -> None:
         self._base, self._segment_bytes = base, segment_bytes
         self._directories: list[Directory] = []
-        self._segments: list[Segment] = []
-        self._active: Segment | None = None
+        self._segments: list[SpoolSegment] = []
+        self._active: SpoolSegment | None = None
         self._descriptor = -1
         self._kept = 0
         self.torn_bytes = 0
@@ -163,9 +163,9 @@ class Disk:
         self._segments += segments
         self._finish(segments)
 
-    def pending(self) -> dict[Place, int]:
+    def pending(self) -> dict[SpoolTarget, int]:
         """Return how many records of each partition are left."""
-        counts: dict[Place, int] = {}
+        counts: dict[SpoolTarget, int] = {}
         for segment in self._segments:
             for place, offsets in segment.offsets.items():
                 counts[place] = counts.get(place, 0) + len(offsets)
@@ -196,7 +196,7 @@ class Disk:
         """Count what lies in quarantine: a person may have removed something."""
         self._kept = sum(len(list(each.path.glob("*.quarantined"))) for each in self._directories)
 
-    def append(self, encoded: Sequence[tuple[Record, bytes]]) -> None:
+    def append(self, encoded: Sequence[tuple[SpoolRecord, bytes]]) -> None:
         """Write records and sync them, with one fsync for all. Raises OSError; then nothing of them stays."""
         if self._active is None:
             self._begin()
@@ -231,7 +231,7 @@ class Disk:
             os.close(self._descriptor)
             path.unlink()
             raise
-        self._active = Segment(path, own, len(segment_head()))
+        self._active = SpoolSegment(path, own, len(segment_head()))
         self._segments.append(self._active)
 
     def _end(self) -> None:
@@ -254,7 +254,7 @@ class Disk:
             )
         self._end()
 
-    def read(self, place: Place, max_records: int, max_bytes: int) -> Chunk | None:
+    def read(self, place: SpoolTarget, max_records: int, max_bytes: int) -> SpoolBatch | None:
         """Return the next records of a partition; None when none is left. They stay until ``pass_over``."""
         for segment in self._segments:
             offsets = segment.offsets.get(place)
@@ -263,9 +263,14 @@ class Disk:
         return None
 
     def _read(
-        self, segment: Segment, place: Place, offsets: Iterable[int], max_records: int, max_bytes: int
-    ) -> Chunk:
-        found: list[Record] = []
+        self,
+        segment: SpoolSegment,
+        place: SpoolTarget,
+        offsets: Iterable[int],
+        max_records: int,
+        max_bytes: int,
+    ) -> SpoolBatch:
+        found: list[SpoolRecord] = []
         count = size_bytes = 0
         descriptor = os.open(segment.path, os.O_RDONLY)
         try:
@@ -286,15 +291,15 @@ class Disk:
                 size_bytes += length or 0
         finally:
             os.close(descriptor)
-        return Chunk(segment, place, found, count)
+        return SpoolBatch(segment, place, found, count)
 
-    def pass_over(self, chunk: Chunk) -> None:
+    def pass_over(self, chunk: SpoolBatch) -> None:
         """The broker has this chunk, which ``read`` returned: ``read`` goes on behind it. ``note`` makes that durable."""
         chunk.segment.forget(chunk.place, chunk.count)
         if chunk.records:
             chunk.segment.directory.cursors[chunk.place] = chunk.records[-1].number
 
-    def note(self, chunks: Sequence[Chunk]) -> None:
+    def note(self, chunks: Sequence[SpoolBatch]) -> None:
         """Make durable that these chunks were passed over, and remove what is empty."""
         touched = {id(chunk.segment): chunk.segment for chunk in chunks}.values()
         try:
@@ -306,7 +311,7 @@ class Disk:
             self._end()
         self._finish(list(touched))
 
-    def _finish(self, segments: Iterable[Segment]) -> None:
+    def _finish(self, segments: Iterable[SpoolSegment]) -> None:
         """Remove segments with nothing left; damaged ones are kept under another name."""
         for segment in segments:
             if segment.events or segment is self._active or segment not in self._segments:
@@ -317,7 +322,7 @@ class Disk:
                 log.warning("%s is drained and cannot be removed (%s)", segment.path, error)
             self._segments.remove(segment)
 
-    def _put_away(self, segment: Segment) -> None:
+    def _put_away(self, segment: SpoolSegment) -> None:
         if segment.damage is None:
             segment.path.unlink()
             return
@@ -342,7 +347,7 @@ class Disk:
         self._directories = []
 
 
-def _tell_of_damage(segment: Segment) -> None:
+def _tell_of_damage(segment: SpoolSegment) -> None:
     log.error(
         "%s is damaged: %s. What can be read of it is sent; the file is kept as %s. Look at the disk, and remove the file "
         "when you have what you want of it",

@@ -26,28 +26,28 @@ SEGMENT_HEAD_BYTES: Final = _SEGMENT.size
 RECORD_HEAD_BYTES: Final = _HEAD.size
 
 
-class Place(NamedTuple):
+class SpoolTarget(NamedTuple):
     """A partition of a topic."""
 
     topic: str
     partition: int
 
 
-class Record(NamedTuple):
+class SpoolRecord(NamedTuple):
     """One event in the spool. ``number`` grows by one a record of a directory, and never begins anew."""
 
     number: int
-    place: Place
+    place: SpoolTarget
     received_ms: int
     key: bytes
     value: bytes
 
 
-class Found(NamedTuple):
+class FoundRecord(NamedTuple):
     """Where a good record of a segment lies."""
 
     offset: int
-    record: Record
+    record: SpoolRecord
 
 
 @dataclass
@@ -58,7 +58,7 @@ class Scan:
     records before it are found, and those behind it where the broken one still tells its length.
     """
 
-    found: list[Found] = field(default_factory=list)
+    found: list[FoundRecord] = field(default_factory=list)
     good_bytes: int = 0
     torn_bytes: int = 0
     damage: str | None = None
@@ -69,7 +69,7 @@ def segment_head() -> bytes:
     return _SEGMENT.pack(MAGIC, VERSION, zlib.crc32(struct.pack("<8sI", MAGIC, VERSION)))
 
 
-def encode(record: Record) -> bytes:
+def encode(record: SpoolRecord) -> bytes:
     """Return head and body of a record."""
     topic = record.place.topic.encode("ascii")
     body = b"".join(
@@ -84,7 +84,7 @@ def encode(record: Record) -> bytes:
     return checked + zlib.crc32(checked).to_bytes(4, "little") + body
 
 
-def record_at(data: bytes, offset: int = 0) -> Record | None:
+def record_at(data: bytes, offset: int = 0) -> SpoolRecord | None:
     """Return the record that begins there; None when it is not whole or a checksum does not fit."""
     if len(data) - offset < RECORD_HEAD_BYTES:
         return None
@@ -98,8 +98,8 @@ def record_at(data: bytes, offset: int = 0) -> Record | None:
     received_ms, partition, topic_bytes, key_bytes = _BODY.unpack_from(body)
     key_start = _BODY.size + topic_bytes
     value_start = key_start + key_bytes
-    place = Place(body[_BODY.size : key_start].decode("ascii"), partition)
-    return Record(number, place, received_ms, body[key_start:value_start], body[value_start:])
+    place = SpoolTarget(body[_BODY.size : key_start].decode("ascii"), partition)
+    return SpoolRecord(number, place, received_ms, body[key_start:value_start], body[value_start:])
 
 
 def length_at(data: bytes, offset: int) -> int | None:
@@ -142,7 +142,7 @@ def scan(data: bytes) -> Scan:
             return result
         record = record_at(data, offset)
         if record is not None:
-            result.found.append(Found(offset, record))
+            result.found.append(FoundRecord(offset, record))
         elif data[offset + RECORD_HEAD_BYTES :].strip(b"\0"):
             result.damage = result.damage or f"the record at byte {offset} is damaged"
         else:
@@ -153,7 +153,7 @@ def scan(data: bytes) -> Scan:
     return result
 
 
-def records(data: bytes) -> Iterator[Record]:
+def records(data: bytes) -> Iterator[SpoolRecord]:
     """Yield the records from the beginning up to the first that is not whole; for files without a segment head."""
     offset = 0
     while (record := record_at(data, offset)) is not None:

@@ -18,7 +18,7 @@ _COMPACTION_LAG_MS: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundTopic:
     """A topic as the broker describes it."""
 
     partitions: int
@@ -27,7 +27,7 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class TopicDifference:
     """One thing in which a topic is not as it must be. ``what`` is ``topic``, ``partitions``, ``replication`` or a setting."""
 
     topic: str
@@ -55,8 +55,8 @@ class Comparison:
 
     topic: Topic
     partitions: int
-    found: Found | None
-    differences: list[Difference] = field(default_factory=list)
+    found: FoundTopic | None
+    differences: list[TopicDifference] = field(default_factory=list)
 
 
 def partitions_of(topic: Topic, settings: Settings) -> int:
@@ -97,13 +97,13 @@ def creation_config(topic: Topic, settings: Settings) -> dict[str, str]:
     return config
 
 
-def compare(topic: Topic, settings: Settings, found: Found | None) -> Comparison:
+def compare(topic: Topic, settings: Settings, found: FoundTopic | None) -> Comparison:
     """Return the topic beside what was found, with every difference that matters."""
     partitions = partitions_of(topic, settings)
-    differences: list[Difference] = []
+    differences: list[TopicDifference] = []
 
     def differ(what: str, expected: object, was: object, cure: str) -> None:
-        differences.append(Difference(topic.name, what, str(expected), str(was), cure))
+        differences.append(TopicDifference(topic.name, what, str(expected), str(was), cure))
 
     if found is None:
         differ("topic", "present", "missing", "`uptake topics --create` creates it")

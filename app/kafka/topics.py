@@ -18,8 +18,8 @@ from app.base.settings import Settings
 from app.kafka.probe import any_answers
 from app.kafka.topic_config import (
     Comparison,
-    Difference,
-    Found,
+    FoundTopic,
+    TopicDifference,
     compare,
     creation_config,
     partitions_of,
@@ -49,7 +49,7 @@ async def compare_topics(
 
 async def ensure_topics(
     settings: Settings, topics: Sequence[Topic] = TOPICS, *, wait_ms: int | None = None
-) -> list[Difference]:
+) -> list[TopicDifference]:
     """Create the topics that are missing, and return in what the others differ.
 
     Raise TopicMismatchError when a topic has another partition count: partition p of all partitioned topics belongs together.
@@ -148,7 +148,7 @@ async def _compare(admin: Any, settings: Settings, topics: Sequence[Topic]) -> l
     return [compare(topic, settings, found.get(topic.name)) for topic in topics]
 
 
-async def _describe(admin: Any, names: list[str]) -> dict[str, Found]:
+async def _describe(admin: Any, names: list[str]) -> dict[str, FoundTopic]:
     present = {
         answer["topic"]: answer["partitions"]
         for answer in await admin.describe_topics(names)
@@ -164,7 +164,7 @@ async def _describe(admin: Any, names: list[str]) -> dict[str, Found]:
                 entry["config_names"]: entry["config_value"] for entry in resource["config_entries"]
             }
     return {
-        name: Found(
+        name: FoundTopic(
             partitions=len(partitions),
             replication=min(len(partition["replicas"]) for partition in partitions),
             config=configs.get(name, {}),

@@ -14,7 +14,15 @@ from events.target import RefusedError
 from tables.ctr.panes import Counts
 from tables.ctr.rates import rates
 from tables.ctr.window_keys import scenario_key
-from tables.ctr.window_sums import Segment, WindowRow, WindowSum, dimension_of, segments, sum_windows, total
+from tables.ctr.window_sums import (
+    StoredSpan,
+    WindowRow,
+    WindowSum,
+    dimension_of,
+    segments,
+    sum_windows,
+    total,
+)
 
 MAX_ROWS: Final = 200_000  # stored windows read for one answer: some 100 MB
 
@@ -25,7 +33,7 @@ class RowsRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     partitions: list[int]
     scenario: str | None
     dimension: str
-    segments: list[Segment]
+    segments: list[StoredSpan]
 
 
 _rows_decoder: Final = msgspec.json.Decoder(list[WindowRow])

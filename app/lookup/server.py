@@ -7,8 +7,7 @@ import aiohttp
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Histogram, generate_latest
 
-from agents.ports import Clock
-from app.base.clock import SystemClock
+from app.base.clock import Clock, SystemClock
 from app.customers.customer_registry import Customer
 from app.lookup.ctr import answer_ctr, local_rows, read_rows_request
 from app.lookup.errors import guard, json_response

@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 from app.customers.customer_registry import Customer
 from app.lookup.exclusions import UserView
-from tables.ctr.window_sums import Segment, WindowRow
+from tables.ctr.window_sums import StoredSpan, WindowRow
 
 
 class UnavailableError(Exception):
@@ -60,7 +60,12 @@ class LookupService(Protocol):
         """Return what this worker's copy of a partition knows of a user; None without a copy, or when it may lack older events."""
 
     def windows(
-        self, partition: int, customer: str, scenario: str | None, dimension: str, segments: Sequence[Segment]
+        self,
+        partition: int,
+        customer: str,
+        scenario: str | None,
+        dimension: str,
+        segments: Sequence[StoredSpan],
     ) -> list[WindowRow]:
         """Return the windows of one local partition that start within the segments; raise PartitionNotReady.
 

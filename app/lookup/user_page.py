@@ -10,12 +10,14 @@ from tables.user.items import split_item_key
 from tables.user.preferences import Preference, is_blacklisted, is_wished
 from tables.user.shown_bytes import MAX_TIMES
 
-Entry = dict[str, Any]
+PageEntry = dict[str, Any]
 RAW: Final = RatingScale()
 """The scale of ratings that were sent as the tracker API has them, 0 to 100."""
 
 
-def user_page(view: UserView, as_of_ms: int, scale_of: Callable[[int], RatingScale] = lambda _: RAW) -> Entry:
+def user_page(
+    view: UserView, as_of_ms: int, scale_of: Callable[[int], RatingScale] = lambda _: RAW
+) -> PageEntry:
     """Return everything known of a user as JSON: each table with the latest item first, and totals.
 
     Items that began after ``as_of_ms`` are left out; counts are those of now. What a login moved to another user is merged in, and
@@ -49,7 +51,7 @@ def user_page(view: UserView, as_of_ms: int, scale_of: Callable[[int], RatingSca
     }
 
 
-def _rendered(view: UserView, as_of_ms: int) -> Iterator[Entry]:
+def _rendered(view: UserView, as_of_ms: int) -> Iterator[PageEntry]:
     for entry, parts in _merged(view, "rendered"):
         times = sorted(time for part in parts for time in part.times if time <= as_of_ms)
         viewed_last_ms = max((part.viewed_last_ms for part in parts), default=0)
@@ -65,7 +67,7 @@ def _rendered(view: UserView, as_of_ms: int) -> Iterator[Entry]:
         }
 
 
-def _clicked(view: UserView, as_of_ms: int) -> Iterator[Entry]:
+def _clicked(view: UserView, as_of_ms: int) -> Iterator[PageEntry]:
     for entry, parts in _merged(view, "clicked"):
         if min(part.first_ms for part in parts) <= as_of_ms:
             yield entry | {
@@ -75,7 +77,7 @@ def _clicked(view: UserView, as_of_ms: int) -> Iterator[Entry]:
             }
 
 
-def _consumed(view: UserView, as_of_ms: int) -> Iterator[Entry]:
+def _consumed(view: UserView, as_of_ms: int) -> Iterator[PageEntry]:
     for entry, parts in _merged(view, "consumed"):
         if min(part.first_ms for part in parts) <= as_of_ms:
             yield entry | {
@@ -87,7 +89,7 @@ def _consumed(view: UserView, as_of_ms: int) -> Iterator[Entry]:
             }
 
 
-def _basket(view: UserView, as_of_ms: int) -> Iterator[Entry]:
+def _basket(view: UserView, as_of_ms: int) -> Iterator[PageEntry]:
     for entry, parts in _merged(view, "basket"):
         added_ms, removed_ms = merged_basket(parts[0], parts[-1])
         if added_ms is None or added_ms > as_of_ms:
@@ -103,7 +105,7 @@ def _basket(view: UserView, as_of_ms: int) -> Iterator[Entry]:
         }
 
 
-def _purchases(view: UserView, as_of_ms: int) -> Iterator[Entry]:
+def _purchases(view: UserView, as_of_ms: int) -> Iterator[PageEntry]:
     for entry, parts in _merged(view, "purchases"):
         if min(part.first_ms for part in parts) > as_of_ms:
             continue
@@ -120,7 +122,7 @@ def _purchases(view: UserView, as_of_ms: int) -> Iterator[Entry]:
         }
 
 
-def _preferences(view: UserView, as_of_ms: int) -> Iterator[Entry]:
+def _preferences(view: UserView, as_of_ms: int) -> Iterator[PageEntry]:
     for entry, parts in _merged(view, "preferences"):
         told: list[Preference] = parts
         rated = max(told, key=lambda part: -1 if part.rated_ms is None else part.rated_ms)
@@ -145,7 +147,7 @@ def _preferences(view: UserView, as_of_ms: int) -> Iterator[Entry]:
         }
 
 
-def _recommended(view: UserView, as_of_ms: int) -> list[Entry]:
+def _recommended(view: UserView, as_of_ms: int) -> list[PageEntry]:
     served = [] if view.recommended is None else view.recommended.lists
     return [
         {
@@ -162,7 +164,7 @@ def _recommended(view: UserView, as_of_ms: int) -> list[Entry]:
     ]
 
 
-def _identity(view: UserView) -> Entry | None:
+def _identity(view: UserView) -> PageEntry | None:
     state = view.identity
     if state is None:
         return None
@@ -176,22 +178,22 @@ def _identity(view: UserView) -> Entry | None:
     }
 
 
-def _merged(view: UserView, table: str) -> Iterator[tuple[Entry, list[Any]]]:
+def _merged(view: UserView, table: str) -> Iterator[tuple[PageEntry, list[Any]]]:
     """Yield the beginning of each item's entry, and its states: the own one, the moved one, or both."""
     own, moved = items_of(view, table)
     for key in {**own, **moved}:
         itemtype, item = split_item_key(key)
-        entry: Entry = {"item": item, "itemtype": itemtype}
+        entry: PageEntry = {"item": item, "itemtype": itemtype}
         if key not in own:
             entry["moved"] = True
         yield entry, [items[key] for items in (own, moved) if key in items]
 
 
-def _span(parts: list[Any]) -> Entry:
+def _span(parts: list[Any]) -> PageEntry:
     return {"first_ms": min(part.first_ms for part in parts), "last_ms": max(part.last_ms for part in parts)}
 
 
-_TABLES: Final[dict[str, Callable[[UserView, int], Iterator[Entry]]]] = {
+_TABLES: Final[dict[str, Callable[[UserView, int], Iterator[PageEntry]]]] = {
     "rendered": _rendered,
     "clicked": _clicked,
     "consumed": _consumed,

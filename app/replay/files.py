@@ -7,7 +7,7 @@ from pathlib import Path
 from app.base.errors import UptakeError
 from app.replay.lines import count_lines, read_lines
 from app.replay.obd import count_obd, is_obd, policy_and_campaign, read_obd
-from app.replay.request import Author, Entries, Entry, Request
+from app.replay.request import Author, Entries, ReplayEntry, Request
 
 
 def check_files(paths: Sequence[Path]) -> None:
@@ -35,7 +35,7 @@ def _read(path: Path, author: Author) -> Entries:
     return read_obd(path, author) if is_obd(path) else read_lines(path, author)
 
 
-def _in_order(number: int, entries: Entries) -> Iterator[tuple[int, int, Entry]]:
+def _in_order(number: int, entries: Entries) -> Iterator[tuple[int, int, ReplayEntry]]:
     """Yield (time, file, entry) with times that never fall: what has no time, or an earlier one, takes the last."""
     latest_ms = 0
     for entry in entries:

@@ -18,7 +18,7 @@ MAX_IDLE_S: Final = 5.0  # a server closes silent connections; one that is idle 
 CONNECT_TIMEOUT_S: Final = 5.0
 
 
-class NotSentError(Exception):
+class NoConnectionError(Exception):
     """No connection: nothing was sent, so the request may be sent again."""
 
 
@@ -70,20 +70,22 @@ class Endpoint:
         head = b"POST " + target.encode("ascii") + self._common
         return head + f"{lines}Content-Length: {len(body)}\r\n\r\n".encode("ascii") + body
 
-    async def connect(self) -> "Connection":
+    async def connect(self) -> "ClientConnection":
         """Open a connection; raise NotSentError when there is none to be had."""
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                _, connection = await loop.create_connection(Connection, self.host, self.port, ssl=self.tls)
+                _, connection = await loop.create_connection(
+                    ClientConnection, self.host, self.port, ssl=self.tls
+                )
         except (OSError, TimeoutError) as error:
-            raise NotSentError(
+            raise NoConnectionError(
                 f"no collector answers at {self.host}:{self.port} ({error or 'timeout'})"
             ) from None
         return connection
 
 
-class Connection(asyncio.Protocol):
+class ClientConnection(asyncio.Protocol):
     """One kept-alive connection."""
 
     def __init__(self) -> None:

@@ -14,8 +14,8 @@ from typing import Final
 
 import msgspec
 
-from app.replay.http import Answer, Connection, Endpoint, NoAnswerError, NotSentError
-from app.replay.request import Entry, Request, Unreadable
+from app.replay.http import Answer, ClientConnection, Endpoint, NoAnswerError, NoConnectionError
+from app.replay.request import ReplayEntry, Request, Unreadable
 
 READ_AHEAD: Final = 10_000  # requests held in memory
 PAUSE_S: Final = 1.0  # before a second try, where the collector names no pause
@@ -28,7 +28,7 @@ _UNKNOWN: Final = frozenset((502, 504))  # handed on by a collector, or by a pro
 
 
 @dataclass(slots=True)
-class Tally:
+class ReplayTally:
     """What became of the entries. ``accepted`` were acknowledged by Kafka; ``unknown`` may have been; all others were not."""
 
     accepted: int = 0
@@ -68,7 +68,7 @@ class Tally:
         }
 
 
-class Reject(msgspec.Struct, frozen=True):
+class RejectedEntry(msgspec.Struct, frozen=True):
     """One entry that is not known to be recorded. ``outcome``: rejected, unreadable, failed or unknown."""
 
     where: str
@@ -78,7 +78,7 @@ class Reject(msgspec.Struct, frozen=True):
     text: str
 
 
-class Lanes:
+class ReplayLanes:
     """Sends requests to one collector.
 
     ``speed`` is how many seconds of the events' time pass in one second, None: as fast as it goes. A collector that cannot take an
@@ -91,13 +91,13 @@ class Lanes:
         *,
         concurrency: int,
         speed: float | None = None,
-        on_reject: Callable[[Reject], None] = lambda _reject: None,
+        on_reject: Callable[[RejectedEntry], None] = lambda _reject: None,
         pause_s: float = PAUSE_S,
         timeout_s: float = TIMEOUT_S,
         give_up_s: float = GIVE_UP_S,
         read_ahead: int = READ_AHEAD,
     ) -> None:
-        self.tally = Tally()
+        self.tally = ReplayTally()
         self._endpoint, self._concurrency, self._speed = endpoint, concurrency, speed
         self._on_reject = on_reject
         self._pause_s, self._timeout_s, self._give_up_s = pause_s, timeout_s, give_up_s
@@ -117,7 +117,7 @@ class Lanes:
         """Say whether it was told to stop before the end."""
         return self._stop.is_set()
 
-    async def run(self, entries: Iterable[Entry]) -> Tally:
+    async def run(self, entries: Iterable[ReplayEntry]) -> ReplayTally:
         """Send all entries and return what became of them."""
         self._started = time.monotonic()
         try:
@@ -137,7 +137,7 @@ class Lanes:
         """Return how long it has run so far."""
         return self.tally.seconds or time.monotonic() - self._started
 
-    async def _read_all(self, entries: Iterable[Entry]) -> None:
+    async def _read_all(self, entries: Iterable[ReplayEntry]) -> None:
         first_ms: int | None = None
         for number, entry in enumerate(entries):
             if self.is_stopped:
@@ -146,7 +146,7 @@ class Lanes:
                 await asyncio.sleep(0)
             if isinstance(entry, Unreadable):
                 self.tally.unreadable += 1
-                self._on_reject(Reject(entry.where, "unreadable", None, entry.reason, entry.text))
+                self._on_reject(RejectedEntry(entry.where, "unreadable", None, entry.reason, entry.text))
                 continue
             if self._speed is not None and entry.time_ms is not None:
                 first_ms = entry.time_ms if first_ms is None else first_ms
@@ -165,7 +165,7 @@ class Lanes:
         await self._ready.join()
 
     async def _send_all(self) -> None:
-        connection: Connection | None = None
+        connection: ClientConnection | None = None
         try:
             while True:
                 _, lane = await self._ready.get()
@@ -188,7 +188,9 @@ class Lanes:
             if connection is not None:
                 connection.close()
 
-    async def _deliver(self, request: Request, connection: Connection | None) -> Connection | None:
+    async def _deliver(
+        self, request: Request, connection: ClientConnection | None
+    ) -> ClientConnection | None:
         """Send a request until its fate is decided; return the connection that the next one may use."""
         raw = self._endpoint.request(request.target)
         first_try = time.monotonic()
@@ -203,7 +205,7 @@ class Lanes:
             except NoAnswerError as error:
                 self._end(request, "unknown", None, str(error))
                 return None
-            except NotSentError as error:
+            except NoConnectionError as error:
                 connection = None
                 status, reason, wait_s = None, str(error), pause_s
             else:
@@ -230,7 +232,7 @@ class Lanes:
 
     def _end(self, request: Request, outcome: str, status: int | None, reason: str) -> None:
         setattr(self.tally, outcome, getattr(self.tally, outcome) + 1)
-        self._on_reject(Reject(request.where, outcome, status, reason, request.target))
+        self._on_reject(RejectedEntry(request.where, outcome, status, reason, request.target))
 
     async def _pause(self, seconds: float) -> None:
         """Sleep, but not through a stop."""

@@ -13,7 +13,7 @@ from typing import Any, Final, TextIO
 import msgspec
 
 from app.base.errors import UptakeError
-from app.replay.request import OVERRIDE, Author, Entries, Entry, Request, Unreadable
+from app.replay.request import OVERRIDE, Author, Entries, ReplayEntry, Request, Unreadable
 from events.event_time import parse_override
 from events.model import NO_PROFILE_USER, Event, EventBase, ItemEvent, ItemsEvent, Login
 from events.rejections import Rejection
@@ -59,7 +59,7 @@ def count_lines(path: Path) -> int:
     return sum(1 for _ in _lines(path))
 
 
-def read_line(line: str, author: Author, where: str) -> Entry:
+def read_line(line: str, author: Author, where: str) -> ReplayEntry:
     """Return the request of one line."""
     if line.startswith("/"):
         return _as_it_is(line, author, where)
@@ -81,7 +81,7 @@ def read_line(line: str, author: Author, where: str) -> Entry:
     return Request(writer.target(name, user, after_user, _params(event), time_ms), user, time_ms, where)
 
 
-def _as_it_is(line: str, author: Author, where: str) -> Entry:
+def _as_it_is(line: str, author: Author, where: str) -> ReplayEntry:
     if _TARGET.fullmatch(line) is None:
         reason = "a request target takes printable ASCII without blanks; percent-encode the rest"
         return Unreadable(where, reason, _shown(line))

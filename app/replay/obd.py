@@ -32,7 +32,7 @@ def policy_and_campaign(path: Path) -> tuple[str, str]:
     return policy, campaign
 
 
-class Row(NamedTuple):
+class ObdRow(NamedTuple):
     """One item shown. ``number`` counts from 1, ``rank`` from 0."""
 
     number: int
@@ -43,13 +43,13 @@ class Row(NamedTuple):
     is_clicked: bool
 
 
-def read_rows(path: Path) -> Iterator[Row | Unreadable]:
+def read_rows(path: Path) -> Iterator[ObdRow | Unreadable]:
     """Yield the rows of a file."""
     for number, values in _values(path):
         problem = _problem(values)
         if problem is None:
             timestamp, user, item, position, click = values
-            yield Row(number, int(timestamp), user, item, int(position) - 1, click == "1")
+            yield ObdRow(number, int(timestamp), user, item, int(position) - 1, click == "1")
         else:
             yield Unreadable(_where(path, number), problem, ",".join(values)[:200])
 

@@ -26,7 +26,7 @@ class Counted(Protocol):
         ...
 
 
-class Sender(Protocol):
+class ProgressSource(Protocol):
     """What is watched: ``Lanes`` of a replay, or an import."""
 
     @property
@@ -40,7 +40,9 @@ class Sender(Protocol):
 
 
 @contextlib.asynccontextmanager
-async def shown_progress(console: Console, sender: Sender, total: int, what: str) -> AsyncIterator[None]:
+async def shown_progress(
+    console: Console, sender: ProgressSource, total: int, what: str
+) -> AsyncIterator[None]:
     """Show how far the sender is while the body runs."""
     show = _bar if console.is_terminal else _lines
     showing = asyncio.create_task(show(console, sender, total, what))
@@ -52,7 +54,7 @@ async def shown_progress(console: Console, sender: Sender, total: int, what: str
             await showing
 
 
-async def _bar(console: Console, sender: Sender, total: int, what: str) -> None:
+async def _bar(console: Console, sender: ProgressSource, total: int, what: str) -> None:
     progress = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -72,14 +74,14 @@ async def _bar(console: Console, sender: Sender, total: int, what: str) -> None:
             _update(progress, task, sender)
 
 
-def _update(progress: Progress, task: object, sender: Sender) -> None:
+def _update(progress: Progress, task: object, sender: ProgressSource) -> None:
     tally = sender.tally
     bad = f"{tally.not_accepted:,} not accepted" if tally.not_accepted else ""
     rate = tally.done / max(sender.seconds(), 0.001)
     progress.update(task, completed=tally.done, rate=rate, bad=bad)  # type: ignore[arg-type] # rich's TaskID
 
 
-async def _lines(console: Console, sender: Sender, total: int, what: str) -> None:
+async def _lines(console: Console, sender: ProgressSource, total: int, what: str) -> None:
     while True:
         await asyncio.sleep(_LINE_S)
         done, seconds = sender.tally.done, sender.seconds()

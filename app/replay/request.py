@@ -32,8 +32,8 @@ class Unreadable(NamedTuple):
     text: str
 
 
-Entry = Request | Unreadable
-Entries = Iterator[Entry]
+ReplayEntry = Request | Unreadable
+Entries = Iterator[ReplayEntry]
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass(slots=True)
-class Place:
+class WorkerPlacement:
     """What one worker has: the partitions it owns, and those that it has a copy of."""
 
     owned: set[int] = field(default_factory=set)
@@ -21,12 +21,12 @@ class Place:
         return len(self.owned) + len(self.copied)
 
 
-def place(count: int, before: Mapping[str, Place], copies: int) -> dict[str, Place]:
+def place(count: int, before: Mapping[str, WorkerPlacement], copies: int) -> dict[str, WorkerPlacement]:
     """Return what each worker has from now on: each of ``count`` partitions one owner, and ``copies`` copies at others.
 
     Numbers of owned partitions differ by one at most. There are never more copies of a partition than other workers.
     """
-    after = {member: Place() for member in sorted(before)}
+    after = {member: WorkerPlacement() for member in sorted(before)}
     orphans = _keep(count, before, after)
     room = _rooms(count, before, after, orphans)
     for member, mine in after.items():
@@ -38,7 +38,7 @@ def place(count: int, before: Mapping[str, Place], copies: int) -> dict[str, Pla
     return after
 
 
-def _keep(count: int, before: Mapping[str, Place], after: dict[str, Place]) -> list[int]:
+def _keep(count: int, before: Mapping[str, WorkerPlacement], after: dict[str, WorkerPlacement]) -> list[int]:
     """Leave each partition to one of those who had it (two have, after a worker has slept); return what nobody had."""
     orphans: list[int] = []
     for partition in range(count):
@@ -51,7 +51,10 @@ def _keep(count: int, before: Mapping[str, Place], after: dict[str, Place]) -> l
 
 
 def _rooms(
-    count: int, before: Mapping[str, Place], after: Mapping[str, Place], orphans: list[int]
+    count: int,
+    before: Mapping[str, WorkerPlacement],
+    after: Mapping[str, WorkerPlacement],
+    orphans: list[int],
 ) -> dict[str, int]:
     """Return how many partitions each worker shall own: where one more is left over, it goes to who has or can take over most."""
     least, more = divmod(count, len(after))
@@ -66,7 +69,9 @@ def _rooms(
     return {member: least + (rank < more) for rank, member in enumerate(ranked)}
 
 
-def _surplus(member: str, mine: Place, room: Mapping[str, int], before: Mapping[str, Place]) -> list[int]:
+def _surplus(
+    member: str, mine: WorkerPlacement, room: Mapping[str, int], before: Mapping[str, WorkerPlacement]
+) -> list[int]:
     """Return what a worker has to give up: first what another has a copy of."""
 
     def is_copied(partition: int) -> bool:
@@ -77,7 +82,10 @@ def _surplus(member: str, mine: Place, room: Mapping[str, int], before: Mapping[
 
 
 def _give(
-    orphans: list[int], before: Mapping[str, Place], after: dict[str, Place], room: Mapping[str, int]
+    orphans: list[int],
+    before: Mapping[str, WorkerPlacement],
+    after: dict[str, WorkerPlacement],
+    room: Mapping[str, int],
 ) -> None:
     """Give each partition without an owner to a worker that has a copy, else to the one with most room."""
 
@@ -98,7 +106,9 @@ def _give(
         after[max(after, key=space)].owned.add(partition)
 
 
-def _copy(count: int, before: Mapping[str, Place], after: dict[str, Place], copies: int) -> None:
+def _copy(
+    count: int, before: Mapping[str, WorkerPlacement], after: dict[str, WorkerPlacement], copies: int
+) -> None:
     """Spread the copies: where there is one, or where the owner was until now, as long as that is no more than a fair share.
 
     Of all stores, owned or copied, and of the copies of one owner's partitions: when it is gone, one worker would not have room for
@@ -142,7 +152,7 @@ def _copy(count: int, before: Mapping[str, Place], after: dict[str, Place], copi
         after[poor].copied.add(partition)
 
 
-def better_copy(places: Mapping[str, Place]) -> tuple[int, str, str] | None:
+def better_copy(places: Mapping[str, WorkerPlacement]) -> tuple[int, str, str] | None:
     """Return a copy (partition, from, to) whose move would make the numbers of stores more even; None when there is none."""
     ranked = sorted(places, key=lambda member: (places[member].stores, member))
     for rich in reversed(ranked):
@@ -155,7 +165,9 @@ def better_copy(places: Mapping[str, Place]) -> tuple[int, str, str] | None:
     return None
 
 
-def _is_settled(count: int, before: Mapping[str, Place], after: Mapping[str, Place], copies: int) -> bool:
+def _is_settled(
+    count: int, before: Mapping[str, WorkerPlacement], after: Mapping[str, WorkerPlacement], copies: int
+) -> bool:
     """Tell whether nothing moved and all copies are there, so that they may stay where they are."""
     return (
         all(
@@ -167,5 +179,5 @@ def _is_settled(count: int, before: Mapping[str, Place], after: Mapping[str, Pla
     )
 
 
-def _copies(partition: int, places: Mapping[str, Place]) -> int:
+def _copies(partition: int, places: Mapping[str, WorkerPlacement]) -> int:
     return sum(partition in place.copied for place in places.values())

@@ -14,7 +14,7 @@ from faust.assignor.partition_assignor import (
     PartitionAssignor,
 )
 
-from app.worker.assignment import Place, place
+from app.worker.assignment import WorkerPlacement, place
 from events.topics import JOURNAL
 
 log = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ class CopyingAssignor(PartitionAssignor):
         for topic in sorted(topic for topic, size in sizes.items() if not size):
             log.warning("the group is given nothing of %s: the topic is missing", topic)
         before = {
-            member: Place(
+            member: WorkerPlacement(
                 set(data.assignment.actives.get(JOURNAL, ())), set(data.assignment.standbys.get(JOURNAL, ()))
             )
             for member, data in told.items()

@@ -18,7 +18,7 @@ from app.worker.watchdog import Stall
 from events.partitions import partition_of
 from events.topics import JOURNAL
 from tables.ctr.window_keys import MAX_TIME_MS, WindowKey, after_scenario, customer_range, range_of
-from tables.ctr.window_sums import Segment, WindowRow
+from tables.ctr.window_sums import StoredSpan, WindowRow
 from tables.ctr.windows import HISTORY
 from tables.declare import STATES, USER_TABLES, codec
 from tables.fold.fold_ports import MOVED
@@ -100,7 +100,12 @@ class WorkerLookups:
         return _view(read, key, stale_ms)
 
     def windows(
-        self, partition: int, customer: str, scenario: str | None, dimension: str, segments: Sequence[Segment]
+        self,
+        partition: int,
+        customer: str,
+        scenario: str | None,
+        dimension: str,
+        segments: Sequence[StoredSpan],
     ) -> list[WindowRow]:
         """Return the windows merged in a partition that start within the segments; raise PartitionNotReady."""
         owned = self._open(partition)

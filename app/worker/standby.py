@@ -15,8 +15,8 @@ from typing import Any, Final
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from agents.ports import Clock
 from agents.positions import read_positions
+from app.base.clock import Clock
 from app.kafka.stopping import stop_within
 from app.kafka.topic_ids import read_topic_ids
 from app.worker.changelogs import TABLE_OF, assign_changelogs, changelog_consumer, starts_and_ends

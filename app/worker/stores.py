@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from agents.ports import Clock
+from app.base.clock import Clock
 from app.kafka.topic_ids import TopicRecreatedError, recreated
 from app.worker.freshness import Freshness
 from events.topics import DELETE_RETENTION_MS, POSITIONS

@@ -7,28 +7,19 @@ the partitions' own account, for Faust's bookkeeping of gaps does not fit messag
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping
-from typing import Any, ClassVar, Final, NamedTuple, Protocol, cast
+from typing import Any, ClassVar, Final, Protocol, cast
 
 import aiokafka
 from faust.transport.drivers import aiokafka as driver
 from faust.types.tuples import TP, ConsumerMessage
 
-from agents.ports import Reach
+from agents.ports import Chunk, Reach
 
 CHUNK_RECORDS: Final = 2_000
 FETCH_MAX_WAIT_MS: Final = 500
 POLL_SECONDS: Final = 0.25  # a rebalance waits for a poll that is under way
 FETCH_BYTES_PER_PARTITION: Final = 1_048_576
 NO_BROKER_PAUSE_SECONDS: Final = 0.1
-
-
-class Chunk(NamedTuple):
-    """A run of records of one partition, fetched while the partitions of ``epoch`` were open."""
-
-    topic: str
-    partition: int
-    epoch: int
-    records: list[Any]
 
 
 class Ownership(Protocol):

@@ -21,7 +21,7 @@ from agents.registry import Partitions
 from app.base.clock import monotonic_ms
 from app.kafka.topic_ids import TopicRecreatedError, read_topic_ids, recreated
 from app.worker.lag import topic_lag
-from app.worker.watchdog import Place, Sight, Stall, Watchdog
+from app.worker.watchdog import Sight, SourcePartition, Stall, Watchdog
 from events.topics import SOURCES
 
 log = logging.getLogger(__name__)
@@ -100,7 +100,7 @@ class Watch(Service):
         finally:
             await self._disconnect()
 
-    async def _sights(self) -> dict[Place, Sight] | None:
+    async def _sights(self) -> dict[SourcePartition, Sight] | None:
         """Return what is open here and how far behind; None when the broker does not answer.
 
         TopicRecreatedError when a source topic is another than the one that was opened: its records would be taken for read already.
@@ -128,7 +128,7 @@ class Watch(Service):
                 )
         consumer.ends.update({TP(tp.topic, tp.partition): end for tp, end in ends.items()})
         return {
-            Place(topic, partition.number): Sight(
+            SourcePartition(topic, partition.number): Sight(
                 partition.epoch, partition.durable.get(topic, 0), topic_lag(consumer, partition, topic)
             )
             for topic, partition in partitions

@@ -18,7 +18,7 @@ _LONGEST_STEP: Final = 3
 """Looks that one may stand for: a process that was stopped for an hour has stood still, but has not been seen to."""
 
 
-class Place(NamedTuple):
+class SourcePartition(NamedTuple):
     """A source partition."""
 
     topic: str
@@ -38,7 +38,7 @@ class Sight:
 class Stall:
     """A partition that stands still: since how long (ms that count), where, and how far behind it was then and is now."""
 
-    place: Place
+    place: SourcePartition
     sight: Sight
     lag_before: int
     standing_ms: int = 0
@@ -93,10 +93,10 @@ class Watchdog:
     exit_ms: int
     interval_ms: int
     """Between two looks."""
-    _stalls: dict[Place, Stall] = field(default_factory=dict)
+    _stalls: dict[SourcePartition, Stall] = field(default_factory=dict)
     _looked_ms: int | None = None
 
-    def look(self, now_ms: int, sights: Mapping[Place, Sight] | None) -> list[Stall]:
+    def look(self, now_ms: int, sights: Mapping[SourcePartition, Sight] | None) -> list[Stall]:
         """Take what is open and not paused now, None when the broker did not answer; return what is to be told.
 
         StandsStillError when the process must end.

@@ -38,7 +38,7 @@ class Partial(msgspec.Struct, array_like=True, frozen=True, gc=False):
     is_history: bool = False
 
 
-class Lanes(msgspec.Struct, frozen=True, gc=False):
+class DrainedLanes(msgspec.Struct, frozen=True, gc=False):
     """Which lanes a source partition has read to their end, with nothing new for a while."""
 
     live: bool
@@ -58,7 +58,7 @@ class Partials(msgspec.Struct, frozen=True, gc=False):
     panes: list[Partial]
     watermark_ms: int = 0
     v: int = 1
-    lanes: Lanes | msgspec.UnsetType = msgspec.UNSET
+    lanes: DrainedLanes | msgspec.UnsetType = msgspec.UNSET
 
     def key_of(self, partial: Partial) -> WindowKey:
         """Return the key of the minute window that the partial belongs to."""
@@ -111,7 +111,7 @@ def records(
                 yield record_key, value
 
 
-def announcement(partition: int, newest_ms: int, lanes: Lanes) -> tuple[bytes, bytes]:
+def announcement(partition: int, newest_ms: int, lanes: DrainedLanes) -> tuple[bytes, bytes]:
     """Return key and value of the record that tells every partition how far a source is.
 
     To a worker that does not know of lanes it is a record without panes.

@@ -15,7 +15,7 @@ from tables.ctr.panes import Counts
 CONFIDENCE: Final = 0.95
 
 
-class Rate(msgspec.Struct, frozen=True, omit_defaults=True):
+class ClickRate(msgspec.Struct, frozen=True, omit_defaults=True):
     """One rate. ``value``, or the interval, is null when it does not exist, and then ``reason`` says why."""
 
     value: float | None
@@ -50,19 +50,19 @@ def _z(confidence: float) -> float:
     return NormalDist().inv_cdf(0.5 + confidence / 2)
 
 
-def rate(numerator: int, denominator: int, of: str, by: str) -> Rate:
+def rate(numerator: int, denominator: int, of: str, by: str) -> ClickRate:
     """Return numerator / denominator with its 95 % interval. ``of`` and ``by`` name the two counters for people."""
     if denominator <= 0:
-        return Rate(None, numerator, denominator, None, None, f"{by} is 0")
+        return ClickRate(None, numerator, denominator, None, None, f"{by} is 0")
     interval = wilson(numerator, denominator)
     value = numerator / denominator
     if interval is None:
         reason = f"{of} exceeds {by}, so there is no interval"
-        return Rate(value, numerator, denominator, None, None, reason)
-    return Rate(value, numerator, denominator, *interval)
+        return ClickRate(value, numerator, denominator, None, None, reason)
+    return ClickRate(value, numerator, denominator, *interval)
 
 
-def rates(counts: Counts) -> dict[str, Rate]:
+def rates(counts: Counts) -> dict[str, ClickRate]:
     """Return ``ctr_rendered`` (attributed clicks / items shown) and ``ctr_calls`` (clicks / recommendation calls)."""
     return {
         "ctr_rendered": rate(counts.attributed_clicks, counts.rendered, "attributed_clicks", "rendered"),

@@ -27,7 +27,7 @@ class WindowRow(NamedTuple):
     over_ms: int = MAX_TIME_MS
 
 
-class Segment(NamedTuple):
+class StoredSpan(NamedTuple):
     """A span ``[from_ms, to_ms)`` that is read from the windows of one stored granularity."""
 
     granularity: str
@@ -68,7 +68,7 @@ def step_end(time_ms: int, step_ms: int) -> int:
     return start_ms if start_ms == time_ms else start_ms + step_ms
 
 
-def segments(from_ms: int, to_ms: int, step_ms: int | None = None) -> list[Segment]:
+def segments(from_ms: int, to_ms: int, step_ms: int | None = None) -> list[StoredSpan]:
     """Return what must be read to answer a span, in order of time: each part from the coarsest windows that fit.
 
     With a step the span is widened to whole steps, without one to whole minutes.
@@ -79,7 +79,7 @@ def segments(from_ms: int, to_ms: int, step_ms: int | None = None) -> list[Segme
     if step_ms is None:
         return _cover(start_ms, stop_ms, _COARSEST_FIRST)
     fitting = next(name for name in _COARSEST_FIRST if step_ms % GRANULARITY_MS[name] == 0)
-    return [Segment(fitting, start_ms, stop_ms)] if start_ms < stop_ms else []
+    return [StoredSpan(fitting, start_ms, stop_ms)] if start_ms < stop_ms else []
 
 
 def sum_windows(
@@ -116,7 +116,7 @@ def total(windows: Iterable[WindowSum]) -> Counts:
     return counts
 
 
-def _cover(start_ms: int, stop_ms: int, coarsest_first: tuple[str, ...]) -> list[Segment]:
+def _cover(start_ms: int, stop_ms: int, coarsest_first: tuple[str, ...]) -> list[StoredSpan]:
     if start_ms >= stop_ms:
         return []
     granularity, *finer = coarsest_first
@@ -127,7 +127,7 @@ def _cover(start_ms: int, stop_ms: int, coarsest_first: tuple[str, ...]) -> list
         return _cover(start_ms, stop_ms, tuple(finer))
     return [
         *_cover(start_ms, inner_start_ms, tuple(finer)),
-        Segment(granularity, inner_start_ms, inner_stop_ms),
+        StoredSpan(granularity, inner_start_ms, inner_stop_ms),
         *_cover(inner_stop_ms, stop_ms, tuple(finer)),
     ]
 

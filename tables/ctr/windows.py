@@ -11,7 +11,7 @@ import msgspec
 
 from tables.ctr.panes import Counts, add, is_zero, subtract
 from tables.ctr.partials import Partial
-from tables.ctr.rates import Rate, rates
+from tables.ctr.rates import ClickRate, rates
 from tables.ctr.window_keys import PANE_GRANULARITY, WindowKey
 
 MINUTE_MS: Final = 60_000
@@ -137,8 +137,8 @@ class WindowRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Fals
     basket: int
     purchases: int
     revenue: dict[str, Decimal]
-    ctr_rendered: Rate
-    ctr_calls: Rate
+    ctr_rendered: ClickRate
+    ctr_calls: ClickRate
     revision: int
     final: bool
     v: int = 1

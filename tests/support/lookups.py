@@ -11,7 +11,7 @@ from app.lookup.exclusions import UserView
 from app.lookup.service import PartitionNotReady
 from events.model import Basket, Blacklist, Buy, Click, Consume, Owns, Rate, Rendered, Wishlist, user_key
 from events.rules import Rules
-from tables.ctr.window_sums import Segment, WindowRow
+from tables.ctr.window_sums import StoredSpan, WindowRow
 from tables.user import basket, clicked, consumed, preferences, purchases, rendered
 from tables.user.identity import Stretch
 
@@ -125,7 +125,12 @@ class MemoryWorker:
         return replace(self.views.get(key, UserView()), stale_ms=stale_ms)
 
     def windows(
-        self, partition: int, customer: str, scenario: str | None, dimension: str, segments: Sequence[Segment]
+        self,
+        partition: int,
+        customer: str,
+        scenario: str | None,
+        dimension: str,
+        segments: Sequence[StoredSpan],
     ) -> list[WindowRow]:
         self._must_be_ready(partition)
         return [

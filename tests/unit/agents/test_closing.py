@@ -41,7 +41,7 @@ class Chatty:
 
     def __init__(self, number: int) -> None:
         self.number = number
-        self.lanes = partials.Lanes(live=False, history=False)
+        self.lanes = partials.DrainedLanes(live=False, history=False)
 
     def is_due(self, positions: Mapping[str, int], newest_ms: int) -> bool:
         return False
@@ -96,7 +96,7 @@ class Shop:
 
     def read(self, home: int, *, live: bool = True, history: bool = True) -> None:
         """From its next announcement on, a partition has read these lanes."""
-        self.announcers[home].lanes = partials.Lanes(live, history)
+        self.announcers[home].lanes = partials.DrainedLanes(live, history)
 
     def published(self, dimension: str = SCENARIO) -> dict[tuple[str, int], list[WindowRecord]]:
         """Return all records of each window, by granularity and minute after T0."""
@@ -367,7 +367,7 @@ async def test_windows_of_an_earlier_version_are_taken_in(shop: Shop) -> None:
 
 
 async def test_announcement_of_a_partition_that_does_not_exist_is_a_dead_letter(shop: Shop) -> None:
-    _, value = partials.announcement(PARTITIONS, T0, partials.Lanes(live=False, history=False))
+    _, value = partials.announcement(PARTITIONS, T0, partials.DrainedLanes(live=False, history=False))
     await fold_records(shop.merging, PARTIALS, [LogRecord(0, b"~9", value, timestamp=NOW_MS)])
     assert await shop.merging.flush()
     assert [record.value for record in shop.world.logs.read(DEADLETTERS, MERGED_AT)] == [value]

@@ -1,23 +1,17 @@
 """The agents hand a chunk to the partition that owns it, one after another, and drop what was fetched before it was taken up."""
 
 from collections.abc import AsyncIterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import faust
 import pytest
 
 from agents.faust_agents import AGENTS, _agent, attach
+from agents.ports import Chunk
 from agents.registry import Partitions
 from events.topics import JOURNAL, SOURCES
 from tests.support.builders import a_click
 from tests.support.partitions import World, a_record
-
-
-class Chunk(NamedTuple):
-    topic: str
-    partition: int
-    epoch: int
-    records: list[Any]
 
 
 async def stream(*chunks: Chunk) -> AsyncIterator[Chunk]:

@@ -5,7 +5,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.row_cache import Rows
+from agents.row_cache import RowCache
 
 KEYS = [b"a", b"b", b"c", b"d"]
 keys = st.sampled_from(KEYS)
@@ -39,8 +39,8 @@ class Disk:
         self.sent: dict[bytes, list[int] | None] = {}
         self.rows = self._open()
 
-    def _open(self) -> Rows[list[int]]:
-        return Rows(self.stored.get, decode, encode)
+    def _open(self) -> RowCache[list[int]]:
+        return RowCache(self.stored.get, decode, encode)
 
     def add(self, key: bytes, number: int) -> None:
         """Change a state in place, as folds do."""
@@ -102,7 +102,7 @@ def test_rows_say_what_a_dictionary_would(actions: list[tuple[Any, ...]]) -> Non
 
 def test_row_changed_during_a_flush_outlives_its_aging() -> None:
     stored: dict[bytes, bytes] = {}
-    rows: Rows[list[int]] = Rows(stored.get, decode, encode)
+    rows: RowCache[list[int]] = RowCache(stored.get, decode, encode)
     rows.put(b"a", [1])
     (change,) = rows.encode_changes()
     rows.put(b"a", [2])
@@ -120,7 +120,7 @@ def test_row_read_again_and_again_stays_and_others_go() -> None:
         loads.append(key)
         return b"1"
 
-    rows: Rows[list[int]] = Rows(load, decode, encode)
+    rows: RowCache[list[int]] = RowCache(load, decode, encode)
     rows.get(b"cold")
     for _ in range(5):
         rows.get(b"hot")
@@ -133,7 +133,9 @@ def test_row_read_again_and_again_stays_and_others_go() -> None:
 
 
 def test_aging_keeps_the_newest_of_what_there_is_no_room_for() -> None:
-    rows: Rows[list[int]] = Rows({b"%03d" % number: b"1" for number in range(100)}.get, decode, encode)
+    rows: RowCache[list[int]] = RowCache(
+        {b"%03d" % number: b"1" for number in range(100)}.get, decode, encode
+    )
     for number in range(100):
         rows.get(b"%03d" % number)
     before = rows.memory
@@ -145,7 +147,7 @@ def test_aging_keeps_the_newest_of_what_there_is_no_room_for() -> None:
 
 
 def test_changed_rows_are_never_forgotten_for_lack_of_room() -> None:
-    rows: Rows[list[int]] = Rows({}.get, decode, encode)
+    rows: RowCache[list[int]] = RowCache({}.get, decode, encode)
     for number in range(10):
         rows.put(b"%d" % number, [number])
     rows.age(0)

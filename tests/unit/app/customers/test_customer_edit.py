@@ -16,7 +16,7 @@ from typer.testing import CliRunner, Result
 from app.base.errors import UptakeError
 from app.commands.customers import customers as command
 from app.customers.customer_edit import add_customer, end_rotation, next_key_id, rotate_key
-from app.customers.customer_fields import Entry
+from app.customers.customer_fields import CustomerEntry
 from app.customers.customer_registry import Customers, CustomersError, create_customers_file
 
 FILE = f"""# whom we serve
@@ -239,4 +239,4 @@ def test_a_file_may_be_named_before_or_after_the_subcommand(path: Path, tmp_path
 def test_every_key_of_a_created_file_is_one_that_a_customer_has(tmp_path: Path) -> None:
     create_customers_file(tmp_path / "c.toml", "c")
     (table,) = tomllib.loads((tmp_path / "c.toml").read_text())["customers"].values()
-    assert table.keys() <= set(Entry.__struct_fields__)
+    assert table.keys() <= set(CustomerEntry.__struct_fields__)

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from app.customers.customer import ExclusionDefaults
-from app.customers.customer_fields import EXCLUSION_FIELDS, FIELDS, Entry, read_customer
+from app.customers.customer_fields import EXCLUSION_FIELDS, FIELDS, CustomerEntry, read_customer
 from events.signature import is_valid, sign_v2
 from events.target import RawPath, Target, read_target, split_path
 from tests.support.tracker import LICENSE_KEY
@@ -30,7 +30,7 @@ def test_every_field_is_listed_and_no_other() -> None:
 
 @pytest.mark.parametrize("name", FIELDS)
 def test_default_of_a_field_is_the_one_on_the_page(name: str) -> None:
-    default = {field.name: field for field in msgspec.structs.fields(Entry)}[name]
+    default = {field.name: field for field in msgspec.structs.fields(CustomerEntry)}[name]
     shown = ROWS[name]
     if default.required:
         assert shown == "required"
@@ -39,7 +39,7 @@ def test_default_of_a_field_is_the_one_on_the_page(name: str) -> None:
     elif shown != "below":
         value = tomllib.loads(f"{name} = {shown}")
         assert read_customer("c", {**MINIMAL, **value}) == read_customer("c", MINIMAL)
-        assert msgspec.convert({**MINIMAL, **value}, Entry) == msgspec.convert(MINIMAL, Entry)
+        assert msgspec.convert({**MINIMAL, **value}, CustomerEntry) == msgspec.convert(MINIMAL, CustomerEntry)
 
 
 def test_defaults_of_exclusions_are_those_on_the_page() -> None:

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from app.deadletters.dead_letters import (
     REPLAYED,
     Choice,
-    Found,
+    FoundLetters,
     Letter,
-    Place,
+    RecordAddress,
     batches,
     parse_since_ms,
     printable,
@@ -77,7 +77,7 @@ async def test_what_a_worker_writes_is_read_back() -> None:
     (output,) = partition.outputs
     stored = Stored(3, 0, 99, output.key, output.value, output.headers)
     letter = read_letter(stored, PARTITIONS)
-    assert letter.source == Place(HISTORY, 3, 12)
+    assert letter.source == RecordAddress(HISTORY, 3, 12)
     assert (letter.source_ms, letter.written_ms, letter.reason) == (55, 99, "too_large")
     assert (letter.value_bytes, letter.key_bytes) == (600_000, None)
     assert read_mark(stored) is None
@@ -102,7 +102,7 @@ async def test_what_a_worker_writes_is_read_back() -> None:
 def test_letter_that_cannot_be_made_whole_is_refused(record: Stored, refusal: str) -> None:
     letter = read_letter(record, PARTITIONS)
     assert refusal in str(letter.refusal)
-    found = Found([letter])
+    found = FoundLetters([letter])
     assert (found.waiting(), found.refused()) == ([], [letter])
 
 
@@ -138,7 +138,7 @@ def test_letter_cannot_pass_for_a_mark() -> None:
 
 def test_replayed_letters_wait_no_more() -> None:
     letters = [a_letter(offset=offset) for offset in (1, 2, 3)]
-    found = Found(letters, {(1, 2), (0, 3)})
+    found = FoundLetters(letters, {(1, 2), (0, 3)})
     assert [letter.place.offset for letter in found.waiting()] == [1, 3]
     assert found.refused() == []
 
@@ -151,7 +151,7 @@ def test_groups_count_and_name_the_first_and_the_last() -> None:
         a_letter(offset=4, timestamp=50, reason="null"),
         a_letter(offset=5, timestamp=60, topic=HISTORY, reason="null"),
     ]
-    first, second, third = Found(letters, {(1, 1)}).groups()
+    first, second, third = FoundLetters(letters, {(1, 1)}).groups()
     assert (first.topic, first.reason, first.letters, first.replayed, first.cut) == (
         JOURNAL,
         "malformed",
@@ -201,7 +201,7 @@ def test_since(text: str, expected: int | None) -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        (f"{JOURNAL}/3/17", Place(JOURNAL, 3, 17)),
+        (f"{JOURNAL}/3/17", RecordAddress(JOURNAL, 3, 17)),
         ("3/17", None),
         (f"{JOURNAL}/3", None),
         (f"{JOURNAL}/a/1", None),
@@ -209,8 +209,8 @@ def test_since(text: str, expected: int | None) -> None:
         ("", None),
     ],
 )
-def test_place(text: str, expected: Place | None) -> None:
-    assert Place.parse(text) == expected
+def test_place(text: str, expected: RecordAddress | None) -> None:
+    assert RecordAddress.parse(text) == expected
 
 
 @given(st.binary(max_size=200))

@@ -9,8 +9,8 @@ from app.base.errors import UptakeError
 from app.demo.counts import (
     COUNTERS,
     Cell,
-    Counts,
-    Difference,
+    CellCounts,
+    CountDifference,
     add,
     compare,
     day_of,
@@ -32,7 +32,7 @@ GROUP = {
 }
 
 
-def expected(folder: Path, text: str | None = None) -> Counts:
+def expected(folder: Path, text: str | None = None) -> CellCounts:
     (folder / "expected_counts.json").write_text(json.dumps({"bts/all": GROUP}) if text is None else text)
     return read_expectations(folder)
 
@@ -54,7 +54,7 @@ def test_each_single_number_that_is_altered_is_found(tmp_path: Path) -> None:
     counts = expected(tmp_path)
     for cell, number in counts.items():
         assert compare(counts, {**counts, cell: number + 1}, "HTTP") == [
-            Difference("HTTP", cell, number, number + 1)
+            CountDifference("HTTP", cell, number, number + 1)
         ]
 
 
@@ -64,8 +64,8 @@ def test_window_that_is_missing_and_one_too_many_are_found(tmp_path: Path) -> No
     extra = Cell("bts/unknown", "total", "", "clicks")
     found = {cell: number for cell, number in counts.items() if cell != missing} | {extra: 7}
     assert compare(counts, found, "HTTP") == [
-        Difference("HTTP", missing, 1, 0),
-        Difference("HTTP", extra, 0, 7),
+        CountDifference("HTTP", missing, 1, 0),
+        CountDifference("HTTP", extra, 0, 7),
     ]
 
 
@@ -77,7 +77,7 @@ def test_absent_cell_is_zero_on_either_side(tmp_path: Path) -> None:
 
 
 def test_difference_says_where_what_and_how_much() -> None:
-    difference = Difference("HTTP", Cell("bts/all", "hour", "2019-11-24 05", "clicks"), 1000, 0)
+    difference = CountDifference("HTTP", Cell("bts/all", "hour", "2019-11-24 05", "clicks"), 1000, 0)
     assert str(difference) == "HTTP: bts/all, hour 2019-11-24 05, clicks: expected 1,000, found 0"
 
 
@@ -97,7 +97,7 @@ def test_missing_expectations_are_named(tmp_path: Path) -> None:
 
 
 def test_numbers_of_one_place_add_up() -> None:
-    counts: Counts = {}
+    counts: CellCounts = {}
     add(counts, "a/b", "day", "2019-11-24", dict.fromkeys(COUNTERS, 2))
     add(counts, "a/b", "day", "2019-11-24", {"clicks": 1})
     assert counts[Cell("a/b", "day", "2019-11-24", "clicks")] == 3

@@ -8,26 +8,26 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from app.demo.counts import COUNTERS, Cell, Counts, Difference
+from app.demo.counts import COUNTERS, Cell, CellCounts, CountDifference
 from app.demo.file_counts import Question
 from app.demo.lookups import Lookup
 from app.demo.memory import peak_mb, resident_mb
 from app.demo.report import show_result, show_what_to_try
-from app.demo.result import Memory, Result
+from app.demo.result import DemoResult, Memory
 from app.local.stack import Stack
-from app.replay.lanes import Tally
+from app.replay.lanes import ReplayTally
 
-COUNTS: Counts = {
+COUNTS: CellCounts = {
     Cell("bts/all", part, at, counter): number
     for part, at in (("total", ""), ("position", "1"))
     for counter, number in zip(COUNTERS, (10_000, 42, 42), strict=True)
 }
-DIFFERENCE = Difference("HTTP", Cell("bts/all", "total", "", "clicks"), 43, 42)
+DIFFERENCE = CountDifference("HTTP", Cell("bts/all", "total", "", "clicks"), 43, 42)
 QUESTION = Question("u1", 2, "PT30M", 1_575_158_387_000, frozenset(("18",)))
 LOOKUP = Lookup(
     QUESTION, "http://127.0.0.1:2/v1/00000/users/u1/exclusions?a=1&b=2", {"excluded": [{"item": "18"}]}
 )
-RESULT = Result(
+RESULT = DemoResult(
     stack=Stack(
         "127.0.0.1:1",
         "http://127.0.0.1:3",
@@ -36,7 +36,7 @@ RESULT = Result(
         Path("data"),
     ),
     ready_seconds=9.876,
-    tally=Tally(accepted=60_287, seconds=40.0),
+    tally=ReplayTally(accepted=60_287, seconds=40.0),
     drain_seconds=2.0,
     counts=COUNTS,
     expected=COUNTS,
@@ -48,7 +48,7 @@ RESULT = Result(
 )
 
 
-def shown(result: Result) -> str:
+def shown(result: DemoResult) -> str:
     text = io.StringIO()
     show_result(Console(file=text, width=120), result)
     return text.getvalue()
@@ -87,7 +87,7 @@ def test_many_differences_are_cut_for_people_and_whole_for_machines() -> None:
 
 def test_events_that_were_not_accepted_are_told() -> None:
     assert "3 events were not accepted" in shown(
-        replace(RESULT, tally=Tally(accepted=1, failed=3, seconds=1))
+        replace(RESULT, tally=ReplayTally(accepted=1, failed=3, seconds=1))
     )
 
 

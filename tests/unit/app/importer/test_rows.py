@@ -12,7 +12,7 @@ import pytest
 
 from app.base.errors import UptakeError
 from app.importer.mapping import make_mapping
-from app.importer.rows import MAX_LINE_BYTES, Row, count_rows, read_rows
+from app.importer.rows import MAX_LINE_BYTES, FileRow, count_rows, read_rows
 
 MAPPING = make_mapping(columns=["user=u", "item=i", "time=t"], constants=["event=click"])
 NAMELESS = make_mapping(
@@ -21,7 +21,7 @@ NAMELESS = make_mapping(
 CSV = 'u,i,t\nanna,1,5\n"x, y","2\n3",6\n\nbert,4\ncarl,5,7\n'
 
 
-def read(path: Path, mapping: Any = MAPPING, start: int = 1) -> list[Row]:
+def read(path: Path, mapping: Any = MAPPING, start: int = 1) -> list[FileRow]:
     return list(read_rows(path, mapping, start))
 
 
@@ -35,7 +35,7 @@ def csv_file(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 def test_csv_rows_are_read_with_their_columns(csv_file: Path) -> None:
     first, second, third, fourth = read(csv_file)
-    assert first == Row(1, {"u": "anna", "i": "1", "t": "5"})
+    assert first == FileRow(1, {"u": "anna", "i": "1", "t": "5"})
     assert second.values == {"u": "x, y", "i": "2\n3", "t": "6"}
     assert (third.number, third.values, third.text) == (3, None, "bert,4")
     assert third.problem == "the row has 2 values, and there are 3 columns"
@@ -51,7 +51,7 @@ def test_reading_from_a_row_on_gives_the_same_rows(csv_file: Path) -> None:
 def test_csv_without_names_has_those_that_are_given(tmp_path: Path) -> None:
     path = tmp_path / "clicks.dat"
     path.write_text("\ufeffanna,1,5\n")
-    assert read(path, NAMELESS) == [Row(1, {"u": "anna", "i": "1", "t": "5"})]
+    assert read(path, NAMELESS) == [FileRow(1, {"u": "anna", "i": "1", "t": "5"})]
     assert count_rows(path, NAMELESS) == 1
 
 

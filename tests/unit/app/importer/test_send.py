@@ -10,10 +10,10 @@ import pytest
 
 from app.base.errors import UptakeError
 from app.importer.elements import Converter
-from app.importer.ledger import Counts, Ledger, Reject
+from app.importer.ledger import Ledger, RejectedRow, RowCounts
 from app.importer.mapping import make_mapping
-from app.importer.rows import Row
-from app.importer.send import Sender
+from app.importer.rows import FileRow
+from app.importer.send import RowSender
 from app.replay.http import Endpoint
 from tests.support.batch_double import BatchDouble, accepted, batch_double, rejected
 from tests.support.collector_double import an_answer
@@ -26,25 +26,27 @@ class Saved:
 
     def __init__(self) -> None:
         self.next_row = self.may_be_sent = 1
-        self.rejects: list[Reject] = []
-        self.counts = Counts()
+        self.rejects: list[RejectedRow] = []
+        self.counts = RowCounts()
         self.calls = 0
 
-    def __call__(self, next_row: int, may_be_sent: int, counts: Counts, rejects: list[Reject]) -> None:
+    def __call__(
+        self, next_row: int, may_be_sent: int, counts: RowCounts, rejects: list[RejectedRow]
+    ) -> None:
         self.calls += 1
         self.next_row, self.may_be_sent, self.counts = next_row, may_be_sent, counts
         self.rejects += rejects
 
 
-def rows(count: int, users: int = 7) -> Iterator[Row]:
+def rows(count: int, users: int = 7) -> Iterator[FileRow]:
     for number in range(1, count + 1):
-        yield Row(number, {"u": f"user {number % users}", "i": str(number), "t": "1000"})
+        yield FileRow(number, {"u": f"user {number % users}", "i": str(number), "t": "1000"})
 
 
-def a_sender(double: BatchDouble, saved: Saved, **options: Any) -> Sender:
+def a_sender(double: BatchDouble, saved: Saved, **options: Any) -> RowSender:
     given = {"pause_s": 0.01, "save_s": 0.01, "concurrency": 4, "batch": 10, "window": 100, **options}
     converter = Converter(MAPPING, UTC, "imp")
-    return Sender(
+    return RowSender(
         Endpoint(double.url), "00000", "key-12345", converter, Ledger(1, saved.counts), saved, **given
     )
 
@@ -57,7 +59,7 @@ async def test_all_rows_are_taken_in_the_order_of_each_user() -> None:
     for user in range(7):
         mine = [row for row in double.rows if row % 7 == user]
         assert mine == sorted(mine)
-    assert (saved.next_row, saved.may_be_sent, saved.counts) == (1_001, 1_001, Counts(accepted=1_000))
+    assert (saved.next_row, saved.may_be_sent, saved.counts) == (1_001, 1_001, RowCounts(accepted=1_000))
     assert double.logins == {"00000:key-12345"}
     assert double.paths == {"/v1/00000/events"}
     assert max(double.sizes) <= 10
@@ -70,7 +72,7 @@ async def test_rejects_whose_saving_had_not_begun_at_the_end_are_saved_too() -> 
         double.delay_s = 0.01
         sender = a_sender(double, saved, window=1_000, save_s=0.05, concurrency=1)
 
-        def save(next_row: int, may_be_sent: int, counts: Counts, rejects: list[Reject]) -> None:
+        def save(next_row: int, may_be_sent: int, counts: RowCounts, rejects: list[RejectedRow]) -> None:
             if saved.calls == 1:  # the first two let the rows go
                 sender._writer.submit(free.wait)  # as a busy machine does: the next save stands in the queue
             saved(next_row, may_be_sent, counts, rejects)
@@ -99,7 +101,7 @@ async def test_batch_that_is_pushed_back_is_sent_again(status: int) -> None:
     async with batch_double(before=lambda _events: next(said, None)) as double:
         sender = a_sender(double, saved)
         await sender.run(rows(50))
-    assert saved.counts == Counts(accepted=50)
+    assert saved.counts == RowCounts(accepted=50)
     assert sender.retries
 
 
@@ -110,7 +112,7 @@ async def test_batch_without_an_answer_is_sent_again_with_the_same_eids() -> Non
         await a_sender(double, saved).run(rows(50))
     assert sorted(double.rows) == list(range(1, 51))
     assert max(double.arrived.values()) == 2
-    assert saved.counts == Counts(accepted=50)
+    assert saved.counts == RowCounts(accepted=50)
 
 
 async def test_only_what_may_be_tried_again_is() -> None:
@@ -132,7 +134,7 @@ async def test_only_what_may_be_tried_again_is() -> None:
     (reject,) = saved.rejects
     assert (reject.row, reject.code, reject.reason) == (7, "bad_item", "says bad_item")
     assert '"i":"7"' in reject.text
-    assert saved.counts == Counts(accepted=59, rejected=1)
+    assert saved.counts == RowCounts(accepted=59, rejected=1)
 
 
 async def test_batch_that_is_too_large_is_sent_in_parts_and_one_row_that_is_too_large_is_rejected() -> None:
@@ -156,10 +158,10 @@ async def test_rejects_come_in_the_order_of_the_file() -> None:
 
 async def test_bad_rows_are_rejected_without_being_sent() -> None:
     bad = [
-        Row(1, None, "{", "the line is not JSON"),
-        Row(2, {"u": "u", "i": "1", "t": "soon"}),
-        Row(3, {"u": "u", "i": "\udc80", "t": "1000"}),
-        Row(4, {"u": "u", "i": "1", "t": "1000"}),
+        FileRow(1, None, "{", "the line is not JSON"),
+        FileRow(2, {"u": "u", "i": "1", "t": "soon"}),
+        FileRow(3, {"u": "u", "i": "\udc80", "t": "1000"}),
+        FileRow(4, {"u": "u", "i": "1", "t": "1000"}),
     ]
     saved = Saved()
     async with batch_double() as double:
@@ -217,7 +219,7 @@ async def test_rows_are_sent_only_after_it_is_durable_that_they_may_be() -> None
 async def test_no_more_than_the_window_is_read_ahead() -> None:
     saved, read = Saved(), 0
 
-    def counted() -> Iterator[Row]:
+    def counted() -> Iterator[FileRow]:
         nonlocal read
         for row in rows(2_000):
             read = row.number
@@ -236,7 +238,7 @@ async def test_stop_settles_what_was_read_so_that_nothing_is_unsure() -> None:
     async with batch_double() as double:
         sender = a_sender(double, saved)
 
-        def stopping() -> Iterator[Row]:
+        def stopping() -> Iterator[FileRow]:
             for row in rows(5_000):
                 if row.number == 300:
                     sender.stop()
@@ -268,7 +270,7 @@ async def test_rows_that_are_to_be_left_out_are_not_sent_and_stand_in_the_reject
         (2, "fate_unknown"),
         (3, "fate_unknown"),
     ]
-    assert saved.counts == Counts(accepted=3, unknown=3)
+    assert saved.counts == RowCounts(accepted=3, unknown=3)
 
 
 async def test_save_that_fails_ends_the_import_and_is_not_tried_again() -> None:

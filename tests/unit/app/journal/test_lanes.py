@@ -13,7 +13,7 @@ from app.journal.broker_link import LostError
 from app.journal.kafka_sink import KafkaSink
 from app.journal.sink import FateUnknownError, NotTakenError
 from app.journal.spool_disk import Disk
-from app.journal.spool_format import Place
+from app.journal.spool_format import SpoolTarget
 from events.codec import decode
 from events.model import Click
 from events.partitions import partition_of
@@ -32,13 +32,13 @@ class Kafka:
         self.on_their_way: dict[int, tuple[list[Click], asyncio.Future[None]]] = {}
         self.batches = 0
 
-    def leader(self, place: Place) -> int | None:
+    def leader(self, place: SpoolTarget) -> int | None:
         return None if place.partition in self.leaderless else place.partition
 
-    async def turn(self, place: Place) -> None: ...
+    async def turn(self, place: SpoolTarget) -> None: ...
 
     async def hand_on(
-        self, place: Place, records: Any, timeout_ms: int
+        self, place: SpoolTarget, records: Any, timeout_ms: int
     ) -> tuple[int, "asyncio.Future[None]"]:
         number, ack = place.partition, asyncio.get_running_loop().create_future()
         assert number not in self.on_their_way, "a partition has one batch at a time"

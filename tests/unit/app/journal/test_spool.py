@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from app.journal.spool import Spool
-from app.journal.spool_format import Place
+from app.journal.spool_format import SpoolTarget
 
-PLACE = Place("uptake.events", 3)
+PLACE = SpoolTarget("uptake.events", 3)
 
 
 async def until(holds: Callable[[], Any]) -> None:

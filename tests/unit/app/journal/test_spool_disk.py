@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from app.journal import spool_directory, spool_disk
-from app.journal.spool_disk import Chunk, Disk
-from app.journal.spool_format import SEGMENT_HEAD_BYTES, Place, Record, encode
+from app.journal.spool_disk import Disk, SpoolBatch
+from app.journal.spool_format import SEGMENT_HEAD_BYTES, SpoolRecord, SpoolTarget, encode
 
-HERE, THERE = Place("uptake.events", 0), Place("uptake.events", 1)
+HERE, THERE = SpoolTarget("uptake.events", 0), SpoolTarget("uptake.events", 1)
 Make = Callable[..., Disk]
 
 
@@ -31,20 +31,20 @@ def disk_of(tmp_path: Path) -> Iterator[Make]:
         disk.close()
 
 
-def a_record(number: int, place: Place = HERE) -> Record:
-    return Record(number, place, 1_000 + number, b"c|k1.u", b"value-%d" % number)
+def a_record(number: int, place: SpoolTarget = HERE) -> SpoolRecord:
+    return SpoolRecord(number, place, 1_000 + number, b"c|k1.u", b"value-%d" % number)
 
 
-def write(disk: Disk, *records: Record) -> None:
+def write(disk: Disk, *records: SpoolRecord) -> None:
     disk.append([(record, encode(record)) for record in records])
 
 
-def take(disk: Disk, chunk: Chunk) -> None:
+def take(disk: Disk, chunk: SpoolBatch) -> None:
     disk.pass_over(chunk)
     disk.note([chunk])
 
 
-def drain(disk: Disk, place: Place = HERE, max_records: int = 100) -> list[int]:
+def drain(disk: Disk, place: SpoolTarget = HERE, max_records: int = 100) -> list[int]:
     numbers = []
     while (chunk := disk.read(place, max_records, 10**6)) is not None:
         numbers += [record.number for record in chunk.records]

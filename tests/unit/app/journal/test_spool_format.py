@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from app.journal.spool_format import (
     RECORD_HEAD_BYTES,
     SEGMENT_HEAD_BYTES,
-    Place,
-    Record,
+    SpoolRecord,
+    SpoolTarget,
     encode,
     record_at,
     records,
@@ -18,10 +18,10 @@ from app.journal.spool_format import (
 )
 
 PLACES = st.builds(
-    Place, st.sampled_from(["uptake.events", "uptake.events.history"]), st.integers(0, 2**32 - 1)
+    SpoolTarget, st.sampled_from(["uptake.events", "uptake.events.history"]), st.integers(0, 2**32 - 1)
 )
 RECORDS = st.builds(
-    Record,
+    SpoolRecord,
     st.integers(0, 2**64 - 1),
     PLACES,
     st.integers(0, 9_999_999_999_999),
@@ -31,11 +31,11 @@ RECORDS = st.builds(
 LISTS = st.lists(RECORDS, max_size=6)
 
 
-def a_segment(written: list[Record]) -> bytes:
+def a_segment(written: list[SpoolRecord]) -> bytes:
     return segment_head() + b"".join(map(encode, written))
 
 
-def ends(written: list[Record]) -> list[int]:
+def ends(written: list[SpoolRecord]) -> list[int]:
     """Where each record ends."""
     found, offset = [], SEGMENT_HEAD_BYTES
     for record in written:
@@ -45,7 +45,7 @@ def ends(written: list[Record]) -> list[int]:
 
 
 @given(LISTS)
-def test_what_was_written_is_read(written: list[Record]) -> None:
+def test_what_was_written_is_read(written: list[SpoolRecord]) -> None:
     data = a_segment(written)
     found = scan(data)
     assert [each.record for each in found.found] == written
@@ -55,7 +55,9 @@ def test_what_was_written_is_read(written: list[Record]) -> None:
 
 
 @given(LISTS, st.data())
-def test_any_cut_leaves_exactly_the_records_before_it(written: list[Record], data: st.DataObject) -> None:
+def test_any_cut_leaves_exactly_the_records_before_it(
+    written: list[SpoolRecord], data: st.DataObject
+) -> None:
     whole = a_segment(written)
     cut = data.draw(st.integers(0, len(whole)))
     found = scan(whole[:cut])
@@ -67,7 +69,7 @@ def test_any_cut_leaves_exactly_the_records_before_it(written: list[Record], dat
 
 
 @given(LISTS, st.integers(0, 6), st.integers(0, 100))
-def test_end_that_was_never_written_is_torn(written: list[Record], kept: int, zeros: int) -> None:
+def test_end_that_was_never_written_is_torn(written: list[SpoolRecord], kept: int, zeros: int) -> None:
     data = a_segment(written[:kept])
     found = scan(data + bytes(zeros))
     assert [each.record for each in found.found] == written[:kept]
@@ -77,7 +79,7 @@ def test_end_that_was_never_written_is_torn(written: list[Record], kept: int, ze
 @settings(max_examples=400)
 @given(st.lists(RECORDS, min_size=1, max_size=6), st.data())
 def test_any_flipped_bit_is_damage_and_no_wrong_record_is_read(
-    written: list[Record], data: st.DataObject
+    written: list[SpoolRecord], data: st.DataObject
 ) -> None:
     whole = bytearray(a_segment(written))
     place = data.draw(st.integers(0, len(whole) - 1))
@@ -93,7 +95,7 @@ def test_any_flipped_bit_is_damage_and_no_wrong_record_is_read(
 
 
 def test_records_behind_a_damaged_body_are_read() -> None:
-    written = [Record(number, Place("t", 0), 5, b"k", b"value-%d" % number) for number in range(3)]
+    written = [SpoolRecord(number, SpoolTarget("t", 0), 5, b"k", b"value-%d" % number) for number in range(3)]
     data = bytearray(a_segment(written))
     data[ends(written)[1] - 1] ^= 0xFF
     found = scan(bytes(data))
@@ -102,7 +104,7 @@ def test_records_behind_a_damaged_body_are_read() -> None:
 
 
 def test_format_is_the_documented_one() -> None:
-    record = Record(7, Place("uptake.events", 3), 1_700_000_000_000, b"c|k1.u", b"{}")
+    record = SpoolRecord(7, SpoolTarget("uptake.events", 3), 1_700_000_000_000, b"c|k1.u", b"{}")
     body = (
         (1_700_000_000_000).to_bytes(8, "little")
         + (3).to_bytes(4, "little")

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from app.journal.spool_disk import Disk
-from app.journal.spool_format import Place
+from app.journal.spool_format import SpoolTarget
 
-PLACE = Place("uptake.events", 0)
+PLACE = SpoolTarget("uptake.events", 0)
 WRITER = """
 import sys
 from pathlib import Path

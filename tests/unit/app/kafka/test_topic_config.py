@@ -4,7 +4,13 @@ import pytest
 
 from app.base.errors import TopicMismatchError
 from app.base.settings import Settings
-from app.kafka.topic_config import Found, binding_config, compare, creation_config, refuse_wrong_partitions
+from app.kafka.topic_config import (
+    FoundTopic,
+    binding_config,
+    compare,
+    creation_config,
+    refuse_wrong_partitions,
+)
 from events.topics import DAY_MS, TOPICS, Topic
 
 SETTINGS = Settings(kafka="127.0.0.1:1", partitions=8)
@@ -13,14 +19,14 @@ TABLE = Topic("a.table", "row", "rows", "compact")
 META = Topic("a.meta", "topic", "ids", "compact", is_partitioned=False)
 
 
-def found(topic: Topic, partitions: int = 8, replication: int = 1, **config: str) -> Found:
-    return Found(partitions, replication, {**binding_config(topic), **config})
+def found(topic: Topic, partitions: int = 8, replication: int = 1, **config: str) -> FoundTopic:
+    return FoundTopic(partitions, replication, {**binding_config(topic), **config})
 
 
 @pytest.mark.parametrize("topic", TOPICS, ids=lambda topic: topic.name)
 def test_topic_created_by_us_differs_in_nothing(topic: Topic) -> None:
     partitions = 8 if topic.is_partitioned else 1
-    as_created = Found(partitions, 1, creation_config(topic, SETTINGS))
+    as_created = FoundTopic(partitions, 1, creation_config(topic, SETTINGS))
     assert compare(topic, SETTINGS, as_created).differences == []
 
 
@@ -39,7 +45,7 @@ def test_topic_created_by_us_differs_in_nothing(topic: Topic) -> None:
         (JOURNAL, found(JOURNAL, **{"message.timestamp.type": "CreateTime"}), ["message.timestamp.type"]),
     ],
 )
-def test_only_what_matters_is_a_difference(topic: Topic, was: Found | None, what: list[str]) -> None:
+def test_only_what_matters_is_a_difference(topic: Topic, was: FoundTopic | None, what: list[str]) -> None:
     assert [difference.what for difference in compare(topic, SETTINGS, was).differences] == what
 
 

@@ -9,8 +9,8 @@ import pytest
 
 from app.base.errors import UptakeError
 from app.replay.http import Endpoint
-from app.replay.lanes import Lanes, Reject, Tally
-from app.replay.request import Entry, Request, Unreadable
+from app.replay.lanes import RejectedEntry, ReplayLanes, ReplayTally
+from app.replay.request import ReplayEntry, Request, Unreadable
 from tests.support.collector_double import TAKEN, CollectorDouble, Respond, an_answer, collector_double
 
 
@@ -19,12 +19,12 @@ def a_request(number: int, user: str = "u", time_ms: int | None = None) -> Reque
 
 
 async def sent(
-    respond: Respond, entries: list[Entry], **options: object
-) -> tuple[CollectorDouble, Tally, list[Reject]]:
-    rejects: list[Reject] = []
+    respond: Respond, entries: list[ReplayEntry], **options: object
+) -> tuple[CollectorDouble, ReplayTally, list[RejectedEntry]]:
+    rejects: list[RejectedEntry] = []
     async with collector_double(respond) as double:
         options = {"concurrency": 4, "pause_s": 0.01, **options}
-        lanes = Lanes(Endpoint(double.url), on_reject=rejects.append, **options)  # type: ignore[arg-type]
+        lanes = ReplayLanes(Endpoint(double.url), on_reject=rejects.append, **options)  # type: ignore[arg-type]
         tally = await lanes.run(entries)
     return double, tally, rejects
 
@@ -49,7 +49,7 @@ async def test_events_of_a_user_never_overtake_each_other() -> None:
         seen[user].append(number)
         return TAKEN
 
-    entries: list[Entry] = [a_request(n, f"u{chooser.randrange(5)}") for n in range(300)]
+    entries: list[ReplayEntry] = [a_request(n, f"u{chooser.randrange(5)}") for n in range(300)]
     double, tally, _ = await sent(respond, entries, concurrency=8, read_ahead=40)
     assert tally.accepted == 300
     assert tally.retries > 0
@@ -77,7 +77,7 @@ async def test_users_are_served_side_by_side_on_kept_connections() -> None:
 
 
 async def test_the_oldest_event_goes_first() -> None:
-    entries: list[Entry] = [a_request(n, f"u{n % 3}") for n in range(30)]
+    entries: list[ReplayEntry] = [a_request(n, f"u{n % 3}") for n in range(30)]
     double, _, _ = await sent(taken, entries, concurrency=1)
     assert [int(target.rsplit("/", 1)[1]) for target in double.begun] == list(range(30))
 
@@ -158,7 +158,7 @@ async def test_unreadable_lines_are_told_and_not_sent() -> None:
     )
     assert (tally.accepted, tally.unreadable, tally.done) == (2, 1, 3)
     assert len(double.begun) == 2
-    assert rejects == [Reject("f:2", "unreadable", None, "no event", "x")]
+    assert rejects == [RejectedEntry("f:2", "unreadable", None, "no event", "x")]
 
 
 async def test_connection_that_the_server_closes_is_replaced() -> None:
@@ -173,7 +173,7 @@ async def test_connection_that_the_server_closes_is_replaced() -> None:
 async def test_collector_that_is_not_there_is_waited_for() -> None:
     async with collector_double(taken) as gone:
         url = gone.url
-    lanes = Lanes(Endpoint(url), concurrency=1, pause_s=0.01, give_up_s=0.1)
+    lanes = ReplayLanes(Endpoint(url), concurrency=1, pause_s=0.01, give_up_s=0.1)
     tally = await lanes.run([a_request(1)])
     assert (tally.failed, tally.unknown) == (1, 0)
     assert tally.retries >= 1
@@ -181,34 +181,34 @@ async def test_collector_that_is_not_there_is_waited_for() -> None:
 
 async def test_speed_keeps_the_distances_of_the_events() -> None:
     started = asyncio.get_running_loop().time()
-    entries: list[Entry] = [a_request(n, f"u{n}", 1_000_000 + n * 10_000) for n in range(3)]
+    entries: list[ReplayEntry] = [a_request(n, f"u{n}", 1_000_000 + n * 10_000) for n in range(3)]
     _, tally, _ = await sent(taken, entries, speed=100.0)
     assert tally.accepted == 3
     assert 0.19 <= asyncio.get_running_loop().time() - started < 5
 
 
 async def test_stop_waits_for_answers_and_sends_nothing_more() -> None:
-    lanes: list[Lanes] = []
+    lanes: list[ReplayLanes] = []
 
     async def respond(target: str) -> bytes:
         lanes[0].stop()
         return TAKEN
 
     async with collector_double(respond) as double:
-        lanes.append(Lanes(Endpoint(double.url), concurrency=1, read_ahead=10))
+        lanes.append(ReplayLanes(Endpoint(double.url), concurrency=1, read_ahead=10))
         tally = await lanes[0].run([a_request(n) for n in range(100)])
     assert lanes[0].is_stopped
     assert (tally.accepted, len(double.begun)) == (1, 1)
 
 
 async def test_file_that_breaks_off_ends_the_replay_with_its_sentence() -> None:
-    def entries() -> Iterator[Entry]:
+    def entries() -> Iterator[ReplayEntry]:
         yield a_request(1)
         raise UptakeError("f: cannot be read after line 1")
 
     async with collector_double(taken) as double:
         with pytest.raises(UptakeError, match="after line 1"):
-            await Lanes(Endpoint(double.url), concurrency=2).run(entries())
+            await ReplayLanes(Endpoint(double.url), concurrency=2).run(entries())
 
 
 @pytest.mark.parametrize("url", ["127.0.0.1:8080", "ftp://a", "http://", "http://a/path", "http://a:x"])

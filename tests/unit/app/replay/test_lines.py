@@ -10,7 +10,7 @@ import pytest
 
 from app.replay.files import count_files, read_files
 from app.replay.lines import read_line
-from app.replay.request import Author, Entry, Request, Unreadable
+from app.replay.request import Author, ReplayEntry, Request, Unreadable
 from events.codec import encode
 from events.model import (
     EVENTS,
@@ -164,7 +164,7 @@ def test_target_is_sent_unchanged_even_when_it_will_be_refused(
     ],
 )
 def test_line_that_cannot_be_sent_is_told(line: str, word: str) -> None:
-    entry: Entry = read_line(line, AUTHOR, "f:1")
+    entry: ReplayEntry = read_line(line, AUTHOR, "f:1")
     assert isinstance(entry, Unreadable)
     assert word in entry.reason
     assert len(entry.text) <= 210

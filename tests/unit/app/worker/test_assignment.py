@@ -3,22 +3,22 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.worker.assignment import Place, better_copy, place
+from app.worker.assignment import WorkerPlacement, better_copy, place
 
 
-def started(count: int, workers: int, copies: int) -> dict[str, Place]:
+def started(count: int, workers: int, copies: int) -> dict[str, WorkerPlacement]:
     """Return what workers have that came one after the other."""
-    places: dict[str, Place] = {}
+    places: dict[str, WorkerPlacement] = {}
     for number in range(workers):
-        places = place(count, {**places, f"w{number}": Place()}, copies)
+        places = place(count, {**places, f"w{number}": WorkerPlacement()}, copies)
     return places
 
 
-def owners(places: dict[str, Place]) -> dict[int, str]:
+def owners(places: dict[str, WorkerPlacement]) -> dict[int, str]:
     return {partition: member for member, place in places.items() for partition in place.owned}
 
 
-def holds(count: int, places: dict[str, Place], copies: int) -> None:
+def holds(count: int, places: dict[str, WorkerPlacement], copies: int) -> None:
     """Check what must hold of every placing."""
     owned = [len(place.owned) for place in places.values()]
     assert sum(owned) == len(owners(places)) == count
@@ -43,9 +43,9 @@ def test_every_partition_has_one_owner_and_its_copies_however_workers_come_and_g
     history: tuple[int, int, list[list[int]]],
 ) -> None:
     count, copies, groups = history
-    places: dict[str, Place] = {}
+    places: dict[str, WorkerPlacement] = {}
     for group in groups:
-        before = {f"w{number}": places.get(f"w{number}", Place()) for number in group}
+        before = {f"w{number}": places.get(f"w{number}", WorkerPlacement()) for number in group}
         places = place(count, before, copies)
         holds(count, places, copies)
         assert place(count, places, copies) == places, "nobody came or went, and something moved"
@@ -56,12 +56,12 @@ def test_every_partition_has_one_owner_and_its_copies_however_workers_come_and_g
     st.integers(0, 2),
     st.dictionaries(
         st.sampled_from("abcde"),
-        st.builds(Place, st.sets(st.integers(0, 15)), st.sets(st.integers(0, 15))),
+        st.builds(WorkerPlacement, st.sets(st.integers(0, 15)), st.sets(st.integers(0, 15))),
         min_size=1,
     ),
 )
 def test_whatever_workers_say_they_had_the_placing_is_sound(
-    count: int, copies: int, before: dict[str, Place]
+    count: int, copies: int, before: dict[str, WorkerPlacement]
 ) -> None:
     holds(count, place(count, before, copies), copies)
 
@@ -86,14 +86,14 @@ def test_who_has_the_copy_takes_over() -> None:
 
 def test_a_worker_that_comes_moves_no_more_than_its_share() -> None:
     before = started(8, 3, 1)
-    after = place(8, {**before, "w3": Place()}, 1)
+    after = place(8, {**before, "w3": WorkerPlacement()}, 1)
     assert len(after["w3"].owned) == 2
     stayed = {partition: member for partition, member in owners(after).items() if member != "w3"}
     assert stayed.items() <= owners(before).items()
 
 
 def test_the_owner_until_now_keeps_the_copy() -> None:
-    after = place(8, {"w0": Place(owned=set(range(8))), "w1": Place()}, 1)
+    after = place(8, {"w0": WorkerPlacement(owned=set(range(8))), "w1": WorkerPlacement()}, 1)
     assert after["w0"].copied == after["w1"].owned
     assert len(after["w1"].owned) == 4
 
@@ -101,10 +101,10 @@ def test_the_owner_until_now_keeps_the_copy() -> None:
 def test_a_worker_that_starts_again_gets_what_is_on_its_disk() -> None:
     before = started(8, 2, 0)
     others = place(8, {"w1": before["w1"]}, 0)
-    after = place(8, {**others, "w0": Place(copied=before["w0"].owned)}, 0)
+    after = place(8, {**others, "w0": WorkerPlacement(copied=before["w0"].owned)}, 0)
     assert owners(after) == owners(before)
 
 
 def test_a_partition_that_two_claim_goes_to_one_of_them() -> None:
-    after = place(4, {"slept": Place(owned={0, 1, 2, 3}), "took": Place(owned={0, 1})}, 1)
+    after = place(4, {"slept": WorkerPlacement(owned={0, 1, 2, 3}), "took": WorkerPlacement(owned={0, 1})}, 1)
     assert owners(after) == {0: "slept", 1: "took", 2: "slept", 3: "took"}

@@ -16,14 +16,14 @@ from app.worker.lookups import WorkerLookups
 from app.worker.restore import RestoreProgress
 from app.worker.standby import Standbys
 from app.worker.stores import Stores
-from app.worker.watchdog import Place, Sight, Watchdog
+from app.worker.watchdog import Sight, SourcePartition, Watchdog
 from events.model import user_key
 from events.partitions import partition_of
 from events.topics import JOURNAL, PARTIALS, SOURCES
 from tables.ctr.panes import Counts
 from tables.ctr.watermarks import WatermarkState
 from tables.ctr.window_keys import MAX_TIME_MS, SCENARIO, WindowKey
-from tables.ctr.window_sums import Segment
+from tables.ctr.window_sums import StoredSpan
 from tables.ctr.windows import HISTORY, LIVE, WindowState
 from tables.declare import codec
 from tables.store import StoreMemory
@@ -197,15 +197,15 @@ async def test_windows_are_those_of_the_scenario_and_span_flushed_or_not(bench: 
         await fold_records(merge, PARTIALS, part)
         if part == partials[:1]:
             await merge.flush()
-    span = [Segment("minute", T0 + MINUTE_MS, T0 + 2 * MINUTE_MS)]
+    span = [StoredSpan("minute", T0 + MINUTE_MS, T0 + 2 * MINUTE_MS)]
 
-    def found(scenario: str | None, segments: list[Segment] = span) -> list[tuple[str, int, int]]:
+    def found(scenario: str | None, segments: list[StoredSpan] = span) -> list[tuple[str, int, int]]:
         rows = bench.lookups.windows(merge.number, CUSTOMER, scenario, SCENARIO, segments)
         return [(row.key.scenario, (row.key.start_ms - T0) // MINUTE_MS, row.counts.rendered) for row in rows]
 
     assert found("a") == [("a", 1, 2)]
     assert found(None) == [("a", 1, 2), ("ab", 1, 2), ("b", 1, 2)]
-    assert found("a", [Segment("minute", T0, T0 + MINUTE_MS), *span]) == [("a", 0, 2), ("a", 1, 2)]
+    assert found("a", [StoredSpan("minute", T0, T0 + MINUTE_MS), *span]) == [("a", 0, 2), ("a", 1, 2)]
     assert found("none") == []
     assert bench.lookups.windows(merge.number, "other", None, SCENARIO, span) == []
 
@@ -245,11 +245,11 @@ async def test_status_tells_lag_positions_and_restoring(bench: Bench) -> None:
 async def test_status_tells_what_stands_still_and_is_not_ready_then(bench: Bench) -> None:
     bench.open(1)
     for second in range(3):
-        bench.watchdog.look(second * 1_000, {Place(JOURNAL, 1): Sight(0, 7, second)})
+        bench.watchdog.look(second * 1_000, {SourcePartition(JOURNAL, 1): Sight(0, 7, second)})
     status = bench.lookups.status()
     assert [(alarm["alarm"], alarm["position"]) for alarm in status["alarms"]] == [("stands_still", 7)]
     assert status["ready"] is False
-    bench.watchdog.look(3_000, {Place(JOURNAL, 1): Sight(0, 8, 0)})
+    bench.watchdog.look(3_000, {SourcePartition(JOURNAL, 1): Sight(0, 8, 0)})
     assert bench.lookups.status()["alarms"] == []
     assert bench.lookups.status()["ready"] is True
 
@@ -276,7 +276,7 @@ async def test_rows_say_what_is_over_by_the_watermark_unless_they_are_of_history
         key = WindowKey(CUSTOMER, "home", SCENARIO, "minute", T0 + minute * MINUTE_MS)
         merge.overlay.windows.put(key.encode(), state)
     merge.overlay.watermarks.put(b"0", WatermarkState(T0 + grace_ms + 7))
-    span = [Segment("minute", T0, T0 + 2 * MINUTE_MS)]
+    span = [StoredSpan("minute", T0, T0 + 2 * MINUTE_MS)]
     rows = bench.lookups.windows(0, CUSTOMER, "home", SCENARIO, span)
     assert [(row.is_final, row.revision, row.over_ms) for row in rows] == [
         (False, 0, T0 + 7),

@@ -11,9 +11,9 @@ from aiokafka.errors import KafkaError
 from faust.types.tuples import TP
 from yarl import URL
 
-from agents.ports import Reach
+from agents.ports import Chunk, Reach
 from app.worker.lag import ConsumerFeed, lag_of
-from app.worker.transport import CHUNK_RECORDS, Chunk, ChunkConsumer, ChunkTransport
+from app.worker.transport import CHUNK_RECORDS, ChunkConsumer, ChunkTransport
 from events.topics import JOURNAL, TRANSFERS
 
 A, B = TP(JOURNAL, 0), TP(JOURNAL, 1)

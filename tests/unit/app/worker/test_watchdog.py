@@ -2,10 +2,10 @@
 
 import pytest
 
-from app.worker.watchdog import Place, Sight, StandsStillError, Watchdog
+from app.worker.watchdog import Sight, SourcePartition, StandsStillError, Watchdog
 from events.topics import JOURNAL, TRANSFERS
 
-A, B = Place(JOURNAL, 3), Place(TRANSFERS, 3)
+A, B = SourcePartition(JOURNAL, 3), SourcePartition(TRANSFERS, 3)
 STEP_MS = 10_000
 
 
@@ -27,7 +27,7 @@ class Watched:
         return sum(self.look(position, grows=grows, epoch=epoch) for _ in range(seconds * 1000 // STEP_MS))
 
     @property
-    def alarms(self) -> list[Place]:
+    def alarms(self) -> list[SourcePartition]:
         return [stall.place for stall in self.watchdog.alarms([3])]
 
 

@@ -10,7 +10,7 @@ from tables.ctr.panes import Counts
 from tables.ctr.window_keys import MAX_TIME_MS, POSITION, SCENARIO, VARIANT, WindowKey
 from tables.ctr.window_sums import (
     WEEK_MS,
-    Segment,
+    StoredSpan,
     WindowRow,
     dimension_of,
     segments,
@@ -39,7 +39,7 @@ def stored(minutes: dict[int, int]) -> list[WindowRow]:
     ]
 
 
-def read(rows: list[WindowRow], spans: list[Segment]) -> list[WindowRow]:
+def read(rows: list[WindowRow], spans: list[StoredSpan]) -> list[WindowRow]:
     return [
         row
         for granularity, from_ms, to_ms in spans
