@@ -13,11 +13,11 @@ from tables.ctr.watermarks import WatermarkRules, WatermarkState
 from tables.ctr.window_keys import WindowKey
 from tables.ctr.windows import close
 
-MAX_CLOSED: Final = 1_000  # windows a flush: each is read, and written as JSON
-ADOPTED: Final = 500  # windows of an earlier version that are looked at in each flush
+_MAX_CLOSED: Final = 1_000  # windows a flush: each is read, and written as JSON
+_ADOPTED: Final = 500  # windows of an earlier version that are looked at in each flush
 _END: Final = b"\xff"  # no key begins with it: keys are ASCII or UTF-8
-SLICE_SECONDS: Final = 0.004
-SLICE_WINDOWS: Final = 32
+_SLICE_SECONDS: Final = 0.004
+_SLICE_WINDOWS: Final = 32
 
 
 class Closer:
@@ -47,20 +47,20 @@ class Closer:
         rows = self._take_live(state)
         if (
             self._may_have_history
-            and len(rows) < MAX_CLOSED
+            and len(rows) < _MAX_CLOSED
             and watermarks.is_history_read(state, self._rules)
         ):
             of_history = self._first(*history_range())
-            self._may_have_history = len(of_history) == MAX_CLOSED
+            self._may_have_history = len(of_history) == _MAX_CLOSED
             rows += of_history
-        deadline = time.perf_counter() + SLICE_SECONDS
+        deadline = time.perf_counter() + _SLICE_SECONDS
         for closed, row in enumerate(rows, 1):
             self._close(row)
-            if closed % SLICE_WINDOWS == 0 and time.perf_counter() >= deadline:
+            if closed % _SLICE_WINDOWS == 0 and time.perf_counter() >= deadline:
                 await asyncio.sleep(0)
                 if not is_open():
                     break
-                deadline = time.perf_counter() + SLICE_SECONDS
+                deadline = time.perf_counter() + _SLICE_SECONDS
         return adopted + len(rows)
 
     def _take_live(self, state: WatermarkState) -> list[bytes]:
@@ -70,7 +70,7 @@ class Closer:
         if start >= stop:
             return []
         rows = self._first(start, stop)
-        self._start = rows[-1] if len(rows) == MAX_CLOSED else stop
+        self._start = rows[-1] if len(rows) == _MAX_CLOSED else stop
         return rows
 
     def _first(self, start: bytes, stop: bytes) -> list[bytes]:
@@ -80,7 +80,7 @@ class Closer:
         stored = (
             row for row, value in self._overlay.stored("open_windows", start, stop) if value is not None
         )
-        return sorted({*fresh, *islice(stored, MAX_CLOSED)})[:MAX_CLOSED]
+        return sorted({*fresh, *islice(stored, _MAX_CLOSED)})[:_MAX_CLOSED]
 
     def _close(self, row: bytes) -> None:
         overlay = self._overlay
@@ -98,7 +98,7 @@ class Closer:
         start, self._adopt_from = self._adopt_from, _END  # done, unless the walk stops early
         adopted = 0
         for looked, (row, state) in enumerate(overlay.stored("windows", start, _END)):
-            if looked == ADOPTED:
+            if looked == _ADOPTED:
                 self._adopt_from = row
                 break
             if state is not None and not state.lane:

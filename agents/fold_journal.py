@@ -14,7 +14,7 @@ from tables.ctr.window_keys import MAX_TIME_MS
 from tables.fold.fold_event import fold
 from tables.fold.fold_identity import fold_rotation
 
-MAX_SKEW_MS = 300_000  # by which a collector's clock may be ahead of the broker's
+_MAX_SKEW_MS = 300_000  # by which a collector's clock may be ahead of the broker's
 
 
 def fold_live(partition: Partition, record: Any) -> None:
@@ -49,7 +49,7 @@ def _fold(partition: Partition, record: Any, topic: str, max_age_ms: int | None)
     if event.previous_user is not None:
         check_names(event.customer, event.previous_user)
     received_ms = event.received_ms or record.timestamp
-    if received_ms > record.timestamp + MAX_SKEW_MS:
+    if received_ms > record.timestamp + _MAX_SKEW_MS:
         received_ms = (
             record.timestamp
         )  # the broker's clock: what came from the future would expire everything else

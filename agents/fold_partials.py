@@ -11,9 +11,9 @@ from tables.ctr.open_windows import track
 from tables.ctr.panes import Counts, add, is_zero
 from tables.ctr.watermarks import SourceState
 from tables.ctr.window_keys import PANE_GRANULARITY, WindowKey
-from tables.ctr.windows import GRANULARITY_MS, HISTORY, WindowState, add_delta, at, merge_partial
+from tables.ctr.windows import GRANULARITY_MS, HISTORY_LANE, WindowState, add_delta, at, merge_partial
 
-LARGER = tuple(name for name in GRANULARITY_MS if name != PANE_GRANULARITY)
+_LARGER = tuple(name for name in GRANULARITY_MS if name != PANE_GRANULARITY)
 
 
 def fold_partials(partition: Partition, record: Any) -> None:
@@ -40,7 +40,7 @@ def fold_partials(partition: Partition, record: Any) -> None:
         if is_zero(delta):
             continue
         _put(partition, row, minute, state, partial.is_history)
-        for granularity in LARGER:
+        for granularity in _LARGER:
             add(larger.setdefault((at(minute, granularity), partial.is_history), Counts()), delta)
     received_ms = max((partial.received_ms for partial in received.panes), default=0)
     for (key, is_history), delta in larger.items():  # each once a record, however many of its minutes changed
@@ -53,7 +53,7 @@ def _put(partition: Partition, row: bytes, key: WindowKey, state: WindowState, i
     overlay, rules = partition.overlay, partition.rules
     for open_row, value in track(state, key, is_history, partition.watermark_ms, rules.grace_ms).items():
         overlay.open_windows.put(open_row, value)
-        if state.lane == HISTORY:
+        if state.lane == HISTORY_LANE:
             partition.closer.expect_history()
     partition.stats.late += state.is_final
     overlay.windows.put(row, state)

@@ -26,7 +26,7 @@ from tables.user.purchases import PurchasesState
 from tables.user.recommended import RecommendedState
 from tables.user.rendered import RenderedState
 
-MAX_VERIFIED_KEYS: Final = 50_000  # about 10 MB; a key that is not remembered is hashed again
+_MAX_VERIFIED_KEYS: Final = 50_000  # about 10 MB; a key that is not remembered is hashed again
 
 
 class Overlay:
@@ -84,7 +84,7 @@ class Overlay:
 
     def verify(self, key: bytes, customer: str, user: str) -> None:
         """Remember that a key was checked against its event, so that the next event of this user need not be."""
-        if len(self.verified) >= MAX_VERIFIED_KEYS:
+        if len(self.verified) >= _MAX_VERIFIED_KEYS:
             self.verified.clear()
         self.verified[key] = (customer, user)
 

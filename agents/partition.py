@@ -23,7 +23,7 @@ from tables.ctr import watermarks
 from tables.ctr.watermarks import WatermarkRules
 from tables.declare import POSITIONS_TABLE
 
-SLICE_SECONDS: Final = 0.004  # how long a fold may keep the loop: lookups wait behind it
+_SLICE_SECONDS: Final = 0.004  # how long a fold may keep the loop: lookups wait behind it
 SLICE_RECORDS: Final = 32  # records between two looks at the clock
 
 FoldOne = Callable[["Partition", Any], None]
@@ -116,7 +116,7 @@ class Partition:
         """
         if topic in self.halts:
             return
-        deadline = time.perf_counter() + SLICE_SECONDS
+        deadline = time.perf_counter() + _SLICE_SECONDS
         count = 0
         for record in records:
             if not self.is_open:
@@ -146,7 +146,7 @@ class Partition:
                     if self._must_flush():
                         await self.flush()
                     await asyncio.sleep(0)
-                    deadline = time.perf_counter() + SLICE_SECONDS
+                    deadline = time.perf_counter() + _SLICE_SECONDS
         self._bad_runs.passed(topic, len(records))
 
     def _must_flush(self) -> bool:

@@ -9,14 +9,14 @@ from typing import Any, Final, Generic, TypeVar
 
 from agents.ports import Change
 
-S = TypeVar("S")
-MEMORY_PER_ROW: Final = 400
+_S = TypeVar("_S")
+_MEMORY_PER_ROW: Final = 400
 """What any row takes besides: its key, its places in dictionaries, the objects around its content."""
 _NEWEST_WEIGHT: Final = 0.05  # of the newest row in the running mean of row sizes
 _ABSENT: Final[Any] = object()
 
 
-class RowCache(Generic[S]):
+class RowCache(Generic[_S]):
     """The rows of one table of one partition. ``recent`` and ``older`` are the two halves of an approximate LRU.
 
     ``row_bytes`` is the running mean of the size of an encoded row, from which memory is estimated.
@@ -27,19 +27,19 @@ class RowCache(Generic[S]):
     def __init__(
         self,
         load: Callable[[bytes], bytes | None],
-        decode: Callable[[bytes], S],
-        encode: Callable[[S], bytes],
+        decode: Callable[[bytes], _S],
+        encode: Callable[[_S], bytes],
         memory_per_byte: float = 8.0,
     ) -> None:
         """``memory_per_byte``: what a decoded row takes for each byte of its encoding."""
         self._load, self._decode, self._encode = load, decode, encode
         self._memory_per_byte = memory_per_byte
-        self.recent: dict[bytes, S | None] = {}
-        self.older: dict[bytes, S | None] = {}
-        self.changed: dict[bytes, S | None] = {}
+        self.recent: dict[bytes, _S | None] = {}
+        self.older: dict[bytes, _S | None] = {}
+        self.changed: dict[bytes, _S | None] = {}
         self.row_bytes = 100.0
 
-    def get(self, key: bytes) -> S | None:
+    def get(self, key: bytes) -> _S | None:
         """Return the row as of the last folded event, or None."""
         state = self.recent.get(key, _ABSENT)
         if state is not _ABSENT:
@@ -55,14 +55,14 @@ class RowCache(Generic[S]):
         self.recent[key] = state
         return state
 
-    def peek(self, key: bytes, stored: bytes) -> S | None:
+    def peek(self, key: bytes, stored: bytes) -> _S | None:
         """Return the row as ``get`` does, given what the store holds, and leave the cache as it is."""
         state = self.recent.get(key, _ABSENT)
         if state is _ABSENT:
             state = self.older.get(key, _ABSENT)
         return self._decode(stored) if state is _ABSENT else state
 
-    def put(self, key: bytes, state: S | None) -> None:
+    def put(self, key: bytes, state: _S | None) -> None:
         """Set a row (None deletes it). The row counts as changed until the next flush encodes it."""
         self.recent[key] = state
         self.changed[key] = state
@@ -84,21 +84,21 @@ class RowCache(Generic[S]):
             )
         return changes
 
-    def scan_memory(self, start: bytes, end: bytes) -> Iterator[tuple[bytes, S | None]]:
+    def scan_memory(self, start: bytes, end: bytes) -> Iterator[tuple[bytes, _S | None]]:
         """Yield the rows in memory with ``start <= key < end``, in no order: they overrule what the store says."""
         for rows in (self.older, self.recent):
             for key, state in rows.items():
                 if start <= key < end:
                     yield key, state
 
-    def decode(self, raw: bytes) -> S:
+    def decode(self, raw: bytes) -> _S:
         """Return the state of an encoded row."""
         return self._decode(raw)
 
     @property
     def _row_memory(self) -> float:
         """Estimated bytes that a row takes."""
-        return MEMORY_PER_ROW + self.row_bytes * self._memory_per_byte
+        return _MEMORY_PER_ROW + self.row_bytes * self._memory_per_byte
 
     @property
     def changed_memory(self) -> int:

@@ -11,7 +11,9 @@ from tables.ctr import panes, windows
 from tables.ctr.window_keys import WindowKey
 from tables.user import seen
 
-ROWS_A_FLUSH: Final = 100  # of each table: with a flush a second a partition passes over 360,000 rows an hour
+_ROWS_A_FLUSH: Final = (
+    100  # of each table: with a flush a second a partition passes over 360,000 rows an hour
+)
 _END: Final = b"\xff"  # no key begins with it: keys are ASCII or UTF-8
 
 _HAS_EXPIRED: Final[dict[str, Callable[[bytes, Any, int], bool]]] = {
@@ -32,7 +34,7 @@ class Sweeper:
     def __init__(self) -> None:
         self._next: dict[str, bytes] = dict.fromkeys(_HAS_EXPIRED, b"")
 
-    def sweep(self, overlay: Overlay, rows: int = ROWS_A_FLUSH) -> int:
+    def sweep(self, overlay: Overlay, rows: int = _ROWS_A_FLUSH) -> int:
         """Delete the expired among the next ``rows`` stored rows of each table; return how many went."""
         swept = 0
         for table, has_expired in _HAS_EXPIRED.items():

@@ -11,9 +11,7 @@ from typing import Any, Final
 
 import typer
 
-from app.base.errors import UptakeError
-
-FORESEEN: Final = 2  # the exit status of an error with a message
+from app.base.errors import EXIT_FORESEEN, UptakeError
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +63,7 @@ environment: --data-dir as UPTAKE_DATA_DIR.
 """
 
 
-def create_cli(chosen: str | None) -> typer.Typer:
+def _create_cli(chosen: str | None) -> typer.Typer:
     """Return the command line, with only the ``chosen`` command's module loaded."""
     cli = typer.Typer(
         help=_HELP,
@@ -96,10 +94,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = list(sys.argv[1:] if argv is None else argv)
     chosen = next((word for word in arguments if not word.startswith("-")), None)
     try:
-        create_cli(chosen)(args=arguments, prog_name="uptake")
+        _create_cli(chosen)(args=arguments, prog_name="uptake")
     except UptakeError as error:
         print(f"uptake: {error}", file=sys.stderr)
-        sys.exit(FORESEEN)
+        sys.exit(EXIT_FORESEEN)
     except KeyboardInterrupt:
         sys.exit(130)
 

@@ -5,7 +5,7 @@ from typing import Final
 
 from events.topics import DAY_MS
 
-MAX_DURATION_MS: Final = 3_660 * DAY_MS  # ten years: longer than anything is kept
+_MAX_DURATION_MS: Final = 3_660 * DAY_MS  # ten years: longer than anything is kept
 
 _DURATION: Final = re.compile(
     r"P(?=.)(?:([0-9]{1,6})W)?(?:([0-9]{1,6})D)?(?:T(?=.)(?:([0-9]{1,6})H)?(?:([0-9]{1,6})M)?(?:([0-9]{1,9})S)?)?"
@@ -24,4 +24,4 @@ def parse_duration_ms(text: str) -> int | None:
     total_ms = sum(
         int(count or 0) * unit_ms for count, unit_ms in zip(match.groups(), _UNITS_MS, strict=True)
     )
-    return total_ms if 0 < total_ms <= MAX_DURATION_MS else None
+    return total_ms if 0 < total_ms <= _MAX_DURATION_MS else None

@@ -42,7 +42,7 @@ def read(body: bytes, most: int, *, is_lines: bool) -> tuple[list[Element], bool
     """
     body = body.removeprefix(_BYTE_ORDER_MARK)
     if is_lines:
-        values = read_lines(body, most)
+        values = _read_lines(body, most)
         return values if isinstance(values, Rejection) else (values, False)
     if _ARRAY.match(body):
         values = read_array(body, most)
@@ -50,7 +50,7 @@ def read(body: bytes, most: int, *, is_lines: bool) -> tuple[list[Element], bool
     one = _judged(body)
     if type(one) is dict or (isinstance(one, Rejection) and one.code != "bad_json"):
         return [one], True
-    values = read_lines(body, most)
+    values = _read_lines(body, most)
     if isinstance(values, Rejection):
         return values
     if not any(_is_object(value) for value in values):
@@ -77,7 +77,7 @@ def read_array(body: bytes, most: int) -> list[Element] | Rejection:
     return [_judged(bytes(piece)) for piece in _pieces.decode(body)]
 
 
-def read_lines(body: bytes, most: int) -> list[Element] | Rejection:
+def _read_lines(body: bytes, most: int) -> list[Element] | Rejection:
     """Return the values of a body with one JSON value a line, at most ``most`` lines. A bad line is refused alone."""
     if body.count(b"\n") > most:
         return too_many(most)

@@ -19,13 +19,13 @@ from events.signature import ABSENT
 from events.target import RefusedError
 from events.tracker_fields import quoted
 
-MAX_LISTS: Final = 200
+_MAX_LISTS: Final = 200
 MAX_ITEMS_CHARS: Final = 65_536
 """Of all items of one element together: as much as a tracker request may hold, and far below what a record of the journal takes."""
 
-PLAYER_STATES: Final = ("playing", "paused", "buffering", "seeking", "ended")
-MAX_PLAY_RATE: Final = 100
-MAX_LENGTH_MS: Final = 2_592_000_000  # 30 days
+_PLAYER_STATES: Final = ("playing", "paused", "buffering", "seeking", "ended")
+_MAX_PLAY_RATE: Final = 100
+_MAX_LENGTH_MS: Final = 2_592_000_000  # 30 days
 
 _PRICE: Final = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,6})?")
 Read = Callable[[str, Any, Rules], Any]
@@ -102,9 +102,11 @@ def _item(_name: str, value: Any, rules: Rules) -> str:
 def _items(name: str, value: Any, rules: Rules) -> tuple[str, ...]:
     if type(value) is not list:
         raise RefusedError("bad_item", f"{name} must be a list of items", name)
-    if len(value) > tracker_fields.MAX_ITEMS:
+    if len(value) > tracker_fields.MAX_ITEMS_PER_REQUEST:
         raise RefusedError(
-            "too_many_items", f"{name}: a list takes at most {tracker_fields.MAX_ITEMS} items", name
+            "too_many_items",
+            f"{name}: a list takes at most {tracker_fields.MAX_ITEMS_PER_REQUEST} items",
+            name,
         )
     if _are_plain(value, rules):
         return tuple(value)
@@ -194,15 +196,15 @@ def set_by_us(name: str, _value: Any, _rules: Rules) -> None:
 
 
 def _state(name: str, value: Any, _rules: Rules) -> str:
-    if type(value) is not str or value not in PLAYER_STATES:
-        raise RefusedError("bad_parameter", f"{name} must be one of {', '.join(PLAYER_STATES)}", name)
+    if type(value) is not str or value not in _PLAYER_STATES:
+        raise RefusedError("bad_parameter", f"{name} must be one of {', '.join(_PLAYER_STATES)}", name)
     return value
 
 
 def _rate_of_play(name: str, value: Any, _rules: Rules) -> float:
-    if type(value) not in (int, float) or not -MAX_PLAY_RATE <= value <= MAX_PLAY_RATE:
+    if type(value) not in (int, float) or not -_MAX_PLAY_RATE <= value <= _MAX_PLAY_RATE:
         raise RefusedError(
-            "bad_number", f"{name} must be a number from -{MAX_PLAY_RATE} to {MAX_PLAY_RATE}", name
+            "bad_number", f"{name} must be a number from -{_MAX_PLAY_RATE} to {_MAX_PLAY_RATE}", name
         )
     return float(value)
 
@@ -217,8 +219,8 @@ _LIST_FIELDS: Final[dict[str, Read]] = {
 
 
 def _lists(name: str, value: Any, rules: Rules) -> tuple[RecommendedList, ...]:
-    if type(value) is not list or len(value) > MAX_LISTS:
-        raise RefusedError("bad_parameter", f"{name} must be a list of at most {MAX_LISTS} lists", name)
+    if type(value) is not list or len(value) > _MAX_LISTS:
+        raise RefusedError("bad_parameter", f"{name} must be a list of at most {_MAX_LISTS} lists", name)
     lists = []
     for given in value:
         if type(given) is not dict or type(given.get("items")) is not list:
@@ -264,9 +266,9 @@ READ: Final[dict[str, Read]] = {
     "session": _word,
     "lists": _lists,
     "state": _state,
-    "position_ms": _number_of(MAX_LENGTH_MS),
-    "duration_ms": _number_of(MAX_LENGTH_MS, least=1),
-    "credits_ms": _number_of(MAX_LENGTH_MS),
+    "position_ms": _number_of(_MAX_LENGTH_MS),
+    "duration_ms": _number_of(_MAX_LENGTH_MS, least=1),
+    "credits_ms": _number_of(_MAX_LENGTH_MS),
     "rate": _rate_of_play,
 }
 """Field of an event -> how it is read."""

@@ -21,7 +21,7 @@ from events.rules import Rules
 from events.signature import ABSENT
 from events.target import MAX_PARAMETERS, RefusedError, decode
 from events.tracker import Accepted
-from events.tracker_fields import MAX_ITEMS
+from events.tracker_fields import MAX_ITEMS_PER_REQUEST
 
 _DATA: Final = re.compile(r"(?:^|&)\s*data=")
 _WATCH: Final = re.compile(r"(?:^|/)watch/([^/?#&]+)")
@@ -108,7 +108,7 @@ def shown_element(element: Element, page: Mapping[str, Any], user: Any, rules: R
         "type": "rendered",
         "user": own.pop("user", user),
         "items": _one_item(own.pop("video_id", None)),
-        "scenario": scenario_of(own.pop("track_id", None), rules) or own.pop("scenario", None),
+        "scenario": _scenario_of(own.pop("track_id", None), rules) or own.pop("scenario", None),
         "image": own.pop("image_key", None),
         "created_ms": own.pop("time", None),
     }
@@ -135,7 +135,7 @@ def _kept(page: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
     return kept
 
 
-def scenario_of(track: Any, rules: Rules) -> Any:
+def _scenario_of(track: Any, rules: Rules) -> Any:
     """Return the scenario of a list: as the customer's settings name it, else the track's own id."""
     if track is None or isinstance(track, bool) or not isinstance(track, str | int):
         return track
@@ -170,7 +170,7 @@ def clicked_element(page: Mapping[str, Any], user: Any, rules: Rules) -> dict[st
         "type": "clickrecommended",
         "user": user,
         "request_id": request_id,
-        "scenario": scenario_of(own.pop("track_id", None), rules) or own.pop("scenario", None),
+        "scenario": _scenario_of(own.pop("track_id", None), rules) or own.pop("scenario", None),
         "properties": {name: value for name, value in own.items() if name not in _NOT_KEPT},
     }
 
@@ -210,6 +210,6 @@ def _continued(run: Any, outcome: Any) -> Accepted | None:
     if msgspec.structs.replace(more, items=first.items, rank=first.rank) != first:
         return None
     items = first.items + more.items
-    if len(items) > MAX_ITEMS or sum(map(len, items)) > MAX_ITEMS_CHARS:
+    if len(items) > MAX_ITEMS_PER_REQUEST or sum(map(len, items)) > MAX_ITEMS_CHARS:
         return None
     return Accepted(msgspec.structs.replace(first, items=items), run.is_history)

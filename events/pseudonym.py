@@ -8,11 +8,11 @@ from typing import Final
 
 from events.model import NO_PROFILE_USER, EventBase, user_key
 
-EID_SPREAD: Final = 1_024  # keys of nobody's events that carry an eid: enough to spread over all partitions
-PSEUDONYM_BYTES: Final = 16  # 128 bits: no two users of any site meet by chance
+_EID_SPREAD: Final = 1_024  # keys of nobody's events that carry an eid: enough to spread over all partitions
+_PSEUDONYM_BYTES: Final = 16  # 128 bits: no two users of any site meet by chance
 RECENT_USERS: Final = 32_768
 """Whose pseudonyms are kept at hand, 10 MB: a visitor sends many events within minutes, and an HMAC takes as long as to parse one."""
-RECENT_CHARS: Final = 64  # a longer id is some stranger's, and 32,768 of 4 KB would fill the memory
+_RECENT_CHARS: Final = 64  # a longer id is some stranger's, and 32,768 of 4 KB would fill the memory
 
 _ALPHABET: Final = "abcdefghijklmnopqrstuvwxyz234567"
 _PAIRS: Final = tuple([high + low for high in _ALPHABET for low in _ALPHABET])  # 10 bits each
@@ -25,12 +25,12 @@ def pseudonym(secret: bytes, key_id: str, raw_user: str) -> str:
     The same secret, key id and raw id give the same pseudonym in every process: the collector writes with it, lookups read
     with it. User ids are case sensitive and not normalised.
     """
-    return (_recent if len(raw_user) <= RECENT_CHARS else _pseudonym)(secret, key_id, raw_user)
+    return (_recent if len(raw_user) <= _RECENT_CHARS else _pseudonym)(secret, key_id, raw_user)
 
 
 def _pseudonym(secret: bytes, key_id: str, raw_user: str) -> str:
     digest = hmac.digest(secret, raw_user.encode("utf-8"), "sha256")
-    return f"{key_id}.{_base32(digest[:PSEUDONYM_BYTES])}"
+    return f"{key_id}.{_base32(digest[:_PSEUDONYM_BYTES])}"
 
 
 _recent: Final = lru_cache(maxsize=RECENT_USERS)(_pseudonym)
@@ -57,6 +57,6 @@ def journal_key(event: EventBase, spread: int) -> bytes:
     """
     if event.user == NO_PROFILE_USER:
         if event.eid is not None:
-            spread = zlib.crc32(event.eid.encode("utf-8", "surrogatepass")) % EID_SPREAD
+            spread = zlib.crc32(event.eid.encode("utf-8", "surrogatepass")) % _EID_SPREAD
         return user_key(event.customer, f"{NO_PROFILE_USER}{spread}")
     return user_key(event.customer, event.user)

@@ -27,7 +27,7 @@ from events.target import RefusedError
 
 _decoder: Final[msgspec.json.Decoder[Event]] = msgspec.json.Decoder(Event)
 
-NOBODY: Final = tracker_fields.NO_PROFILE_IDS | {NO_PROFILE_USER}
+_NOBODY: Final = tracker_fields.NO_PROFILE_IDS | {NO_PROFILE_USER}
 """What may stand in ``user`` of an event of nobody."""
 
 
@@ -53,7 +53,7 @@ def _seal(event: EventBase, rules: Rules) -> EventBase:
             typed.customer,
         )
     raw_user = tracker_fields.raw_user(typed.user)
-    is_nobody = raw_user in NOBODY
+    is_nobody = raw_user in _NOBODY
     names: dict[str, Any] = {
         "user": NO_PROFILE_USER if is_nobody else rules.user(raw_user),
         "previous_user": None if is_nobody else rules.previous_user(raw_user),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 DAY_MS: Final = 86_400_000
-RAW_RETENTION_MS: Final = 7 * DAY_MS
+_RAW_RETENTION_MS: Final = 7 * DAY_MS
 DELETE_RETENTION_MS: Final = (
     DAY_MS  # how long a tombstone stays readable; local state older than this is wiped
 )
@@ -63,20 +63,20 @@ class Topic:
 
 
 TOPICS: Final[tuple[Topic, ...]] = (
-    Topic(JOURNAL, "user", "every live event", retention_ms=RAW_RETENTION_MS),
-    Topic(HISTORY, "user", "signed imports of past events", retention_ms=RAW_RETENTION_MS),
+    Topic(JOURNAL, "user", "every live event", retention_ms=_RAW_RETENTION_MS),
+    Topic(HISTORY, "user", "signed imports of past events", retention_ms=_RAW_RETENTION_MS),
     Topic(
         TRANSFERS,
         "target user",
         "what a login moves",
-        retention_ms=RAW_RETENTION_MS,
+        retention_ms=_RAW_RETENTION_MS,
         max_message_bytes=8 * 1_048_576,
     ),
     Topic(
         PARTIALS,
         "customer, scenario",
         "absolute partial counts of one source partition",
-        retention_ms=RAW_RETENTION_MS,
+        retention_ms=_RAW_RETENTION_MS,
     ),
     Topic(WINDOWS, "customer, dimension, granularity, start", "merged CTR windows", "compact"),
     Topic(POSITIONS, "partition", "the next source offsets that a flush covers", "compact"),

@@ -16,7 +16,7 @@ from events.target import RefusedError
 
 MAX_USER_CHARS: Final = 1_024  # session ids may be very long, says the original; they are hashed anyway
 MAX_ITEM_CHARS: Final = 256
-MAX_ITEMS: Final = 1_000
+MAX_ITEMS_PER_REQUEST: Final = 1_000
 MAX_ITEM_NUMBER: Final = 2_147_483_647
 MAX_WORD_CHARS: Final = 256
 MAX_LONG_WORD_CHARS: Final = 2_048  # category paths, segments, image addresses
@@ -103,8 +103,10 @@ def item(text: str, rules: Rules) -> str:
 
 def items(text: str, rules: Rules) -> tuple[str, ...]:
     """Return the ids of a comma-separated list; empty places and absent values are left out, so it may be empty."""
-    if text.count(",") >= MAX_ITEMS:
-        raise RefusedError("too_many_items", f"item: a request takes at most {MAX_ITEMS} items", "item")
+    if text.count(",") >= MAX_ITEMS_PER_REQUEST:
+        raise RefusedError(
+            "too_many_items", f"item: a request takes at most {MAX_ITEMS_PER_REQUEST} items", "item"
+        )
     parts = [part for part in text.split(",") if part not in ABSENT]
     if rules.string_items and len(text) <= MAX_ITEM_CHARS and text.isprintable():
         return tuple(parts)  # what holds for the whole list holds for each of it

@@ -44,9 +44,9 @@ STATES: Final[dict[str, Any]] = {
 }
 """Table -> type of its rows."""
 
-MEMORY_PER_ENCODED_BYTE: Final = {"rendered": 1.25, "impressions": 1.25}
+_MEMORY_PER_ENCODED_BYTE: Final = {"rendered": 1.25, "impressions": 1.25}
 """What a decoded row takes for each byte of its encoding, where rows stay packed; OBJECTS_PER_ENCODED_BYTE elsewhere."""
-OBJECTS_PER_ENCODED_BYTE: Final = 8.0
+_OBJECTS_PER_ENCODED_BYTE: Final = 8.0
 """The same for rows of Python objects: measured 7 to 9."""
 
 USER_TABLES: Final = ("rendered", "clicked", "consumed", "playback", "basket", "purchases", "preferences")
@@ -76,5 +76,5 @@ def codec(table: str) -> Codec:
     return Codec(
         msgspec.msgpack.Encoder(decimal_format="string").encode,
         msgspec.msgpack.Decoder(STATES[table]).decode,
-        MEMORY_PER_ENCODED_BYTE.get(table, OBJECTS_PER_ENCODED_BYTE),
+        _MEMORY_PER_ENCODED_BYTE.get(table, _OBJECTS_PER_ENCODED_BYTE),
     )

@@ -15,11 +15,11 @@ import rocksdict
 FORMAT_VERSION: Final = 1
 OFFSETS: Final = "offsets"  # the column family of the changelog offsets the rows stand for
 FORMAT: Final = "format"
-TOPIC_IDS: Final = "topic ids"
-OPEN_FILES_PER_DATABASE: Final = (
+_TOPIC_IDS: Final = "topic ids"
+_OPEN_FILES_PER_DATABASE: Final = (
     64  # the default, 90 % of the ulimit for each database, exhausts it with a few partitions
 )
-MEMTABLE_BYTES: Final = 8 * 1_048_576
+_MEMTABLE_BYTES: Final = 8 * 1_048_576
 """Size at which one table's memtable is flushed; the sum over all is bounded by the shared write-buffer manager."""
 
 Change = tuple[bytes, bytes | None]
@@ -73,12 +73,12 @@ class StoreMemory:
         options.create_missing_column_families(True)
         options.set_block_based_table_factory(table)
         options.set_write_buffer_manager(self.write_buffers)
-        options.set_write_buffer_size(MEMTABLE_BYTES)
+        options.set_write_buffer_size(_MEMTABLE_BYTES)
         options.set_arena_block_size(
             64 * 1024
         )  # the default, 1 MiB, is taken by every table that has one row
         options.set_max_write_buffer_number(2)
-        options.set_max_open_files(OPEN_FILES_PER_DATABASE)
+        options.set_max_open_files(_OPEN_FILES_PER_DATABASE)
         options.set_max_total_wal_size(32 * 1_048_576)
         options.set_max_background_jobs(2)
         options.set_keep_log_file_num(2)
@@ -138,17 +138,17 @@ class RocksStore:
         return {
             bytes(key).decode(): int(value)  # type: ignore[arg-type]  # raw mode: keys are bytes
             for key, value in self._families[OFFSETS].items()
-            if key not in (FORMAT.encode(), TOPIC_IDS.encode())
+            if key not in (FORMAT.encode(), _TOPIC_IDS.encode())
         }
 
     def topic_ids(self) -> dict[str, str]:
         """Return, per changelog topic, the id of the topic that the rows came from, as far as it is known."""
-        found = self._families[OFFSETS].get(TOPIC_IDS.encode())
+        found = self._families[OFFSETS].get(_TOPIC_IDS.encode())
         return {} if found is None else json.loads(found)
 
     def write_topic_ids(self, ids: Mapping[str, str]) -> None:
         """Remember which topics the rows come from."""
-        self._families[OFFSETS].put(TOPIC_IDS.encode(), json.dumps(ids).encode())
+        self._families[OFFSETS].put(_TOPIC_IDS.encode(), json.dumps(ids).encode())
 
     def write(self, changes: Mapping[str, Iterable[Change]], offsets: Mapping[str, int]) -> None:
         """Write changed rows and the changelog offsets they stand for, all or nothing."""

@@ -1,5 +1,10 @@
 """Which errors of the application are foreseen: each message says what happened and what the reader can do."""
 
+from typing import Final
+
+EXIT_FORESEEN: Final = 2
+"""The exit status of every command that ends with an UptakeError."""
+
 
 class UptakeError(Exception):
     """An error with a message for people. The command line prints it without a traceback and exits with 2."""

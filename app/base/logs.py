@@ -12,7 +12,7 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 from app.base.errors import UptakeError
 from app.base.settings import Settings
 
-LIBRARIES: Final = ("aiokafka", "faust", "mode", "kafka")
+_LIBRARIES: Final = ("aiokafka", "faust", "mode", "kafka")
 # They log each request with its address: raw user ids stand in it, and these may be in no line above DEBUG.
 _ACCESS_LOGS: Final = ("aiohttp.access",)
 # What aiokafka retries by itself, as when a topic is new or a coordinator moves: worth a line only when it goes on.
@@ -56,7 +56,7 @@ def setup_logging(settings: Settings, stream: TextIO | None = None) -> None:
         root.removeHandler(old)
     root.addHandler(handler)
     root.setLevel(level)
-    for name in LIBRARIES:
+    for name in _LIBRARIES:
         logging.getLogger(name).setLevel(level if level <= logging.DEBUG else max(level, logging.WARNING))
     for name in _ACCESS_LOGS:
         logging.getLogger(name).setLevel(level if level <= logging.DEBUG else logging.CRITICAL)
@@ -86,7 +86,7 @@ class LibraryNoise(logging.Filter):
         """Say whether the record is shown; a shown one tells how many equal ones were not."""
         if record.levelno == logging.INFO and str(record.msg).startswith(_SERVICE):
             return False
-        if record.name.partition(".")[0] not in LIBRARIES or record.levelno <= logging.INFO:
+        if record.name.partition(".")[0] not in _LIBRARIES or record.levelno <= logging.INFO:
             return True
         message = record.getMessage()
         now = self._now()

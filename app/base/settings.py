@@ -10,6 +10,8 @@ from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
+COLLECTOR_PORT: Final = 8080
+WORKER_PORT: Final = 6067
 """Hosts on which a server is reached from its own machine only."""
 
 

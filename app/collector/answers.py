@@ -20,7 +20,7 @@ GIF: Final = bytes.fromhex(
 """A transparent image of 1x1."""
 
 RETRY_AFTER_SECONDS: Final = 1
-METHODS: Final = "GET, POST, HEAD, OPTIONS"
+TRACKER_METHODS: Final = "GET, POST, HEAD, OPTIONS"
 POST_METHODS: Final = "POST, OPTIONS"
 
 _CALLBACK: Final = re.compile(r"[A-Za-z_$][\w$.]{0,63}", re.ASCII)
@@ -66,10 +66,10 @@ def accepted(
         headers["Content-Type"] = _GIF_TYPE
         return web.Response(body=GIF, headers=headers)
     allowed = "*" if "*" in customer.cors_origins else origin if origin in customer.cors_origins else None
-    return Prepared(_prepared(allowed, is_image=accepts_image))
+    return _Prepared(_prepared(allowed, is_image=accepts_image))
 
 
-class Prepared(web.StreamResponse):
+class _Prepared(web.StreamResponse):
     """An answer whose bytes are there already: aiohttp's own takes as long to build its head as we take to read an event.
 
     It is sent whole by ``prepare``, with the date, to a request of HTTP/1.1 that is no HEAD.
@@ -142,16 +142,16 @@ def rejected(
     if status == 401:
         headers["WWW-Authenticate"] = 'Basic realm="uptake"'
     if status == 405:
-        headers["Allow"] = METHODS
+        headers["Allow"] = TRACKER_METHODS
     if callback is not None:
-        return _script(status, headers, callback, problem(rejection))
+        return _script(status, headers, callback, _problem(rejection))
     if _PROBLEM in accept:
         headers["Content-Type"] = _PROBLEM
-        return web.Response(status=status, headers=headers, body=msgspec.json.encode(problem(rejection)))
+        return web.Response(status=status, headers=headers, body=msgspec.json.encode(_problem(rejection)))
     return web.Response(status=status, headers=headers, text=f"{rejection.sentence}\n")
 
 
-def problem(rejection: Rejection) -> dict[str, object]:
+def _problem(rejection: Rejection) -> dict[str, object]:
     """Return the problem document of a rejection."""
     document: dict[str, object] = {
         "type": "about:blank",
@@ -168,7 +168,7 @@ def problem(rejection: Rejection) -> dict[str, object]:
 
 
 def preflight(
-    headers: CIMultiDict[str], asked_headers: str | None, *, methods: str = METHODS
+    headers: CIMultiDict[str], asked_headers: str | None, *, methods: str = TRACKER_METHODS
 ) -> web.Response:
     """Return the answer to OPTIONS: what a browser may send."""
     headers["Access-Control-Allow-Methods"] = methods

@@ -85,7 +85,7 @@ class Collector:
         path = split_path(raw_path)
         if isinstance(path, Rejection):
             return await self._answer_beside(request, raw_path, raw_query, path)
-        customer = self._let_in(request, path.customer, tracker.METHODS, answers.METHODS)
+        customer = self._let_in(request, path.customer, tracker.METHODS, answers.TRACKER_METHODS)
         if isinstance(customer, web.Response):
             return customer
         return await self._tracker.answer(request, path, raw_query, customer, self._clock.now_ms())

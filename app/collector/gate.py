@@ -15,7 +15,7 @@ from typing import Final
 from app.customers.customer import Customer, RateLimit
 from events.rejections import Rejection
 
-MAX_AUTHORIZATION_CHARS: Final = 2_048
+_MAX_AUTHORIZATION_CHARS: Final = 2_048
 MAX_RETRY_AFTER_S: Final = 3_600
 
 _UNAUTHORIZED: Final = Rejection(
@@ -123,7 +123,7 @@ def _bytes(text: str) -> bytes:
 
 def _basic(authorization: str | None) -> tuple[str, str] | None:
     """Return user and password of an ``Authorization: Basic`` header; None when it is none."""
-    if authorization is None or len(authorization) > MAX_AUTHORIZATION_CHARS:
+    if authorization is None or len(authorization) > _MAX_AUTHORIZATION_CHARS:
         return None
     scheme, _, encoded = authorization.partition(" ")
     if scheme.lower() != "basic":

@@ -9,7 +9,7 @@ from events.rejections import STATUS
 from events.target import PREFIXES
 from events.tracker import TRACKER_EVENTS, TRACKER_PATHS
 
-Json = dict[str, Any]
+Schema = dict[str, Any]
 
 OPERATOR_PAGES: Final[dict[str, tuple[str, str]]] = {
     # path: (what it answers, media type)
@@ -24,9 +24,9 @@ _NOT_FROM_TRACKER: Final = frozenset(("method_not_allowed", "unknown_path"))
 _NO_BODY: Final = frozenset(("get", "head", "options"))
 
 
-def document() -> Json:
+def document() -> Schema:
     """Return the document."""
-    paths: Json = {path: _page(path) for path in OPERATOR_PAGES}
+    paths: Schema = {path: _page(path) for path in OPERATOR_PAGES}
     for name in (*TRACKER_EVENTS, *ALIASES):
         event = ALIASES.get(name, name)
         template = _template(TRACKER_PATHS[event])
@@ -56,7 +56,7 @@ def _template(path: str) -> str:
     return path.replace("{item[,item]}", "{items}")
 
 
-def _event(name: str, event: str) -> Json:
+def _event(name: str, event: str) -> Schema:
     places = [segment.strip("{}") for segment in _template(TRACKER_PATHS[event]).split("/")]
     shared = [
         _in_path("prefix", {"type": "string", "enum": sorted(PREFIXES)}, "all equal"),
@@ -66,9 +66,9 @@ def _event(name: str, event: str) -> Json:
         *(_in_path(place, *PATH[place]) for place in places),
     ]
     own = {**COMMON, **OWN[event]}
-    item: Json = {"parameters": shared}
+    item: Schema = {"parameters": shared}
     for method in _METHODS:
-        operation: Json = {
+        operation: Schema = {
             "operationId": f"{method}-{name}",
             "summary": _summary(method, name),
             "responses": _preflight() if method == "options" else _answers(method),
@@ -96,20 +96,20 @@ def _summary(method: str, name: str) -> str:
     return f"Check a {name}, and record nothing" if method == "head" else f"Report a {name}"
 
 
-def _in_path(name: str, schema: Json, said: str) -> Json:
+def _in_path(name: str, schema: Schema, said: str) -> Schema:
     return {"name": name, "in": "path", "required": True, "schema": schema, "description": said}
 
 
-def _in_query(name: str, schema: Json, said: str, method: str) -> Json:
-    parameter: Json = {"name": name, "in": "query", "schema": schema, "description": said}
+def _in_query(name: str, schema: Schema, said: str, method: str) -> Schema:
+    parameter: Schema = {"name": name, "in": "query", "schema": schema, "description": said}
     if name in REQUIRED and method in _NO_BODY:  # in a POST it may stand in the body
         parameter["required"] = True
     return parameter
 
 
-def _answers(method: str) -> Json:
+def _answers(method: str) -> Schema:
     script = {"application/javascript": {"schema": {"type": "string"}}}
-    answers: Json = {
+    answers: Schema = {
         "200": {
             "description": "Accepted; with an image of 1x1 for `Accept: image/...`, or the JSONP script",
             "content": {
@@ -120,7 +120,7 @@ def _answers(method: str) -> Json:
         "204": {"description": "Accepted, and durable (or nothing to record)"},
     }
     for status in sorted({its for code, its in STATUS.items() if code not in _NOT_FROM_TRACKER}):
-        answer: Json = {"description": ", ".join(codes_of(status))}
+        answer: Schema = {"description": ", ".join(codes_of(status))}
         if method != "head":
             answer["content"] = {
                 "text/plain": {"schema": {"type": "string"}},
@@ -133,8 +133,8 @@ def _answers(method: str) -> Json:
     return answers
 
 
-def _preflight() -> Json:
-    said: Json = {"204": {"description": "What a page may send"}}
+def _preflight() -> Schema:
+    said: Schema = {"204": {"description": "What a page may send"}}
     for status in (400, 404):
         said[str(status)] = {
             "description": ", ".join(codes_of(status)),
@@ -146,17 +146,17 @@ def _preflight() -> Json:
     return said
 
 
-def _page(path: str) -> Json:
+def _page(path: str) -> Schema:
     said, kind = OPERATOR_PAGES[path]
     content = {kind: {"schema": {} if kind == "application/json" else {"type": "string"}}}
-    answers: Json = {"200": {"description": said, "content": content}}
+    answers: Schema = {"200": {"description": said, "content": content}}
     if path == "/health/ready":
         answers["503"] = {"description": "Not ready", "content": content}
     name = path.strip("/").replace("/", "-").removesuffix(".json")
     return {"get": {"operationId": name, "summary": said, "responses": answers}}
 
 
-def _problem() -> Json:
+def _problem() -> Schema:
     text = {"type": "string"}
     return {
         "type": "object",

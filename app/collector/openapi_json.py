@@ -7,7 +7,7 @@ from app.published.asyncapi import moved
 from app.published.json_schemas import LIST_NAME, event_schemas, list_schema
 from events.rejections import STATUS
 
-Json = dict[str, Any]
+Schema = dict[str, Any]
 
 SET_HERE: Final = frozenset(("received_ms", "is_clamped", "previous_user", "is_junk_target"))
 """Fields of a record that no client gives."""
@@ -19,7 +19,7 @@ _RAW_USER: Final = {
 _RAW_FIELDS: Final = frozenset(("user", "target"))
 _ELEMENT: Final = "Event"
 _FORM: Final = "application/x-www-form-urlencoded"
-_PRESENTATION: Final[Json] = {
+_PRESENTATION: Final[Schema] = {
     "type": "object",
     "description": "one item that was shown; what else is there is kept",
     "required": ["video_id"],
@@ -34,7 +34,7 @@ _PRESENTATION: Final[Json] = {
         "image_key": {"type": "string", "description": "the thumbnail under test"},
     },
 }
-_CLICK: Final[Json] = {
+_CLICK: Final[Schema] = {
     "type": "object",
     "description": "the page address, or its parts",
     "properties": {
@@ -48,7 +48,7 @@ _CLICK: Final[Json] = {
         "user": {"type": "string"},
     },
 }
-_SHOWN: Final[Json] = {
+_SHOWN: Final[Schema] = {
     "type": "object",
     "properties": {
         "esn": {"type": ["string", "null"], "description": "the device, when there is no user"},
@@ -58,7 +58,7 @@ _SHOWN: Final[Json] = {
 }
 
 
-def schemas() -> Json:
+def schemas() -> Schema:
     """Return the schemas of the bodies and of the answers to them."""
     events = {name: _from_client(schema) for name, schema in event_schemas().items()}
     return {
@@ -70,10 +70,10 @@ def schemas() -> Json:
     }
 
 
-def paths() -> Json:
+def paths() -> Schema:
     """Return the paths of the native endpoints and of video pages."""
     customer = {"name": "customer", "in": "path", "required": True, "schema": {"type": "string"}}
-    found: Json = {
+    found: Schema = {
         f"/v1/{{customer}}/{name}": {"parameters": [customer], "post": _native(name, event)}
         for name, event in json_requests.PATHS.items()
     }
@@ -88,7 +88,7 @@ def paths() -> Json:
     return found
 
 
-def _native(name: str, event: str | None) -> Json:
+def _native(name: str, event: str | None) -> Schema:
     element = {"$ref": f"#/components/schemas/{event or _ELEMENT}"}
     many = {"schema": {"type": "array", "items": element}}
     content = {
@@ -99,11 +99,11 @@ def _native(name: str, event: str | None) -> Json:
     return _operation(name, f"Many events in one body: {name}", content)
 
 
-def _operation(name: str, said: str, content: Json) -> Json:
+def _operation(name: str, said: str, content: Schema) -> Schema:
     problem = {"$ref": "#/components/schemas/Problem"}
     results = {"application/json": {"schema": {"$ref": "#/components/schemas/Results"}}}
     refused = {"text/plain": {"schema": {"type": "string"}}, "application/problem+json": {"schema": problem}}
-    answers: Json = {
+    answers: Schema = {
         "200": {
             "description": "A result for each element, in order",
             "content": {**results, "image/gif": {}},
@@ -125,7 +125,7 @@ def _operation(name: str, said: str, content: Json) -> Json:
     }
 
 
-def _from_client(schema: Json) -> Json:
+def _from_client(schema: Schema) -> Schema:
     """Return the schema of an event as a client writes it: users raw, without what is set here."""
     fields = {
         name: _RAW_USER if name in _RAW_FIELDS else field
@@ -134,11 +134,11 @@ def _from_client(schema: Json) -> Json:
     }
     fields["customer"] = {"type": "string", "description": "when given: that of the path"}
     required = [name for name in schema.get("required", ()) if name != "customer"]
-    changed: Json = moved({**schema, "properties": fields, "required": required})
+    changed: Schema = moved({**schema, "properties": fields, "required": required})
     return changed
 
 
-def _results() -> Json:
+def _results() -> Schema:
     result = {
         "type": "object",
         "required": ["status"],

@@ -9,7 +9,7 @@ from events import tracker_fields
 from events.money import CURRENCIES
 from events.tracker import JSONP_NAMES, TRACKER_EVENTS
 
-Parameter = tuple[dict[str, Any], str]
+_Parameter = tuple[dict[str, Any], str]
 """(JSON Schema, what it is)"""
 
 _WORD: Final = {"type": "string", "maxLength": tracker_fields.MAX_WORD_CHARS}
@@ -19,7 +19,7 @@ _CLOCK: Final = {"type": "integer", "minimum": 0, "maximum": tracker_fields.MAX_
 _PERCENT: Final = {"type": "integer", "minimum": 0, "maximum": 100}
 _USER: Final = {"type": "string", "minLength": 1, "maxLength": tracker_fields.MAX_USER_CHARS}
 
-PATH: Final[dict[str, Parameter]] = {
+PATH: Final[dict[str, _Parameter]] = {
     "user": (_USER, "`not_defined` for nobody"),
     "source": (_USER, "who it was until now"),
     "target": (_USER, "who it is from now on"),
@@ -33,12 +33,12 @@ PATH: Final[dict[str, Parameter]] = {
     ),
     "items": (
         {"type": "string", "minLength": 1},
-        f"items separated by commas, at most {tracker_fields.MAX_ITEMS}",
+        f"items separated by commas, at most {tracker_fields.MAX_ITEMS_PER_REQUEST}",
     ),
 }
 """What stands in the path after the event."""
 
-COMMON: Final[dict[str, Parameter]] = {
+COMMON: Final[dict[str, _Parameter]] = {
     "eid": (_WORD, "the client's own id of the event, the same again on a retry"),
     "created": (_CLOCK, "the client's clock when it happened, ms since 1970"),
     "sent": (_CLOCK, "the client's clock when it was sent"),
@@ -64,14 +64,14 @@ COMMON: Final[dict[str, Parameter]] = {
 }
 """What every event takes."""
 
-_CATEGORY: Final[dict[str, Parameter]] = {"categorypath": (_LONG_WORD, "slashes at its ends mean nothing")}
-_LIST: Final[dict[str, Parameter]] = {
+_CATEGORY: Final[dict[str, _Parameter]] = {"categorypath": (_LONG_WORD, "slashes at its ends mean nothing")}
+_LIST: Final[dict[str, _Parameter]] = {
     "scenario": (_WORD, "which recommendation"),
     "modelid": (_WORD, "which model"),
     "modelId": (_WORD, "another name of modelid"),
     "requestuuid": (_WORD, "which recommendation answer"),
 }
-_MONEY: Final[dict[str, Parameter]] = {
+_MONEY: Final[dict[str, _Parameter]] = {
     "fullprice": (
         {"type": "string", "pattern": r"^[0-9]{1,12}(\.[0-9]{1,6})?[A-Z]{3} *$"},
         "of one item, as 2.50EUR",
@@ -79,11 +79,11 @@ _MONEY: Final[dict[str, Parameter]] = {
     "price": ({"type": "string"}, "deprecated: integer cents"),
     "currency": ({"type": "string", "enum": sorted(CURRENCIES)}, "of the deprecated price, EUR when absent"),
 }
-_QUANTITY: Final[dict[str, Parameter]] = {
+_QUANTITY: Final[dict[str, _Parameter]] = {
     "quantity": ({"type": "integer", "minimum": 1, "maximum": tracker_fields.MAX_QUANTITY}, "1 when absent"),
 }
 
-OWN: Final[dict[str, dict[str, Parameter]]] = {
+OWN: Final[dict[str, dict[str, _Parameter]]] = {
     **{name: _CATEGORY for name in TRACKER_EVENTS if name != "login"},
     "login": {},
     "clickrecommended": {**_CATEGORY, **_LIST},

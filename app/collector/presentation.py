@@ -27,7 +27,7 @@ METHODS: Final = frozenset(("POST",))
 _JSON: Final = "application/json"
 _LINES: Final = "application/x-ndjson"
 
-Page = dict[str, Any]
+_Page = dict[str, Any]
 """What a request says beside its elements."""
 
 
@@ -69,7 +69,7 @@ class PresentationEndpoint:
     async def _answer_click(
         self,
         request: web.BaseRequest,
-        query: Page,
+        query: _Page,
         body: str | list[Element],
         customer: Customer,
         reader: Reader,
@@ -87,7 +87,7 @@ class PresentationEndpoint:
     async def _answer_shown(
         self,
         request: web.BaseRequest,
-        query: Page,
+        query: _Page,
         body: str | list[Element],
         customer: Customer,
         reader: Reader,
@@ -112,7 +112,7 @@ class PresentationEndpoint:
             return self._recorder.reject(fates[0], request, customer)
         return answers.accepted(request, customer)
 
-    def _shown(self, query: Page, body: str | list[Element]) -> tuple[Page, list[Element]] | Rejection:
+    def _shown(self, query: _Page, body: str | list[Element]) -> tuple[_Page, list[Element]] | Rejection:
         """Return what the request says of the page, and its elements."""
         most = self._limits.max_elements
         if isinstance(body, str):
@@ -127,7 +127,7 @@ class PresentationEndpoint:
         data = presentation.read_data(page.pop("data", None), most)
         return data if isinstance(data, Rejection) else (page, data)
 
-    def _user(self, request: web.BaseRequest, page: Page) -> Any:
+    def _user(self, request: web.BaseRequest, page: _Page) -> Any:
         return presentation.user_of(page, request.cookies.get(self._user_cookie))
 
     async def _body(self, request: web.BaseRequest) -> str | list[Element] | Rejection:
@@ -160,7 +160,7 @@ class PresentationEndpoint:
         return values[0] if is_single and isinstance(values[0], Rejection) else values
 
 
-def _one_object(values: list[Element]) -> Page | Rejection:
+def _one_object(values: list[Element]) -> _Page | Rejection:
     if len(values) == 1 and isinstance(values[0], dict):
         return values[0]
     return Rejection("bad_json", "the body must be one JSON object: the address (url) or its parts")

@@ -14,7 +14,7 @@ from app.journal.sink import EventSink, FateUnknownError, NotTakenError
 from events.rejections import Rejection
 from events.tracker import Accepted
 
-FATE_UNKNOWN: Final = Rejection(
+_FATE_UNKNOWN: Final = Rejection(
     "fate_unknown",
     "the event was handed on, but not acknowledged in time; send it again only with the same eid",
 )
@@ -35,7 +35,7 @@ class Recorder:
         except NotTakenError as error:
             return _unavailable(error)
         except FateUnknownError:
-            return FATE_UNKNOWN
+            return _FATE_UNKNOWN
         self.metrics.accepted[str(event.__struct_config__.tag)].inc()
         self.metrics.seconds.observe(time.perf_counter() - started)
         if event.is_clamped:
@@ -56,7 +56,7 @@ class Recorder:
             elif isinstance(outcome, NotTakenError):
                 results.append(_unavailable(outcome))
             else:
-                results.append(FATE_UNKNOWN)
+                results.append(_FATE_UNKNOWN)
         for kind, count in taken.items():
             self.metrics.accepted[str(kind.__struct_config__.tag)].inc(count)  # type: ignore[attr-defined]
         self.metrics.clamped.inc(clamped)

@@ -13,7 +13,7 @@ from aiohttp import web
 
 from app.base.clock import SystemClock
 from app.base.errors import PortTakenError
-from app.base.settings import Settings
+from app.base.settings import COLLECTOR_PORT, Settings
 from app.collector.dispatch import Collector
 from app.collector.json_requests import Limits
 from app.collector.metrics import Metrics
@@ -26,22 +26,21 @@ from app.journal.spool_metrics import SpoolMetrics
 
 log = logging.getLogger(__name__)
 
-DEFAULT_PORT: Final = 8080
-SHUTDOWN_SECONDS: Final = 9.0  # an answer in flight takes at most this long after the stop began
-BACKLOG: Final = 1024
-GC_THRESHOLDS: Final = (
+_SHUTDOWN_SECONDS: Final = 9.0  # an answer in flight takes at most this long after the stop began
+_BACKLOG: Final = 1024
+_GC_THRESHOLDS: Final = (
     50_000,
     20,
     100,
 )  # of Python's own, the search for cycles took 4 % beside many events on their way
-DRAIN_STEP_SECONDS: Final = 0.02
+_DRAIN_STEP_SECONDS: Final = 0.02
 
 
 def run_collector(settings: Settings) -> None:
     """Run a collector until SIGTERM or SIGINT. Raises UptakeError when it cannot start for a reason that stays."""
     customers = Customers.load(settings.customers_file)
     gc.freeze()  # what the imports made lives as long as the process
-    gc.set_threshold(*GC_THRESHOLDS)
+    gc.set_threshold(*_GC_THRESHOLDS)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_run(settings, customers))
 
@@ -92,12 +91,12 @@ async def serve_collector(
         max_connections=settings.max_connections,
         request_timeout_ms=settings.request_timeout_ms,
     )
-    runner = web.ServerRunner(server, shutdown_timeout=SHUTDOWN_SECONDS)
+    runner = web.ServerRunner(server, shutdown_timeout=_SHUTDOWN_SECONDS)
     await runner.setup()
-    port = DEFAULT_PORT if settings.port is None else settings.port
+    port = COLLECTOR_PORT if settings.port is None else settings.port
     try:
         await sink.start()  # first, so that no event comes before the sink is there for it
-        site = web.TCPSite(runner, settings.host, port, backlog=BACKLOG)
+        site = web.TCPSite(runner, settings.host, port, backlog=_BACKLOG)
         try:
             await site.start()
         except OSError as error:
@@ -128,4 +127,4 @@ async def _drain(server: Server, seconds: float) -> None:
     """
     end = time.monotonic() + seconds
     while server.connections and time.monotonic() < end:
-        await asyncio.sleep(DRAIN_STEP_SECONDS)
+        await asyncio.sleep(_DRAIN_STEP_SECONDS)

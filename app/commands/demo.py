@@ -32,7 +32,7 @@ from app.local.stack import FIRST_CUSTOMER, Plan, free_ports, plan_ports
 from app.local.supervisor import LinePrinter, Supervisor
 from app.local.tcp_ports import is_free
 
-DATA: Final = Path(__file__).resolve().parents[2] / "data" / "obd"
+_DATA: Final = Path(__file__).resolve().parents[2] / "data" / "obd"
 _INTERRUPTED: Final = 130
 _WIDTH: Final = 120  # of the tables where there is no terminal
 
@@ -43,7 +43,7 @@ def demo(
     ] = False,
     data: Annotated[
         Path, typer.Option(help="a directory of the form of data/obd", show_default="data/obd")
-    ] = DATA,
+    ] = _DATA,
     workers: Annotated[int, typer.Option(min=1, max=64, help="worker processes")] = 1,
     port: Annotated[
         int | None, typer.Option(help="port of the collector", show_default="8080, or the next free one")

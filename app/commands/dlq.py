@@ -39,13 +39,13 @@ dlq = typer.Typer(
     no_args_is_help=True,
 )
 
-Reason = Annotated[
+ReasonOption = Annotated[
     list[str] | None, typer.Option("--reason", help="only these, as `list` shows them; may be given again")
 ]
-Topic = Annotated[
+TopicOption = Annotated[
     list[str] | None, typer.Option("--topic", help="only of this source topic; may be given again")
 ]
-Since = Annotated[
+SinceOption = Annotated[
     str | None, typer.Option(help="only dead since: PT2H (that long ago) or 2026-05-01T10:00 (UTC)")
 ]
 
@@ -53,9 +53,9 @@ Since = Annotated[
 @dlq.command("list")
 def list_letters(
     kafka: options.Kafka = None,
-    reason: Reason = None,
-    topic: Topic = None,
-    since: Since = None,
+    reason: ReasonOption = None,
+    topic: TopicOption = None,
+    since: SinceOption = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Count the dead letters by source topic and reason.
@@ -106,9 +106,9 @@ def show(
     ] = None,
     kafka: options.Kafka = None,
     limit: Annotated[int, typer.Option(help="without a place: the newest so many", min=1, max=10_000)] = 10,
-    reason: Reason = None,
-    topic: Topic = None,
-    since: Since = None,
+    reason: ReasonOption = None,
+    topic: TopicOption = None,
+    since: SinceOption = None,
     raw: Annotated[
         Path | None, typer.Option(metavar="FILE", help="write the value's bytes into a new file")
     ] = None,
@@ -195,9 +195,9 @@ def _write_raw(path: Path, full: list[_Full]) -> None:
 def replay_letters(
     kafka: options.Kafka = None,
     app_id: options.AppId = None,
-    reason: Reason = None,
-    topic: Topic = None,
-    since: Since = None,
+    reason: ReasonOption = None,
+    topic: TopicOption = None,
+    since: SinceOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="only say what would be sent")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False,
     as_json: options.AsJson = False,

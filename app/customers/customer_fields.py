@@ -15,12 +15,12 @@ from events.rules import Rules
 from events.tracker_fields import MAX_ITEM_NUMBER, MAX_WORD_CHARS
 
 KEY_BYTES: Final = 32
-MAX_SCENARIOS: Final = 1_000
+_MAX_SCENARIOS: Final = 1_000
 _KEY_ID: Final = r"^[A-Za-z0-9_-]{1,16}\Z"
 _ORIGIN: Final = r"^(\*|null|[a-z][a-z0-9+.-]*://[^/\s]+)\Z"
 
-Reason = Literal["rendered", "clicked", "bought", "consumed", "basket", "blacklisted"]
-EXCLUSION_REASONS: Final[tuple[str, ...]] = get_args(Reason)
+_Reason = Literal["rendered", "clicked", "bought", "consumed", "basket", "blacklisted"]
+EXCLUSION_REASONS: Final[tuple[str, ...]] = get_args(_Reason)
 _Origin = Annotated[str, msgspec.Meta(pattern=_ORIGIN)]
 _Rating = Annotated[int, msgspec.Meta(ge=0, le=MAX_RATING)]
 
@@ -33,7 +33,7 @@ class _Exclusions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     threshold: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] | None = None
     within: str | None = None
     consumed_at_least: Annotated[int, msgspec.Meta(ge=0, le=100)] | None = None
-    reasons: tuple[Reason, ...] | None = None
+    reasons: tuple[_Reason, ...] | None = None
 
 
 class _Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -76,7 +76,7 @@ class CustomerEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     rating_scale: _Scale = _Scale()
     rating_scales: dict[str, _Scale] = msgspec.field(default_factory=dict)
     exclusions: _Exclusions = _Exclusions()
-    scenarios: Annotated[dict[str, _Scenario], msgspec.Meta(max_length=MAX_SCENARIOS)] = msgspec.field(
+    scenarios: Annotated[dict[str, _Scenario], msgspec.Meta(max_length=_MAX_SCENARIOS)] = msgspec.field(
         default_factory=dict
     )
 

@@ -96,7 +96,7 @@ def create_customers_file(path: Path, customer_id: str, license_key: str | None 
     Raises CustomersError when the file is there already: keys that are lost cannot be made again, and with them every
     pseudonym would change.
     """
-    text = FILE_HEAD + table_text(customer_id, license_key)
+    text = _FILE_HEAD + table_text(customer_id, license_key)
     _check_id(path, customer_id)
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -112,7 +112,7 @@ def create_customers_file(path: Path, customer_id: str, license_key: str | None 
     return Customers.load(path)[customer_id]
 
 
-FILE_HEAD: Final = """\
+_FILE_HEAD: Final = """\
 # The customers of this Uptake; docs/customers.md tells of every field. Secret: keep this file at mode 600, and keep a copy: a new
 # pseudonym_key makes every user a new one.
 """

@@ -17,10 +17,10 @@ from app.customers.customer_registry import Customers
 
 log = logging.getLogger(__name__)
 
-POLL_SECONDS: Final = 1.0
+_POLL_SECONDS: Final = 1.0
 
 
-async def follow_file(customers: Customers, poll_seconds: float = POLL_SECONDS) -> None:
+async def follow_file(customers: Customers, poll_seconds: float = _POLL_SECONDS) -> None:
     """Keep customers as their file says, until cancelled. SIGHUP reads it at once, changed or not."""
     asked = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -34,13 +34,13 @@ async def follow_file(customers: Customers, poll_seconds: float = POLL_SECONDS) 
                     await asked.wait()
             is_asked = asked.is_set()
             asked.clear()
-            tell(customers, await asyncio.to_thread(customers.refresh, even_unchanged=is_asked))
+            _tell(customers, await asyncio.to_thread(customers.refresh, even_unchanged=is_asked))
     finally:
         with contextlib.suppress(ValueError, RuntimeError, NotImplementedError):
             loop.remove_signal_handler(signal.SIGHUP)
 
 
-def tell(customers: Customers, outcome: bool | None) -> None:
+def _tell(customers: Customers, outcome: bool | None) -> None:
     """Log what a look at the file found."""
     if outcome is True:
         log.info("customers read again from %s: %d", customers.path, len(customers))

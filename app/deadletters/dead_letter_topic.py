@@ -32,11 +32,11 @@ from events.topics import DEADLETTERS, JOURNAL, TOPICS
 
 _log: Final = logging.getLogger(__name__)
 
-BATCH_LETTERS: Final = 500  # of one transaction: what a stopped replay sends again, and keeps in memory
-BATCH_BYTES: Final = 4 * 1_048_576
-TRANSACTION_TIMEOUT_MS: Final = 15_000
+_BATCH_LETTERS: Final = 500  # of one transaction: what a stopped replay sends again, and keeps in memory
+_BATCH_BYTES: Final = 4 * 1_048_576
+_TRANSACTION_TIMEOUT_MS: Final = 15_000
 """Workers read nothing behind an open transaction, so one that was killed must not stay open for long."""
-STALL_SECONDS: Final = 90.0
+_STALL_SECONDS: Final = 90.0
 """A worker's own open transaction hides what stands behind it for up to UPTAKE_TRANSACTION_TIMEOUT_MS, a minute."""
 _POLL_MS: Final = 200
 _POLL_RECORDS: Final = 2_000
@@ -118,7 +118,7 @@ async def replay(
         bootstrap_servers=settings.kafka,
         client_id=f"{settings.app_id}-deadletters",
         transactional_id=f"{settings.app_id}-deadletters",
-        transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
+        transaction_timeout_ms=_TRANSACTION_TIMEOUT_MS,
         acks="all",
         max_batch_size=900_000,
         max_request_size=8 * 1_048_576,
@@ -131,7 +131,7 @@ async def replay(
             before = await find(settings, layout, Choice(), is_exact=True)
             left = [letter for letter in letters if not before.is_replayed(letter)]
             on_sent(len(letters) - len(left))
-            for batch in batches(left, BATCH_LETTERS, BATCH_BYTES):
+            for batch in batches(left, _BATCH_LETTERS, _BATCH_BYTES):
                 sent += await _send(settings, layout, producer, batch)
                 on_sent(len(batch))
         finally:
@@ -237,9 +237,9 @@ async def _read(
             if position >= remaining[tp]:
                 consumer.pause(tp)
                 del remaining[tp]
-        if now - moved > STALL_SECONDS:
+        if now - moved > _STALL_SECONDS:
             raise UptakeError(
-                f"{DEADLETTERS} could not be read to its end within {STALL_SECONDS:.0f} s: a broker is away, or a transaction "
+                f"{DEADLETTERS} could not be read to its end within {_STALL_SECONDS:.0f} s: a broker is away, or a transaction "
                 "stays open; `uptake doctor` looks closer"
             )
         if now - moved > _SAY_SECONDS and now - spoke > _SAY_SECONDS:

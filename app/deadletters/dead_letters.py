@@ -18,7 +18,7 @@ from events.topics import DEADLETTERS, HISTORY, JOURNAL, SOURCES
 
 REPLAYED: Final = "replayed"
 """Header: of a record that was replayed, ``uptake.deadletters/{partition}/{offset}``; of a mark, how many letters it names."""
-UNKNOWN: Final = "?"  # topic and reason of a record without our headers
+_UNKNOWN: Final = "?"  # topic and reason of a record without our headers
 
 
 class LetterRecord(Protocol):
@@ -82,7 +82,7 @@ class Letter:
     @property
     def refusal(self) -> str | None:
         """Why it cannot be replayed, or None when it can."""
-        if self.source.topic == UNKNOWN:
+        if self.source.topic == _UNKNOWN:
             return "it has not the headers of a dead letter"
         if self.source.topic not in SOURCES:
             return f"{self.source.topic} is no topic that workers read"
@@ -115,7 +115,7 @@ def read_letter(record: LetterRecord, partitions: int) -> Letter:
     partition, offset = _number(headers, "partition"), _number(headers, "offset")
     place = RecordAddress(DEADLETTERS, record.partition, record.offset)
     if "topic" not in headers or partition is None or offset is None:
-        source = RecordAddress(UNKNOWN, -1, -1)
+        source = RecordAddress(_UNKNOWN, -1, -1)
     else:
         source = RecordAddress(headers["topic"], partition, offset)
     return Letter(
@@ -123,11 +123,11 @@ def read_letter(record: LetterRecord, partitions: int) -> Letter:
         source,
         record.timestamp,
         _number(headers, "timestamp") or 0,
-        headers.get("reason", UNKNOWN),
+        headers.get("reason", _UNKNOWN),
         headers.get("detail", ""),
         _number(headers, "key_bytes"),
         _number(headers, "value_bytes"),
-        home_of(source, record.key, partitions),
+        _home_of(source, record.key, partitions),
         len(record.key or b"") + len(record.value or b""),
     )
 
@@ -137,7 +137,7 @@ def _number(headers: dict[str, str], name: str) -> int | None:
     return int(text) if text.isdecimal() and len(text) < 20 else None
 
 
-def home_of(source: RecordAddress, key: bytes | None, partitions: int) -> int:
+def _home_of(source: RecordAddress, key: bytes | None, partitions: int) -> int:
     """Return the partition that a replayed record goes to, -1 when there is none.
 
     Events go where their key belongs, as every producer writes them. Transfers and partial counts go where they stood: their producer

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Final, Literal, NamedTuple
 
-COUNTERS: Final = ("impressions", "clicks", "attributed_clicks")
+DEMO_COUNTERS: Final = ("impressions", "clicks", "attributed_clicks")
 
 CountPart = Literal["total", "position", "day", "hour"]
 

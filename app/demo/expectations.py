@@ -8,7 +8,7 @@ import msgspec
 from app.base.errors import UptakeError
 from app.demo.counts import CellCounts, add
 
-FILE: Final = "expected_counts.json"
+_FILE: Final = "expected_counts.json"
 
 _Number = Annotated[int, msgspec.Meta(ge=0)]
 _Pair = tuple[_Number, _Number]
@@ -29,7 +29,7 @@ def read_expectations(data: Path) -> CellCounts:
 
     Each click carries the request id of its impression, so every click must be attributed: both are the same number.
     """
-    path = data / FILE
+    path = data / _FILE
     try:
         groups = msgspec.json.decode(path.read_bytes(), type=dict[str, _Group])
     except OSError as error:

@@ -9,7 +9,8 @@ from app.base.errors import UptakeError
 from app.demo.counts import CellCounts, add, day_of, group_of, hour_of, position_of
 from app.replay.obd import policy_and_campaign, read_rows
 from app.replay.request import Unreadable
-from tables.ctr.windows import DAY_MS, HOUR_MS
+from events.topics import DAY_MS
+from tables.ctr.windows import HOUR_MS
 
 _THRESHOLD: Final = 2
 _SPANS: Final = (("PT30M", 30 * 60_000), ("PT6H", 6 * HOUR_MS), ("P1D", DAY_MS), ("P30D", 30 * DAY_MS))

@@ -36,7 +36,7 @@ class Lookup:
         return f"curl '{self.url}'"
 
 
-def lookup_url(worker: str, customer: str, question: Question) -> URL:
+def _lookup_url(worker: str, customer: str, question: Question) -> URL:
     """Return the address of a question."""
     return (URL(worker) / "v1" / customer / "users" / question.user / "exclusions").with_query(
         itemtype="1",
@@ -49,7 +49,7 @@ def lookup_url(worker: str, customer: str, question: Question) -> URL:
 
 async def ask(session: aiohttp.ClientSession, worker: str, customer: str, question: Question) -> Lookup:
     """Ask a worker."""
-    url = lookup_url(worker, customer, question)
+    url = _lookup_url(worker, customer, question)
     return Lookup(question, str(url), await get_json(session, url))
 
 

@@ -31,10 +31,10 @@ def show_result(console: Console, result: DemoResult) -> None:
         _line(console, f"  -> {sentence(lookup)}")
     console.print()
     _line(console, _times(result))
-    show_verdict(console, result)
+    _show_verdict(console, result)
 
 
-def show_verdict(console: Console, result: DemoResult) -> None:
+def _show_verdict(console: Console, result: DemoResult) -> None:
     """Print ``equal``, or each difference."""
     if result.is_equal:
         _line(

@@ -26,7 +26,7 @@ from app.replay.lanes import RejectedEntry, ReplayLanes, ReplayTally
 from app.replay.progress import shown_progress
 from app.replay.request import Author
 
-CONCURRENCY: Final = 32
+_CONCURRENCY: Final = 32
 _SHOWN_REJECTS: Final = 5
 
 
@@ -86,8 +86,8 @@ class Demo:
             if len(rejects) < _SHOWN_REJECTS:
                 rejects.append(reject)
 
-        lanes = ReplayLanes(Endpoint(stack.collector), concurrency=CONCURRENCY, on_reject=note)
-        author = author_of(stack.customers_file)
+        lanes = ReplayLanes(Endpoint(stack.collector), concurrency=_CONCURRENCY, on_reject=note)
+        author = _author_of(stack.customers_file)
         entries = read_files(self.facts.paths, author)
         async with shown_progress(self.console, lanes, self.facts.events, "replay"):
             tally = await lanes.run(entries)
@@ -98,7 +98,7 @@ class Demo:
         return tally
 
 
-def author_of(customers_file: Path) -> Author:
+def _author_of(customers_file: Path) -> Author:
     """Return who signs the demo's events: the one customer of its own customers file."""
     rules = Customers.load(customers_file)[FIRST_CUSTOMER].rules
     if rules.license_key is None:

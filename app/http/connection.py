@@ -17,12 +17,12 @@ from events.rejections import Rejection
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
-MAX_HEADERS: Final = 64
-MAX_HEADER_BYTES: Final = 8_000
-LINGER_SECONDS: Final = (
+_MAX_HEADERS: Final = 64
+_MAX_HEADER_BYTES: Final = 8_000
+_LINGER_SECONDS: Final = (
     1.0  # how long we listen to the rest of a refused request, so that its sender gets to read why
 )
-QUIET_SECONDS: Final = 0.05
+_QUIET_SECONDS: Final = 0.05
 
 
 class Server(web.Server):
@@ -52,9 +52,9 @@ class Server(web.Server):
             access_log=None,
             max_line_size=self._max_uri_bytes,
             # The parser tells a long line from a long header by the limit that it broke, so the two must differ.
-            max_field_size=MAX_HEADER_BYTES + (self._max_uri_bytes == MAX_HEADER_BYTES),
-            max_headers=MAX_HEADERS,
-            lingering_time=LINGER_SECONDS,
+            max_field_size=_MAX_HEADER_BYTES + (self._max_uri_bytes == _MAX_HEADER_BYTES),
+            max_headers=_MAX_HEADERS,
+            lingering_time=_LINGER_SECONDS,
             auto_decompress=False,
         )
 
@@ -107,10 +107,10 @@ class Connection(web.RequestHandler):
 
         Closing a socket that holds unread bytes resets the connection, and the client would lose our answer.
         """
-        end = self._loop.time() + LINGER_SECONDS
+        end = self._loop.time() + _LINGER_SECONDS
         while self._loop.time() < end:
-            await asyncio.sleep(QUIET_SECONDS)
-            if self._loop.time() - self._discarded_at >= QUIET_SECONDS:
+            await asyncio.sleep(_QUIET_SECONDS)
+            if self._loop.time() - self._discarded_at >= _QUIET_SECONDS:
                 return
 
     def _rejection(self, error: BaseException | None) -> Rejection:

@@ -19,7 +19,7 @@ from app.base.errors import UptakeError
 from app.importer.ledger import RejectedRow, RowCounts
 from app.importer.mapping import RowMapping
 
-VERSION: Final = 1
+_VERSION: Final = 1
 _PART_BYTES: Final = 65_536
 
 
@@ -51,7 +51,7 @@ class Checkpoint(msgspec.Struct):
     rejects_bytes: int = 0
     written_ms: int = 0
     is_finished: bool = False
-    v: int = VERSION
+    v: int = _VERSION
 
     def counts(self) -> RowCounts:
         """Return the counts of the rows before ``next_row``."""
@@ -147,7 +147,7 @@ class Bookkeeper:
             return Checkpoint(identity)
         except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise UptakeError(f"{self.path}: is no checkpoint of an import: {error}") from None
-        if found.v != VERSION:
+        if found.v != _VERSION:
             raise UptakeError(
                 f"{self.path}: was written by another version of Uptake ({found.v}); finish the import with that one"
             )

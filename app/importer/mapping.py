@@ -13,7 +13,7 @@ from events.model import ALIASES, EVENTS
 TIME: Final = "time"
 EVENT: Final = "event"
 PROPERTY: Final = "properties."
-FIELDS: Final = frozenset(
+_FIELDS: Final = frozenset(
     field
     for event in EVENTS.values()
     for field in event.__struct_fields__
@@ -78,7 +78,7 @@ The price of recsys-buys has no currency, so it is sent only where one is set; a
 """
 
 
-def read_mapping(path: Path) -> RowMapping:
+def _read_mapping(path: Path) -> RowMapping:
     """Return the mapping of a TOML file; raise UptakeError when it is none."""
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -103,7 +103,7 @@ def make_mapping(
     ``given`` are fields of Format; None there means not given. Raise UptakeError when it does not make events.
     """
     parts = [] if layout is None else [_layout(layout)]
-    parts += [] if file is None else [read_mapping(file)]
+    parts += [] if file is None else [_read_mapping(file)]
     parts.append(
         RowMapping(
             map=_pairs("--map", columns), set={**_pairs("--set", constants)}, events=_pairs("--event", events)
@@ -157,9 +157,9 @@ def _pairs(option: str, given: Sequence[str]) -> dict[str, str]:
 def _check(mapping: RowMapping) -> None:
     named = [*mapping.map, *mapping.set]
     for field in [*named, *mapping.absent]:
-        if field not in FIELDS and not (field.startswith(PROPERTY) and len(field) > len(PROPERTY)):
+        if field not in _FIELDS and not (field.startswith(PROPERTY) and len(field) > len(PROPERTY)):
             raise UptakeError(
-                f"an event has no field {field!r}; there are {', '.join(sorted(FIELDS))}, and properties.NAME"
+                f"an event has no field {field!r}; there are {', '.join(sorted(_FIELDS))}, and properties.NAME"
             )
     both = mapping.map.keys() & mapping.set.keys()
     if both:

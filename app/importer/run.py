@@ -23,8 +23,8 @@ from app.importer.send import RowSender
 from app.replay.http import Endpoint
 from app.replay.progress import shown_progress
 
-CHECKPOINT_SUFFIX: Final = ".uptake-import"
-REJECTS_SUFFIX: Final = ".uptake-rejects.jsonl"
+_CHECKPOINT_SUFFIX: Final = ".uptake-import"
+_REJECTS_SUFFIX: Final = ".uptake-rejects.jsonl"
 REMEMBERED_MS: Final = (
     23 * 3_600_000
 )  # an eid is remembered for 24 h from its receipt; the rest is for clocks that differ
@@ -81,7 +81,7 @@ async def import_file(path: Path, options: Options, console: Console) -> ImportR
     folder = path.parent if options.folder is None else options.folder
     with locked(path):
         books = Bookkeeper(
-            folder / (path.name + CHECKPOINT_SUFFIX), folder / (path.name + REJECTS_SUFFIX), identity
+            folder / (path.name + _CHECKPOINT_SUFFIX), folder / (path.name + _REJECTS_SUFFIX), identity
         )
         state = books.state
         if state.is_finished:

@@ -23,16 +23,16 @@ from app.importer.rows import FileRow
 from app.replay.http import Answer, ClientConnection, Endpoint, NoAnswerError, NoConnectionError, basic_header
 from app.replay.lanes import LONGEST_PAUSE_S, PAUSE_S
 
-BATCH: Final = 500
-BATCH_BYTES: Final = 262_144  # before it is packed
-WINDOW: Final = (
+_BATCH: Final = 500
+_BATCH_BYTES: Final = 262_144  # before it is packed
+_WINDOW: Final = (
     20_000  # rows between the first that is not decided and the last that is read: what memory holds
 )
-TIMEOUT_S: Final = 60.0
-GIVE_UP_S: Final = (
+_TIMEOUT_S: Final = 60.0
+_GIVE_UP_S: Final = (
     300.0  # a collector that takes nothing for so long ends the import, which can be taken up again
 )
-SAVE_S: Final = 1.0
+_SAVE_S: Final = 1.0
 _TURN: Final = 100  # rows read before the batches get a turn
 _GZIP_LEVEL: Final = 1  # the wire is not what is scarce
 _TRY_AGAIN: Final = frozenset((408, 429, 500, 502, 503, 504))
@@ -73,11 +73,11 @@ class RowSender:
         *,
         concurrency: int = 8,
         skip_before: int = 0,
-        window: int = WINDOW,
-        batch: int = BATCH,
+        window: int = _WINDOW,
+        batch: int = _BATCH,
         pause_s: float = PAUSE_S,
-        give_up_s: float = GIVE_UP_S,
-        save_s: float = SAVE_S,
+        give_up_s: float = _GIVE_UP_S,
+        save_s: float = _SAVE_S,
     ) -> None:
         self._endpoint, self._converter, self._ledger, self._save = endpoint, converter, ledger, save
         self._target = f"/v1/{customer}/events"
@@ -350,7 +350,7 @@ class _Lane:
         size = len(taken[0].body)
         while self._items and len(taken) < most:
             size += len(self._items[0].body)
-            if size > BATCH_BYTES:
+            if size > _BATCH_BYTES:
                 break
             taken.append(self._items.popleft())
         return taken
@@ -360,7 +360,7 @@ class _Lane:
         if self._connection is None or not self._connection.is_usable:
             self.close()
             self._connection = await endpoint.connect()
-        return await self._connection.ask(request, TIMEOUT_S)
+        return await self._connection.ask(request, _TIMEOUT_S)
 
     def close(self) -> None:
         if self._connection is not None:

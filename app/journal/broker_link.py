@@ -16,15 +16,15 @@ from app.journal.spool_format import SpoolTarget
 
 log = logging.getLogger(__name__)
 
-BATCH_BYTES: Final = 262_144
-REQUEST_TIMEOUT_MS: Final = 10_000
-CHECK_SECONDS: Final = 5.0
-FIRST_PAUSE_SECONDS: Final = 0.25
-LONGEST_PAUSE_SECONDS: Final = 4.0  # a broker that is back must not wait long for us
-GATHER_SECONDS: Final = (
+_BATCH_BYTES: Final = 262_144
+_REQUEST_TIMEOUT_MS: Final = 10_000
+_CHECK_SECONDS: Final = 5.0
+_FIRST_PAUSE_SECONDS: Final = 0.25
+_LONGEST_PAUSE_SECONDS: Final = 4.0  # a broker that is back must not wait long for us
+_GATHER_SECONDS: Final = (
     0.05  # a batch that is tried again and again must not hold up the others of its broker
 )
-RETIRE_SECONDS: Final = 30.0  # a replaced producer may still deliver for so long what it was handed
+_RETIRE_SECONDS: Final = 30.0  # a replaced producer may still deliver for so long what it was handed
 
 Timed = tuple[int, bytes, bytes]
 """(timestamp in ms, key, value)"""
@@ -61,7 +61,7 @@ class Link:
         node = self.leader(place)
         request = None if node is None else self._requests.get(node)
         if request is not None and not request.done():
-            await asyncio.wait([request], timeout=GATHER_SECONDS)
+            await asyncio.wait([request], timeout=_GATHER_SECONDS)
 
     async def hand_on(
         self, place: SpoolTarget, records: Sequence[Timed], timeout_ms: int
@@ -180,7 +180,7 @@ class BrokerLink:
         self._poked.set()
 
     async def _keep(self) -> None:
-        pause = FIRST_PAUSE_SECONDS
+        pause = _FIRST_PAUSE_SECONDS
         while True:
             before = self.problems
             await self._check()
@@ -189,18 +189,18 @@ class BrokerLink:
                     log.warning("%s", problem)
                 if not self.problems:
                     log.info("Kafka at %s answers, all topics are there", self._bootstrap)
-            pause = min(pause * 2, LONGEST_PAUSE_SECONDS) if self.problems else FIRST_PAUSE_SECONDS
+            pause = min(pause * 2, _LONGEST_PAUSE_SECONDS) if self.problems else _FIRST_PAUSE_SECONDS
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(pause if self.problems else CHECK_SECONDS):
+                async with asyncio.timeout(pause if self.problems else _CHECK_SECONDS):
                     await self._poked.wait()
-                await asyncio.sleep(FIRST_PAUSE_SECONDS if self.problems else 0.02)  # never spin
+                await asyncio.sleep(_FIRST_PAUSE_SECONDS if self.problems else 0.02)  # never spin
             self._poked.clear()
 
     async def _check(self) -> None:
         """Connect when we are not, and compare the broker's topics with ours."""
         if self._broken and self.link is not None:
             log.error("Kafka refused a batch for good; the producer is replaced")
-            task = asyncio.create_task(self.link.retire(RETIRE_SECONDS))
+            task = asyncio.create_task(self.link.retire(_RETIRE_SECONDS))
             self._retiring.add(task)
             task.add_done_callback(self._retiring.discard)
             self.link = None
@@ -258,12 +258,12 @@ class BrokerLink:
             acks="all",
             enable_idempotence=True,
             linger_ms=0,
-            max_batch_size=BATCH_BYTES,
-            request_timeout_ms=REQUEST_TIMEOUT_MS,
+            max_batch_size=_BATCH_BYTES,
+            request_timeout_ms=_REQUEST_TIMEOUT_MS,
             metadata_max_age_ms=30_000,
         )
         try:
-            async with asyncio.timeout(REQUEST_TIMEOUT_MS / 1000):
+            async with asyncio.timeout(_REQUEST_TIMEOUT_MS / 1000):
                 await producer.start()
         except BaseException:
             await Link(producer).close()
@@ -274,5 +274,5 @@ class BrokerLink:
         """Let the producer look up the partitions it will write to, which its first record would wait for."""
         for topic in topics:
             with contextlib.suppress(KafkaError, TimeoutError):
-                async with asyncio.timeout(CHECK_SECONDS):
+                async with asyncio.timeout(_CHECK_SECONDS):
                     await producer.partitions_for(topic)

@@ -29,9 +29,9 @@ from events.topics import HISTORY, JOURNAL, TOPICS
 
 log = logging.getLogger(__name__)
 
-TICK_SECONDS: Final = 0.1
-START_SECONDS: Final = 2.0
-STOP_SECONDS: Final = 8.0  # a stop must not take longer than supervisors wait before they kill
+_TICK_SECONDS: Final = 0.1
+_START_SECONDS: Final = 2.0
+_STOP_SECONDS: Final = 8.0  # a stop must not take longer than supervisors wait before they kill
 
 
 def expected_topics(settings: Settings) -> dict[str, int]:
@@ -93,7 +93,7 @@ class KafkaSink:
         if self._spool is not None:
             self._spool.start()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(START_SECONDS):
+                async with asyncio.timeout(_START_SECONDS):
                     await self._spool.opened()
         self._ticks = asyncio.create_task(self._tick(), name="kafka-deadlines")
 
@@ -105,7 +105,7 @@ class KafkaSink:
         for lane in self._lanes.values():
             lane.is_ending = True
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(STOP_SECONDS):
+            async with asyncio.timeout(_STOP_SECONDS):
                 await self._account.wait_idle()
         if self._account.waiting:
             log.error("stopped with %d events whose clients waited for an answer", self._account.waiting)
@@ -246,7 +246,7 @@ class KafkaSink:
 
     async def _tick(self) -> None:
         while True:
-            await asyncio.sleep(TICK_SECONDS)
+            await asyncio.sleep(_TICK_SECONDS)
             now_ms = monotonic_ms()
             silent = self._silent(now_ms)
             told = sum(lane.tick(now_ms, silent) for lane in self._lanes.values())

@@ -22,11 +22,11 @@ from app.journal.spool_format import SpoolTarget
 
 log = logging.getLogger(__name__)
 
-BATCH_RECORDS: Final = 5_000
-HANDOVER_RECORDS: Final = 2_000
+_BATCH_RECORDS: Final = 5_000
+_HANDOVER_RECORDS: Final = 2_000
 """So little left in the spool, and newer events wait in memory for it instead of going behind it."""
-RETRY_SECONDS: Final = 0.1
-WRITTEN_SECONDS: Final = 0.005
+_RETRY_SECONDS: Final = 0.1
+_WRITTEN_SECONDS: Final = 0.005
 
 
 class Lane:
@@ -199,7 +199,7 @@ class Lane:
         await asyncio.sleep(0.01)
         self._wake.clear()
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(RETRY_SECONDS):
+            async with asyncio.timeout(_RETRY_SECONDS):
                 await self._wake.wait()
 
     async def _send_waiting(self) -> None:
@@ -213,7 +213,7 @@ class Lane:
                 await self._pause()
             return
         # They stay in place until they are handed on. Meanwhile nobody may divert them: they would be in both places.
-        entries = list(islice(self._waiting, BATCH_RECORDS))
+        entries = list(islice(self._waiting, _BATCH_RECORDS))
         self.node = link.leader(self.place)
         self._is_handing_on = True
         try:
@@ -252,7 +252,7 @@ class Lane:
         if link is None or self.is_ending:
             await self._pause()
             return
-        if self.refusal is None and spool.holds(self.place) <= HANDOVER_RECORDS:
+        if self.refusal is None and spool.holds(self.place) <= _HANDOVER_RECORDS:
             self._is_last_of_spool = True
         try:
             chunk = await spool.read(self.place)
@@ -262,7 +262,7 @@ class Lane:
             return
         if chunk is None:
             await spool.written()
-            await asyncio.sleep(WRITTEN_SECONDS)
+            await asyncio.sleep(_WRITTEN_SECONDS)
             return
         await self._pace(chunk.count)
         if await self._deliver(link, chunk):

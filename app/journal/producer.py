@@ -40,11 +40,11 @@ from events.rules import Rules
 from events.seal import seal
 from events.topics import HISTORY, JOURNAL
 
-CONNECT_TIMEOUT_MS: Final = 10_000
-DELIVERY_TIMEOUT_MS: Final = 30_000
-MAX_PENDING: Final = 10_000  # events on their way at once: `send` of one more waits
-LINGER_MS: Final = 2
-BATCH_BYTES: Final = 262_144
+_CONNECT_TIMEOUT_MS: Final = 10_000
+_DELIVERY_TIMEOUT_MS: Final = 30_000
+_MAX_PENDING: Final = 10_000  # events on their way at once: `send` of one more waits
+_LINGER_MS: Final = 2
+_BATCH_BYTES: Final = 262_144
 
 
 class Delivered(NamedTuple):
@@ -83,10 +83,10 @@ class Producer:
         kafka: str,
         rules: Iterable[Rules],
         *,
-        linger_ms: int = LINGER_MS,
-        connect_timeout_ms: int = CONNECT_TIMEOUT_MS,
-        delivery_timeout_ms: int = DELIVERY_TIMEOUT_MS,
-        max_pending: int = MAX_PENDING,
+        linger_ms: int = _LINGER_MS,
+        connect_timeout_ms: int = _CONNECT_TIMEOUT_MS,
+        delivery_timeout_ms: int = _DELIVERY_TIMEOUT_MS,
+        max_pending: int = _MAX_PENDING,
     ) -> None:
         self._kafka = kafka
         self._rules = {each.customer: each for each in rules}
@@ -111,7 +111,7 @@ class Producer:
             acks="all",
             enable_idempotence=True,
             linger_ms=self._linger_ms,
-            max_batch_size=BATCH_BYTES,
+            max_batch_size=_BATCH_BYTES,
             request_timeout_ms=int(self._connect_timeout_s * 1000),
         )
         try:

@@ -21,15 +21,15 @@ from app.journal.spool_format import SpoolRecord, SpoolTarget, encode
 
 log = logging.getLogger(__name__)
 
-PROBE_SECONDS: Final = 1.0
-ADOPT_SECONDS: Final = 10.0
-CHUNK_RECORDS: Final = 1_000
-CHUNK_BYTES: Final = 200_000
-SEGMENTS: Final = 16  # a drained segment is removed as a whole, so the bound should hold several
-MIN_SEGMENT_BYTES: Final = 65_536
-MAX_SEGMENT_BYTES: Final = 16 * 1_048_576
+_PROBE_SECONDS: Final = 1.0
+_ADOPT_SECONDS: Final = 10.0
+_CHUNK_RECORDS: Final = 1_000
+_CHUNK_BYTES: Final = 200_000
+_SEGMENTS: Final = 16  # a drained segment is removed as a whole, so the bound should hold several
+_MIN_SEGMENT_BYTES: Final = 65_536
+_MAX_SEGMENT_BYTES: Final = 16 * 1_048_576
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 Done = Callable[[OSError | None], None]
 
 
@@ -61,7 +61,7 @@ class Spool:
     """
 
     def __init__(self, base: Path, limit_bytes: int, changed: Callable[[], None] = lambda: None) -> None:
-        segment_bytes = min(MAX_SEGMENT_BYTES, max(MIN_SEGMENT_BYTES, limit_bytes // SEGMENTS))
+        segment_bytes = min(_MAX_SEGMENT_BYTES, max(_MIN_SEGMENT_BYTES, limit_bytes // _SEGMENTS))
         self.base, self.limit_bytes, self._changed = base, limit_bytes, changed
         self._disk = Disk(base, segment_bytes=segment_bytes)
         self._thread = ThreadPoolExecutor(1, "spool")
@@ -122,7 +122,7 @@ class Spool:
         """Return the next records of a partition; None when there are none on the disk (some may be on their way there)."""
         if not self._pending[place]:
             return None
-        return await self._in_thread(self._disk.read, place, CHUNK_RECORDS, CHUNK_BYTES)
+        return await self._in_thread(self._disk.read, place, _CHUNK_RECORDS, _CHUNK_BYTES)
 
     def drained(self, chunk: SpoolBatch) -> None:
         """The broker has acknowledged a chunk."""
@@ -176,7 +176,7 @@ class Spool:
                 await self._write()
             if self._failure is not None:
                 await self._probe()
-            if time.monotonic() - adopted > ADOPT_SECONDS:
+            if time.monotonic() - adopted > _ADOPT_SECONDS:
                 adopted = time.monotonic()
                 await self._adopt()
             if self._is_closing and not self._queue and not self._finished:
@@ -188,7 +188,7 @@ class Spool:
         except OSError as error:
             self._fail(f"the spool in {self.base} cannot be used ({error}); choose another UPTAKE_SPOOL_DIR")
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(PROBE_SECONDS):
+                async with asyncio.timeout(_PROBE_SECONDS):
                     while not self._is_closing:
                         self._work.clear()
                         await self._work.wait()
@@ -207,7 +207,7 @@ class Spool:
         self._changed()
 
     async def _wait_for_work(self) -> None:
-        seconds = PROBE_SECONDS if self._failure is not None else ADOPT_SECONDS
+        seconds = _PROBE_SECONDS if self._failure is not None else _ADOPT_SECONDS
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._work.wait()
@@ -275,7 +275,7 @@ class Spool:
         self._pending.subtract(self._passed)  # while the disk was counting
         self.counts.events = self._pending.total()
 
-    async def _change(self, function: Callable[..., T], *arguments: object) -> T:
+    async def _change(self, function: Callable[..., _T], *arguments: object) -> _T:
         """Call a function of the disk in its thread, and take over how the disk then stands."""
         result, state = await self._in_thread(lambda: (function(*arguments), self._disk.state()))
         counts = self.counts
@@ -305,5 +305,5 @@ class Spool:
             self._failure = None
             self._changed()
 
-    async def _in_thread(self, function: Callable[..., T], *arguments: object) -> T:
+    async def _in_thread(self, function: Callable[..., _T], *arguments: object) -> _T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, function, *arguments)

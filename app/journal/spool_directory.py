@@ -9,10 +9,10 @@ from typing import Final
 from app.base.durable_files import replace_file, sync, write_all
 from app.journal.spool_format import SpoolRecord, SpoolTarget, encode, records
 
-CURSORS: Final = "cursors"
-CURSORS_MAX_BYTES: Final = 262_144
-MAX_DIRECTORIES: Final = 1_000
-_CURSOR_PLACE: Final = SpoolTarget(CURSORS, 0)
+_CURSORS: Final = "cursors"
+_CURSORS_MAX_BYTES: Final = 262_144
+_MAX_DIRECTORIES: Final = 1_000
+_CURSOR_PLACE: Final = SpoolTarget(_CURSORS, 0)
 
 
 class Directory:
@@ -49,7 +49,7 @@ class Directory:
 
     def read_cursors(self) -> None:
         """Read what was noted last. What cannot be read is as good as not noted: more is sent again, nothing is lost."""
-        path = self.path / CURSORS
+        path = self.path / _CURSORS
         data = path.read_bytes() if path.exists() else b""
         for record in records(data):
             noted = json.loads(record.value)
@@ -63,8 +63,8 @@ class Directory:
         """Note how far the partitions are drained. The file is begun anew by each process, and when it has grown."""
         noted = {f"{place.topic}/{place.partition}": number for place, number in self.cursors.items()}
         line = encode(SpoolRecord(0, _CURSOR_PLACE, 0, b"", json.dumps(noted).encode()))
-        path = self.path / CURSORS
-        if self._is_cursor_file_new or path.stat().st_size > CURSORS_MAX_BYTES:
+        path = self.path / _CURSORS
+        if self._is_cursor_file_new or path.stat().st_size > _CURSORS_MAX_BYTES:
             replace_file(path, line)
             self._is_cursor_file_new = False
             return
@@ -82,12 +82,12 @@ class Directory:
 def claim(base: Path) -> list[Directory]:
     """Return the first free directory, and after it all others that are nobody's and hold something."""
     own: Directory | None = None
-    for number in range(MAX_DIRECTORIES):
+    for number in range(_MAX_DIRECTORIES):
         own = Directory.take(base / f"{number}")
         if own is not None:
             break
     if own is None:
-        raise OSError(f"{MAX_DIRECTORIES} collectors use {base} already")
+        raise OSError(f"{_MAX_DIRECTORIES} collectors use {base} already")
     return [own, *left_over(base)]
 
 

@@ -25,7 +25,7 @@ from app.journal.spool_format import (
 
 log = logging.getLogger(__name__)
 
-PROBE_BYTES: Final = 65_536
+_PROBE_BYTES: Final = 65_536
 
 
 class SpoolSegment:
@@ -79,7 +79,7 @@ class SpoolBatch:
     count: int
 
 
-def load(directory: Directory) -> tuple[list[SpoolSegment], int]:
+def _load(directory: Directory) -> tuple[list[SpoolSegment], int]:
     """Return the segments of a directory with what is left to drain, and how many bytes of a torn end were cut off.
 
     Only the newest segment may have a torn end; what is broken elsewhere was complete once, and is kept for a person to look at.
@@ -157,7 +157,7 @@ class Disk:
         return bool(adopted)
 
     def _load(self, directory: Directory) -> None:
-        segments, torn_bytes = load(directory)
+        segments, torn_bytes = _load(directory)
         self.torn_bytes += torn_bytes
         self.damaged += sum(segment.damage is not None for segment in segments)
         self._segments += segments
@@ -334,7 +334,7 @@ class Disk:
         """Write a little and remove it again; raises OSError while that is not possible."""
         path = self.path / "probe"
         try:
-            write_file(path, bytes(PROBE_BYTES))
+            write_file(path, bytes(_PROBE_BYTES))
         finally:
             path.unlink(missing_ok=True)
 

@@ -16,8 +16,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-MAGIC: Final = b"UPTSPOOL"
-VERSION: Final = 1
+_MAGIC: Final = b"UPTSPOOL"
+_VERSION: Final = 1
 _SEGMENT: Final = struct.Struct("<8sII")
 _HEAD: Final = struct.Struct("<IIQI")
 _CHECKED: Final = struct.Struct("<IIQ")
@@ -66,7 +66,7 @@ class Scan:
 
 def segment_head() -> bytes:
     """Return the first bytes of every segment."""
-    return _SEGMENT.pack(MAGIC, VERSION, zlib.crc32(struct.pack("<8sI", MAGIC, VERSION)))
+    return _SEGMENT.pack(_MAGIC, _VERSION, zlib.crc32(struct.pack("<8sI", _MAGIC, _VERSION)))
 
 
 def encode(record: SpoolRecord) -> bytes:

@@ -8,7 +8,7 @@ from app.base.errors import TopicMismatchError
 from app.base.settings import Settings
 from events.topics import DAY_MS, DELETE_RETENTION_MS, Topic
 
-FOREVER: Final = str(2**63 - 1)
+_FOREVER: Final = str(2**63 - 1)
 _SEGMENT_BYTES: Final = (
     32 * 1_048_576
 )  # of compacted topics: the active segment is never compacted, so it stays small
@@ -72,8 +72,8 @@ def binding_config(topic: Topic) -> dict[str, str]:
         # Events carry their own times, so a record's is the broker's: nobody else's clock decides when a raw record expires, and a
         # ``received_ms`` from the future is found out. Nor does the broker refuse a record for its age.
         "message.timestamp.type": "LogAppendTime" if topic.cleanup == "delete" else "CreateTime",
-        "message.timestamp.before.max.ms": FOREVER,
-        "message.timestamp.after.max.ms": FOREVER,
+        "message.timestamp.before.max.ms": _FOREVER,
+        "message.timestamp.after.max.ms": _FOREVER,
     }
     if topic.cleanup == "compact":
         config["delete.retention.ms"] = str(DELETE_RETENTION_MS)

@@ -101,7 +101,7 @@ async def require_topics(
         await asyncio.sleep(1)
 
 
-async def wait_for_broker(settings: Settings, wait_ms: int | None = None) -> None:
+async def _wait_for_broker(settings: Settings, wait_ms: int | None = None) -> None:
     """Return when a broker answers at ``settings.kafka``; NoBrokerError after ``wait_ms`` (None: wait without end)."""
     start = time.monotonic()
     said = start - _SAY_AGAIN_S + _GRACE_S
@@ -124,7 +124,7 @@ async def wait_for_broker(settings: Settings, wait_ms: int | None = None) -> Non
 async def _admin(settings: Settings, wait_ms: int | None) -> AsyncIterator[Any]:
     """Yield a started admin client; wait for the broker first, because the client itself gives up at once."""
     while True:
-        await wait_for_broker(settings, wait_ms)
+        await _wait_for_broker(settings, wait_ms)
         admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka, request_timeout_ms=20_000)
         try:
             await admin.start()

@@ -24,9 +24,9 @@ from app.local.kafka_jars import Report, Runtime, locate
 from app.local.tcp_ports import free_port, is_free
 
 HOST: Final = "127.0.0.1"
-LOG4J: Final = Path(__file__).with_name("log4j2.properties")
+_LOG4J: Final = Path(__file__).with_name("log4j2.properties")
 # Chosen for a short start (1.7 s on 2 cores): C1 only, the serial collector.
-JVM: Final = (
+_JVM: Final = (
     "-Xms128m",
     "-Xmx512m",
     "-XX:TieredStopAtLevel=1",
@@ -181,8 +181,8 @@ class LocalBroker:
         self.stop()
 
     def _java(self, runtime: Runtime, main: str, *arguments: str) -> list[str]:
-        logs = [f"-Dlog4j2.configurationFile={LOG4J}", f"-Duptake.log={self.log_path}"]
-        return [str(runtime.java), *JVM, *logs, "-cp", runtime.classpath, main, *arguments]
+        logs = [f"-Dlog4j2.configurationFile={_LOG4J}", f"-Duptake.log={self.log_path}"]
+        return [str(runtime.java), *_JVM, *logs, "-cp", runtime.classpath, main, *arguments]
 
     def _write_config(self) -> Path:
         lines = {

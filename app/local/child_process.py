@@ -15,10 +15,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
-PR_SET_PDEATHSIG = 1
+_PR_SET_PDEATHSIG = 1
 
 
-def guarded(argv: Sequence[str]) -> list[str]:
+def _guarded(argv: Sequence[str]) -> list[str]:
     """Return the command line that starts ``argv`` tied to the life of the calling process."""
     if sys.platform != "linux":
         return list(argv)
@@ -44,7 +44,7 @@ def spawn(
     """Start ``argv`` in a process group of its own (a Ctrl-C on the terminal reaches the owner only), stderr with stdout."""
     require_main_thread()
     return subprocess.Popen(
-        guarded(argv),
+        _guarded(argv),
         env=dict(env) if env is not None else None,
         cwd=cwd,
         stdin=subprocess.DEVNULL,
@@ -56,7 +56,7 @@ def spawn(
 
 def _become(owner: int, argv: list[str]) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0:
+    if libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0:
         sys.exit(f"prctl failed: {os.strerror(ctypes.get_errno())}")
     if os.getppid() != owner:  # the owner died before the request was made
         sys.exit(1)

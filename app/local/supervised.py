@@ -125,7 +125,7 @@ class CommandPart:
 
     def ending(self) -> str:
         """How it ended."""
-        return describe_status(self._process.poll() if self._process is not None else None)
+        return _describe_status(self._process.poll() if self._process is not None else None)
 
     def last_lines(self) -> list[str]:
         """The last lines it wrote."""
@@ -190,7 +190,7 @@ class BrokerPart:
 
     def ending(self) -> str:
         """How it ended."""
-        return f"{describe_status(self._broker.status)} (its log: {self._broker.log_path})"
+        return f"{_describe_status(self._broker.status)} (its log: {self._broker.log_path})"
 
     def last_lines(self) -> list[str]:
         """The last line it wrote."""
@@ -222,7 +222,7 @@ class _Lines(asyncio.Protocol):
         self._on_end()
 
 
-def describe_status(status: int | None) -> str:
+def _describe_status(status: int | None) -> str:
     """Return an exit status in words: of a process that was killed, the signal."""
     if status is None:
         return "ended"

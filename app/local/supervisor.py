@@ -18,8 +18,8 @@ from app.local.broker import LocalBroker
 from app.local.supervised import BrokerPart, CommandPart, Part
 
 _log: Final = logging.getLogger(__name__)
-FIRST_PAUSE_S: Final = 1.0
-LONGEST_PAUSE_S: Final = 30.0
+_FIRST_PAUSE_S: Final = 1.0
+_LONGEST_PAUSE_S: Final = 30.0
 _STEADY_S: Final = 60.0  # a part that lived this long is restarted without a long pause
 _TICK_S: Final = 0.05
 _SAY_AGAIN_S: Final = 10.0
@@ -38,7 +38,7 @@ class Supervisor:
     ``write(name, line)`` gets each line of a part's output; the default prints it with a coloured name.
     """
 
-    def __init__(self, write: Write | None = None, *, first_pause_s: float = FIRST_PAUSE_S) -> None:
+    def __init__(self, write: Write | None = None, *, first_pause_s: float = _FIRST_PAUSE_S) -> None:
         self._write = write or LinePrinter()
         self._first_pause_s = first_pause_s
         self._watched: dict[str, _Watched] = {}
@@ -179,7 +179,7 @@ class _Watched:
                 self._pause_s = self._first_pause_s
             self._again_at = now + self._pause_s
             _log.warning("%s %s; it is started again in %g s", self.part.name, ending, self._pause_s)
-            self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
+            self._pause_s = min(2 * self._pause_s, _LONGEST_PAUSE_S)
         elif now >= self._again_at:
             self.restarts += 1
             try:

@@ -24,7 +24,7 @@ from tables.ctr.window_sums import (
     total,
 )
 
-MAX_ROWS: Final = 200_000  # stored windows read for one answer: some 100 MB
+_MAX_ROWS: Final = 200_000  # stored windows read for one answer: some 100 MB
 
 
 class RowsRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -54,10 +54,10 @@ async def answer_ctr(
         for owner, here in router.places(partitions, is_hop=False).items()
     ]
     rows = [row for part in await asyncio.gather(*asked) for row in part]
-    if len(rows) > MAX_ROWS:
+    if len(rows) > _MAX_ROWS:
         raise RefusedError(
             "bad_parameter",
-            f"the span holds more than {MAX_ROWS} stored windows; take a shorter one, one scenario, or a larger granularity",
+            f"the span holds more than {_MAX_ROWS} stored windows; take a shorter one, one scenario, or a larger granularity",
             "from",
         )
     windows = sum_windows(rows, query.by, query.from_ms, query.to_ms, query.step_ms, query.as_of_ms)

@@ -15,7 +15,7 @@ from app.lookup.service import UnavailableError
 from events.rejections import Rejection
 from events.target import RefusedError
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _HTTP_ERRORS: Final = {
     404: ("unknown_path", "there is nothing at this path; docs/lookups.md lists them"),
@@ -43,7 +43,7 @@ def guard(
     """Return the middleware that lets in known customers with their key, times each lookup, and puts errors into words."""
 
     @web.middleware
-    async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
+    async def guarded(request: web.Request, handler: _Handler) -> web.StreamResponse:
         start_s = time.perf_counter()
         try:
             customer_id = request.match_info.get("customer")

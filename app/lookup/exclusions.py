@@ -68,7 +68,7 @@ class UserView:
         )
 
 
-class Evidence(NamedTuple):
+class _Evidence(NamedTuple):
     """One reason against one item. ``is_moved``: only the moved stretch speaks for it."""
 
     reason: str
@@ -98,7 +98,7 @@ def merged_basket(own: BasketItem | None, moved: BasketItem | None) -> tuple[int
     return max(added, default=None), max(removed, default=None)
 
 
-def last_known_ms(parts: Iterable[Any], as_of_ms: int) -> int:
+def _last_known_ms(parts: Iterable[Any], as_of_ms: int) -> int:
     """Return the latest time up to ``as_of_ms`` that the parts (with ``first_ms`` and ``last_ms``) tell of."""
     times = [time for part in parts for time in (part.first_ms, part.last_ms) if time <= as_of_ms]
     return max(times, default=0)
@@ -109,7 +109,7 @@ def session_of(view: UserView, as_of_ms: int) -> int | None:
     return session_start_ms(chain.from_iterable(map(show_times, items_of(view, "rendered"))), as_of_ms)
 
 
-class Judge:
+class _Judge:
     """Weighs the reasons against items of one user, as of one time."""
 
     def __init__(self, view: UserView, rules: ExclusionRules, as_of_ms: int) -> None:
@@ -128,13 +128,13 @@ class Judge:
         """Return the item keys that any table knows."""
         return {key for stretches in self._tables.values() for items in stretches for key in items}
 
-    def evidence(self, key: str) -> list[Evidence]:
+    def evidence(self, key: str) -> list[_Evidence]:
         """Return what speaks against an item, in the order of REASONS; nothing when it may be shown."""
         found = []
         for reason in self._reasons:
             counted = getattr(self, f"_{reason}")(key)
             if counted is not None:
-                found.append(Evidence(reason, *counted))
+                found.append(_Evidence(reason, *counted))
         return found
 
     def _parts(self, table: str, key: str) -> tuple[Any, Any]:
@@ -199,7 +199,7 @@ class Judge:
     def _summed(self, parts: Sequence[tuple[Any, bool]], count: int) -> tuple[int, int, bool] | None:
         if not parts:
             return None
-        last_ms = last_known_ms((part for part, _ in parts), self._as_of_ms)
+        last_ms = _last_known_ms((part for part, _ in parts), self._as_of_ms)
         return count, last_ms, all(is_moved for _, is_moved in parts)
 
 
@@ -208,7 +208,7 @@ def exclusions(view: UserView, rules: ExclusionRules, as_of_ms: int) -> dict[str
 
     ``count`` is that of the first reason (showings within the span, clicks, units bought, else 1), ``last_ms`` the latest of all.
     """
-    judge = Judge(view, rules, as_of_ms)
+    judge = _Judge(view, rules, as_of_ms)
     excluded = []
     for key in judge.item_keys():
         itemtype, item = split_item_key(key)
@@ -225,7 +225,7 @@ def filter_candidates(
     view: UserView, candidates: Sequence[str], rules: ExclusionRules, limit: int | None, as_of_ms: int
 ) -> dict[str, Any]:
     """Return ``{"known", "as_of_ms", "kept", "dropped"}``: at most ``limit`` candidates in their order, and why others went."""
-    judge = Judge(view, rules, as_of_ms)
+    judge = _Judge(view, rules, as_of_ms)
     itemtype = 1 if rules.itemtype is None else rules.itemtype
     kept: list[str] = []
     dropped: list[dict[str, Any]] = []
@@ -271,7 +271,7 @@ def rotation_factor(times_ms: Iterable[int], rotation: Rotation, as_of_ms: int) 
     return factor
 
 
-def _summary(evidence: Sequence[Evidence]) -> dict[str, Any]:
+def _summary(evidence: Sequence[_Evidence]) -> dict[str, Any]:
     summary: dict[str, Any] = {
         "reasons": [found.reason for found in evidence],
         "count": evidence[0].number,

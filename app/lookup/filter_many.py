@@ -22,9 +22,9 @@ from app.lookup.routing import (
 from app.lookup.service import LookupService, UnavailableError
 from events.model import user_key
 
-USERS_A_TURN: Final = 16  # users filtered before other lookups get a turn
+_USERS_A_TURN: Final = 16  # users filtered before other lookups get a turn
 
-Results = dict[str, dict[str, Any]]
+_Results = dict[str, dict[str, Any]]
 """User (raw id) -> answer."""
 
 
@@ -99,7 +99,7 @@ class _Many:
         }
         self._partitions = {user: service.partition_of(key) for user, key in self._keys.items()}
 
-    async def answer(self) -> Results:
+    async def answer(self) -> _Results:
         """Return all results: those of this worker's own users, of other workers', and of users whom nobody owns now."""
         here: list[str] = []
         elsewhere: dict[str, list[str]] = {}
@@ -127,13 +127,13 @@ class _Many:
             results |= answer
         return results
 
-    async def _of_mine(self, users: Sequence[str]) -> Results:
-        results: Results = {}
+    async def _of_mine(self, users: Sequence[str]) -> _Results:
+        results: _Results = {}
         left: list[str] = []
         strangers: list[str] = []
         failure: UnavailableError | None = None
         for number, user in enumerate(users):
-            if number % USERS_A_TURN == USERS_A_TURN - 1:
+            if number % _USERS_A_TURN == _USERS_A_TURN - 1:
                 await asyncio.sleep(0)
             try:
                 view = self._service.user_view(self._partitions[user], self._keys[user])
@@ -151,7 +151,7 @@ class _Many:
             results |= await self._of_former(strangers)
         return results if failure is None else results | await self._of_copies(left, failure)
 
-    async def _of_former(self, users: list[str]) -> Results:
+    async def _of_former(self, users: list[str]) -> _Results:
         """Return the answers for users who have not come back since the customer's key rotates: by their former pseudonyms."""
         asked = replace(self._asked, users=users)
         headers = asking_for_former(self._headers)
@@ -166,7 +166,7 @@ class _Many:
             is_former=True,
         ).answer()
 
-    async def _of_another(self, owner: str, users: list[str]) -> Results:
+    async def _of_another(self, owner: str, users: list[str]) -> _Results:
         may_be_stale = self._asked.max_stale_ms is not None
         try:
             reply = await self._router.ask(
@@ -185,13 +185,13 @@ class _Many:
             return await self._of_copies(users, PeerRefusedError(reply))
         return _results(reply)
 
-    async def _of_copies(self, users: Sequence[str], failure: Exception) -> Results:
+    async def _of_copies(self, users: Sequence[str], failure: Exception) -> _Results:
         """Return the answers of copies, ours or those of other workers; raise ``failure`` when one of the users is in none."""
         assert self._asked.max_stale_ms is not None
-        results: Results = {}
+        results: _Results = {}
         left: dict[tuple[str, ...], list[str]] = {}
         for number, user in enumerate(users):
-            if number % USERS_A_TURN == USERS_A_TURN - 1:
+            if number % _USERS_A_TURN == _USERS_A_TURN - 1:
                 await asyncio.sleep(0)
             partition = self._partitions[user]
             view = self._service.stale_view(partition, self._keys[user], self._asked.max_stale_ms)
@@ -214,7 +214,7 @@ class _Many:
         return msgspec.json.encode({**self._body, "users": msgspec.Raw(msgspec.json.encode(users))})
 
 
-def _results(reply: Reply) -> Results:
+def _results(reply: Reply) -> _Results:
     if reply.status != 200:
         raise PeerRefusedError(reply)
     return {entry.pop("user"): entry for entry in msgspec.json.decode(reply.body)["results"]}

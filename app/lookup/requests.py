@@ -14,13 +14,13 @@ from events.duration import parse_duration_ms
 from events.target import RefusedError
 from tables.ctr.window_keys import MAX_TIME_MS, PANE_MS
 
-MAX_CANDIDATES: Final = 10_000
-MAX_USERS: Final = 1_000
-MAX_PAIRS: Final = 200_000  # users x candidates of one request: some 0.2 s of one core
-MAX_STEPS: Final = 10_000  # windows of one scenario in one answer: a week of minutes
-MAX_THRESHOLD: Final = 1_000_000
-MAX_STRENGTH: Final = 0.99  # with 32 known showings the factor stays above 0
-DAY_MS: Final = 86_400_000
+_MAX_CANDIDATES: Final = 10_000
+_MAX_USERS: Final = 1_000
+_MAX_PAIRS: Final = 200_000  # users x candidates of one request: some 0.2 s of one core
+_MAX_STEPS: Final = 10_000  # windows of one scenario in one answer: a week of minutes
+_MAX_THRESHOLD: Final = 1_000_000
+_MAX_STRENGTH: Final = 0.99  # with 32 known showings the factor stays above 0
+_DAY_MS: Final = 86_400_000
 
 Text = Annotated[str, msgspec.Meta(max_length=tracker_fields.MAX_ITEM_CHARS)]
 
@@ -38,7 +38,7 @@ class FilterBody(msgspec.Struct, forbid_unknown_fields=True):
     What is left out has the default of the scenario, or else of the customer.
     """
 
-    candidates: Annotated[list[Text | int], msgspec.Meta(max_length=MAX_CANDIDATES)]
+    candidates: Annotated[list[Text | int], msgspec.Meta(max_length=_MAX_CANDIDATES)]
     itemtype: int = 1
     scenario: Text | None = None
     limit: Annotated[int, msgspec.Meta(ge=0)] | None = None
@@ -49,7 +49,7 @@ class FilterBody(msgspec.Struct, forbid_unknown_fields=True):
     rotation: RotationBody | None = None
     as_of_ms: int | None = None
     max_stale_ms: int | None = None
-    users: Annotated[list[str], msgspec.Meta(min_length=1, max_length=MAX_USERS)] | None = None
+    users: Annotated[list[str], msgspec.Meta(min_length=1, max_length=_MAX_USERS)] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +122,7 @@ def read_exclusions(params: Params, customer: Customer, now_ms: int) -> tuple[Ex
         raise _bad("scenario", f"takes at most {tracker_fields.MAX_WORD_CHARS} characters", scenario)
     rules = _rules(
         customer.exclusions_of(scenario),
-        params.integer("threshold", 1, MAX_THRESHOLD),
+        params.integer("threshold", 1, _MAX_THRESHOLD),
         params.take("within"),
         params.integer("consumed_at_least", 0, 100),
         None if reasons is None else reasons.split(","),
@@ -154,13 +154,13 @@ def read_filter(raw: bytes, customer: Customer, now_ms: int, *, is_for_many: boo
         hint = "name them in `users`" if is_for_many else "`users` belongs to POST /v1/{customer}/filter"
         raise RefusedError("bad_body", f"whose candidates? {hint}", "users")
     users = [tracker_fields.raw_user(user, "users") for user in body.users or ()]
-    if len(users) * len(body.candidates) > MAX_PAIRS:
+    if len(users) * len(body.candidates) > _MAX_PAIRS:
         raise RefusedError(
-            "bad_body", f"users x candidates is at most {MAX_PAIRS}; split the request", "users"
+            "bad_body", f"users x candidates is at most {_MAX_PAIRS}; split the request", "users"
         )
     itemtype = tracker_fields.itemtype(str(body.itemtype), customer.rules)
     if body.threshold is not None:
-        _bounded("threshold", body.threshold, 1, MAX_THRESHOLD)
+        _bounded("threshold", body.threshold, 1, _MAX_THRESHOLD)
     if body.consumed_at_least is not None:
         _bounded("consumed_at_least", body.consumed_at_least, 0, 100)
     if body.as_of_ms is not None:
@@ -200,13 +200,13 @@ def read_ctr(params: Params, now_ms: int) -> CtrQuery:
     to_ms = _time(params, "to", as_of_ms)
     if as_of_ms != now_ms:
         to_ms = min(to_ms, as_of_ms)
-    from_ms = _time(params, "from", max(0, to_ms - DAY_MS))
+    from_ms = _time(params, "from", max(0, to_ms - _DAY_MS))
     if from_ms >= to_ms:
         raise RefusedError("bad_parameter", "from must be before to", "from")
-    if step_ms is not None and (to_ms - from_ms) // step_ms > MAX_STEPS:
+    if step_ms is not None and (to_ms - from_ms) // step_ms > _MAX_STEPS:
         raise RefusedError(
             "bad_parameter",
-            f"from, to and granularity ask for more than {MAX_STEPS} windows; take a shorter span or larger steps",
+            f"from, to and granularity ask for more than {_MAX_STEPS} windows; take a shorter span or larger steps",
             "granularity",
         )
     by = frozenset((params.take("by") or "").split(",")) - {""}
@@ -257,8 +257,8 @@ def _rotation(body: RotationBody) -> Rotation:
     half_life_ms = parse_duration_ms(body.half_life)
     if half_life_ms is None:
         raise _bad("rotation.half_life", "must be a duration as in PT24H", body.half_life)
-    if not 0 < body.strength <= MAX_STRENGTH:
-        raise _bad("rotation.strength", f"must be above 0 and at most {MAX_STRENGTH}", str(body.strength))
+    if not 0 < body.strength <= _MAX_STRENGTH:
+        raise _bad("rotation.strength", f"must be above 0 and at most {_MAX_STRENGTH}", str(body.strength))
     return Rotation(half_life_ms, body.strength)
 
 

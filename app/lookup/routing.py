@@ -16,7 +16,7 @@ from app.lookup.service import LookupService, UnavailableError
 HOP_HEADER: Final = "X-Uptake-Hop"
 FORMER_HEADER: Final = "X-Uptake-Former"
 """A worker asks another for what is known under the user's former pseudonym, while the customer's key rotates."""
-RETRY_AFTER_S: Final = 1
+_RETRY_AFTER_S: Final = 1
 MOVING_S: Final = 3  # about what a rebalance takes
 STALE_AFTER_S: Final = 1.0
 """How long a worker may take to answer where an older answer, from a standby, will do too."""
@@ -112,8 +112,8 @@ class Router:
                 return Reply(response.status, answer, given_back)
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             raise UnavailableError(
-                f"the worker at {owner} does not answer ({type(error).__name__}); ask again in {RETRY_AFTER_S} s",
-                RETRY_AFTER_S,
+                f"the worker at {owner} does not answer ({type(error).__name__}); ask again in {_RETRY_AFTER_S} s",
+                _RETRY_AFTER_S,
             ) from None
 
     async def ask_first(

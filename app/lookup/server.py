@@ -30,9 +30,9 @@ from events import tracker_fields
 from events.model import user_key
 from events.target import RefusedError, decode
 
-MAX_BODY_BYTES: Final = 1_048_576
-TIMEOUT_S: Final = 5.0
-CONNECT_TIMEOUT_S: Final = 1.0
+_MAX_BODY_BYTES: Final = 1_048_576
+_TIMEOUT_S: Final = 5.0
+_CONNECT_TIMEOUT_S: Final = 1.0
 
 
 def create_lookup_app(
@@ -41,7 +41,7 @@ def create_lookup_app(
     clock: Clock | None = None,
     registry: CollectorRegistry | None = None,
     api_key_of: Callable[[str], str | None] | None = None,
-    timeout_s: float = TIMEOUT_S,
+    timeout_s: float = _TIMEOUT_S,
 ) -> web.Application:
     """Return the application that answers lookups of this worker.
 
@@ -53,12 +53,12 @@ def create_lookup_app(
         "uptake_lookup_seconds", "From a lookup's head to its answer", ["route", "status"], registry=registry
     )
     app = web.Application(
-        client_max_size=MAX_BODY_BYTES, middlewares=[guard(service.customers, api_key_of, seconds)]
+        client_max_size=_MAX_BODY_BYTES, middlewares=[guard(service.customers, api_key_of, seconds)]
     )
     routes = _Routes(service, clock or SystemClock(), registry)
 
     async def connected(_: web.Application) -> AsyncIterator[None]:
-        timeout = aiohttp.ClientTimeout(total=timeout_s, connect=min(CONNECT_TIMEOUT_S, timeout_s))
+        timeout = aiohttp.ClientTimeout(total=timeout_s, connect=min(_CONNECT_TIMEOUT_S, timeout_s))
         async with aiohttp.ClientSession(timeout=timeout) as session:
             routes.router = Router(service, session)
             yield

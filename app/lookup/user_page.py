@@ -11,12 +11,12 @@ from tables.user.preferences import Preference, is_blacklisted, is_wished
 from tables.user.shown_bytes import MAX_TIMES
 
 PageEntry = dict[str, Any]
-RAW: Final = RatingScale()
+_RAW: Final = RatingScale()
 """The scale of ratings that were sent as the tracker API has them, 0 to 100."""
 
 
 def user_page(
-    view: UserView, as_of_ms: int, scale_of: Callable[[int], RatingScale] = lambda _: RAW
+    view: UserView, as_of_ms: int, scale_of: Callable[[int], RatingScale] = lambda _: _RAW
 ) -> PageEntry:
     """Return everything known of a user as JSON: each table with the latest item first, and totals.
 

@@ -9,8 +9,8 @@ from app.published.json_schemas import LIST_NAME, event_schemas, list_schema, wi
 from events.model import NO_PROFILE_USER
 from events.topics import HISTORY, JOURNAL, TOPICS, WINDOWS, Topic
 
-ASYNCAPI: Final = "3.0.0"
-KAFKA_BINDING: Final = "0.5.0"
+_ASYNCAPI: Final = "3.0.0"
+_KAFKA_BINDING: Final = "0.5.0"
 
 _USER_KEY: Final = {
     "type": "string",
@@ -36,7 +36,7 @@ def document() -> dict[str, Any]:
     messages["window"] = _message("window", window_schema(), _WINDOW_KEY)
     carried = {JOURNAL: list(events), HISTORY: list(events), WINDOWS: ["window"]}
     return {
-        "asyncapi": ASYNCAPI,
+        "asyncapi": _ASYNCAPI,
         "info": {
             "title": "Uptake",
             "version": "1.0.0",
@@ -94,7 +94,7 @@ def _message(name: str, schema: dict[str, Any], key: dict[str, Any]) -> dict[str
         "summary": schema["description"],
         "contentType": "application/json",
         "payload": {"$ref": f"#/components/schemas/{name}"},
-        "bindings": {"kafka": {"key": key, "bindingVersion": KAFKA_BINDING}},
+        "bindings": {"kafka": {"key": key, "bindingVersion": _KAFKA_BINDING}},
     }
 
 
@@ -110,7 +110,7 @@ def _channel(topic: Topic, told: str, messages: list[str]) -> dict[str, Any]:
             "kafka": {
                 "topic": topic.name,
                 "topicConfiguration": settings,
-                "bindingVersion": KAFKA_BINDING,
+                "bindingVersion": _KAFKA_BINDING,
             }
         },
     }

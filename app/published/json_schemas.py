@@ -13,7 +13,7 @@ import msgspec
 from events.model import EVENT_VERSION, EVENTS, EventBase, RecommendedList
 from tables.ctr.windows import WindowRecord
 
-DRAFT: Final = "http://json-schema.org/draft-07/schema#"
+_DRAFT: Final = "http://json-schema.org/draft-07/schema#"
 LIST_NAME: Final = "RecommendedList"
 
 # What events/codec.py checks beside the types, and what the types of Python cannot say.
@@ -70,14 +70,14 @@ def files() -> dict[str, dict[str, Any]]:
     every: dict[str, dict[str, Any]] = {}
     for name, schema in event_schemas().items():
         with_lists = {"definitions": {LIST_NAME: listed}} if LIST_NAME in repr(schema) else {}
-        every[f"{name}.json"] = {"$schema": DRAFT, **schema, **with_lists}
+        every[f"{name}.json"] = {"$schema": _DRAFT, **schema, **with_lists}
     any_event = {
-        "$schema": DRAFT,
+        "$schema": _DRAFT,
         "title": "Event",
         "description": "Any event of the journal.",
         "oneOf": [{"$ref": name} for name in every],
     }
-    return every | {"event.json": any_event, "window.json": {"$schema": DRAFT, **window_schema()}}
+    return every | {"event.json": any_event, "window.json": {"$schema": _DRAFT, **window_schema()}}
 
 
 def text(document: dict[str, Any]) -> str:
@@ -85,7 +85,7 @@ def text(document: dict[str, Any]) -> str:
     return msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n"
 
 
-def write(docs: Path) -> None:
+def _write(docs: Path) -> None:
     """Write docs/schemas/*.json and docs/asyncapi.json; remove what is no schema any more."""
     from app.published.asyncapi import document
 
@@ -142,4 +142,4 @@ def _inlined(part: Any, found: dict[str, dict[str, Any]]) -> Any:
 
 
 if __name__ == "__main__":
-    write(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parents[2] / "docs")
+    _write(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parents[2] / "docs")

@@ -14,8 +14,10 @@ import httptools
 
 from app.base.errors import UptakeError
 
-MAX_IDLE_S: Final = 5.0  # a server closes silent connections; one that is idle longer is not trusted any more
-CONNECT_TIMEOUT_S: Final = 5.0
+_MAX_IDLE_S: Final = (
+    5.0  # a server closes silent connections; one that is idle longer is not trusted any more
+)
+_CONNECT_TIMEOUT_S: Final = 5.0
 
 
 class NoConnectionError(Exception):
@@ -74,7 +76,7 @@ class Endpoint:
         """Open a connection; raise NotSentError when there is none to be had."""
         loop = asyncio.get_running_loop()
         try:
-            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+            async with asyncio.timeout(_CONNECT_TIMEOUT_S):
                 _, connection = await loop.create_connection(
                     ClientConnection, self.host, self.port, ssl=self.tls
                 )
@@ -101,7 +103,7 @@ class ClientConnection(asyncio.Protocol):
     def is_usable(self) -> bool:
         """Say whether the next request can go this way."""
         transport = self._transport
-        is_fresh = self._loop.time() - self._used_at < MAX_IDLE_S
+        is_fresh = self._loop.time() - self._used_at < _MAX_IDLE_S
         return transport is not None and not transport.is_closing() and is_fresh
 
     async def ask(self, raw_request: bytes, timeout_s: float) -> Answer:

@@ -17,11 +17,11 @@ import msgspec
 from app.replay.http import Answer, ClientConnection, Endpoint, NoAnswerError, NoConnectionError
 from app.replay.request import ReplayEntry, Request, Unreadable
 
-READ_AHEAD: Final = 10_000  # requests held in memory
+_READ_AHEAD: Final = 10_000  # requests held in memory
 PAUSE_S: Final = 1.0  # before a second try, where the collector names no pause
 LONGEST_PAUSE_S: Final = 30.0
-TIMEOUT_S: Final = 30.0  # longer than a collector waits for Kafka
-GIVE_UP_S: Final = 60.0
+_TIMEOUT_S: Final = 30.0  # longer than a collector waits for Kafka
+_GIVE_UP_S: Final = 60.0
 _TURN: Final = 50  # requests read before the connections get a turn
 _PUSHED_BACK: Final = frozenset((429, 503))
 _UNKNOWN: Final = frozenset((502, 504))  # handed on by a collector, or by a proxy before it
@@ -93,9 +93,9 @@ class ReplayLanes:
         speed: float | None = None,
         on_reject: Callable[[RejectedEntry], None] = lambda _reject: None,
         pause_s: float = PAUSE_S,
-        timeout_s: float = TIMEOUT_S,
-        give_up_s: float = GIVE_UP_S,
-        read_ahead: int = READ_AHEAD,
+        timeout_s: float = _TIMEOUT_S,
+        give_up_s: float = _GIVE_UP_S,
+        read_ahead: int = _READ_AHEAD,
     ) -> None:
         self.tally = ReplayTally()
         self._endpoint, self._concurrency, self._speed = endpoint, concurrency, speed

@@ -12,9 +12,9 @@ from typing import Final, NamedTuple, TextIO
 from app.base.errors import UptakeError
 from app.replay.request import Author, Entries, Request, Unreadable
 
-COLUMNS: Final = ("timestamp_ms", "user", "item_id", "position", "click")
-ITEMTYPE: Final = "1"
-ROW: Final = "0"  # the three places of a page are one row
+_COLUMNS: Final = ("timestamp_ms", "user", "item_id", "position", "click")
+_ITEMTYPE: Final = "1"
+_ROW: Final = "0"  # the three places of a page are one row
 _ENDINGS: Final = (".csv", ".csv.gz")
 _MAX_MS: Final = 10**14
 
@@ -70,12 +70,12 @@ def read_obd(path: Path, author: Author) -> Entries:
         params = {
             "scenario": campaign,
             "variant": policy,
-            "row": ROW,
+            "row": _ROW,
             "rank": str(row.rank),
             "requestuuid": f"{stem}:{row.number}",
         }
         for event in ("rendered", "clickrecommended") if row.is_clicked else ("rendered",):
-            target = author.target(event, row.user, (ITEMTYPE, row.item), params, row.time_ms)
+            target = author.target(event, row.user, (_ITEMTYPE, row.item), params, row.time_ms)
             yield Request(target, row.user, row.time_ms, where)
 
 
@@ -90,10 +90,10 @@ def _values(path: Path) -> Iterator[tuple[int, list[str]]]:
         reader = csv.reader(file)
         try:
             header = next(reader, [])
-            missing = [column for column in COLUMNS if column not in header]
+            missing = [column for column in _COLUMNS if column not in header]
             if missing:
                 raise UptakeError(f"{path}: the first line names the columns; missing: {', '.join(missing)}")
-            places = [header.index(column) for column in COLUMNS]
+            places = [header.index(column) for column in _COLUMNS]
             for number, row in enumerate(reader, 1):
                 yield number, [row[place] for place in places if place < len(row)]
         except (csv.Error, OSError, EOFError, UnicodeDecodeError) as error:
@@ -101,8 +101,8 @@ def _values(path: Path) -> Iterator[tuple[int, list[str]]]:
 
 
 def _problem(row: list[str]) -> str | None:
-    if len(row) != len(COLUMNS):
-        return f"the row has {len(row)} of the values {', '.join(COLUMNS)}"
+    if len(row) != len(_COLUMNS):
+        return f"the row has {len(row)} of the values {', '.join(_COLUMNS)}"
     timestamp, user, item, position, click = row
     if not _is_number(timestamp) or int(timestamp) >= _MAX_MS:
         return f"timestamp_ms {timestamp[:40]!r} must be milliseconds since 1970"

@@ -19,12 +19,12 @@ from events.partitions import partition_of
 from events.topics import JOURNAL
 from tables.ctr.window_keys import MAX_TIME_MS, WindowKey, after_scenario, customer_range, range_of
 from tables.ctr.window_sums import StoredSpan, WindowRow
-from tables.ctr.windows import HISTORY
+from tables.ctr.windows import HISTORY_LANE
 from tables.declare import STATES, USER_TABLES, codec
 from tables.fold.fold_ports import MOVED
 from tables.user.identity import Stretch
 
-RETRY_AFTER_S = 2
+_RETRY_AFTER_S = 2
 
 
 class WorkerLookups:
@@ -76,7 +76,7 @@ class WorkerLookups:
         if partition is None:
             progress = self._restorer.progress
             share = progress.done / progress.total if progress is not None and progress.total else None
-            raise PartitionNotReady(number, RETRY_AFTER_S, share)
+            raise PartitionNotReady(number, _RETRY_AFTER_S, share)
         return partition
 
     def user_view(self, partition: int, key: bytes) -> UserView:
@@ -117,7 +117,7 @@ class WorkerLookups:
                 state.counts,
                 state.revision,
                 state.is_final,
-                MAX_TIME_MS if state.lane == HISTORY else over_ms,  # history waits for no watermark
+                MAX_TIME_MS if state.lane == HISTORY_LANE else over_ms,  # history waits for no watermark
             )
             for each in scenarios
             for segment in segments

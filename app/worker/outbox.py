@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 _TOPICS = (*CHANGELOGS.values(), JOURNAL, HISTORY, TRANSFERS, PARTIALS, WINDOWS, DEADLETTERS)
 BATCH_BYTES = 900_000  # below the broker's limit of 1 MB a batch
-STOP_SECONDS = 2.0
+_STOP_SECONDS = 2.0
 
 
 _Record = tuple[bytes | None, bytes | None, tuple[tuple[str, bytes], ...]]
@@ -140,5 +140,5 @@ class KafkaOutbox:
 
     async def close(self) -> None:
         """Let go of the producer; what is in flight is left to the broker, which aborts it when the next owner starts."""
-        if not await stop_within(self._producer, STOP_SECONDS):
+        if not await stop_within(self._producer, _STOP_SECONDS):
             log.warning("the producer of partition %d did not stop in time and is abandoned", self._partition)

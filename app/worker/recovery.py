@@ -24,10 +24,10 @@ from tables.store import StoreError
 
 log = logging.getLogger(__name__)
 
-MAX_PAUSE_SECONDS: Final = 10.0
+_MAX_PAUSE_SECONDS: Final = 10.0
 
 
-class SourceRecreatedError(UptakeError):
+class _SourceRecreatedError(UptakeError):
     """A source topic ends before the position that was reached in it: it was deleted and made again."""
 
     def __init__(self, tp: TP, position: int, end: int) -> None:
@@ -90,7 +90,7 @@ class PositionRecovery(Recovery):
             except (KafkaError, OSError) as error:
                 log.warning("partitions cannot be opened, trying again in %.1f s: %r", pause, error)
                 await self._wait(asyncio.sleep(pause))
-                pause = min(pause * 2, MAX_PAUSE_SECONDS)
+                pause = min(pause * 2, _MAX_PAUSE_SECONDS)
             except (UptakeError, StoreError) as error:
                 self.restorer.on_failed(error)  # raised from here, it would be a page of traceback
                 await self._wait(asyncio.Event().wait())
@@ -110,7 +110,7 @@ class PositionRecovery(Recovery):
             for tp in assignment:
                 position = positions[tp.partition].get(tp.topic)
                 if position is not None and position > ends[tp]:
-                    raise SourceRecreatedError(tp, position, ends[tp])
+                    raise _SourceRecreatedError(tp, position, ends[tp])
                 if position is not None and position < earliest[tp]:
                     log.error(
                         "%s partition %d: offsets %d to %d were deleted before they were read",

@@ -27,10 +27,10 @@ from tables.store import RocksStore
 
 log = logging.getLogger(__name__)
 
-POLL_MS: Final = 200
-POLL_RECORDS: Final = 20_000
-FETCH_BYTES: Final = 4 * 1_048_576
-PROGRESS_SECONDS: Final = 2.0
+_POLL_MS: Final = 200
+_POLL_RECORDS: Final = 20_000
+_FETCH_BYTES: Final = 4 * 1_048_576
+_PROGRESS_SECONDS: Final = 2.0
 _LAST_KEY: Final = b"\xff" * 32  # above every key of ours
 
 
@@ -127,7 +127,7 @@ class Restorer:
         return dict(zip(numbers, started, strict=True))
 
     async def _catch_up(self, stores: dict[int, RocksStore]) -> None:
-        consumer = changelog_consumer(self.bootstrap, f"{self.app_id}-restore", FETCH_BYTES)
+        consumer = changelog_consumer(self.bootstrap, f"{self.app_id}-restore", _FETCH_BYTES)
         await consumer.start()
         try:
             ends = await self._seek(consumer, stores)
@@ -161,7 +161,7 @@ class Restorer:
         read_from = {tp: await consumer.position(tp) for tp in ends}
         spoke = time.monotonic()
         while remaining:
-            fetched = await consumer.getmany(timeout_ms=POLL_MS, max_records=POLL_RECORDS)
+            fetched = await consumer.getmany(timeout_ms=_POLL_MS, max_records=_POLL_RECORDS)
             for tp, records in fetched.items():
                 stores[tp.partition].write(
                     {TABLE_OF[tp.topic]: [(record.key, record.value) for record in records]},
@@ -175,7 +175,7 @@ class Restorer:
                     stores[tp.partition].write({}, {tp.topic: position})
                     del remaining[tp]
                     consumer.pause(tp)
-            if time.monotonic() - spoke > PROGRESS_SECONDS:
+            if time.monotonic() - spoke > _PROGRESS_SECONDS:
                 spoke = time.monotonic()
                 left = progress.seconds_left
                 log.info(

@@ -27,15 +27,15 @@ from tables.store import Change, RocksStore
 
 log = logging.getLogger(__name__)
 
-POLL_MS: Final = 200
-POLL_RECORDS: Final = 500  # written without a turn for lookups: about a millisecond
-FETCH_BYTES: Final = 131_072  # a changelog partition: some 14 of them a copy may wait in memory
-ROUND_SECONDS: Final = 1.0
-TOUCH_SECONDS: Final = (
+_POLL_MS: Final = 200
+_POLL_RECORDS: Final = 500  # written without a turn for lookups: about a millisecond
+_FETCH_BYTES: Final = 131_072  # a changelog partition: some 14 of them a copy may wait in memory
+_ROUND_SECONDS: Final = 1.0
+_TOUCH_SECONDS: Final = (
     600.0  # a quiet copy is written so often, or it would look older than tombstones are kept
 )
-MAX_PAUSE_SECONDS: Final = 10.0
-STOP_SECONDS: Final = 2.0
+_MAX_PAUSE_SECONDS: Final = 10.0
+_STOP_SECONDS: Final = 2.0
 
 
 class _ReadBackwardsError(Exception):
@@ -43,7 +43,7 @@ class _ReadBackwardsError(Exception):
 
 
 @dataclass(slots=True)
-class Copy:
+class _Copy:
     """One copy: its store, up to where each changelog was read, and how many records it was behind when that was last asked."""
 
     store: RocksStore
@@ -66,7 +66,7 @@ class Standbys:
         """``on_failed`` is told, once, of what cannot be gone on from: it must end the worker."""
         self._bootstrap, self._app_id, self._stores = bootstrap, app_id, stores
         self._clock, self._on_failed = clock, on_failed
-        self._copies: dict[int, Copy] = {}
+        self._copies: dict[int, _Copy] = {}
         self._wanted: frozenset[int] = frozenset()
         self._following: asyncio.Task[None] | None = None
 
@@ -140,11 +140,11 @@ class Standbys:
                 await self._read_on()
             except (KafkaError, OSError, AssertionError, _ReadBackwardsError) as error:
                 # aiokafka asserts that it knows a broker; one that has just woken up may name none
-                if time.monotonic() - started > 2 * MAX_PAUSE_SECONDS:
+                if time.monotonic() - started > 2 * _MAX_PAUSE_SECONDS:
                     pause = 0.5
                 log.warning("standby copies cannot be read, trying again in %.1f s: %r", pause, error)
                 await asyncio.sleep(pause)
-                pause = min(pause * 2, MAX_PAUSE_SECONDS)
+                pause = min(pause * 2, _MAX_PAUSE_SECONDS)
             except Exception as error:  # noqa: BLE001 - a task's error is seen by nobody; this ends the worker
                 self._on_failed(error)
                 return
@@ -153,10 +153,10 @@ class Standbys:
         """Open the copies, and read their changelogs until something fails."""
         ids = await read_topic_ids(self._bootstrap, TABLE_OF)
         for number in sorted(self._wanted):
-            self._copies[number] = Copy(self._stores.open(number, ids))
+            self._copies[number] = _Copy(self._stores.open(number, ids))
             self._stores.freshness.setdefault(number, Freshness())
             await asyncio.sleep(0)
-        consumer = changelog_consumer(self._bootstrap, f"{self._app_id}-standby", FETCH_BYTES)
+        consumer = changelog_consumer(self._bootstrap, f"{self._app_id}-standby", _FETCH_BYTES)
         try:
             await consumer.start()
             everything = assign_changelogs(consumer, self._copies, SOURCES)
@@ -165,7 +165,7 @@ class Standbys:
             starts, ends = await starts_and_ends(consumer, held, self._stores)
             for number, store in held.items():
                 if self._copies[number].store is not store:
-                    self._copies[number] = Copy(store)
+                    self._copies[number] = _Copy(store)
                     self._stores.freshness[number] = Freshness()
             for tp, start in starts.items():
                 self._copies[tp.partition].read[tp.topic] = start
@@ -178,13 +178,13 @@ class Standbys:
             )
             await self._tail(consumer)
         finally:
-            await stop_within(consumer, STOP_SECONDS)
+            await stop_within(consumer, _STOP_SECONDS)
 
     async def _tail(self, consumer: AIOKafkaConsumer) -> None:
         next_round = 0.0
         looking: dict[TopicPartition, int] = {}
         while True:
-            fetched = await consumer.getmany(timeout_ms=POLL_MS, max_records=POLL_RECORDS)
+            fetched = await consumer.getmany(timeout_ms=_POLL_MS, max_records=_POLL_RECORDS)
             for tp in [tp for tp in fetched if tp.topic in SOURCES]:
                 first = fetched.pop(tp)[0]
                 consumer.pause(tp)
@@ -197,7 +197,7 @@ class Standbys:
                 self._touch(copy)
                 self._stores.freshness[number].read(copy.read)
             if time.monotonic() >= next_round:
-                next_round = time.monotonic() + ROUND_SECONDS
+                next_round = time.monotonic() + _ROUND_SECONDS
                 ends = await self._ask(consumer)
                 await self._look(consumer, looking, ends)
             await asyncio.sleep(0)
@@ -212,14 +212,14 @@ class Standbys:
         for number, tables in changes.items():
             self._copies[number].store.write(tables, offsets[number])
 
-    async def _note(self, consumer: AIOKafkaConsumer, tp: TopicPartition, copy: Copy) -> None:
+    async def _note(self, consumer: AIOKafkaConsumer, tp: TopicPartition, copy: _Copy) -> None:
         position = await consumer.position(tp)  # passes over commit markers, which no record shows
         if position < copy.read[tp.topic]:
             raise _ReadBackwardsError(f"{tp.topic} partition {tp.partition} went back to {position}")
         copy.read[tp.topic] = position
 
-    def _touch(self, copy: Copy) -> None:
-        if time.monotonic() - copy.touched > TOUCH_SECONDS:
+    def _touch(self, copy: _Copy) -> None:
+        if time.monotonic() - copy.touched > _TOUCH_SECONDS:
             copy.touched = time.monotonic()
             copy.store.write({}, copy.read)
 

@@ -16,10 +16,10 @@ from faust.types.tuples import TP, ConsumerMessage
 from agents.ports import Chunk, Reach
 
 CHUNK_RECORDS: Final = 2_000
-FETCH_MAX_WAIT_MS: Final = 500
-POLL_SECONDS: Final = 0.25  # a rebalance waits for a poll that is under way
-FETCH_BYTES_PER_PARTITION: Final = 1_048_576
-NO_BROKER_PAUSE_SECONDS: Final = 0.1
+_FETCH_MAX_WAIT_MS: Final = 500
+_POLL_SECONDS: Final = 0.25  # a rebalance waits for a poll that is under way
+_FETCH_BYTES_PER_PARTITION: Final = 1_048_576
+_NO_BROKER_PAUSE_SECONDS: Final = 0.1
 
 
 class Ownership(Protocol):
@@ -39,7 +39,7 @@ class Ownership(Protocol):
         """Tell whether nothing of a source partition is to be fetched until it is taken up anew."""
 
 
-class ChunkThread(driver.AIOKafkaConsumerThread):
+class _ChunkThread(driver.AIOKafkaConsumerThread):
     """Faust's consumer thread with a consumer that reads only what was committed, and always Faust's assignor."""
 
     def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
@@ -55,8 +55,8 @@ class ChunkThread(driver.AIOKafkaConsumerThread):
             auto_offset_reset="earliest",
             max_poll_records=conf.broker_max_poll_records,
             max_poll_interval_ms=int(conf.broker_max_poll_interval * 1000),
-            max_partition_fetch_bytes=FETCH_BYTES_PER_PARTITION,
-            fetch_max_wait_ms=FETCH_MAX_WAIT_MS,
+            max_partition_fetch_bytes=_FETCH_BYTES_PER_PARTITION,
+            fetch_max_wait_ms=_FETCH_MAX_WAIT_MS,
             request_timeout_ms=int(conf.broker_request_timeout * 1000),
             session_timeout_ms=int(conf.broker_session_timeout * 1000),
             rebalance_timeout_ms=int(conf.broker_rebalance_timeout * 1000),
@@ -73,7 +73,7 @@ class ChunkThread(driver.AIOKafkaConsumerThread):
         # knows one when it looks for the coordinator.
         while not (client.cluster.brokers() or self.should_stop):
             await client.force_metadata_update()
-            await asyncio.sleep(NO_BROKER_PAUSE_SECONDS)
+            await asyncio.sleep(_NO_BROKER_PAUSE_SECONDS)
         consumer._coordinator._coordination_task.add_done_callback(self._on_coordination_end)
 
     def _stopped_set(self) -> None:
@@ -106,13 +106,13 @@ class ChunkConsumer(driver.Consumer):
         """Where the watchdog last saw a source partition end; a fetch tells nothing of one that is not fetched."""
         self._fetched: dict[TP, int] = {}
 
-    def _new_consumer_thread(self) -> ChunkThread:
-        return ChunkThread(self, loop=self.loop, beacon=self.beacon)
+    def _new_consumer_thread(self) -> _ChunkThread:
+        return _ChunkThread(self, loop=self.loop, beacon=self.beacon)
 
-    async def getmany(self, timeout: float = POLL_SECONDS) -> AsyncIterator[tuple[TP, Any]]:
+    async def getmany(self, timeout: float = _POLL_SECONDS) -> AsyncIterator[tuple[TP, Any]]:
         """Fetch, and yield one message for each run of at most CHUNK_RECORDS records of a partition."""
         epoch = self.ownership.epoch
-        records, active = await self._fetch(min(timeout, POLL_SECONDS))
+        records, active = await self._fetch(min(timeout, _POLL_SECONDS))
         runs = {
             tp: run
             for tp, run in (records or {}).items()

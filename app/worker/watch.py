@@ -26,16 +26,16 @@ from events.topics import SOURCES
 
 log = logging.getLogger(__name__)
 
-LONGEST_INTERVAL_MS: Final = 10_000
-LOOKS_PER_ALARM: Final = 6
-ANSWER_SECONDS: Final = 5.0  # a broker that takes longer is away
+_LONGEST_INTERVAL_MS: Final = 10_000
+_LOOKS_PER_ALARM: Final = 6
+_ANSWER_SECONDS: Final = 5.0  # a broker that takes longer is away
 END_SECONDS: Final = 30.0
 """What a worker that is to end gets for it; one whose loop hangs never will, and is ended as by kill -9."""
 
 
 def interval_ms(alarm_ms: int) -> int:
     """Return the time between two looks."""
-    return min(LONGEST_INTERVAL_MS, max(100, alarm_ms // LOOKS_PER_ALARM))
+    return min(_LONGEST_INTERVAL_MS, max(100, alarm_ms // _LOOKS_PER_ALARM))
 
 
 class Watch(Service):
@@ -115,7 +115,7 @@ class Watch(Service):
         consumer: Any = self._faust_app.consumer
         try:
             ends = await self._ends([TopicPartition(topic, each.number) for topic, each in partitions])
-            async with asyncio.timeout(ANSWER_SECONDS):
+            async with asyncio.timeout(_ANSWER_SECONDS):
                 ids = await read_topic_ids(self._bootstrap, SOURCES)
         except (KafkaError, OSError, AssertionError, TimeoutError):  # aiokafka asserts that it knows a broker
             await self._disconnect()
@@ -137,14 +137,14 @@ class Watch(Service):
 
     async def _ends(self, partitions: list[TopicPartition]) -> dict[TopicPartition, int]:
         """Return where each source partition ends: the offset behind the last committed record."""
-        async with asyncio.timeout(ANSWER_SECONDS):
+        async with asyncio.timeout(_ANSWER_SECONDS):
             if self._consumer is None:
                 consumer = AIOKafkaConsumer(
                     bootstrap_servers=self._bootstrap,
                     client_id=f"{self._app_id}-watchdog",
                     isolation_level="read_committed",
                     enable_auto_commit=False,
-                    request_timeout_ms=int(ANSWER_SECONDS * 1000),
+                    request_timeout_ms=int(_ANSWER_SECONDS * 1000),
                 )
                 self._consumer = consumer
                 await consumer.start()
@@ -156,7 +156,7 @@ class Watch(Service):
         if consumer is None:
             return
         try:
-            async with asyncio.timeout(ANSWER_SECONDS):
+            async with asyncio.timeout(_ANSWER_SECONDS):
                 await consumer.stop()
         except (KafkaError, OSError, TimeoutError):
             log.debug("the watchdog's connection did not close")

@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 
 from app.base.errors import UptakeError
 
-CAUSES: Final = (
+_CAUSES: Final = (
     "Likely causes: a flush that the broker does not end (uptake.deadletters, a changelog or the transaction log without "
     "enough in-sync replicas), a disk that hangs, or a fault of ours"
 )
@@ -55,7 +55,7 @@ class Stall:
     def __str__(self) -> str:
         return (
             f"{self.place.topic} partition {self.place.partition} stands still at {self.sight.position} for "
-            f"{self.standing_ms / 1000:.0f} s, while its lag has grown from {self.lag_before} to {self.sight.lag}. {CAUSES}"
+            f"{self.standing_ms / 1000:.0f} s, while its lag has grown from {self.lag_before} to {self.sight.lag}. {_CAUSES}"
         )
 
     def as_dict(self) -> dict[str, Any]:

@@ -19,8 +19,8 @@ from agents.partition import PartitionLimits
 from agents.poison import PoisonRule
 from agents.registry import Partitions
 from app.base.clock import SystemClock
-from app.base.errors import UptakeError
-from app.base.settings import LOOPBACK, Settings
+from app.base.errors import EXIT_FORESEEN, UptakeError
+from app.base.settings import LOOPBACK, WORKER_PORT, Settings
 from app.customers.customer_registry import Customers
 from app.customers.customer_watch import CustomersMetrics, follow_file
 from app.kafka.topics import require_topics
@@ -40,18 +40,16 @@ from tables.store import StoreError, StoreMemory
 
 log = logging.getLogger(__name__)
 
-WORKER_PORT = 6067
-GC_THRESHOLDS = (100_000, 50, 1_000)
+_GC_THRESHOLDS = (100_000, 50, 1_000)
 """Rows have no cycles, and there are many: Python's defaults look at all of them again and again (docs/benchmarks.md: a quarter of the
 CPU)."""
-FORESEEN = 2  # the exit status of an error with a message for people, as of every command
-FORESEEN_ERRORS = (UptakeError, StoreError)
-METADATA_MAX_AGE_MS = 10_000
+_FORESEEN_ERRORS = (UptakeError, StoreError)
+_METADATA_MAX_AGE_MS = 10_000
 """So long may a topic that was missing go unnoticed once it is there: until then the group is given nothing of it."""
-POLL_RECORDS = 8_000  # fetched at once: some 10 MB of records, and as many again wait in the agents' queues
+_POLL_RECORDS = 8_000  # fetched at once: some 10 MB of records, and as many again wait in the agents' queues
 
 
-class LookupServer(Service):
+class _LookupServer(Service):
     """Serves lookups for as long as the Faust app runs: from before the first partition is open, and answers 503 until it is."""
 
     def __init__(self, app: web.Application, host: str, port: int, **kwargs: Any) -> None:
@@ -69,7 +67,7 @@ class LookupServer(Service):
         await self._runner.cleanup()
 
 
-class FollowFile(Service):
+class _FollowFile(Service):
     """Keeps the customers as their file says, for as long as the Faust app runs."""
 
     def __init__(self, customers: Customers, **kwargs: Any) -> None:
@@ -141,13 +139,13 @@ class Worker:
         registry = CollectorRegistry()
         registry.register(WindowMetrics(self.partitions))
         registry.register(CustomersMetrics(customers))
-        self.app.add_dependency(FollowFile(customers))
+        self.app.add_dependency(_FollowFile(customers))
         server = create_lookup_app(
             self.lookups,
             registry=registry,
             api_key_of=None if is_private else lambda name: customers[name].api_key,
         )
-        self.app.add_dependency(LookupServer(server, settings.host, self.port))
+        self.app.add_dependency(_LookupServer(server, settings.host, self.port))
 
     def _create_app(self) -> faust.App:
         settings = self.settings
@@ -163,9 +161,9 @@ class Worker:
             topic_disable_leader=True,
             stream_buffer_maxsize=4,
             stream_wait_empty=False,
-            broker_max_poll_records=POLL_RECORDS,
+            broker_max_poll_records=_POLL_RECORDS,
             broker_commit_interval=2.0,
-            consumer_metadata_max_age_ms=METADATA_MAX_AGE_MS,
+            consumer_metadata_max_age_ms=_METADATA_MAX_AGE_MS,
             broker_session_timeout=settings.session_timeout_ms / 1000,
             broker_heartbeat_interval=settings.heartbeat_ms / 1000,
             broker_request_timeout=max(40.0, settings.session_timeout_ms / 1000),
@@ -196,7 +194,7 @@ class Worker:
         """End the process on what cannot be gone on from: the supervisor starts it again, and the position says where."""
         if self.failure is None:
             self.failure = error
-            if isinstance(error, FORESEEN_ERRORS):
+            if isinstance(error, _FORESEEN_ERRORS):
                 log.error("the worker stops: %s", error)
             else:
                 log.error("the worker stops: %r", error, exc_info=error)
@@ -218,7 +216,7 @@ class Worker:
         else:
             status = 0
         if self.failure is not None:
-            return FORESEEN if isinstance(self.failure, FORESEEN_ERRORS) else 1
+            return EXIT_FORESEEN if isinstance(self.failure, _FORESEEN_ERRORS) else 1
         return status
 
 
@@ -226,7 +224,7 @@ def run_worker(settings: Settings) -> None:
     """Run a worker in this process until it is told to stop; exit with its status."""
     uvloop.install()
     gc.freeze()  # what the imports made lives as long as the process
-    gc.set_threshold(*GC_THRESHOLDS)
+    gc.set_threshold(*_GC_THRESHOLDS)
     worker = Worker(settings)
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)  # Faust's worker takes the loop it finds

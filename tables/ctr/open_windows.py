@@ -7,9 +7,9 @@ of the window that is read twice finds its row there.
 from typing import Final
 
 from tables.ctr.window_keys import MAX_TIME_MS, SEPARATOR, WindowKey
-from tables.ctr.windows import HISTORY, LIVE, WindowState, end_ms, is_over
+from tables.ctr.windows import HISTORY_LANE, LIVE_LANE, WindowState, end_ms, is_over
 
-_PREFIXES: Final = {LIVE: b"l", HISTORY: b"h"}
+_PREFIXES: Final = {LIVE_LANE: b"l", HISTORY_LANE: b"h"}
 
 
 def row_key(lane: int, key: WindowKey) -> bytes:
@@ -25,12 +25,12 @@ def window_row(row: bytes) -> bytes:
 def due_range(watermark_ms: int, grace_ms: int) -> tuple[bytes, bytes]:
     """Return the half-open range of the rows of windows that wait for the watermark, and need not any more."""
     passed_ms = min(max(watermark_ms - grace_ms, -1), MAX_TIME_MS - 1)
-    return _PREFIXES[LIVE], b"%s%013d" % (_PREFIXES[LIVE], passed_ms + 1)
+    return _PREFIXES[LIVE_LANE], b"%s%013d" % (_PREFIXES[LIVE_LANE], passed_ms + 1)
 
 
 def history_range() -> tuple[bytes, bytes]:
     """Return the half-open range of the rows of windows that wait for the history lane."""
-    return _PREFIXES[HISTORY], b"i"
+    return _PREFIXES[HISTORY_LANE], b"i"
 
 
 def track(
@@ -44,9 +44,9 @@ def track(
     if state.is_final:
         return {}
     former = state.lane
-    lane = HISTORY if is_history and former != LIVE else LIVE
-    if lane == LIVE and is_over(key, watermark_ms, grace_ms):
-        state.lane, state.is_final = LIVE, True
+    lane = HISTORY_LANE if is_history and former != LIVE_LANE else LIVE_LANE
+    if lane == LIVE_LANE and is_over(key, watermark_ms, grace_ms):
+        state.lane, state.is_final = LIVE_LANE, True
         state.revision += 1
         return {row_key(former, key): None} if former else {}
     if lane == former:
@@ -58,8 +58,8 @@ def track(
 
 def adopt(state: WindowState, key: WindowKey, watermark_ms: int, grace_ms: int) -> dict[bytes, int | None]:
     """Say which rows change when a window is met that was stored before there was an index: it waits, or is final. The state is changed."""
-    state.lane = LIVE
+    state.lane = LIVE_LANE
     if is_over(key, watermark_ms, grace_ms):
         state.is_final = True
         return {}
-    return {row_key(LIVE, key): 0}
+    return {row_key(LIVE_LANE, key): 0}

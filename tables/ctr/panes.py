@@ -95,7 +95,7 @@ def is_zero(counts: Counts) -> bool:
     )
 
 
-def is_amount(amount: Decimal) -> bool:
+def _is_amount(amount: Decimal) -> bool:
     """Whether a price can be this: finite, and small enough that sums of it stay exact."""
     return amount.is_finite() and abs(amount) <= MAX_AMOUNT
 
@@ -175,7 +175,7 @@ class Tally:
         An amount that no price can be is left out: a producer other than the collector may write it, and one
         1E+999999 would drown the sum.
         """
-        if not is_amount(amount):
+        if not _is_amount(amount):
             return
         self._revenue[currency, customer, scenario, variant, time_ms // PANE_MS, row, rank, 1] += amount
 

@@ -12,9 +12,9 @@ import msgspec
 from tables.ctr.panes import COUNTERS, MAX_AMOUNT, Counts, Pane
 from tables.ctr.window_keys import MAX_TIME_MS, PANE_GRANULARITY, PANE_MS, WindowKey, scenario_key
 
-MAX_RECORD_BYTES: Final = 500_000  # half of the broker's limit of 1 MB a batch
-MAX_COUNT: Final = 10**15  # in one minute of one partition
-MAX_REVENUE: Final = MAX_AMOUNT * 1_000_000
+MAX_PARTIALS_BYTES: Final = 500_000  # half of the broker's limit of 1 MB a batch
+_MAX_COUNT: Final = 10**15  # in one minute of one partition
+_MAX_REVENUE: Final = MAX_AMOUNT * 1_000_000
 
 
 Number = Annotated[int, msgspec.Meta(ge=-(2**62), le=2**62)]
@@ -104,7 +104,7 @@ def records(
         while waiting:
             part = waiting.pop()
             value = _encoder.encode(Partials(customer, scenario, partition, part, watermark_ms))
-            if len(value) > MAX_RECORD_BYTES and len(part) > 1:
+            if len(value) > MAX_PARTIALS_BYTES and len(part) > 1:
                 half = len(part) // 2
                 waiting += [part[half:], part[:half]]
             else:
@@ -130,8 +130,8 @@ def decode(raw: bytes) -> Partials:
     for partial in partials.panes:
         # Checked here, because a number that no store can hold would stop the whole partition later.
         counts = partial.counts
-        if not all(0 <= getattr(counts, name) <= MAX_COUNT for name in COUNTERS):
+        if not all(0 <= getattr(counts, name) <= _MAX_COUNT for name in COUNTERS):
             raise msgspec.ValidationError("a counter is below 0 or beyond anything that was counted")
-        if not all(amount.is_finite() and abs(amount) <= MAX_REVENUE for amount in counts.revenue.values()):
+        if not all(amount.is_finite() and abs(amount) <= _MAX_REVENUE for amount in counts.revenue.values()):
             raise msgspec.ValidationError("a revenue is no amount of money")
     return partials

@@ -12,7 +12,7 @@ import msgspec
 
 from tables.ctr.panes import Counts
 
-CONFIDENCE: Final = 0.95
+_CONFIDENCE: Final = 0.95
 
 
 class ClickRate(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -26,7 +26,7 @@ class ClickRate(msgspec.Struct, frozen=True, omit_defaults=True):
     reason: str | None = None
 
 
-def wilson(successes: int, n: int, confidence: float = CONFIDENCE) -> tuple[float, float] | None:
+def wilson(successes: int, n: int, confidence: float = _CONFIDENCE) -> tuple[float, float] | None:
     """Return the Wilson score interval of a share; None where it does not exist (no trial, or more successes than trials).
 
     E. B. Wilson, "Probable inference, the law of succession, and statistical inference", JASA 22 (1927); without

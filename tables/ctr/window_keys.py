@@ -36,7 +36,7 @@ def escape(value: str) -> bytes:
     return value.encode("utf-8", "surrogatepass")
 
 
-def unescape(raw: bytes) -> str:
+def _unescape(raw: bytes) -> str:
     """Return the value that ``escape`` was given."""
     value = raw.decode("utf-8", "surrogatepass")
     return _ESCAPED.sub(lambda match: chr(int(match[1], 16)), value) if "%" in value else value
@@ -78,18 +78,18 @@ class WindowKey(NamedTuple):
         """Return the key of these bytes; ValueError when they are none."""
         customer, scenario, dimension, granularity, start, variant, row, rank = raw.split(SEPARATOR)
         return cls(
-            unescape(customer),
-            unescape(scenario),
+            _unescape(customer),
+            _unescape(scenario),
             dimension.decode(),
             granularity.decode(),
             int(start),
-            unescape(variant) or None,
+            _unescape(variant) or None,
             int(row) if row else None,
             int(rank) if rank else None,
         )
 
 
-PaneKey = WindowKey
+_PaneKey = WindowKey
 """A pane is the window of granularity ``minute``; both share their keys."""
 
 

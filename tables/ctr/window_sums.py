@@ -8,9 +8,10 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from events.topics import DAY_MS
 from tables.ctr.panes import Counts, add
 from tables.ctr.window_keys import MAX_TIME_MS, POSITION, SCENARIO, VARIANT, WindowKey
-from tables.ctr.windows import DAY_MS, GRANULARITY_MS, MINUTE_MS
+from tables.ctr.windows import GRANULARITY_MS, MINUTE_MS
 
 WEEK_MS: Final = 7 * DAY_MS
 _MONDAY_MS: Final = 4 * DAY_MS  # 1970-01-05 was the first Monday

@@ -9,6 +9,7 @@ from typing import Final
 
 import msgspec
 
+from events.topics import DAY_MS
 from tables.ctr.panes import Counts, add, is_zero, subtract
 from tables.ctr.partials import Partial
 from tables.ctr.rates import ClickRate, rates
@@ -16,18 +17,17 @@ from tables.ctr.window_keys import PANE_GRANULARITY, WindowKey
 
 MINUTE_MS: Final = 60_000
 HOUR_MS: Final = 3_600_000
-DAY_MS: Final = 86_400_000
 
 GRANULARITY_MS: Final = {PANE_GRANULARITY: MINUTE_MS, "hour": HOUR_MS, "day": DAY_MS}
 """The stored granularities and their sizes, the finest first."""
 
-KEEP_MS: Final = {PANE_GRANULARITY: 8 * DAY_MS, "hour": 90 * DAY_MS, "day": 730 * DAY_MS}
+WINDOW_KEEP_MS: Final = {PANE_GRANULARITY: 8 * DAY_MS, "hour": 90 * DAY_MS, "day": 730 * DAY_MS}
 """How long after the last received event a row stays. Minutes outlive their panes by a day, so that no pane's
 old counts are merged into a window that has forgotten them."""
 
 
-LIVE: Final = 1
-HISTORY: Final = 2
+LIVE_LANE: Final = 1
+HISTORY_LANE: Final = 2
 
 
 class SourceCounts(msgspec.Struct, array_like=True, gc=False):
@@ -42,8 +42,8 @@ class WindowState(msgspec.Struct, array_like=True, gc=False):
     """One window, summed over partitions. ``sources`` (partition -> latest partial) is kept for minutes only.
 
     ``revision`` counts the corrections since the window first was final; ``received_ms`` is when its
-    newest event was received. ``lane`` says what it waits for until it is final: LIVE (the watermark), HISTORY (the end of the history
-    lane, because nothing else touched it), or 0, when it was stored before windows became final.
+    newest event was received. ``lane`` says what a window waits for until it is final: LIVE_LANE (the watermark),
+    HISTORY_LANE (the end of the history lane, because nothing else touched it), or 0 (stored before windows became final).
     """
 
     counts: Counts = msgspec.field(default_factory=Counts)
@@ -110,7 +110,7 @@ def close(state: WindowState) -> bool:
 
 def has_expired(state: WindowState, granularity: str, received_ms: int) -> bool:
     """Whether the row is forgotten when events received at ``received_ms`` are folded."""
-    return received_ms - state.received_ms > KEEP_MS[granularity]
+    return received_ms - state.received_ms > WINDOW_KEEP_MS[granularity]
 
 
 class WindowRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False, gc=False):
@@ -148,7 +148,7 @@ _encoder: Final = msgspec.json.Encoder(decimal_format="string")
 _decoder: Final = msgspec.json.Decoder(WindowRecord)
 
 
-def record(key: WindowKey, state: WindowState) -> WindowRecord:
+def _record(key: WindowKey, state: WindowState) -> WindowRecord:
     """Return what is published about a window."""
     counts = state.counts
     shares = rates(counts)
@@ -180,7 +180,7 @@ def record(key: WindowKey, state: WindowState) -> WindowRecord:
 
 def encode_record(key: WindowKey, state: WindowState) -> bytes:
     """Return the value of the window's record in ``uptake.ctr.windows``: JSON; its key is ``key.encode()``."""
-    return _encoder.encode(record(key, state))
+    return _encoder.encode(_record(key, state))
 
 
 def decode_record(raw: bytes) -> WindowRecord:

@@ -7,7 +7,7 @@ from tables.user import basket, clicked, consumed, playback, preferences, purcha
 from tables.user.identity import IdentityState, Transfer
 from tables.user.impressions import ImpressionsState
 
-S = TypeVar("S")
+_S = TypeVar("_S")
 
 MOVED: Final = b"\0moved"
 """Suffix of the row that keeps what a login moved on: the source's own lookups still see it, and it is never sent again.
@@ -16,12 +16,12 @@ No user key holds a NUL, so no two rows share a key.
 """
 
 
-class TableRows(Protocol[S]):
+class TableRows(Protocol[_S]):
     """The rows of one table."""
 
-    def get(self, key: bytes) -> S | None: ...
+    def get(self, key: bytes) -> _S | None: ...
 
-    def put(self, key: bytes, state: S | None) -> None: ...
+    def put(self, key: bytes, state: _S | None) -> None: ...
 
 
 class Tables(Protocol):

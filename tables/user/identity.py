@@ -23,7 +23,7 @@ from tables.user.preferences import PreferencesState
 from tables.user.purchases import PurchasesState
 from tables.user.rendered import RenderedState
 
-TRANSFER_VERSION: Final = 1
+_TRANSFER_VERSION: Final = 1
 FOLLOW_MS: Final = 30 * 60_000
 """Sites go on sending rate, blacklist and wishlist with the old id for this long after a login."""
 MAX_SOURCES: Final = 2_000
@@ -34,7 +34,7 @@ REPEAT_LOGIN_MS: Final = 3_600_000
 """While a key rotates, the login from the old pseudonym is made once, and again after this: a collector that read the new key late, or
 held events back while Kafka was away, wrote some under the old one."""
 
-MAX_NUMBER: Final = 2**48
+_MAX_NUMBER: Final = 2**48
 """Of anything in a transfer. A sum beyond 64 bits cannot be stored, and would stop the whole partition at every flush."""
 
 
@@ -64,7 +64,7 @@ class Transfer(msgspec.Struct, frozen=True, gc=False):
     login_ms: int
     received_ms: int
     stretch: Stretch
-    v: int = TRANSFER_VERSION
+    v: int = _TRANSFER_VERSION
 
 
 class IdentityState(msgspec.Struct, array_like=True, gc=False):
@@ -98,15 +98,15 @@ def decode(raw: bytes | None) -> Transfer:
         transfer = _decoder.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UndecodableError("malformed", str(error)) from None
-    if transfer.v != TRANSFER_VERSION:
+    if transfer.v != _TRANSFER_VERSION:
         raise UndecodableError(
-            "unknown_version", f"version {transfer.v}, this worker reads {TRANSFER_VERSION}"
+            "unknown_version", f"version {transfer.v}, this worker reads {_TRANSFER_VERSION}"
         )
     if not _is_summable(msgspec.msgpack.decode(raw)):
-        raise UndecodableError("malformed", f"a number in it is beyond {MAX_NUMBER}")
+        raise UndecodableError("malformed", f"a number in it is beyond {_MAX_NUMBER}")
     if transfer.stretch.rendered is not None:
         try:
-            rendered.check(transfer.stretch.rendered, MAX_NUMBER)
+            rendered.check(transfer.stretch.rendered, _MAX_NUMBER)
         except ValueError as error:
             raise UndecodableError("malformed", str(error)) from None
     return transfer
@@ -121,7 +121,7 @@ def _is_summable(value: Any) -> bool:
             waiting.extend(value.values())
         elif isinstance(value, list):
             waiting.extend(value)
-        elif isinstance(value, int) and abs(value) > MAX_NUMBER:
+        elif isinstance(value, int) and abs(value) > _MAX_NUMBER:
             return False
     return True
 

@@ -17,7 +17,7 @@ from tables.user.shown_bytes import KEY_END, START, opening_of
 MAX_IMPRESSIONS: Final = 100
 MAX_CLICKS: Final = 100
 MAX_CALLS: Final = 100
-MAX_LISTED: Final = 5_000
+MAX_SHOWN_ITEMS: Final = 5_000
 """Items over all kept impressions, so that a site that shows endless lists does not make a value of megabytes."""
 JOIN_MS: Final = 30 * 60_000
 CONVERSION_MS: Final = 60 * 60_000
@@ -166,7 +166,7 @@ def remember(
         del log[:drop_bytes]
     state.kept = kept
     if (
-        len(impression.items) > MAX_LISTED // MAX_IMPRESSIONS
+        len(impression.items) > MAX_SHOWN_ITEMS // MAX_IMPRESSIONS
     ):  # as long as none is longer, no sum can exceed the limit
         _drop_listed(state)
     return state
@@ -214,7 +214,7 @@ def _drop_listed(state: ImpressionsState) -> None:
     """Drop from the front while too many items are listed; the latest impression stays, however long."""
     impressions = impressions_of(state)
     drop, listed = 0, sum(len(impression.items) for impression in impressions)
-    while listed > MAX_LISTED and drop < len(impressions) - 1:
+    while listed > MAX_SHOWN_ITEMS and drop < len(impressions) - 1:
         listed -= len(impressions[drop].items)
         drop += 1
     state.impressions = bytearray(b"".join(map(_packed, impressions[drop:])))

@@ -15,15 +15,15 @@ import msgspec
 from events.model import Playback
 from tables.user.items import drop_oldest, item_key
 
-MAX_ITEMS: Final = 500  # an item has room for its ranges and sessions: together far below 1 MB
+MAX_PLAYED_ITEMS: Final = 500  # an item has room for its ranges and sessions: together far below 1 MB
 MAX_RANGES: Final = 64
 MAX_SESSIONS: Final = 2  # the living room and the phone
-MAX_RATE: Final = 2.0  # players offer up to 2x to watch or listen by; what is faster is to find a place
+_MAX_RATE: Final = 2.0  # players offer up to 2x to watch or listen by; what is faster is to find a place
 MAX_GAP_MS: Final = 300_000
 """Beyond it nobody knows what happened between two heartbeats. Players send one every few seconds to a minute."""
-SLACK_MS: Final = 1_000  # timers of players fire late, and positions are those of key frames
-SLACK_SHARE: Final = 0.05
-MAX_CLOCK_MS: Final = 10**14
+_SLACK_MS: Final = 1_000  # timers of players fire late, and positions are those of key frames
+_SLACK_SHARE: Final = 0.05
+_MAX_CLOCK_MS: Final = 10**14
 """Of a player's clock, which may say anything: a greater number could not be moved by a login (tables/user/identity.py)."""
 
 
@@ -67,7 +67,7 @@ def hear(state: PlaybackState | None, event: Playback) -> tuple[PlaybackState, H
     key = item_key(event.itemtype, event.item)
     end_ms = event.duration_ms if event.credits_ms is None else min(event.credits_ms, event.duration_ms)
     now = Last(
-        min(max(event.time_ms if event.created_ms is None else event.created_ms, 0), MAX_CLOCK_MS),
+        min(max(event.time_ms if event.created_ms is None else event.created_ms, 0), _MAX_CLOCK_MS),
         event.received_ms,
         event.state,
         min(event.position_ms, event.duration_ms),
@@ -85,7 +85,7 @@ def hear(state: PlaybackState | None, event: Playback) -> tuple[PlaybackState, H
     played.sessions.pop(event.session, None)
     played.sessions[event.session] = now
     drop_oldest(played.sessions, MAX_SESSIONS)
-    drop_oldest(state.items, MAX_ITEMS)
+    drop_oldest(state.items, MAX_PLAYED_ITEMS)
     added = Heard() if before is None else _added(played.ranges, before, now)
     return state, added._replace(percentage=percentage(played))
 
@@ -104,8 +104,8 @@ def _added(ranges: list[int], before: Last, now: Last) -> Heard:
     if before.state == "paused":
         return Heard(paused_ms=elapsed_ms)
     way_ms = now.position_ms - before.position_ms
-    is_watched = before.state == "playing" and 0 < before.rate <= MAX_RATE
-    if not is_watched or not 0 < way_ms <= elapsed_ms * before.rate * (1 + SLACK_SHARE) + SLACK_MS:
+    is_watched = before.state == "playing" and 0 < before.rate <= _MAX_RATE
+    if not is_watched or not 0 < way_ms <= elapsed_ms * before.rate * (1 + _SLACK_SHARE) + _SLACK_MS:
         return Heard()
     unite(ranges, before.position_ms, now.position_ms)
     return Heard(played_ms=way_ms)
@@ -156,7 +156,7 @@ def merge(into: PlaybackState | None, other: PlaybackState) -> PlaybackState:
                     moved.sessions[session] = last
             drop_oldest(moved.sessions, MAX_SESSIONS)
         into.items[key] = moved
-    drop_oldest(into.items, MAX_ITEMS)
+    drop_oldest(into.items, MAX_PLAYED_ITEMS)
     return into
 
 

@@ -13,11 +13,11 @@ from events.model import Recommended
 from tables.user.items import split_item_key
 
 MAX_LISTS: Final = 50
-MAX_LISTED: Final = 5_000
+MAX_LISTED_ITEMS: Final = 5_000
 """Items over all kept lists, so that a value stays far below 1 MB."""
 FIND_MS: Final = 24 * 3_600_000
 """A list explains what was shown or clicked at most this long after it was served."""
-KEEP_MS: Final = FIND_MS + 30 * 60_000
+LIST_KEEP_MS: Final = FIND_MS + 30 * 60_000
 
 
 class ServedList(msgspec.Struct, array_like=True, gc=False):
@@ -71,7 +71,7 @@ def serve(state: RecommendedState | None, event: Recommended) -> RecommendedStat
                 event.experiment,
             )
         )
-    _drop_old(lists, event.received_ms - KEEP_MS)
+    _drop_old(lists, event.received_ms - LIST_KEEP_MS)
     return state
 
 
@@ -79,7 +79,9 @@ def _drop_old(lists: list[ServedList], before_received_ms: int) -> None:
     """Drop from the front, the oldest in the log, what is too much or too old; the latest list stays, however long."""
     drop, listed = 0, sum(len(served.items) for served in lists)
     while drop < len(lists) - 1 and (
-        len(lists) - drop > MAX_LISTS or listed > MAX_LISTED or lists[drop].received_ms < before_received_ms
+        len(lists) - drop > MAX_LISTS
+        or listed > MAX_LISTED_ITEMS
+        or lists[drop].received_ms < before_received_ms
     ):
         listed -= len(lists[drop].items)
         drop += 1

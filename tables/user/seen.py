@@ -6,7 +6,7 @@ changes nothing, not even the expiry: a client that retries for ever does not ke
 
 from typing import Final
 
-KEEP_MS: Final = 24 * 3_600_000
+SEEN_KEEP_MS: Final = 24 * 3_600_000
 
 
 def row_key(user_key: bytes, eid: str) -> bytes:
@@ -24,4 +24,4 @@ def is_repeat(seen_ms: int | None, received_ms: int) -> bool:
 
 def is_expired(seen_ms: int, now_received_ms: int) -> bool:
     """Tell whether a row says nothing any more and may be deleted."""
-    return now_received_ms - seen_ms >= KEEP_MS
+    return now_received_ms - seen_ms >= SEEN_KEEP_MS

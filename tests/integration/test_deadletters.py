@@ -152,7 +152,7 @@ def test_letters_that_are_cut_or_of_a_foreign_topic_stay_where_they_are(cluster:
 async def test_replay_that_dies_between_two_transactions_is_finished_by_the_next(
     cluster: Cluster, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dead_letter_topic, "BATCH_LETTERS", 3)
+    monkeypatch.setattr(dead_letter_topic, "_BATCH_LETTERS", 3)
     key = b"%s|~many" % CUSTOMER.encode()
     values = [b"letter %d" % number for number in range(10)]
     produce(cluster, DEADLETTERS, [(key, value, headers_of("many")) for value in values])
@@ -177,7 +177,7 @@ async def test_replay_that_dies_between_two_transactions_is_finished_by_the_next
 async def test_a_later_replay_ends_an_earlier_one_and_sends_nothing_twice(
     cluster: Cluster, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dead_letter_topic, "BATCH_LETTERS", 2)
+    monkeypatch.setattr(dead_letter_topic, "_BATCH_LETTERS", 2)
     key = b"%s|~two" % CUSTOMER.encode()
     produce(cluster, DEADLETTERS, [(key, b"%d" % number, headers_of("two")) for number in range(8)])
     layout = await look_at_topics(settings)

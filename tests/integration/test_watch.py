@@ -44,7 +44,7 @@ def produce(broker: LocalBroker, records: int) -> None:
 async def test_stand_still_is_seen_while_the_broker_answers_and_never_while_it_is_frozen(
     own_broker: LocalBroker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "ANSWER_SECONDS", 1.0)
+    monkeypatch.setattr(module, "_ANSWER_SECONDS", 1.0)
     await ensure_topics(Settings(kafka=own_broker.bootstrap, partitions=1))
     world, partitions = World(), Partitions(close_timeout_seconds=1)
     partitions.add(world.open())

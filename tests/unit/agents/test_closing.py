@@ -293,9 +293,9 @@ async def test_watermark_and_open_windows_outlive_a_crash(shop: Shop) -> None:
 async def test_a_flush_closes_a_bounded_number_and_the_next_goes_on(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(closing, "MAX_CLOSED", 4)
-    monkeypatch.setattr(closing, "SLICE_WINDOWS", 1)
-    monkeypatch.setattr(closing, "SLICE_SECONDS", 0.0)
+    monkeypatch.setattr(closing, "_MAX_CLOSED", 4)
+    monkeypatch.setattr(closing, "_SLICE_WINDOWS", 1)
+    monkeypatch.setattr(closing, "_SLICE_SECONDS", 0.0)
     for minute in range(5):
         await shop.say(minute)
     for home in range(PARTITIONS):
@@ -322,8 +322,8 @@ async def test_a_flush_closes_a_bounded_number_and_the_next_goes_on(
 async def test_partition_that_ends_while_windows_are_closed_stops_there(
     shop: Shop, monkeypatch: pytest.MonkeyPatch, is_lost: bool
 ) -> None:
-    monkeypatch.setattr(closing, "SLICE_WINDOWS", 1)
-    monkeypatch.setattr(closing, "SLICE_SECONDS", 0.0)
+    monkeypatch.setattr(closing, "_SLICE_WINDOWS", 1)
+    monkeypatch.setattr(closing, "_SLICE_SECONDS", 0.0)
     for home in range(PARTITIONS):
         await shop.say(1, home)
     for home in range(PARTITIONS):

@@ -217,7 +217,7 @@ async def test_key_is_checked_again_when_another_event_comes_under_it(world: Wor
 
 
 async def test_remembered_keys_are_bounded(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("agents.overlay.MAX_VERIFIED_KEYS", 3)
+    monkeypatch.setattr("agents.overlay._MAX_VERIFIED_KEYS", 3)
     partition = world.open()
     events = [a_click(user=f"k1.{number}") for number in range(10)]
     await fold_records(partition, JOURNAL, [a_record(event, at) for at, event in enumerate(events)])

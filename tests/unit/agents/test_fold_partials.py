@@ -5,9 +5,9 @@ import random
 import pytest
 
 from events.partitions import partition_of
-from events.topics import JOURNAL, PARTIALS, WINDOWS
+from events.topics import DAY_MS, JOURNAL, PARTIALS, WINDOWS
 from tables.ctr.window_keys import SCENARIO, WindowKey, scenario_key
-from tables.ctr.windows import DAY_MS, HOUR_MS, WindowRecord, decode_record
+from tables.ctr.windows import HOUR_MS, WindowRecord, decode_record
 from tests.support.builders import CUSTOMER, MINUTE_MS, a_clickrecommended, a_rendered
 from tests.support.memory_outbox import LogRecord
 from tests.support.overlays import T0

@@ -255,7 +255,7 @@ async def test_error_that_no_fold_foresaw_loses_the_partition(world: World) -> N
 
 
 async def test_long_chunk_is_flushed_in_between_and_lets_others_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("agents.partition.SLICE_SECONDS", 0.0)
+    monkeypatch.setattr("agents.partition._SLICE_SECONDS", 0.0)
     world = World(flush_max_changes=1)
     partition = world.open()
     records = clicks(*range(3 * SLICE_RECORDS + 1))

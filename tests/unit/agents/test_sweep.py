@@ -6,7 +6,7 @@ from tables.ctr.panes import Counts, Pane
 from tables.ctr.window_keys import SCENARIO, WindowKey
 from tables.ctr.windows import WindowState
 from tables.declare import codec
-from tables.user.seen import KEEP_MS
+from tables.user.seen import SEEN_KEEP_MS
 from tests.support.memory_store import MemoryStore
 
 DAY_MS = 86_400_000
@@ -40,7 +40,7 @@ def test_only_expired_rows_go() -> None:
     day = WindowKey("c", "s", SCENARIO, "day", 0).encode()
     overlay = an_overlay(
         a_store(
-            seen={b"old": NOW_MS - KEEP_MS, b"new": NOW_MS - KEEP_MS + 1},
+            seen={b"old": NOW_MS - SEEN_KEEP_MS, b"new": NOW_MS - SEEN_KEEP_MS + 1},
             panes={
                 b"old": Pane(Counts(), 1, NOW_MS - 7 * DAY_MS - 1, 1),
                 b"new": Pane(Counts(), 1, NOW_MS - 7 * DAY_MS, 1),

@@ -7,7 +7,7 @@ import pytest
 
 from app.base.errors import UptakeError
 from app.demo.counts import (
-    COUNTERS,
+    DEMO_COUNTERS,
     Cell,
     CellCounts,
     CountDifference,
@@ -98,7 +98,7 @@ def test_missing_expectations_are_named(tmp_path: Path) -> None:
 
 def test_numbers_of_one_place_add_up() -> None:
     counts: CellCounts = {}
-    add(counts, "a/b", "day", "2019-11-24", dict.fromkeys(COUNTERS, 2))
+    add(counts, "a/b", "day", "2019-11-24", dict.fromkeys(DEMO_COUNTERS, 2))
     add(counts, "a/b", "day", "2019-11-24", {"clicks": 1})
     assert counts[Cell("a/b", "day", "2019-11-24", "clicks")] == 3
     assert counts[Cell("a/b", "day", "2019-11-24", "impressions")] == 2

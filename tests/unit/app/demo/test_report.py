@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from app.demo.counts import COUNTERS, Cell, CellCounts, CountDifference
+from app.demo.counts import DEMO_COUNTERS, Cell, CellCounts, CountDifference
 from app.demo.file_counts import Question
 from app.demo.lookups import Lookup
 from app.demo.memory import peak_mb, resident_mb
@@ -20,7 +20,7 @@ from app.replay.lanes import ReplayTally
 COUNTS: CellCounts = {
     Cell("bts/all", part, at, counter): number
     for part, at in (("total", ""), ("position", "1"))
-    for counter, number in zip(COUNTERS, (10_000, 42, 42), strict=True)
+    for counter, number in zip(DEMO_COUNTERS, (10_000, 42, 42), strict=True)
 }
 DIFFERENCE = CountDifference("HTTP", Cell("bts/all", "total", "", "clicks"), 43, 42)
 QUESTION = Question("u1", 2, "PT30M", 1_575_158_387_000, frozenset(("18",)))

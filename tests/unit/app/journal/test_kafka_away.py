@@ -21,8 +21,8 @@ async def test_missing_broker_is_named_once_with_its_cure(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert not any_answers(NOBODY, timeout_s=1)
-    monkeypatch.setattr(broker_link, "FIRST_PAUSE_SECONDS", 0.01)
-    monkeypatch.setattr(broker_link, "LONGEST_PAUSE_SECONDS", 0.02)
+    monkeypatch.setattr(broker_link, "_FIRST_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(broker_link, "_LONGEST_PAUSE_SECONDS", 0.02)
     caplog.set_level(logging.INFO, "app.collector")
     sink = KafkaSink(NOBODY, {JOURNAL: 1, HISTORY: 1})
     with pytest.raises(NotTakenError, match="is starting"):

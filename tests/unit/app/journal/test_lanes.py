@@ -134,8 +134,8 @@ async def until(holds: Callable[[], bool]) -> None:
 @pytest.fixture
 async def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Callable[..., Any]]:
     """What starts sinks on one spool directory; they are stopped in the end."""
-    monkeypatch.setattr(kafka_sink, "TICK_SECONDS", 0.01)
-    monkeypatch.setattr(kafka_sink, "STOP_SECONDS", 0.2)
+    monkeypatch.setattr(kafka_sink, "_TICK_SECONDS", 0.01)
+    monkeypatch.setattr(kafka_sink, "_STOP_SECONDS", 0.2)
     async with AsyncExitStack() as stack:
 
         async def start(kafka: Kafka, spool_bytes: int = 10**6, **options: Any) -> Running:
@@ -304,7 +304,7 @@ async def test_disk_that_cannot_be_written_refuses_and_recovers_by_itself(
 ) -> None:
     kafka = Kafka()
     running = await start(kafka)
-    monkeypatch.setattr("app.journal.spool.PROBE_SECONDS", 0.02)
+    monkeypatch.setattr("app.journal.spool._PROBE_SECONDS", 0.02)
     running.connection.away("Kafka is away")
 
     def fail(*_: object) -> None:
@@ -385,7 +385,7 @@ async def test_no_more_than_half_of_the_limit_waits_for_one_partition(start: Cal
 async def test_event_behind_a_long_spool_goes_into_it_and_waits_for_no_drain(
     start: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.journal.lane.HANDOVER_RECORDS", 3)
+    monkeypatch.setattr("app.journal.lane._HANDOVER_RECORDS", 3)
     kafka = Kafka()
     kafka.held = {0}
     running = await start(kafka, stall_ms=60_000, ack_timeout_ms=60_000)

@@ -107,7 +107,7 @@ def test_lost_cursors_only_send_again(disk_of: Make) -> None:
 def test_cursors_are_rewritten_before_they_grow_for_ever(
     disk_of: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(spool_directory, "CURSORS_MAX_BYTES", 500)
+    monkeypatch.setattr(spool_directory, "_CURSORS_MAX_BYTES", 500)
     disk = disk_of(10**6)
     write(disk, *map(a_record, range(1, 60)))
     numbers = drain(disk, max_records=1)

@@ -14,12 +14,12 @@ WRITER = """
 import sys
 from pathlib import Path
 from app.journal.spool_disk import Disk
-from app.journal.spool_format import Place, Record, encode
+from app.journal.spool_format import SpoolRecord, SpoolTarget, encode
 disk = Disk(Path(sys.argv[1]), segment_bytes=20_000)
 disk.open()
 number = disk.next_number
 while True:
-    group = [Record(number + n, Place("uptake.events", 0), 1, b"key", b"v" * 50) for n in range(number % 40 + 1)]
+    group = [SpoolRecord(number + n, SpoolTarget("uptake.events", 0), 1, b"key", b"v" * 50) for n in range(number % 40 + 1)]
     disk.append([(record, encode(record)) for record in group])
     number += len(group)
     print(number - 1, flush=True)

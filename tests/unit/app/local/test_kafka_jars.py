@@ -18,7 +18,7 @@ def a_java(path: Path, version: str) -> Path:
 @pytest.fixture
 def nothing_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A machine without Java, Maven and jars."""
-    monkeypatch.setattr(kafka_jars, "home", lambda: tmp_path / "kafka")
+    monkeypatch.setattr(kafka_jars, "_home", lambda: tmp_path / "kafka")
     monkeypatch.setattr(kafka_jars.importlib.util, "find_spec", lambda _name: None)
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     monkeypatch.delenv("JAVA_HOME", raising=False)

@@ -24,7 +24,7 @@ from tables.ctr.panes import Counts
 from tables.ctr.watermarks import WatermarkState
 from tables.ctr.window_keys import MAX_TIME_MS, SCENARIO, WindowKey
 from tables.ctr.window_sums import StoredSpan
-from tables.ctr.windows import HISTORY, LIVE, WindowState
+from tables.ctr.windows import HISTORY_LANE, LIVE_LANE, WindowState
 from tables.declare import codec
 from tables.store import StoreMemory
 from tables.user.clicked import click
@@ -269,8 +269,8 @@ async def test_rows_say_what_is_over_by_the_watermark_unless_they_are_of_history
     merge = bench.open(0)
     grace_ms = merge.rules.grace_ms
     states = {
-        0: WindowState(Counts(rendered=1), received_ms=T0, lane=LIVE),
-        1: WindowState(Counts(rendered=1), 2, True, T0, lane=HISTORY),
+        0: WindowState(Counts(rendered=1), received_ms=T0, lane=LIVE_LANE),
+        1: WindowState(Counts(rendered=1), 2, True, T0, lane=HISTORY_LANE),
     }
     for minute, state in states.items():
         key = WindowKey(CUSTOMER, "home", SCENARIO, "minute", T0 + minute * MINUTE_MS)

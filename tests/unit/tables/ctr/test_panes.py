@@ -191,7 +191,7 @@ def test_many_panes_are_split_over_records_that_a_broker_takes() -> None:
     changed = {pane_key(POSITION, "v" * 200, 0, rank): Pane(version=1) for rank in range(6_000)}
     published = list(partials.records(changed, partition=0))
     assert len(published) > 1
-    assert all(len(value) <= partials.MAX_RECORD_BYTES for _, value in published)
+    assert all(len(value) <= partials.MAX_PARTIALS_BYTES for _, value in published)
     ranks = [partial.rank for _, value in published for partial in partials.decode(value).panes]
     assert ranks == list(range(6_000))
 

@@ -13,7 +13,7 @@ from tables.ctr.window_keys import SCENARIO, VARIANT, WindowKey
 from tables.ctr.windows import (
     DAY_MS,
     HOUR_MS,
-    KEEP_MS,
+    WINDOW_KEEP_MS,
     WindowState,
     add_delta,
     at,
@@ -161,8 +161,8 @@ def test_late_click_revises_its_window() -> None:
 @pytest.mark.parametrize("granularity", ["minute", "hour", "day"])
 def test_a_window_is_kept_by_received_time(granularity: str) -> None:
     state, _ = merge_partial(None, 0, a_partial(start_ms=0, received_ms=T, clicks=1))
-    assert not has_expired(state, granularity, T + KEEP_MS[granularity])
-    assert has_expired(state, granularity, T + KEEP_MS[granularity] + 1)
+    assert not has_expired(state, granularity, T + WINDOW_KEEP_MS[granularity])
+    assert has_expired(state, granularity, T + WINDOW_KEEP_MS[granularity] + 1)
 
 
 def test_states_come_back_from_the_store() -> None:

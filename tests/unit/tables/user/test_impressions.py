@@ -13,7 +13,7 @@ from tables.user.impressions import (
     MAX_CALLS,
     MAX_CLICKS,
     MAX_IMPRESSIONS,
-    MAX_LISTED,
+    MAX_SHOWN_ITEMS,
     Impression,
     ImpressionsState,
     RecommendedClick,
@@ -177,11 +177,11 @@ def test_what_a_late_click_may_join_is_never_too_old() -> None:
     assert join(state, "1/1", None, clicked_ms) is not None
 
 
-@pytest.mark.parametrize("length", [51, 1_000, MAX_LISTED, MAX_LISTED * 3])
+@pytest.mark.parametrize("length", [51, 1_000, MAX_SHOWN_ITEMS, MAX_SHOWN_ITEMS * 3])
 def test_long_lists_are_bounded_in_all_and_the_latest_stays(length: int) -> None:
     items = tuple(map(str, range(length)))
     state = remembered(*(an_impression(NOW_MS + n, items) for n in range(MAX_IMPRESSIONS)))
-    assert sum(len(i.items) for i in impressions_of(state)) <= max(MAX_LISTED, length)
+    assert sum(len(i.items) for i in impressions_of(state)) <= max(MAX_SHOWN_ITEMS, length)
     assert join(state, f"1/{length - 1}", None, NOW_MS + MAX_IMPRESSIONS) is not None
     assert len(msgspec.msgpack.encode(state)) < 1_000_000
 

@@ -12,7 +12,7 @@ from tables.user import consumed
 from tables.user.identity import Stretch, Transfer, absorb, decode, encode
 from tables.user.playback import (
     MAX_GAP_MS,
-    MAX_ITEMS,
+    MAX_PLAYED_ITEMS,
     MAX_RANGES,
     MAX_SESSIONS,
     Heard,
@@ -129,8 +129,8 @@ def test_clock_that_says_anything_can_be_moved_by_a_login() -> None:
 
 
 def test_oldest_items_sessions_and_shortest_ranges_go() -> None:
-    state, _ = heard(*(beat(n, 0, item=str(n), session=str(n)) for n in range(MAX_ITEMS + 1)))
-    assert len(state.items) == MAX_ITEMS
+    state, _ = heard(*(beat(n, 0, item=str(n), session=str(n)) for n in range(MAX_PLAYED_ITEMS + 1)))
+    assert len(state.items) == MAX_PLAYED_ITEMS
     assert "1/0" not in state.items
     state, _ = heard(*(beat(n, 0, session=str(n)) for n in range(9)))
     assert list(state.items["1/1"].sessions) == [str(n) for n in range(9 - MAX_SESSIONS, 9)]

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from events.model import Recommended
 from tables.user.recommended import (
     FIND_MS,
-    KEEP_MS,
-    MAX_LISTED,
+    LIST_KEEP_MS,
+    MAX_LISTED_ITEMS,
     MAX_LISTS,
     RecommendedState,
     Served,
@@ -92,18 +92,18 @@ def test_oldest_in_the_log_go_beyond_the_number() -> None:
 
 def test_age_is_counted_by_receipt() -> None:
     old_event = a_recommended(time_ms=NOW_MS - 300 * DAY_MS, received_ms=NOW_MS)
-    assert len(served(old_event, a_recommended(time_ms=NOW_MS + KEEP_MS)).lists) == 2
-    assert len(served(old_event, a_recommended(time_ms=NOW_MS + KEEP_MS + 1)).lists) == 1
+    assert len(served(old_event, a_recommended(time_ms=NOW_MS + LIST_KEEP_MS)).lists) == 2
+    assert len(served(old_event, a_recommended(time_ms=NOW_MS + LIST_KEEP_MS + 1)).lists) == 1
 
 
 def test_call_without_lists_is_nothing() -> None:
     assert served(a_recommended(lists=())).lists == []
 
 
-@pytest.mark.parametrize("length", [1_000, MAX_LISTED * 3])
+@pytest.mark.parametrize("length", [1_000, MAX_LISTED_ITEMS * 3])
 def test_long_lists_are_bounded_in_all_and_the_latest_stays(length: int) -> None:
     items = tuple(map(str, range(length)))
     state = served(*(a_recommended(lists=(a_served_list(items=items),)) for _ in range(MAX_LISTS)))
-    assert sum(len(each.items) for each in state.lists) <= max(MAX_LISTED, length)
+    assert sum(len(each.items) for each in state.lists) <= max(MAX_LISTED_ITEMS, length)
     assert find(state, f"1/{length - 1}", None, NOW_MS) is not None
     assert len(msgspec.msgpack.encode(state)) < 1_000_000

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from events.model import user_key
-from tables.user.seen import KEEP_MS, is_expired, is_repeat, row_key
+from tables.user.seen import SEEN_KEEP_MS, is_expired, is_repeat, row_key
 from tests.support.builders import NOW_MS
 
 
@@ -15,8 +15,8 @@ from tests.support.builders import NOW_MS
         (None, NOW_MS, False),
         (NOW_MS, NOW_MS, True),
         (NOW_MS, NOW_MS - 1, True),  # another collector's clock is behind
-        (NOW_MS, NOW_MS + KEEP_MS - 1, True),
-        (NOW_MS, NOW_MS + KEEP_MS, False),
+        (NOW_MS, NOW_MS + SEEN_KEEP_MS - 1, True),
+        (NOW_MS, NOW_MS + SEEN_KEEP_MS, False),
     ],
 )
 def test_eid_is_known_for_24_hours(seen_ms: int | None, received_ms: int, repeats: bool) -> None:
