@@ -61,7 +61,7 @@ test-unit: $(READY) ## the tests that need no broker
 	$(BIN)/pytest tests/unit $(ARGS)
 
 schemas: $(READY) ## write docs/schemas and docs/asyncapi.json after a change of events/model.py
-	$(BIN)/python -m app.published.json_schemas
+	$(BIN)/python -m app.published
 
 demo: $(READY) ## everything on one machine, with real events: CTR, lookups
 	@$(BIN)/uptake demo $(ARGS)

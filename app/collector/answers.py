@@ -1,4 +1,4 @@
-"""What does the client get to hear: each outcome as an HTTP answer, in the form that the client asked for."""
+"""Outcomes as HTTP answers, in the form that the client asked for."""
 
 import re
 import time
@@ -12,6 +12,7 @@ from aiohttp import HttpVersion11, web
 from multidict import CIMultiDict
 
 from app.customers.customer_registry import Customer
+from app.http.refusals import SAFE_HEADERS, problem, refusal
 from events.rejections import Rejection
 
 GIF: Final = bytes.fromhex(
@@ -19,17 +20,13 @@ GIF: Final = bytes.fromhex(
 )
 """A transparent image of 1x1."""
 
-RETRY_AFTER_SECONDS: Final = 1
 TRACKER_METHODS: Final = "GET, POST, HEAD, OPTIONS"
 POST_METHODS: Final = "POST, OPTIONS"
 
 _CALLBACK: Final = re.compile(r"[A-Za-z_$][\w$.]{0,63}", re.ASCII)
-_BASE: Final = CIMultiDict(
-    {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "Server": "uptake"}
-)
+_BASE: Final = CIMultiDict({**SAFE_HEADERS, "Server": "uptake"})
 _GIF_TYPE: Final = "image/gif"
 _SCRIPT: Final = "application/javascript; charset=utf-8"
-_PROBLEM: Final = "application/problem+json"
 _END: Final = b"\r\n\r\n"
 _LAST: Final = b"\r\nConnection: close\r\n\r\n"
 
@@ -135,36 +132,13 @@ def _date(now_s: int) -> bytes:
 def rejected(
     rejection: Rejection, headers: CIMultiDict[str], *, accept: str = "", callback: str | None = None
 ) -> web.Response:
-    """Return the answer to a refused event: its status, and words for people or a problem document (RFC 9457)."""
-    status = rejection.status
-    if status in (429, 503):
-        headers["Retry-After"] = str(rejection.retry_after_s or RETRY_AFTER_SECONDS)
-    if status == 401:
+    """Return the answer to a refused event, as a script where it was asked for with a JSONP callback."""
+    if rejection.status == 401:
         headers["WWW-Authenticate"] = 'Basic realm="uptake"'
-    if status == 405:
+    if rejection.status == 405:
         headers["Allow"] = TRACKER_METHODS
-    if callback is not None:
-        return _script(status, headers, callback, _problem(rejection))
-    if _PROBLEM in accept:
-        headers["Content-Type"] = _PROBLEM
-        return web.Response(status=status, headers=headers, body=msgspec.json.encode(_problem(rejection)))
-    return web.Response(status=status, headers=headers, text=f"{rejection.sentence}\n")
-
-
-def _problem(rejection: Rejection) -> dict[str, object]:
-    """Return the problem document of a rejection."""
-    document: dict[str, object] = {
-        "type": "about:blank",
-        "title": HTTPStatus(rejection.status).phrase,
-        "status": rejection.status,
-        "detail": rejection.sentence,
-        "code": rejection.code,
-    }
-    if rejection.parameter is not None:
-        document["parameter"] = rejection.parameter
-    if rejection.value is not None:
-        document["value"] = rejection.value
-    return document
+    answer = refusal(rejection, headers, accept=accept)
+    return answer if callback is None else _script(rejection.status, headers, callback, problem(rejection))
 
 
 def preflight(

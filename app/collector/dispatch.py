@@ -76,6 +76,10 @@ class Collector:
             response.force_close()
         return response
 
+    def refuse(self, rejection: Rejection) -> web.StreamResponse:
+        """Count a request that the HTTP parser refused, and return its answer."""
+        return self._recorder.reject_unread(rejection)
+
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         if request.version.major != 1:  # the parser reads HTTP/0.9 and a lone line of HTTP/2, too
             return self._recorder.reject(_OTHER_VERSION, request, None)

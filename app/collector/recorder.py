@@ -79,6 +79,11 @@ class Recorder:
             response.force_close()
         return response
 
+    def reject_unread(self, rejection: Rejection) -> web.Response:
+        """Count a request of which nothing could be read, and return its answer in plain words."""
+        self.metrics.rejected[rejection.code].inc()
+        return answers.rejected(rejection, answers.base_headers(None, None))
+
 
 def _unavailable(error: NotTakenError) -> Rejection:
     return Rejection("unavailable", f"the event cannot be taken now, nothing was recorded: {error.reason}")

@@ -11,6 +11,7 @@ from aiohttp import web
 from app.collector import answers
 from app.collector.recorder import Recorder
 from app.customers.customer import Customer
+from app.http.refusals import RETRY_AFTER_SECONDS
 from events.json_bodies import Element
 from events.rejections import Rejection
 from events.tracker import Accepted
@@ -67,7 +68,7 @@ def answer_each(
     status = 200
     if rejected["unavailable"] and count == len(results) and not rejected["fate_unknown"]:
         status = 503
-        headers["Retry-After"] = str(answers.RETRY_AFTER_SECONDS)
+        headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
     body = b'{"accepted":%d,"rejected":%d,"results":[%b]}' % (len(told) - count, count, b",".join(told))
     return web.Response(status=status, headers=headers, body=body)
 

@@ -86,7 +86,8 @@ async def serve_collector(
     )
     server = Server(
         collector,
-        metrics,
+        refuse=collector.refuse,
+        on_connections=metrics.connections.set,
         max_uri_bytes=settings.max_uri_bytes,
         max_connections=settings.max_connections,
         request_timeout_ms=settings.request_timeout_ms,

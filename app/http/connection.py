@@ -1,6 +1,6 @@
-"""How much of a stranger's request do we read: one HTTP/1.1 connection with its limits, on aiohttp's low-level server.
+"""One HTTP/1.1 connection with limits, on aiohttp's low-level server.
 
-aiohttp answers 400 to whatever its parser refuses and logs it with the request; here it gets the right status (414, 431)
+aiohttp answers 400 to whatever its parser refuses and logs it with the request. Here a refused request gets the right status (414, 431),
 and no log line holds what was sent, because it may hold user ids.
 """
 
@@ -11,8 +11,6 @@ from typing import Any, Final
 from aiohttp import web
 from aiohttp.http_exceptions import LineTooLong
 
-from app.collector import answers
-from app.collector.metrics import Metrics
 from events.rejections import Rejection
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
@@ -26,19 +24,23 @@ _QUIET_SECONDS: Final = 0.05
 
 
 class Server(web.Server):
-    """Makes a Connection for each socket, up to ``max_connections``."""
+    """Makes a Connection for each socket, up to ``max_connections``.
+
+    ``refuse`` counts and answers what the parser refuses. ``on_connections`` is called with the number of open connections when it changes.
+    """
 
     def __init__(
         self,
         handler: Handler,
-        metrics: Metrics,
         *,
+        refuse: Callable[[Rejection], web.StreamResponse],
+        on_connections: Callable[[int], None],
         max_uri_bytes: int,
         max_connections: int,
         request_timeout_ms: int,
     ) -> None:
         super().__init__(handler)
-        self.metrics, self.max_connections = metrics, max_connections
+        self.refuse, self.on_connections, self.max_connections = refuse, on_connections, max_connections
         self._max_uri_bytes, self._timeout_seconds = max_uri_bytes, request_timeout_ms / 1000
 
     def __call__(self) -> "Connection":
@@ -72,14 +74,14 @@ class Connection(web.RequestHandler):
         """Take the connection, unless there are too many."""
         super().connection_made(transport)
         open_now = len(self._server.connections)
-        self._server.metrics.connections.set(open_now)
+        self._server.on_connections(open_now)
         if open_now > self._server.max_connections:
             self.force_close()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Forget the connection."""
         super().connection_lost(exc)
-        self._server.metrics.connections.set(len(self._server.connections))
+        self._server.on_connections(len(self._server.connections))
 
     def data_received(self, data: bytes) -> None:
         """Feed the parser, until it has refused something: what follows is then thrown away."""
@@ -95,8 +97,7 @@ class Connection(web.RequestHandler):
 
         async def handler(_request: web.BaseRequest) -> web.StreamResponse:
             await self._linger()
-            self._server.metrics.rejected[refused.code].inc()
-            response = answers.rejected(refused, answers.base_headers(None, None))
+            response = self._server.refuse(refused)
             response.force_close()
             return response
 

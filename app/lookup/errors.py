@@ -10,6 +10,7 @@ from aiohttp import web
 from prometheus_client import Histogram
 
 from app.customers.customer_registry import Customer
+from app.http.refusals import SAFE_HEADERS
 from app.lookup.routing import PeerRefusedError
 from app.lookup.service import UnavailableError
 from events.rejections import Rejection
@@ -22,7 +23,6 @@ _HTTP_ERRORS: Final = {
     405: ("method_not_allowed", "this path takes another method; see the header Allow"),
     413: ("body_too_large", "the body is larger than 1 MB; ask for fewer candidates or users at once"),
 }
-_HEADERS: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 
 def json_response(
@@ -33,7 +33,9 @@ def json_response(
     if is_pretty:
         body = msgspec.json.format(body, indent=2) + b"\n"
     return web.Response(
-        status=status, body=body, headers={"Content-Type": "application/json", **_HEADERS, **(headers or {})}
+        status=status,
+        body=body,
+        headers={"Content-Type": "application/json", **SAFE_HEADERS, **(headers or {})},
     )
 
 

@@ -4,8 +4,6 @@
 The form is draft 07, which AsyncAPI builds on.
 """
 
-import sys
-from pathlib import Path
 from typing import Any, Final
 
 import msgspec
@@ -85,21 +83,6 @@ def text(document: dict[str, Any]) -> str:
     return msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n"
 
 
-def _write(docs: Path) -> None:
-    """Write docs/schemas/*.json and docs/asyncapi.json; remove what is no schema any more."""
-    from app.published.asyncapi import document
-
-    folder = docs / "schemas"
-    folder.mkdir(exist_ok=True)
-    wanted = {name: text(schema) for name, schema in files().items()}
-    for path in folder.glob("*.json"):
-        if path.name not in wanted:
-            path.unlink()
-    for name, content in wanted.items():
-        (folder / name).write_text(content, encoding="utf-8")
-    (docs / "asyncapi.json").write_text(text(document()), encoding="utf-8")
-
-
 def _event_schema(event: type[EventBase]) -> dict[str, Any]:
     schema = _schemas([event])[event.__name__]
     properties = schema["properties"]
@@ -139,7 +122,3 @@ def _inlined(part: Any, found: dict[str, dict[str, Any]]) -> Any:
             return _inlined(found[part["$ref"].rpartition("/")[2]], found)
         return {name: _inlined(value, found) for name, value in part.items()}
     return [_inlined(each, found) for each in part] if isinstance(part, list) else part
-
-
-if __name__ == "__main__":
-    _write(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parents[2] / "docs")
