@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Final
 
 from agents.overlay import Overlay
-from tables.ctr import watermarks
+from tables.ctr import open_windows, watermarks, windows
 from tables.ctr.open_windows import adopt, due_range, history_range, window_row
 from tables.ctr.watermarks import WatermarkRules, WatermarkState
 from tables.ctr.window_keys import WindowKey
@@ -28,7 +28,7 @@ class Closer:
         self._row_key = watermarks.row_key(number)
         self._start = b""
         self._may_have_history = True
-        is_first = overlay.watermarks.get(self._row_key) is None
+        is_first = overlay.rows[watermarks.TABLE].get(self._row_key) is None
         self._adopt_from = b"" if is_first else _END
 
     def expect_history(self) -> None:
@@ -40,7 +40,7 @@ class Closer:
 
         No flush may be under way: what it carries would be in neither place that is searched.
         """
-        state = self._overlay.watermarks.get(self._row_key)
+        state = self._overlay.rows[watermarks.TABLE].get(self._row_key)
         adopted = 0 if self._adopt_from == _END else self._adopt(0 if state is None else state.reached_ms)
         if state is None:
             return adopted
@@ -75,7 +75,7 @@ class Closer:
 
     def _first(self, start: bytes, stop: bytes) -> list[bytes]:
         """Return the first rows of a range, in order: those that no flush has taken yet, and those in the store."""
-        changed = self._overlay.open_windows.changed
+        changed = self._overlay.rows[open_windows.TABLE].changed
         fresh = [row for row, value in changed.items() if value is not None and start <= row < stop]
         stored = (
             row for row, value in self._overlay.stored("open_windows", start, stop) if value is not None
@@ -84,13 +84,13 @@ class Closer:
 
     def _close(self, row: bytes) -> None:
         overlay = self._overlay
-        if overlay.open_windows.get(row) is None:
+        if overlay.rows[open_windows.TABLE].get(row) is None:
             return  # a live event came between two slices
         key = window_row(row)
-        state = overlay.windows.get(key)
+        state = overlay.rows[windows.TABLE].get(key)
         if state is not None and close(state):
-            overlay.windows.put(key, state)
-        overlay.open_windows.put(row, None)
+            overlay.rows[windows.TABLE].put(key, state)
+        overlay.rows[open_windows.TABLE].put(row, None)
 
     def _adopt(self, watermark_ms: int) -> int:
         """Index the next ADOPTED windows that were stored before there was an index; return how many changed."""
@@ -105,7 +105,7 @@ class Closer:
                 for open_row, value in adopt(
                     state, WindowKey.decode(row), watermark_ms, self._rules.grace_ms
                 ).items():
-                    overlay.open_windows.put(open_row, value)
-                overlay.windows.put(row, state)
+                    overlay.rows[open_windows.TABLE].put(open_row, value)
+                overlay.rows[windows.TABLE].put(row, state)
                 adopted += 1
         return adopted

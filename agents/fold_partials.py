@@ -6,7 +6,7 @@ import msgspec
 
 from agents.partition import Partition
 from events.codec import UndecodableError
-from tables.ctr import partials, watermarks
+from tables.ctr import open_windows, partials, watermarks, windows
 from tables.ctr.open_windows import track
 from tables.ctr.panes import Counts, add, is_zero
 from tables.ctr.watermarks import SourceState
@@ -30,13 +30,13 @@ def fold_partials(partition: Partition, record: Any) -> None:
         )
         return
     overlay = partition.overlay
-    windows = overlay.windows
+    rows = overlay.rows[windows.TABLE]
     larger: dict[tuple[WindowKey, bool], Counts] = {}
     for partial in received.panes:
         minute = received.key_of(partial)
         row = minute.encode()
         overlay.newest_received_ms = max(overlay.newest_received_ms, partial.received_ms)
-        state, delta = merge_partial(windows.get(row), received.partition, partial)
+        state, delta = merge_partial(rows.get(row), received.partition, partial)
         if is_zero(delta):
             continue
         _put(partition, row, minute, state, partial.is_history)
@@ -45,18 +45,18 @@ def fold_partials(partition: Partition, record: Any) -> None:
     received_ms = max((partial.received_ms for partial in received.panes), default=0)
     for (key, is_history), delta in larger.items():  # each once a record, however many of its minutes changed
         row = key.encode()
-        _put(partition, row, key, add_delta(windows.get(row), delta, received_ms), is_history)
+        _put(partition, row, key, add_delta(rows.get(row), delta, received_ms), is_history)
 
 
 def _put(partition: Partition, row: bytes, key: WindowKey, state: WindowState, is_history: bool) -> None:
     """Set a window that was changed, and what it waits for to be final; one that was final is late."""
     overlay, rules = partition.overlay, partition.rules
     for open_row, value in track(state, key, is_history, partition.watermark_ms, rules.grace_ms).items():
-        overlay.open_windows.put(open_row, value)
+        overlay.rows[open_windows.TABLE].put(open_row, value)
         if state.lane == HISTORY_LANE:
             partition.closer.expect_history()
     partition.stats.late += state.is_final
-    overlay.windows.put(row, state)
+    overlay.rows[windows.TABLE].put(row, state)
 
 
 def _fold_announcement(
@@ -65,6 +65,6 @@ def _fold_announcement(
     """Fold how far a source partition is, by the broker's clock of its record."""
     if not 0 <= source < partition.rules.partitions:
         raise UndecodableError("malformed", f"there is no partition {source}")
-    rows, row = partition.overlay.watermarks, watermarks.row_key(partition.number)
+    rows, row = partition.overlay.rows[watermarks.TABLE], watermarks.row_key(partition.number)
     said = SourceState(newest_ms, appended_ms, lanes.live, lanes.history)
     rows.put(row, watermarks.announce(rows.get(row), source, said, partition.rules))

@@ -7,7 +7,7 @@ from events.codec import UndecodableError, check_names
 from events.model import user_key
 from events.partitions import partition_of
 from tables.fold.fold_identity import fold_transfer
-from tables.user.identity import decode as decode_transfer
+from tables.transfers import decode as decode_transfer
 
 
 def fold_moved(partition: Partition, record: Any) -> None:

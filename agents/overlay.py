@@ -1,60 +1,41 @@
 """The rows and tallies that the transitions of one partition work on, and how what changed becomes a flush."""
 
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any, Final, Protocol, TypeVar
 
 from agents.ports import Change, Output, Store
 from agents.row_cache import RowCache
 from events.model import user_key
 from events.partitions import partition_of
-from events.topics import PARTIALS, TABLES, TRANSFERS, WINDOWS
-from tables.ctr import partials
-from tables.ctr.panes import Pane, Tally
-from tables.ctr.watermarks import WatermarkState
+from events.topics import PARTIALS, TRANSFERS, WINDOWS
+from tables.ctr import panes, partials, windows
+from tables.ctr.panes import Tally
 from tables.ctr.window_keys import WindowKey
-from tables.ctr.windows import WindowState, encode_record
-from tables.declare import codec
-from tables.user.basket import BasketState
-from tables.user.clicked import ClickedState
-from tables.user.consumed import ConsumedState
-from tables.user.identity import IdentityState, Transfer
-from tables.user.identity import encode as encode_transfer
-from tables.user.impressions import ImpressionsState
-from tables.user.playback import PlaybackState
-from tables.user.preferences import PreferencesState
-from tables.user.purchases import PurchasesState
-from tables.user.recommended import RecommendedState
-from tables.user.rendered import RenderedState
+from tables.ctr.windows import encode_record
+from tables.declare import TABLES
+from tables.table_spec import TableSpec
+from tables.transfers import encode as encode_transfer
+from tables.user.identity import Transfer
+
+_S = TypeVar("_S")
 
 _MAX_VERIFIED_KEYS: Final = 50_000  # about 10 MB; a key that is not remembered is hashed again
+
+
+class CachesByTable(Protocol):
+    """The rows of every table."""
+
+    def __getitem__(self, table: TableSpec[_S]) -> RowCache[_S]: ...
 
 
 class Overlay:
     """Every table of a partition in memory, fresh to the last folded event."""
 
-    rendered: RowCache[RenderedState]
-    impressions: RowCache[ImpressionsState]
-    clicked: RowCache[ClickedState]
-    consumed: RowCache[ConsumedState]
-    playback: RowCache[PlaybackState]
-    basket: RowCache[BasketState]
-    purchases: RowCache[PurchasesState]
-    preferences: RowCache[PreferencesState]
-    identity: RowCache[IdentityState]
-    recommended: RowCache[RecommendedState]
-    seen: RowCache[int]
-    panes: RowCache[Pane]
-    windows: RowCache[WindowState]
-    open_windows: RowCache[int]
-    watermarks: RowCache[WatermarkState]
-
     def __init__(self, store: Store, number: int, partitions: int) -> None:
         self._store, self._number, self._partitions = store, number, partitions
-        self.tables: dict[str, RowCache[Any]] = {}
-        for table in TABLES:
-            rows = self._rows(table)
-            self.tables[table] = rows
-            setattr(self, table, rows)
+        caches = {table: self._cache(table) for table in TABLES}
+        self.rows: CachesByTable = caches
+        self.tables = {table.name: rows for table, rows in caches.items()}
         self.tally = Tally()
         self.history_tally = Tally()
         self._transfer_outputs: list[Output] = []
@@ -62,9 +43,9 @@ class Overlay:
         self.newest_received_ms = 0
         self.newest_time_ms = 0
 
-    def _rows(self, table: str) -> RowCache[Any]:
-        get, coding = self._store.get, codec(table)
-        return RowCache(lambda key: get(table, key), coding.decode, coding.encode, coding.memory_per_byte)
+    def _cache(self, table: TableSpec[Any]) -> RowCache[Any]:
+        get, name = self._store.get, table.name
+        return RowCache(lambda key: get(name, key), table.decode, table.encode, table.memory_per_byte)
 
     @property
     def changes(self) -> int:
@@ -97,23 +78,26 @@ class Overlay:
         return changes, outputs
 
     def _publish_panes(self) -> Iterator[Output]:
-        drained = self.tally.drain(lambda key: self.panes.get(key.encode()), self.newest_received_ms)
+        drained = self.tally.drain(
+            lambda key: self.rows[panes.TABLE].get(key.encode()), self.newest_received_ms
+        )
         for pane in drained.values():
             pane.is_history = False
         if len(self.history_tally):
             past = self.history_tally.drain(
-                lambda key: drained.get(key) or self.panes.get(key.encode()), self.newest_received_ms
+                lambda key: drained.get(key) or self.rows[panes.TABLE].get(key.encode()),
+                self.newest_received_ms,
             )
             for pane in past.values():
                 pane.is_history = pane.is_history or pane.version == 1
             drained |= past
         for key, pane in drained.items():
-            self.panes.put(key.encode(), pane)
+            self.rows[panes.TABLE].put(key.encode(), pane)
         for record_key, value in partials.records(drained, self._number, self.newest_time_ms):
             yield Output(PARTIALS, partition_of(record_key, self._partitions), record_key, value)
 
     def _publish_windows(self) -> Iterator[Output]:
-        for key, state in self.windows.changed.items():
+        for key, state in self.rows[windows.TABLE].changed.items():
             value = None if state is None else encode_record(WindowKey.decode(key), state)
             yield Output(WINDOWS, self._number, key, value)
 

@@ -160,7 +160,7 @@ class Partition:
     @property
     def watermark_ms(self) -> int:
         """How far event time has come here: windows that ended by then, less the grace, are final."""
-        state = self.overlay.watermarks.get(watermarks.row_key(self.number))
+        state = self.overlay.rows[watermarks.TABLE].get(watermarks.row_key(self.number))
         return 0 if state is None else state.reached_ms
 
     def send(self, output: Output) -> None:

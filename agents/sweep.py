@@ -3,26 +3,17 @@
 What expires and when is the table's own rule; a swept row is a tombstone in the changelog like any other deletion.
 """
 
-from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 from agents.overlay import Overlay
-from tables.ctr import panes, windows
-from tables.ctr.window_keys import WindowKey
-from tables.user import seen
+from tables.declare import TABLES
 
 _ROWS_A_FLUSH: Final = (
     100  # of each table: with a flush a second a partition passes over 360,000 rows an hour
 )
 _END: Final = b"\xff"  # no key begins with it: keys are ASCII or UTF-8
 
-_HAS_EXPIRED: Final[dict[str, Callable[[bytes, Any, int], bool]]] = {
-    "seen": lambda _key, seen_ms, now_ms: seen.is_expired(seen_ms, now_ms),
-    "panes": lambda _key, pane, now_ms: panes.has_expired(pane, now_ms),
-    "windows": lambda key, state, now_ms: windows.has_expired(
-        state, WindowKey.decode(key).granularity, now_ms
-    ),
-}
+_SWEPT: Final = tuple((table.name, table.has_expired) for table in TABLES if table.has_expired is not None)
 
 
 class Sweeper:
@@ -32,12 +23,12 @@ class Sweeper:
     """
 
     def __init__(self) -> None:
-        self._next: dict[str, bytes] = dict.fromkeys(_HAS_EXPIRED, b"")
+        self._next: dict[str, bytes] = {name: b"" for name, _ in _SWEPT}
 
     def sweep(self, overlay: Overlay, rows: int = _ROWS_A_FLUSH) -> int:
         """Delete the expired among the next ``rows`` stored rows of each table; return how many went."""
         swept = 0
-        for table, has_expired in _HAS_EXPIRED.items():
+        for table, has_expired in _SWEPT:
             start = self._next[table]
             self._next[table] = b""  # from the beginning again, unless the walk stops early
             for looked, (key, state) in enumerate(overlay.stored(table, start, _END)):

@@ -24,7 +24,8 @@ from benchmarks.processes import Contestant, measure, running
 from benchmarks.rounds import Run, outcome, play
 from benchmarks.rows import Digest, Population, digest_of, rows_of_visitors
 from benchmarks.traffic import start_ms
-from events.topics import POSITIONS, TABLES, changelog
+from events.topics import POSITIONS, changelog
+from tables.declare import BY_NAME
 
 PEER: Final = "plain_faust"
 TAKING_UP: Final = "taking up partitions"
@@ -116,7 +117,7 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser = options("recovery", __doc__, rounds=1)
     parser.add_argument("--keys", type=int, default=1_000_000, help="rows of all tables together")
     parser.add_argument("--events-per-user", type=int, default=20)
-    parser.add_argument("--tables", nargs="*", choices=TABLES, help="rows of these tables only")
+    parser.add_argument("--tables", nargs="*", choices=BY_NAME, help="rows of these tables only")
     parser.add_argument("--only", nargs="*", choices=(OURS, PEER), default=(OURS, PEER))
     return parser.parse_args(argv)
 

@@ -11,7 +11,7 @@ from benchmarks.transitions import MemoryTables
 from events.codec import decode
 from events.model import user_key
 from events.partitions import partition_of
-from tables.declare import codec
+from tables.declare import BY_NAME
 from tables.fold.fold_event import fold
 
 VISITORS: Final = 2_000
@@ -30,7 +30,7 @@ def rows_of_visitors(events_per_user: int, seed: int, start_ms: int, visitors: i
         fold(tables, record.key, decode(record.value))
     rows: dict[bytes, dict[str, bytes]] = {}
     for table, memory in tables.all().items():
-        encode = codec(table).encode
+        encode = BY_NAME[table].encode
         for key, state in memory.items():
             rows.setdefault(key, {})[table] = encode(state)
     return [rows[key] for key in sorted(rows)]

@@ -30,7 +30,7 @@ from benchmarks.rounds import Run
 from benchmarks.rows import Population, Rows, rows_of_visitors
 from benchmarks.traffic import CUSTOMER, start_ms
 from events.topics import POSITIONS, changelog
-from tables.declare import codec
+from tables.declare import BY_NAME
 
 LOOKUPS: Final = 20_000
 GROWTH: Final = (5, 20, 50, 200, 1_000)
@@ -143,7 +143,7 @@ def _loaded_bytes(users: Sequence[Rows]) -> int:
     """Return the memory that rows take when they are loaded and not touched yet."""
     decoders: dict[str, Callable[[bytes], Any]] = {}
     for table in {table for rows in users for table in rows}:
-        decoders[table] = codec(table).decode
+        decoders[table] = BY_NAME[table].decode
     tracemalloc.start()
     try:
         # a copy of each row: one that stays in bytes keeps alive what it was read from

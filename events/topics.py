@@ -1,6 +1,6 @@
-"""The one list of Kafka topics: name, key, what it holds, and how it is kept.
+"""Kafka topics other than changelogs: name, key, what each holds, and how it is kept.
 
-``uptake topics`` shows it beside what the broker has. A worker refuses to start on a wrong partition count, a collector answers 503.
+tables/declare.py adds a changelog for each table. A worker refuses to start on a wrong partition count; a collector answers 503.
 """
 
 from dataclasses import dataclass
@@ -20,25 +20,6 @@ WINDOWS: Final = "uptake.ctr.windows"
 POSITIONS: Final = "uptake.positions"
 DEADLETTERS: Final = "uptake.deadletters"
 META: Final = "uptake.meta"
-
-TABLES: Final = (
-    "rendered",
-    "impressions",
-    "clicked",
-    "consumed",
-    "playback",
-    "basket",
-    "purchases",
-    "preferences",
-    "identity",
-    "recommended",
-    "seen",
-    "panes",
-    "windows",
-    "open_windows",
-    "watermarks",
-)
-"""The tables, each with a changelog topic and a RocksDB column family of its name. tables/declare.py gives each its codec."""
 
 SOURCES: Final = (JOURNAL, HISTORY, TRANSFERS, PARTIALS)
 """What a partition reads: partition p of each belongs to the one worker that owns p."""
@@ -62,7 +43,7 @@ class Topic:
     max_message_bytes: int = 1_048_588  # the broker's own default
 
 
-TOPICS: Final[tuple[Topic, ...]] = (
+SHARED_TOPICS: Final[tuple[Topic, ...]] = (
     Topic(JOURNAL, "user", "every live event", retention_ms=_RAW_RETENTION_MS),
     Topic(HISTORY, "user", "signed imports of past events", retention_ms=_RAW_RETENTION_MS),
     Topic(
@@ -84,8 +65,5 @@ TOPICS: Final[tuple[Topic, ...]] = (
         DEADLETTERS, "topic, partition, offset", "records that could not be read", retention_ms=30 * DAY_MS
     ),
     Topic(META, "topic", "a creation id per topic", "compact", is_partitioned=False),
-    *(
-        Topic(changelog(table), "row", f"the table {table}", "compact", max_message_bytes=4 * 1_048_576)
-        for table in TABLES
-    ),
 )
+"""Every topic but the changelogs; tables/declare.py has all."""

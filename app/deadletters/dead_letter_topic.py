@@ -28,7 +28,8 @@ from app.deadletters.dead_letters import (
     write_mark,
 )
 from app.kafka.topics import compare_topics
-from events.topics import DEADLETTERS, JOURNAL, TOPICS
+from events.topics import DEADLETTERS, JOURNAL
+from tables.declare import TOPICS
 
 _log: Final = logging.getLogger(__name__)
 

@@ -25,7 +25,8 @@ from app.journal.spool_format import SpoolTarget
 from events.model import NO_PROFILE_USER, EventBase, user_key
 from events.partitions import partition_of
 from events.pseudonym import RECENT_USERS, journal_key
-from events.topics import HISTORY, JOURNAL, TOPICS
+from events.topics import HISTORY, JOURNAL
+from tables.declare import TOPICS
 
 log = logging.getLogger(__name__)
 

@@ -26,7 +26,8 @@ from app.kafka.topic_config import (
     refuse_wrong_partitions,
 )
 from app.kafka.topic_ids import read_topic_ids
-from events.topics import META, TOPICS, Topic
+from events.topics import META, Topic
+from tables.declare import TOPICS
 
 _log: Final = logging.getLogger(__name__)
 _NO_ERROR: Final = 0

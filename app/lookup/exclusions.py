@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any, Final, Literal, NamedTuple
 
-from tables.declare import USER_TABLES
+from tables.declare import MOVED_TABLES
+from tables.table_spec import Stretch
 from tables.user.basket import BasketItem
-from tables.user.identity import IdentityState, Stretch
+from tables.user.identity import IdentityState
 from tables.user.impressions import ImpressionsState
 from tables.user.items import item_key, split_item_key
 from tables.user.preferences import BLACKLISTED_FOR_MS
@@ -64,7 +65,7 @@ class UserView:
         """Whether anything at all is stored of this user."""
         others = (self.identity, self.impressions, self.recommended)
         return any(state is not None for state in others) or any(
-            items for table in USER_TABLES for items in items_of(self, table)
+            items for table in MOVED_TABLES for items in items_of(self, table.name)
         )
 
 
@@ -79,8 +80,8 @@ class _Evidence(NamedTuple):
 
 def items_of(view: UserView, table: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     """Return the items of one user table: the user's own, and those moved away."""
-    return _items(getattr(view.own, table)), _items(
-        None if view.moved is None else getattr(view.moved, table)
+    return _items(view.own.rows.get(table)), _items(
+        None if view.moved is None else view.moved.rows.get(table)
     )
 
 
@@ -115,7 +116,7 @@ class _Judge:
     def __init__(self, view: UserView, rules: ExclusionRules, as_of_ms: int) -> None:
         self._rules = rules
         self._as_of_ms = as_of_ms
-        self._tables = {table: items_of(view, table) for table in USER_TABLES}
+        self._tables = {table.name: items_of(view, table.name) for table in MOVED_TABLES}
         self._reasons = [reason for reason in REASONS if reason in rules.reasons]
         self._since_ms: int | None = None
         if isinstance(rules.within, int):

@@ -7,7 +7,8 @@ from typing import Any, Final
 
 from app.published.json_schemas import LIST_NAME, event_schemas, list_schema, window_schema
 from events.model import NO_PROFILE_USER
-from events.topics import HISTORY, JOURNAL, TOPICS, WINDOWS, Topic
+from events.topics import HISTORY, JOURNAL, WINDOWS, Topic
+from tables.declare import TOPICS
 
 _ASYNCAPI: Final = "3.0.0"
 _KAFKA_BINDING: Final = "0.5.0"

@@ -20,9 +20,9 @@ from events.topics import JOURNAL
 from tables.ctr.window_keys import MAX_TIME_MS, WindowKey, after_scenario, customer_range, range_of
 from tables.ctr.window_sums import StoredSpan, WindowRow
 from tables.ctr.windows import HISTORY_LANE
-from tables.declare import STATES, USER_TABLES, codec
+from tables.declare import MOVED_TABLES, TABLES
 from tables.fold.fold_ports import MOVED
-from tables.user.identity import Stretch
+from tables.table_spec import Stretch
 
 _RETRY_AFTER_S = 2
 
@@ -50,7 +50,7 @@ class WorkerLookups:
         self._stalls, self._warnings = stalls, warnings
         self._partitions, self._restorer, self._standbys = partitions, restorer, standbys
         self._url, self._app = url, app
-        self._decoders = {table: codec(table).decode for table in STATES}
+        self._decoders = {table.name: table.decode for table in TABLES if table.is_user_table}
 
     def partition_of(self, key: bytes) -> int:
         """Return the partition of a user's or scenario's key."""
@@ -201,11 +201,12 @@ class WorkerLookups:
 
 def _view(read: Callable[[str, bytes], Any], key: bytes, stale_ms: int | None = None) -> UserView:
     """Return all that is known of a user; ``read`` (table, key) returns a row or None."""
-    own, moved = (Stretch(**{name: read(name, row) for name in USER_TABLES}) for row in (key, key + MOVED))
-    has_moved = any(getattr(moved, name) is not None for name in USER_TABLES)
+    own, moved = (
+        Stretch({table.name: read(table.name, row) for table in MOVED_TABLES}) for row in (key, key + MOVED)
+    )
     return UserView(
         own,
-        moved if has_moved else None,
+        moved or None,
         read("identity", key),
         read("impressions", key),
         read("recommended", key),

@@ -18,7 +18,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from benchmarks.peers.arguments import READY, parse
 from events.model import Event
 from tables.ctr.panes import Tally
-from tables.declare import codec
+from tables.declare import BY_NAME
 from tables.fold.fold_event import fold
 from tables.user.identity import Transfer
 
@@ -32,7 +32,7 @@ class Rows(Generic[S]):
 
     def __init__(self, database: Any, table: str) -> None:
         self._database = database
-        coding = codec(table)
+        coding = BY_NAME[table]
         self.encode, self._decode = coding.encode, coding.decode
         self._rows: dict[bytes, S | None] = {}
         self.changed: dict[bytes, S | None] = {}

@@ -16,7 +16,7 @@ from benchmarks.panes import count_shown, pane_key
 from benchmarks.peers.arguments import READY, parse
 from benchmarks.peers.faust_app import create_app, source_topic
 from events.model import Event, Rendered
-from tables.declare import codec
+from tables.declare import BY_NAME
 from tables.user import impressions, rendered
 
 
@@ -28,7 +28,7 @@ def create_peer(arguments: Any) -> faust.App:
         return app.Table(name, key_type=bytes, value_type=bytes)
 
     shown, remembered, panes = table("rendered"), table("impressions"), table("panes")
-    shown_row, remembered_row, pane_row = codec("rendered"), codec("impressions"), codec("panes")
+    shown_row, remembered_row, pane_row = BY_NAME["rendered"], BY_NAME["impressions"], BY_NAME["panes"]
     decode = msgspec.json.Decoder(Event).decode
 
     @app.agent(source)

@@ -14,7 +14,7 @@ from quixstreams import Application, State, message_context
 from benchmarks.panes import count_shown, pane_key
 from benchmarks.peers.arguments import READY, parse
 from events.model import Event, Rendered
-from tables.declare import codec
+from tables.declare import BY_NAME
 from tables.user import impressions, rendered
 
 RENDERED, IMPRESSIONS, PANES = b"rendered", b"impressions", b"panes"
@@ -33,7 +33,7 @@ def run(arguments: Any) -> None:
     source = app.topic(arguments.topic, key_deserializer="bytes", value_deserializer="bytes")
     frame = app.dataframe(source)
     decode = msgspec.json.Decoder(Event).decode
-    shown, remembered, panes = codec("rendered"), codec("impressions"), codec("panes")
+    shown, remembered, panes = BY_NAME["rendered"], BY_NAME["impressions"], BY_NAME["panes"]
     is_first = True
 
     def remember(value: bytes, state: State) -> None:

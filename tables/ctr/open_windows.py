@@ -8,6 +8,7 @@ from typing import Final
 
 from tables.ctr.window_keys import MAX_TIME_MS, SEPARATOR, WindowKey
 from tables.ctr.windows import HISTORY_LANE, LIVE_LANE, WindowState, end_ms, is_over
+from tables.table_spec import TableSpec
 
 _PREFIXES: Final = {LIVE_LANE: b"l", HISTORY_LANE: b"h"}
 
@@ -63,3 +64,13 @@ def adopt(state: WindowState, key: WindowKey, watermark_ms: int, grace_ms: int) 
         state.is_final = True
         return {}
     return {row_key(LIVE_LANE, key): 0}
+
+
+TABLE: Final = TableSpec(
+    "open_windows",
+    int,
+    key="lane, end, a window",
+    value="nothing: an index of the windows that are not final",
+    expiry="when the window is final",
+    is_user_table=False,
+)

@@ -21,6 +21,7 @@ from tables.ctr.window_keys import (
     WindowKey,
     pane_start,
 )
+from tables.table_spec import TableSpec
 
 PANE_KEEP_MS: Final = 7 * 86_400_000  # by received time, as all trimming
 MAX_AMOUNT: Final = Decimal(10) ** 15  # sums of 10**7 of these still have 6 decimals within 28 digits
@@ -229,3 +230,14 @@ def _panes_of(place: _Place) -> list[tuple[WindowKey, int]]:
             for at, amount in by_rank
         ]
     return panes
+
+
+TABLE: Final = TableSpec(
+    "panes",
+    Pane,
+    key="a minute",
+    value="what this partition counted in it, with version and epoch",
+    expiry="after 7 days",
+    is_user_table=False,
+    has_expired=lambda _key, pane, now_ms: has_expired(pane, now_ms),
+)

@@ -5,8 +5,11 @@ announcement that is read twice changes nothing, and the watermark never goes ba
 """
 
 from dataclasses import dataclass
+from typing import Final
 
 import msgspec
+
+from tables.table_spec import TableSpec
 
 
 class SourceState(msgspec.Struct, array_like=True, gc=False):
@@ -101,3 +104,13 @@ def _watermark(state: WatermarkState, rules: WatermarkRules) -> int:
     newest_ms = max(source.newest_ms for source in state.sources.values())
     silent_ms = now_ms - state.grew_ms
     return newest_ms + silent_ms if newest_ms and silent_ms >= rules.grace_ms else newest_ms
+
+
+TABLE: Final = TableSpec(
+    "watermarks",
+    WatermarkState,
+    key="partition",
+    value="the watermark, and what each source partition announced last",
+    expiry="never: one row a partition",
+    is_user_table=False,
+)

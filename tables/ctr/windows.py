@@ -14,6 +14,7 @@ from tables.ctr.panes import Counts, add, is_zero, subtract
 from tables.ctr.partials import Partial
 from tables.ctr.rates import ClickRate, rates
 from tables.ctr.window_keys import PANE_GRANULARITY, WindowKey
+from tables.table_spec import TableSpec
 
 MINUTE_MS: Final = 60_000
 HOUR_MS: Final = 3_600_000
@@ -186,3 +187,14 @@ def encode_record(key: WindowKey, state: WindowState) -> bytes:
 def decode_record(raw: bytes) -> WindowRecord:
     """Return the window of a record; msgspec.DecodeError (a ValueError) when it holds none."""
     return _decoder.decode(raw)
+
+
+TABLE: Final = TableSpec(
+    "windows",
+    WindowState,
+    key="a window",
+    value="merged counts; of minutes also the latest of each source partition; revision, and whether it is final",
+    expiry="minutes after 8 days, hours after 90, days after 730",
+    is_user_table=False,
+    has_expired=lambda key, state, now_ms: has_expired(state, WindowKey.decode(key).granularity, now_ms),
+)

@@ -17,9 +17,9 @@ def fold(tables: Tables, key: bytes, event: model.Event) -> bool:
     """Apply one event of the journal; return False when its ``eid`` was folded before and it changed nothing."""
     if event.eid is not None:
         row = seen.row_key(key, event.eid)
-        if seen.is_repeat(tables.seen.get(row), event.received_ms):
+        if seen.is_repeat(tables.rows[seen.TABLE].get(row), event.received_ms):
             return False
-        tables.seen.put(row, event.received_ms)
+        tables.rows[seen.TABLE].put(row, event.received_ms)
     _FOLDS[type(event)](tables, key, event)
     return True
 

@@ -22,9 +22,9 @@ def fold_rendered(tables: Tables, key: bytes, event: model.Rendered) -> None:
     if event.scenario is None:
         _take_from_served(tables, key, event, shown)
     _count_items(tables, "rendered", event, shown)
-    tables.rendered.put(key, rendered.show(tables.rendered.get(key), event))
-    remembered = impressions.remember(tables.impressions.get(key), shown, event.received_ms)
-    tables.impressions.put(key, remembered)
+    tables.rows[rendered.TABLE].put(key, rendered.show(tables.rows[rendered.TABLE].get(key), event))
+    remembered = impressions.remember(tables.rows[impressions.TABLE].get(key), shown, event.received_ms)
+    tables.rows[impressions.TABLE].put(key, remembered)
     request_id = shown.request_id
     if (
         request_id is not None
@@ -42,7 +42,7 @@ def fold_viewed(tables: Tables, key: bytes, event: model.Viewed) -> None:
     if event.user != NO_PROFILE_USER:
         if event.scenario is None:
             _take_from_served(tables, key, event, shown)
-        tables.rendered.put(key, rendered.view(tables.rendered.get(key), event))
+        tables.rows[rendered.TABLE].put(key, rendered.view(tables.rows[rendered.TABLE].get(key), event))
     _count_items(tables, "viewed", event, shown)
 
 
@@ -78,20 +78,20 @@ def _take_from_served(
 
 
 def _served(tables: Tables, key: bytes, item: str, request_id: str | None, time_ms: int) -> Served | None:
-    lists = tables.recommended.get(key)
+    lists = tables.rows[recommended.TABLE].get(key)
     return None if lists is None else recommended.find(lists, item, request_id, time_ms)
 
 
 def _was_told(tables: Tables, key: bytes, request_id: str) -> bool:
     """Whether the back end told of this request by ``recommended``."""
-    lists = tables.recommended.get(key)
+    lists = tables.rows[recommended.TABLE].get(key)
     return lists is not None and any(served.request_id == request_id for served in lists.lists)
 
 
 def fold_recommended(tables: Tables, key: bytes, event: model.Recommended) -> None:
     """Each scenario of the call is one call of it, counted once though the page may tell of it before the back end does."""
     is_somebody = event.user != NO_PROFILE_USER
-    remembered = tables.impressions.get(key) if is_somebody else None
+    remembered = tables.rows[impressions.TABLE].get(key) if is_somebody else None
     if remembered is not None and _was_told(tables, key, event.request_id):
         remembered = None  # a call that the back end told of again: it counts again, whatever the page said
     for scenario, variant in dict.fromkeys(
@@ -101,13 +101,15 @@ def fold_recommended(tables: Tables, key: bytes, event: model.Recommended) -> No
         if remembered is None or not impressions.was_told(remembered, call):
             tables.tally.count("calls", event.customer, scenario, variant, event.time_ms, items=0)
     if is_somebody:
-        tables.recommended.put(key, recommended.serve(tables.recommended.get(key), event))
+        tables.rows[recommended.TABLE].put(
+            key, recommended.serve(tables.rows[recommended.TABLE].get(key), event)
+        )
 
 
 def fold_click(tables: Tables, key: bytes, event: model.Click) -> None:
     """Remember a click; the CTR panes count only clicks on recommendations."""
     if event.user != NO_PROFILE_USER:
-        tables.clicked.put(key, clicked.click(tables.clicked.get(key), event))
+        tables.rows[clicked.TABLE].put(key, clicked.click(tables.rows[clicked.TABLE].get(key), event))
 
 
 def fold_clickrecommended(tables: Tables, key: bytes, event: model.ClickRecommended) -> None:
@@ -122,7 +124,7 @@ def fold_clickrecommended(tables: Tables, key: bytes, event: model.ClickRecommen
         tally.count("clicks", event.customer, scenario, variant, event.time_ms, row, rank)
         return
     item = item_key(event.itemtype, event.item)
-    remembered = tables.impressions.get(key)
+    remembered = tables.rows[impressions.TABLE].get(key)
     joined = None
     if remembered is not None:
         joined = impressions.join(remembered, item, event.request_id, event.time_ms)
@@ -144,9 +146,9 @@ def fold_clickrecommended(tables: Tables, key: bytes, event: model.ClickRecommen
                 )
         origin = (event.time_ms, scenario, variant, row, rank)
     tally.count("clicks", event.customer, scenario, variant, event.time_ms, row, rank)
-    tables.clicked.put(key, clicked.click(tables.clicked.get(key), event))
+    tables.rows[clicked.TABLE].put(key, clicked.click(tables.rows[clicked.TABLE].get(key), event))
     click = RecommendedClick(event.time_ms, event.received_ms, item, *origin)
-    tables.impressions.put(key, impressions.remember_click(remembered, click, event.received_ms))
+    tables.rows[impressions.TABLE].put(key, impressions.remember_click(remembered, click, event.received_ms))
 
 
 # --- what a click leads to --------------------------------------------------------------------------------------------------------
@@ -154,7 +156,7 @@ def fold_clickrecommended(tables: Tables, key: bytes, event: model.ClickRecommen
 
 def _convert(tables: Tables, key: bytes, event: model.ItemEvent, counter: str) -> RecommendedClick | None:
     """Count a conversion in the pane of the recommended click that it follows from; return that click."""
-    remembered = tables.impressions.get(key)
+    remembered = tables.rows[impressions.TABLE].get(key)
     if remembered is None:
         return None
     click = impressions.converts(remembered, item_key(event.itemtype, event.item), event.time_ms)
@@ -164,7 +166,7 @@ def _convert(tables: Tables, key: bytes, event: model.ItemEvent, counter: str) -
         if counter in click.converted:
             return None
         click.converted.append(counter)
-        tables.impressions.put(key, remembered)
+        tables.rows[impressions.TABLE].put(key, remembered)
     tables.tally.count(
         counter, event.customer, click.scenario, click.variant, click.pane_time_ms, click.row, click.rank
     )
@@ -175,7 +177,7 @@ def fold_consume(tables: Tables, key: bytes, event: model.Consume) -> None:
     """Remember how much was consumed, and count it for the recommended click that it follows from."""
     if event.user == NO_PROFILE_USER:
         return
-    tables.consumed.put(key, consumed.consume(tables.consumed.get(key), event))
+    tables.rows[consumed.TABLE].put(key, consumed.consume(tables.rows[consumed.TABLE].get(key), event))
     _convert(tables, key, event, "consumed")
 
 
@@ -183,12 +185,14 @@ def fold_playback(tables: Tables, key: bytes, event: model.Playback) -> None:
     """Take in a player's heartbeat; what it adds to what was played counts as a ``consume`` does."""
     if event.user == NO_PROFILE_USER:
         return
-    state, heard = playback.hear(tables.playback.get(key), event)
+    state, heard = playback.hear(tables.rows[playback.TABLE].get(key), event)
     if heard is None:
         return
-    tables.playback.put(key, state)
+    tables.rows[playback.TABLE].put(key, state)
     if heard.played_ms or heard.buffered_ms or heard.paused_ms:
-        tables.consumed.put(key, consumed.play(tables.consumed.get(key), event, heard))
+        tables.rows[consumed.TABLE].put(
+            key, consumed.play(tables.rows[consumed.TABLE].get(key), event, heard)
+        )
     if heard.played_ms:
         _convert(tables, key, event, "consumed")
 
@@ -197,7 +201,7 @@ def fold_basket(tables: Tables, key: bytes, event: model.Basket) -> None:
     """Remember what is in the basket, and count it for the recommended click that it follows from."""
     if event.user == NO_PROFILE_USER:
         return
-    tables.basket.put(key, basket.put(tables.basket.get(key), event))
+    tables.rows[basket.TABLE].put(key, basket.put(tables.rows[basket.TABLE].get(key), event))
     _convert(tables, key, event, "basket")
 
 
@@ -209,14 +213,16 @@ def fold_deletefrombasket(tables: Tables, key: bytes, event: model.DeleteFromBas
 
 def _take_out(tables: Tables, key: bytes, event: model.ItemEvent) -> None:
     item = item_key(event.itemtype, event.item)
-    tables.basket.put(key, basket.take(tables.basket.get(key), item, event.time_ms, event.received_ms))
+    tables.rows[basket.TABLE].put(
+        key, basket.take(tables.rows[basket.TABLE].get(key), item, event.time_ms, event.received_ms)
+    )
 
 
 def fold_buy(tables: Tables, key: bytes, event: model.Buy) -> None:
     """Sum what was bought, take it out of the basket, and count it for the recommended click that it follows from."""
     if event.user == NO_PROFILE_USER:
         return
-    tables.purchases.put(key, purchases.buy(tables.purchases.get(key), event))
+    tables.rows[purchases.TABLE].put(key, purchases.buy(tables.rows[purchases.TABLE].get(key), event))
     _take_out(tables, key, event)
     click = _convert(tables, key, event, "purchases")
     if click is not None and event.price is not None and event.currency is not None:
@@ -235,4 +241,4 @@ def fold_buy(tables: Tables, key: bytes, event: model.Buy) -> None:
 def fold_owns(tables: Tables, key: bytes, event: model.Owns) -> None:
     """Remember what is owned: never revenue."""
     if event.user != NO_PROFILE_USER:
-        tables.purchases.put(key, purchases.own(tables.purchases.get(key), event))
+        tables.rows[purchases.TABLE].put(key, purchases.own(tables.rows[purchases.TABLE].get(key), event))

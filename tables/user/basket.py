@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 
 from events.model import Basket
+from tables.table_spec import TableSpec
 from tables.user.items import drop_oldest, item_key
 
 KEEP_TOMBSTONES_MS: Final = 7 * 86_400_000
@@ -121,3 +122,13 @@ def _addition(item: BasketItem) -> tuple[int, str, str, str]:
         item.currency or "",
         item.categorypath or "",
     )
+
+
+TABLE: Final = TableSpec(
+    "basket",
+    BasketState,
+    key="user",
+    value="item -> added, category path, price; when taken out",
+    expiry="tombstones of items after 7 days; beyond 2,000 items",
+    merge=merge,
+)

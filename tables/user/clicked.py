@@ -4,9 +4,12 @@ Key: user. Value: item -> clicks, the last and the first, and clicks on recommen
 untouched in log order go. A repeated event counts again: what may come twice carries an eid and is stopped before (seen.py).
 """
 
+from typing import Final
+
 import msgspec
 
 from events.model import Click, ClickRecommended
+from tables.table_spec import TableSpec
 from tables.user.items import drop_oldest, item_key
 
 
@@ -67,3 +70,13 @@ def merge(into: ClickedState | None, other: ClickedState) -> ClickedState:
         items[key] = moved
     drop_oldest(items)
     return into
+
+
+TABLE: Final = TableSpec(
+    "clicked",
+    ClickedState,
+    key="user",
+    value="item -> clicks, clicks on recommendations, first and last",
+    expiry="beyond 2,000 items",
+    merge=merge,
+)

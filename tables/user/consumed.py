@@ -5,10 +5,12 @@ items those longest untouched in log order go. A repeated ``consume`` changes no
 """
 
 from collections.abc import Mapping
+from typing import Final
 
 import msgspec
 
 from events.model import Consume, Playback
+from tables.table_spec import TableSpec
 from tables.user.items import drop_oldest, item_key
 from tables.user.playback import Heard
 
@@ -82,3 +84,13 @@ def _put(items: dict[str, Consumed], key: str, more: Consumed) -> None:
         more.buffered_ms += own.buffered_ms
         more.paused_ms += own.paused_ms
     items[key] = more
+
+
+TABLE: Final = TableSpec(
+    "consumed",
+    ConsumedState,
+    key="user",
+    value="item -> highest percentage, first and last; of `playback` milliseconds played, buffered and paused",
+    expiry="beyond 2,000 items",
+    merge=merge,
+)

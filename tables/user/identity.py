@@ -7,23 +7,15 @@ transfer is known by its number and changes nothing. The rules are SEMANTICS "Lo
 Transfers of one source to one target arrive in the order of their numbers: one partition writes them, one reads them.
 """
 
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 import msgspec
 
-from events.codec import UndecodableError
 from events.model import EventBase, Login
-from tables.user import basket, clicked, consumed, playback, preferences, purchases, rendered
-from tables.user.basket import BasketState
-from tables.user.clicked import ClickedState
-from tables.user.consumed import ConsumedState
+from tables.table_spec import Stretch, TableSpec
 from tables.user.items import drop_oldest
-from tables.user.playback import PlaybackState
-from tables.user.preferences import PreferencesState
-from tables.user.purchases import PurchasesState
-from tables.user.rendered import RenderedState
 
-_TRANSFER_VERSION: Final = 1
+TRANSFER_VERSION: Final = 1
 FOLLOW_MS: Final = 30 * 60_000
 """Sites go on sending rate, blacklist and wishlist with the old id for this long after a login."""
 MAX_SOURCES: Final = 2_000
@@ -34,24 +26,9 @@ REPEAT_LOGIN_MS: Final = 3_600_000
 """While a key rotates, the login from the old pseudonym is made once, and again after this: a collector that read the new key late, or
 held events back while Kafka was away, wrote some under the old one."""
 
-_MAX_NUMBER: Final = 2**48
-"""Of anything in a transfer. A sum beyond 64 bits cannot be stored, and would stop the whole partition at every flush."""
-
-
-class Stretch(msgspec.Struct, omit_defaults=True, gc=False):
-    """What a user's tables hold since the last login: what the next one moves. An absent table holds nothing."""
-
-    rendered: RenderedState | None = None
-    clicked: ClickedState | None = None
-    consumed: ConsumedState | None = None
-    playback: PlaybackState | None = None
-    basket: BasketState | None = None
-    purchases: PurchasesState | None = None
-    preferences: PreferencesState | None = None
-
 
 class Transfer(msgspec.Struct, frozen=True, gc=False):
-    """What one login moves: a record of ``uptake.transfers``, a msgpack map so that other languages can read it.
+    """What one login moves: a record of ``uptake.transfers`` (tables/transfers.py).
 
     ``number`` counts the transfers of ``source``, from 1. ``login_ms`` is the event time of the login that sent it here.
     The stretch belongs to the transfer: encode it before those states are touched again.
@@ -64,7 +41,7 @@ class Transfer(msgspec.Struct, frozen=True, gc=False):
     login_ms: int
     received_ms: int
     stretch: Stretch
-    v: int = _TRANSFER_VERSION
+    v: int = TRANSFER_VERSION
 
 
 class IdentityState(msgspec.Struct, array_like=True, gc=False):
@@ -79,51 +56,6 @@ class IdentityState(msgspec.Struct, array_like=True, gc=False):
     previous: str | None = None
     """The pseudonym under the former key whose login to this one was sent, and when, by receipt."""
     previous_received_ms: int = 0
-
-
-_encoder: Final = msgspec.msgpack.Encoder()
-_decoder: Final = msgspec.msgpack.Decoder(Transfer)
-
-
-def encode(transfer: Transfer) -> bytes:
-    """Return the record of a transfer."""
-    return _encoder.encode(transfer)
-
-
-def decode(raw: bytes | None) -> Transfer:
-    """Return the transfer of a record; raise UndecodableError when it is none."""
-    if raw is None:
-        raise UndecodableError("null", "the record has no value")
-    try:
-        transfer = _decoder.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise UndecodableError("malformed", str(error)) from None
-    if transfer.v != _TRANSFER_VERSION:
-        raise UndecodableError(
-            "unknown_version", f"version {transfer.v}, this worker reads {_TRANSFER_VERSION}"
-        )
-    if not _is_summable(msgspec.msgpack.decode(raw)):
-        raise UndecodableError("malformed", f"a number in it is beyond {_MAX_NUMBER}")
-    if transfer.stretch.rendered is not None:
-        try:
-            rendered.check(transfer.stretch.rendered, _MAX_NUMBER)
-        except ValueError as error:
-            raise UndecodableError("malformed", str(error)) from None
-    return transfer
-
-
-def _is_summable(value: Any) -> bool:
-    """Tell whether every number in a plain value is small enough that sums of thousands of it can be stored."""
-    waiting = [value]
-    while waiting:
-        value = waiting.pop()
-        if isinstance(value, dict):
-            waiting.extend(value.values())
-        elif isinstance(value, list):
-            waiting.extend(value)
-        elif isinstance(value, int) and abs(value) > _MAX_NUMBER:
-            return False
-    return True
 
 
 def login(
@@ -226,22 +158,10 @@ def forward(state: IdentityState, event: EventBase, stretch: Stretch) -> tuple[I
     )
 
 
-def absorb(own: Stretch, moved: Stretch) -> Stretch:
-    """Merge a moved stretch into a user's own, each table by its rule. ``moved`` is used up."""
-    if moved.rendered is not None:
-        own.rendered = rendered.merge(own.rendered, moved.rendered)
-    if moved.clicked is not None:
-        own.clicked = clicked.merge(own.clicked, moved.clicked)
-    if moved.consumed is not None:
-        own.consumed = consumed.merge(own.consumed, moved.consumed)
-    if moved.playback is not None:
-        own.playback = playback.merge(own.playback, moved.playback)
-        if own.consumed is not None:  # together they may have played more than each
-            consumed.raise_to(own.consumed, playback.percentages(own.playback))
-    if moved.basket is not None:
-        own.basket = basket.merge(own.basket, moved.basket)
-    if moved.purchases is not None:
-        own.purchases = purchases.merge(own.purchases, moved.purchases)
-    if moved.preferences is not None:
-        own.preferences = preferences.merge(own.preferences, moved.preferences)
-    return own
+TABLE: Final = TableSpec(
+    "identity",
+    IdentityState,
+    key="user",
+    value="as source: target, when, transfers sent; as target: source -> highest number applied; while a key rotates: the former pseudonym that was told to log in",
+    expiry="sources beyond 2,000",
+)

@@ -11,6 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from events.model import ItemsEvent
+from tables.table_spec import PACKED_PER_ENCODED_BYTE, TableSpec
 from tables.user.items import split_item_key
 from tables.user.shown_bytes import KEY_END, START, opening_of
 
@@ -258,3 +259,13 @@ def converts(state: ImpressionsState, item_key: str, time_ms: int) -> Recommende
         if click.item_key == item_key and best_ms < click.time_ms <= time_ms:
             best, best_ms = click, click.time_ms
     return best
+
+
+TABLE: Final = TableSpec(
+    "impressions",
+    ImpressionsState,
+    key="user",
+    value="the last 100 impressions (5,000 items in all), recommended clicks and recommendation calls",
+    expiry="impressions after 24 h 30 min, clicks after 25 h",
+    memory_per_byte=PACKED_PER_ENCODED_BYTE,
+)

@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from events.model import Playback
+from tables.table_spec import TableSpec
 from tables.user.items import drop_oldest, item_key
 
 MAX_PLAYED_ITEMS: Final = 500  # an item has room for its ranges and sessions: together far below 1 MB
@@ -163,3 +164,13 @@ def merge(into: PlaybackState | None, other: PlaybackState) -> PlaybackState:
 def percentages(state: PlaybackState) -> dict[str, int]:
     """Return of each item how much was played."""
     return {key: percentage(played) for key, played in state.items.items()}
+
+
+TABLE: Final = TableSpec(
+    "playback",
+    PlaybackState,
+    key="user",
+    value="item -> the union of played ranges (at most 64), its length without credits, the last heartbeat of the last two sessions",
+    expiry="beyond 500 items",
+    merge=merge,
+)

@@ -9,6 +9,7 @@ from typing import Final
 import msgspec
 
 from events.model import Blacklist, DeleteFromWishlist, Rate, Wishlist
+from tables.table_spec import TableSpec
 from tables.user.items import drop_oldest, item_key
 
 BLACKLISTED_FOR_MS: Final = 365 * 86_400_000
@@ -113,3 +114,13 @@ def _rating(preference: Preference) -> tuple[int, int]:
     if preference.rated_ms is None or preference.rating is None:
         return -1, -1
     return preference.rated_ms, preference.rating
+
+
+TABLE: Final = TableSpec(
+    "preferences",
+    PreferencesState,
+    key="user",
+    value="item -> last rating, blacklisted until, wishlist",
+    expiry="a blacklisting after a year, on reading; beyond 2,000 items",
+    merge=merge,
+)

@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 
 from events.model import Buy, Owns
+from tables.table_spec import TableSpec
 from tables.user.items import drop_oldest, item_key
 
 _EXACT: Final = Context(prec=100, traps=[])
@@ -81,3 +82,13 @@ def _add(revenue: dict[str, Decimal], currency: str, amount: Decimal) -> None:
     total = _EXACT.add(revenue[currency], amount) if currency in revenue else amount
     if total.is_finite():
         revenue[currency] = total
+
+
+TABLE: Final = TableSpec(
+    "purchases",
+    PurchasesState,
+    key="user",
+    value="item -> quantity, orders, exact revenue per currency, owned, first and last",
+    expiry="beyond 2,000 items",
+    merge=merge,
+)

@@ -10,6 +10,7 @@ from typing import Final
 import msgspec
 
 from events.model import Recommended
+from tables.table_spec import TableSpec
 from tables.user.items import split_item_key
 
 MAX_LISTS: Final = 50
@@ -116,3 +117,12 @@ def find(state: RecommendedState, item_key: str, request_id: str | None, time_ms
         best.items.index(item),
         best.time_ms,
     )
+
+
+TABLE: Final = TableSpec(
+    "recommended",
+    RecommendedState,
+    key="user",
+    value="the last 50 lists that the back end served (5,000 items in all)",
+    expiry="after 24 h 30 min",
+)

@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 
 from events.model import Rendered, Viewed
+from tables.table_spec import PACKED_PER_ENCODED_BYTE, TableSpec
 from tables.user.items import MAX_ITEMS
 from tables.user.shown_bytes import (
     KEY_END,
@@ -239,3 +240,14 @@ def show_times(items: Mapping[str, Shown]) -> Iterator[int]:
     """Yield every show time that is kept of the items."""
     for shown in items.values():
         yield from shown.times
+
+
+TABLE: Final = TableSpec(
+    "rendered",
+    RenderedState,
+    key="user",
+    value="item -> number of showings, the first, the last 16 times, and the views",
+    expiry="beyond 2,000 items those longest untouched",
+    merge=merge,
+    memory_per_byte=PACKED_PER_ENCODED_BYTE,
+)

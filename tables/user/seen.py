@@ -6,6 +6,8 @@ changes nothing, not even the expiry: a client that retries for ever does not ke
 
 from typing import Final
 
+from tables.table_spec import TableSpec
+
 SEEN_KEEP_MS: Final = 24 * 3_600_000
 
 
@@ -25,3 +27,14 @@ def is_repeat(seen_ms: int | None, received_ms: int) -> bool:
 def is_expired(seen_ms: int, now_received_ms: int) -> bool:
     """Tell whether a row says nothing any more and may be deleted."""
     return now_received_ms - seen_ms >= SEEN_KEEP_MS
+
+
+TABLE: Final = TableSpec(
+    "seen",
+    int,
+    key="user, eid",
+    value="when it was first received",
+    expiry="after 24 h",
+    is_user_table=False,  # a row an event, not a row a user
+    has_expired=lambda _key, seen_ms, now_ms: is_expired(seen_ms, now_ms),
+)

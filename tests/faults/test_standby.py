@@ -10,7 +10,8 @@ from confluent_kafka import Consumer, TopicPartition
 
 from app.local.broker import LocalBroker
 from events.partitions import partition_of
-from events.topics import POSITIONS, TABLES, changelog
+from events.topics import POSITIONS, changelog
+from tables.declare import BY_NAME
 from tests.faults.cluster import CUSTOMER, Cluster
 from tests.faults.ledger import SETTLED, Outcome, compare, pages_differ, settle
 from tests.faults.load import USERS, Load
@@ -146,7 +147,7 @@ def _changelog_records(bootstrap: str, partitions: set[int]) -> int:
     consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "counter", "log_level": 0})
     try:
         found = 0
-        for topic in (*(changelog(table) for table in TABLES), POSITIONS):
+        for topic in (*(changelog(table) for table in BY_NAME), POSITIONS):
             for number in partitions:
                 low, high = consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=10)
                 found += high - low

@@ -13,7 +13,8 @@ from app.base.settings import Settings
 from app.kafka.topics import compare_topics, ensure_topics, require_topics
 from app.local.broker import LocalBroker
 from app.local.tcp_ports import free_port
-from events.topics import META, TOPICS, Topic
+from events.topics import META, Topic
+from tables.declare import TOPICS
 
 
 def _settings(kafka: str, partitions: int = 3) -> Settings:

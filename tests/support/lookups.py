@@ -12,8 +12,8 @@ from app.lookup.service import PartitionNotReady
 from events.model import Basket, Blacklist, Buy, Click, Consume, Owns, Rate, Rendered, Wishlist, user_key
 from events.rules import Rules
 from tables.ctr.window_sums import StoredSpan, WindowRow
+from tables.table_spec import Stretch
 from tables.user import basket, clicked, consumed, preferences, purchases, rendered
-from tables.user.identity import Stretch
 
 NOW = 1_700_000_000_000
 MINUTE = 60_000
@@ -26,47 +26,49 @@ BASE: dict[str, Any] = {"customer": "00000", "user": "k1.u", "received_ms": NOW}
 
 def shown(stretch: Stretch, *items: str, at: int, itemtype: int = 1) -> None:
     event = Rendered(**BASE, items=items, itemtype=itemtype, time_ms=at)
-    stretch.rendered = rendered.show(stretch.rendered, event)
+    stretch[rendered.TABLE] = rendered.show(stretch[rendered.TABLE], event)
 
 
 def clicked_on(stretch: Stretch, item: str, at: int) -> None:
-    stretch.clicked = clicked.click(stretch.clicked, Click(**BASE, item=item, time_ms=at))
+    stretch[clicked.TABLE] = clicked.click(stretch[clicked.TABLE], Click(**BASE, item=item, time_ms=at))
 
 
 def consumed_to(stretch: Stretch, item: str, percentage: int, at: int) -> None:
     event = Consume(**BASE, item=item, percentage=percentage, time_ms=at)
-    stretch.consumed = consumed.consume(stretch.consumed, event)
+    stretch[consumed.TABLE] = consumed.consume(stretch[consumed.TABLE], event)
 
 
 def bought(stretch: Stretch, item: str, at: int, **facts: Any) -> None:
-    stretch.purchases = purchases.buy(stretch.purchases, Buy(**BASE, item=item, time_ms=at, **facts))
+    stretch[purchases.TABLE] = purchases.buy(
+        stretch[purchases.TABLE], Buy(**BASE, item=item, time_ms=at, **facts)
+    )
 
 
 def owned(stretch: Stretch, item: str, at: int) -> None:
-    stretch.purchases = purchases.own(stretch.purchases, Owns(**BASE, item=item, time_ms=at))
+    stretch[purchases.TABLE] = purchases.own(stretch[purchases.TABLE], Owns(**BASE, item=item, time_ms=at))
 
 
 def put_in_basket(stretch: Stretch, item: str, at: int, **facts: Any) -> None:
-    stretch.basket = basket.put(stretch.basket, Basket(**BASE, item=item, time_ms=at, **facts))
+    stretch[basket.TABLE] = basket.put(stretch[basket.TABLE], Basket(**BASE, item=item, time_ms=at, **facts))
 
 
 def took_out(stretch: Stretch, item: str, at: int) -> None:
-    stretch.basket = basket.take(stretch.basket, f"1/{item}", at, NOW)
+    stretch[basket.TABLE] = basket.take(stretch[basket.TABLE], f"1/{item}", at, NOW)
 
 
 def blacklisted(stretch: Stretch, item: str, at: int) -> None:
     event = Blacklist(**BASE, item=item, time_ms=at)
-    stretch.preferences = preferences.blacklist(stretch.preferences, event)
+    stretch[preferences.TABLE] = preferences.blacklist(stretch[preferences.TABLE], event)
 
 
 def rated(stretch: Stretch, item: str, rating: int, at: int) -> None:
     event = Rate(**BASE, item=item, rating=rating, time_ms=at)
-    stretch.preferences = preferences.rate(stretch.preferences, event)
+    stretch[preferences.TABLE] = preferences.rate(stretch[preferences.TABLE], event)
 
 
 def wished(stretch: Stretch, item: str, at: int) -> None:
     event = Wishlist(**BASE, item=item, time_ms=at)
-    stretch.preferences = preferences.wish(stretch.preferences, event)
+    stretch[preferences.TABLE] = preferences.wish(stretch[preferences.TABLE], event)
 
 
 class FixedClock:

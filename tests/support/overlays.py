@@ -12,8 +12,9 @@ from events.partitions import partition_of
 from tables.ctr.window_keys import SCENARIO
 from tables.fold.fold_event import fold
 from tables.fold.fold_identity import fold_transfer
-from tables.user.identity import Transfer, encode
-from tables.user.identity import decode as decode_transfer
+from tables.transfers import decode as decode_transfer
+from tables.transfers import encode
+from tables.user.identity import Transfer
 from tables.user.rendered import RenderedState, ShownItems
 from tests.support.builders import CUSTOMER, MINUTE_MS, NOW_MS
 from tests.support.memory_store import MemoryStore

@@ -19,7 +19,7 @@ from tables.ctr import partials
 from tables.ctr.panes import Counts, Pane
 from tables.ctr.window_keys import SCENARIO, WindowKey, scenario_key
 from tables.ctr.windows import GRANULARITY_MS, HOUR_MS, WindowRecord, WindowState, decode_record
-from tables.declare import codec
+from tables.declare import BY_NAME
 from tests.support.builders import CUSTOMER, MINUTE_MS, a_rendered
 from tests.support.memory_outbox import LogRecord
 from tests.support.overlays import T0
@@ -163,7 +163,7 @@ async def test_hours_and_days_become_final_too(shop: Shop) -> None:
         if T0 + minute * MINUTE_MS + GRANULARITY_MS[name] + GRACE_MS <= T0 + 36 * HOUR_MS
     )
     assert [
-        key for key, value in shop.merging.overlay.open_windows.changed.items() if value is not None
+        key for key, value in shop.merging.overlay.tables["open_windows"].changed.items() if value is not None
     ] == []
 
 
@@ -355,7 +355,7 @@ async def test_windows_of_an_earlier_version_are_taken_in(shop: Shop) -> None:
     key = WindowKey(CUSTOMER, "home", SCENARIO, "minute", T0)
     disk = shop.merging.store.disk
     disk.tables["windows"] = {
-        key.encode(): codec("windows").encode(WindowState(Counts(rendered=9), received_ms=NOW_MS))
+        key.encode(): BY_NAME["windows"].encode(WindowState(Counts(rendered=9), received_ms=NOW_MS))
     }
     shop.partitions = [
         shop.world.open(number, disk if number == MERGED_AT else None) for number in range(PARTITIONS)

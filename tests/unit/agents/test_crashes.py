@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.partition import Partition
-from events.topics import JOURNAL, PARTIALS, TABLES, TRANSFERS
+from events.topics import JOURNAL, PARTIALS, TRANSFERS
 from tables.ctr.panes import Counts, add
 from tables.ctr.window_keys import SCENARIO, WindowKey
-from tables.declare import STORED, codec
+from tables.declare import BY_NAME, STORED
 from tests.support.builders import (
     NOW_MS,
     a_buy,
@@ -149,8 +149,8 @@ def rows(disk: Disk) -> dict[str, dict[bytes, bytes]]:
 
 def answers(disk: Disk) -> dict[str, Any]:
     """Return all rows, but of the panes only the counts: their versions tell of flushes."""
-    return {table: rows(disk)[table] for table in TABLES if table != "panes"} | {
-        "panes": {key: codec("panes").decode(raw).counts for key, raw in rows(disk)["panes"].items()}
+    return {table: rows(disk)[table] for table in BY_NAME if table != "panes"} | {
+        "panes": {key: BY_NAME["panes"].decode(raw).counts for key, raw in rows(disk)["panes"].items()}
     }
 
 
@@ -183,11 +183,11 @@ async def check(events: list[Any], commands: list[tuple[Any, ...]]) -> None:
     in_panes, in_windows = Counts(), Counts()
     for key, raw in rows(disk)["panes"].items():
         if WindowKey.decode(key).dimension == SCENARIO:
-            add(in_panes, codec("panes").decode(raw).counts)
+            add(in_panes, BY_NAME["panes"].decode(raw).counts)
     for key, raw in rows(disk)["windows"].items():
         window = WindowKey.decode(key)
         if (window.dimension, window.granularity) == (SCENARIO, "day"):
-            add(in_windows, codec("windows").decode(raw).counts)
+            add(in_windows, BY_NAME["windows"].decode(raw).counts)
     assert msgspec.structs.asdict(in_windows) == msgspec.structs.asdict(in_panes)
     ledger.world.end()
 

@@ -10,8 +10,9 @@ from events.model import NO_PROFILE_USER, EventBase, user_key
 from events.partitions import partition_of
 from events.pseudonym import journal_key
 from events.topics import DAY_MS, DEADLETTERS, HISTORY, JOURNAL, PARTIALS, TRANSFERS
-from tables.user.identity import Stretch, Transfer
-from tables.user.identity import encode as encode_transfer
+from tables.table_spec import Stretch
+from tables.transfers import encode as encode_transfer
+from tables.user.identity import Transfer
 from tables.user.rendered import RenderedState, Shown
 from tests.support.builders import CUSTOMER, NOW_MS, USER, a_click, a_rendered
 from tests.support.partitions import World, a_record, fold_records
@@ -70,7 +71,9 @@ DEAD: dict[str, tuple[str, bytes | None, bytes | None, str]] = {
     "transfer of a number that cannot be summed": (
         TRANSFERS,
         KEY,
-        encode_transfer(a_transfer(stretch=Stretch(RenderedState({"1/1": Shown(2**63, 1, [1])})))),
+        encode_transfer(
+            a_transfer(stretch=Stretch({"rendered": RenderedState({"1/1": Shown(2**63, 1, [1])})}))
+        ),
         "malformed",
     ),
     "null partials": (PARTIALS, b"k", None, "null"),
@@ -106,7 +109,7 @@ async def test_dead_letter_keeps_its_bytes_and_reason_and_its_neighbours_are_fol
         "timestamp": b"%d" % NOW_MS,
         "reason": reason.encode(),
     }
-    assert partition.overlay.clicked.get(KEY).items["1/1"].count == 2
+    assert partition.overlay.tables["clicked"].get(KEY).items["1/1"].count == 2
     assert (partition.stats.deadlettered, partition.durable[topic]) == (1, 9 if topic == JOURNAL else 8)
     assert world.lost == world.failed == []
 
@@ -127,11 +130,11 @@ async def test_event_in_a_wrong_partition_is_forwarded_with_its_origin_and_not_f
     (forwarded,) = world.logs.read(HISTORY, home)
     assert (forwarded.key, forwarded.value) == (record.key, record.value)
     assert forwarded.headers == (("origin", b"%s/%d/5" % (HISTORY.encode(), number)),)
-    assert (partition.stats.forwarded, partition.overlay.rendered.get(KEY)) == (1, None)
+    assert (partition.stats.forwarded, partition.overlay.tables["rendered"].get(KEY)) == (1, None)
     assert world.logs.read(DEADLETTERS, number) == []
     at_home = world.open(home)
     await fold_records(at_home, HISTORY, [forwarded])
-    assert at_home.overlay.rendered.get(KEY) is not None
+    assert at_home.overlay.tables["rendered"].get(KEY) is not None
     assert at_home.stats.forwarded == 0
     world.end()
 
@@ -189,7 +192,7 @@ async def test_event_time_is_held_between_24_hours_before_receipt_and_receipt(
     partition = world.open()
     event = a_click(time_ms=time_ms, received_ms=received_ms)
     await fold_records(partition, topic, [a_record(event, timestamp=NOW_MS + 7)])
-    assert partition.overlay.clicked.get(KEY).items["1/1"].last_ms == expected_ms
+    assert partition.overlay.tables["clicked"].get(KEY).items["1/1"].last_ms == expected_ms
     assert partition.stats.clamped == clamped
     assert partition.overlay.newest_received_ms == (received_ms or NOW_MS + 7)
     moves = topic == JOURNAL and not clamped  # what the watermark is made of
@@ -201,7 +204,7 @@ async def test_event_without_any_time_is_a_dead_letter(world: World, timestamp: 
     partition = world.open()
     event = a_click(time_ms=0, received_ms=0)
     await fold_records(partition, JOURNAL, [a_record(event, timestamp=timestamp)])
-    assert (partition.stats.deadlettered, partition.overlay.clicked.get(KEY)) == (1, None)
+    assert (partition.stats.deadlettered, partition.overlay.tables["clicked"].get(KEY)) == (1, None)
     assert await partition.flush()
 
 
@@ -213,7 +216,7 @@ async def test_key_is_checked_again_when_another_event_comes_under_it(world: Wor
         partition, JOURNAL, [a_record(a_click(), 0), a_record(key=KEY, value=encode(forged), offset=1)]
     )
     assert partition.stats.deadlettered == 1
-    assert partition.overlay.clicked.get(KEY).items["1/1"].count == 1
+    assert partition.overlay.tables["clicked"].get(KEY).items["1/1"].count == 1
 
 
 async def test_remembered_keys_are_bounded(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -70,7 +70,7 @@ class Rotating:
         return [event for event in found if isinstance(event, Login) and event.user == OLD]
 
     def count(self, user: str, suffix: bytes = b"") -> int:
-        state = self.partitions[home(user)].overlay.clicked.get(user_key(CUSTOMER, user) + suffix)
+        state = self.partitions[home(user)].overlay.tables["clicked"].get(user_key(CUSTOMER, user) + suffix)
         return 0 if state is None else state.items["1/1"].count
 
 
@@ -91,7 +91,7 @@ async def test_what_was_known_under_the_old_pseudonym_comes_to_the_new_one(rotat
     rotating.send(renewed(a_click, time_ms=NOW_MS + 1))
     await rotating.settle()
     assert (rotating.count(NEW), rotating.count(OLD), rotating.count(OLD, MOVED)) == (3, 0, 2)
-    bought = rotating.partitions[home(NEW)].overlay.purchases.get(user_key(CUSTOMER, NEW))
+    bought = rotating.partitions[home(NEW)].overlay.tables["purchases"].get(user_key(CUSTOMER, NEW))
     assert list(bought.items) == ["1/9"]
     assert [(login.target, login.time_ms) for login in rotating.logins()] == [(NEW, NOW_MS)]
 
@@ -173,7 +173,7 @@ async def test_no_login_without_another_pseudonym(rotating: Rotating, previous: 
     rotating.send(a_click(user=NEW, previous_user=previous))
     await rotating.settle()
     assert rotating.logins() == []
-    assert rotating.partitions[home(NEW)].overlay.identity.get(user_key(CUSTOMER, NEW)) is None
+    assert rotating.partitions[home(NEW)].overlay.tables["identity"].get(user_key(CUSTOMER, NEW)) is None
 
 
 async def test_nobody_has_no_old_pseudonym() -> None:
@@ -193,7 +193,7 @@ async def test_an_old_pseudonym_that_is_none_is_a_dead_letter_and_changes_nothin
     assert await partition.flush()
     (dead,) = world.logs.read(DEADLETTERS, 0)
     assert dict(dead.headers)["reason"] == b"bad_key"
-    assert partition.overlay.clicked.get(user_key(CUSTOMER, OLD)) is None
+    assert partition.overlay.tables["clicked"].get(user_key(CUSTOMER, OLD)) is None
     world.end()
 
 

@@ -26,7 +26,7 @@ def clicks(*offsets: int) -> list[LogRecord]:
 
 
 def count(partition: Partition) -> int:
-    state = partition.overlay.clicked.get(KEY)
+    state = partition.overlay.tables["clicked"].get(KEY)
     return 0 if state is None else state.items["1/1"].count
 
 

@@ -5,7 +5,7 @@ from agents.sweep import Sweeper
 from tables.ctr.panes import Counts, Pane
 from tables.ctr.window_keys import SCENARIO, WindowKey
 from tables.ctr.windows import WindowState
-from tables.declare import codec
+from tables.declare import BY_NAME
 from tables.user.seen import SEEN_KEEP_MS
 from tests.support.memory_store import MemoryStore
 
@@ -17,7 +17,7 @@ def a_store(**tables: dict[bytes, object]) -> MemoryStore:
     store = MemoryStore()
     store.write(
         {
-            name: [(key, codec(name).encode(row)) for key, row in rows.items()]
+            name: [(key, BY_NAME[name].encode(row)) for key, row in rows.items()]
             for name, rows in tables.items()
         },
         {},
@@ -59,9 +59,9 @@ def test_only_expired_rows_go() -> None:
 
 def test_a_row_that_memory_has_newer_than_the_store_stays() -> None:
     overlay = an_overlay(a_store(seen={b"a": 1}))
-    overlay.seen.put(b"a", NOW_MS)
+    overlay.tables["seen"].put(b"a", NOW_MS)
     assert Sweeper().sweep(overlay) == 0
-    assert overlay.seen.get(b"a") == NOW_MS
+    assert overlay.tables["seen"].get(b"a") == NOW_MS
 
 
 def test_the_walk_goes_on_where_it_stopped_and_begins_again() -> None:

@@ -11,10 +11,12 @@ from typing import Any
 import msgspec
 import pytest
 
+from tables import transfers
+from tables.table_spec import Stretch
 from tables.user.basket import BasketItem, BasketState
 from tables.user.clicked import Clicked, ClickedState
 from tables.user.consumed import Consumed, ConsumedState
-from tables.user.identity import IdentityState, Stretch, Transfer
+from tables.user.identity import IdentityState, Transfer
 from tables.user.impressions import Impression, ImpressionsState, RecommendedClick, remember
 from tables.user.playback import Last, PlaybackState, Played
 from tables.user.preferences import Preference, PreferencesState
@@ -49,7 +51,7 @@ STATES: dict[str, Any] = {
     "preferences": PreferencesState({"1/7": Preference(80, T, T + 1, T + 2, T + 3)}),
     "identity": IdentityState("k1.target", T, T + 1, 2, {"k1.source": 3}, 1, "k0.target", T + 2),
     "recommended": RecommendedState([ServedList(T, T + 1, "r1", 1, ["7", "8"], "home", "a", 0, "e")]),
-    "transfer": Transfer("00000", "k1.source", "k1.target", 3, T, T + 1, Stretch(rendered=RENDERED)),
+    "transfer": Transfer("00000", "k1.source", "k1.target", 3, T, T + 1, Stretch({"rendered": RENDERED})),
 }
 
 SHORTER: list[tuple[list[Any], Any]] = [
@@ -78,25 +80,33 @@ def golden(path: Path = GOLDEN) -> dict[str, str]:
     return json.loads(path.read_text())
 
 
+def encoded(state: Any) -> bytes:
+    return transfers.encode(state) if isinstance(state, Transfer) else msgspec.msgpack.encode(state)
+
+
+def decoded(raw: bytes, kind: type) -> Any:
+    return transfers.decode(raw) if kind is Transfer else msgspec.msgpack.decode(raw, type=kind)
+
+
 def test_every_state_has_golden_bytes() -> None:
     assert set(golden()) == set(STATES)
 
 
 @pytest.mark.parametrize("name", STATES)
 def test_state_is_stored_in_the_golden_bytes(name: str) -> None:
-    assert msgspec.msgpack.encode(STATES[name]).hex() == golden()[name]
+    assert encoded(STATES[name]).hex() == golden()[name]
 
 
 @pytest.mark.parametrize("name", STATES)
 def test_golden_bytes_are_read_back(name: str) -> None:
     state = STATES[name]
-    assert msgspec.msgpack.decode(bytes.fromhex(golden()[name]), type=type(state)) == state
+    assert decoded(bytes.fromhex(golden()[name]), type(state)) == state
 
 
 @pytest.mark.parametrize("name", golden(FORMER))
 def test_what_was_stored_in_a_former_format_is_read_and_stored_anew(name: str) -> None:
     state = STATES[name]
-    former = msgspec.msgpack.decode(bytes.fromhex(golden(FORMER)[name]), type=type(state))
+    former = decoded(bytes.fromhex(golden(FORMER)[name]), type(state))
     assert former == state
     if name == "rendered":
         packed_of(former)

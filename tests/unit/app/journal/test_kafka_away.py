@@ -11,7 +11,8 @@ from app.journal.kafka_sink import KafkaSink, expected_topics
 from app.journal.sink import NotTakenError
 from app.kafka.probe import any_answers
 from events.model import Click
-from events.topics import HISTORY, JOURNAL, META, TOPICS
+from events.topics import HISTORY, JOURNAL, META
+from tables.declare import TOPICS
 
 CLICK = Click(customer="c", user="k1.u", item="1", received_ms=1)
 NOBODY = "127.0.0.1:9"  # the discard port: nobody listens

@@ -11,7 +11,8 @@ from app.kafka.topic_config import (
     creation_config,
     refuse_wrong_partitions,
 )
-from events.topics import DAY_MS, TOPICS, Topic
+from events.topics import DAY_MS, Topic
+from tables.declare import TOPICS
 
 SETTINGS = Settings(kafka="127.0.0.1:1", partitions=8)
 JOURNAL = Topic("a.journal", "user", "events", retention_ms=7 * DAY_MS)

@@ -9,7 +9,7 @@ import pytest
 from app.customers.customer_registry import Customer
 from app.lookup.exclusions import UserView
 from events.model import user_key
-from tables.user.identity import Stretch
+from tables.table_spec import Stretch
 from tests.support.lookups import CUSTOMER, MINUTE, NOW, MemoryWorker, Start, a_shopper, shown, two_workers
 
 ROTATING = replace(

@@ -14,9 +14,9 @@ from app.published import json_schemas
 from app.published.asyncapi import document
 from events.codec import UndecodableError, decode, encode
 from events.model import EVENTS
-from events.topics import TOPICS
 from tables.ctr.window_keys import WindowKey
 from tables.ctr.windows import WindowState, encode_record
+from tables.declare import TOPICS
 from tests.support import builders
 from tests.support.builders import a_buy, a_click, a_clickrecommended, a_recommended, a_rendered
 

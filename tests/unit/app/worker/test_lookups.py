@@ -25,9 +25,8 @@ from tables.ctr.watermarks import WatermarkState
 from tables.ctr.window_keys import MAX_TIME_MS, SCENARIO, WindowKey
 from tables.ctr.window_sums import StoredSpan
 from tables.ctr.windows import HISTORY_LANE, LIVE_LANE, WindowState
-from tables.declare import codec
 from tables.store import StoreMemory
-from tables.user.clicked import click
+from tables.user import clicked
 from tests.support.builders import CUSTOMER, MINUTE_MS, USER, a_click, a_login, a_recommended, a_rendered
 from tests.support.lookups import NOW, FixedClock
 from tests.support.overlays import T0
@@ -102,8 +101,8 @@ async def test_view_of_a_user_is_fresh_before_any_flush(bench: Bench) -> None:
     await fold_records(partition, JOURNAL, [a_record(a_click(), 0), a_record(a_recommended(), 1)])
     view = bench.lookups.user_view(HOME, KEY)
     assert view.is_known
-    assert view.own.clicked is not None
-    assert view.own.clicked.items["1/1"].count == 1
+    assert view.own[clicked.TABLE] is not None
+    assert view.own[clicked.TABLE].items["1/1"].count == 1
     assert view.recommended is not None
     assert (view.moved, view.identity, view.impressions) == (None, None, None)
 
@@ -114,11 +113,11 @@ async def test_view_shows_what_a_login_moved_beside_what_came_since(bench: Bench
     await fold_records(partition, JOURNAL, records)
     for _ in range(2):  # from memory, then from the store
         view = bench.lookups.user_view(HOME, KEY)
-        assert view.own.clicked is not None
-        assert set(view.own.clicked.items) == {"1/2"}
+        assert view.own[clicked.TABLE] is not None
+        assert set(view.own[clicked.TABLE].items) == {"1/2"}
         assert view.moved is not None
-        assert view.moved.clicked is not None
-        assert set(view.moved.clicked.items) == {"1/1"}
+        assert view.moved[clicked.TABLE] is not None
+        assert set(view.moved[clicked.TABLE].items) == {"1/1"}
         assert view.identity is not None
         await partition.flush()
         partition.overlay.settle(0, 0)
@@ -147,8 +146,8 @@ async def test_lost_partition_is_not_read(bench: Bench) -> None:
 def a_copy(bench: Bench, complete_ms: int | None) -> Freshness:
     """Keep a copy of the user's partition, with one click."""
     store = bench.stores.open(HOME, {})
-    clicked = click(None, a_click())
-    store.write({"clicked": [(KEY, codec("clicked").encode(clicked))]}, {})
+    row = clicked.click(None, a_click())
+    store.write({"clicked": [(KEY, clicked.TABLE.encode(row))]}, {})
     freshness = bench.stores.freshness[HOME] = Freshness()
     freshness.complete_ms = complete_ms
     return freshness
@@ -162,8 +161,8 @@ async def test_copy_answers_only_as_old_as_allowed_and_never_in_the_owners_place
     freshness.complete_ms = NOW - 3_000
     view = lookups.stale_view(HOME, KEY, 5_000)
     assert view is not None
-    assert view.own.clicked is not None
-    assert (set(view.own.clicked.items), view.stale_ms) == ({"1/1"}, 3_000)
+    assert view.own[clicked.TABLE] is not None
+    assert (set(view.own[clicked.TABLE].items), view.stale_ms) == ({"1/1"}, 3_000)
     assert lookups.stale_view(HOME, KEY, 2_999) is None
     with pytest.raises(PartitionNotReady):
         lookups.user_view(HOME, KEY)
@@ -274,8 +273,8 @@ async def test_rows_say_what_is_over_by_the_watermark_unless_they_are_of_history
     }
     for minute, state in states.items():
         key = WindowKey(CUSTOMER, "home", SCENARIO, "minute", T0 + minute * MINUTE_MS)
-        merge.overlay.windows.put(key.encode(), state)
-    merge.overlay.watermarks.put(b"0", WatermarkState(T0 + grace_ms + 7))
+        merge.overlay.tables["windows"].put(key.encode(), state)
+    merge.overlay.tables["watermarks"].put(b"0", WatermarkState(T0 + grace_ms + 7))
     span = [StoredSpan("minute", T0, T0 + 2 * MINUTE_MS)]
     rows = bench.lookups.windows(0, CUSTOMER, "home", SCENARIO, span)
     assert [(row.is_final, row.revision, row.over_ms) for row in rows] == [

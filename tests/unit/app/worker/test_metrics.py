@@ -16,7 +16,7 @@ async def test_open_partitions_tell_watermark_and_late_windows() -> None:
     partition = world.open(1)
     partitions.add(partition)
     partition.stats.late = 3
-    partition.overlay.watermarks.put(b"1", WatermarkState(T0))
+    partition.overlay.tables["watermarks"].put(b"1", WatermarkState(T0))
     text = generate_latest(registry).decode()
     assert 'uptake_late_total{partition="1"} 3.0' in text
     assert registry.get_sample_value("uptake_watermark_seconds", {"partition": "1"}) == T0 / 1000

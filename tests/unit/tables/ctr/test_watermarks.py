@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tables.ctr.watermarks import SourceState, WatermarkRules, WatermarkState, announce, is_history_read
-from tables.declare import codec
+from tables.declare import BY_NAME
 
 T = 1_700_000_000_000
 GRACE_MS, STALE_MS = 600_000, 90_000
@@ -137,5 +137,5 @@ def test_any_announcements_never_move_it_back_nor_past_the_clock(
 
 def test_state_comes_back_from_the_store() -> None:
     state = folded((0, said(10)), (2, said(20, READ)))
-    coding = codec("watermarks")
+    coding = BY_NAME["watermarks"]
     assert coding.decode(coding.encode(state)) == state

@@ -7,7 +7,7 @@ import pytest
 
 from events.model import EVENTS, NO_PROFILE_USER, user_key
 from tables.ctr.window_keys import POSITION, VARIANT
-from tables.declare import USER_TABLES
+from tables.declare import MOVED_TABLES
 from tables.fold.fold_event import fold
 from tables.fold.fold_identity import fold_transfer
 from tables.fold.fold_ports import MOVED
@@ -118,7 +118,7 @@ def test_same_eid_is_one_event_for_24_hours_after_its_receipt(overlay: SpiedOver
 
 def test_equal_events_without_eid_are_two(overlay: SpiedOverlay) -> None:
     assert fold_all(overlay, a_click(), a_click()) == [True, True]
-    assert overlay.clicked.get(KEY).items["1/1"].count == 2
+    assert overlay.tables["clicked"].get(KEY).items["1/1"].count == 2
 
 
 def test_empty_list_changes_nothing(overlay: SpiedOverlay) -> None:
@@ -352,7 +352,7 @@ def test_plain_click_leads_to_no_conversion(overlay: SpiedOverlay) -> None:
 
 def test_purchase_takes_the_item_out_of_the_basket(overlay: SpiedOverlay) -> None:
     fold_all(overlay, a_basket(**at(0)), a_basket(item="2", **at(0)), a_buy(**at(1)))
-    items = overlay.basket.get(KEY).items
+    items = overlay.tables["basket"].get(KEY).items
     assert items["1/1"].removed_ms == T0 + MINUTE_MS
     assert items["1/2"].removed_ms is None
 
@@ -365,9 +365,9 @@ def test_what_was_played_is_consumed_and_converts(overlay: SpiedOverlay) -> None
         return a_playback(**at(seconds / 60), position_ms=seconds * 1_000, **fields)
 
     fold_all(overlay, a_clickrecommended(**at(-1)), beat(0), beat(30), beat(60, state="paused"), beat(60))
-    entry = overlay.consumed.get(KEY).items["1/1"]
+    entry = overlay.tables["consumed"].get(KEY).items["1/1"]
     assert (entry.percentage, entry.played_ms, entry.paused_ms) == (60, 60_000, 0)
-    assert overlay.playback.get(KEY).items["1/1"].ranges == [0, 60_000]
+    assert overlay.tables["playback"].get(KEY).items["1/1"].ranges == [0, 60_000]
     assert sum(counts.get("consumed", 0) for counts in tallied(overlay).values()) == 1
 
 
@@ -377,32 +377,35 @@ def everything(minutes: float, **fields: Any) -> list[Any]:
     return [build(**at(minutes), **fields) for build in builds]
 
 
+MOVED_NAMES = [table.name for table in MOVED_TABLES]
+
+
 def own(overlay: SpiedOverlay, key: bytes) -> set[str]:
-    return {table for table in USER_TABLES if overlay.tables[table].get(key) is not None}
+    return {table for table in MOVED_NAMES if overlay.tables[table].get(key) is not None}
 
 
 def test_login_moves_everything_and_the_source_still_sees_it(overlay: SpiedOverlay) -> None:
     fold_all(overlay, *everything(0), a_login(**at(1)))
     (transfer,) = overlay.sent
     assert (transfer.source, transfer.target, transfer.number) == (USER, OTHER_USER, 1)
-    assert all(getattr(transfer.stretch, table) is not None for table in USER_TABLES)
+    assert all(transfer.stretch.rows.get(table) is not None for table in MOVED_NAMES)
     assert own(overlay, KEY) == set()
-    assert own(overlay, KEY + MOVED) == set(USER_TABLES)
-    for table in USER_TABLES:
-        assert overlay.tables[table].get(KEY + MOVED) == getattr(transfer.stretch, table)
+    assert own(overlay, KEY + MOVED) == set(MOVED_NAMES)
+    for table in MOVED_NAMES:
+        assert overlay.tables[table].get(KEY + MOVED) == transfer.stretch.rows.get(table)
     assert fold_transfer(overlay, transfer)
-    assert own(overlay, TARGET) == set(USER_TABLES)
-    assert overlay.identity.get(TARGET).sources == {USER: 1}
+    assert own(overlay, TARGET) == set(MOVED_NAMES)
+    assert overlay.tables["identity"].get(TARGET).sources == {USER: 1}
 
 
 def test_transfer_that_comes_again_changes_nothing(overlay: SpiedOverlay) -> None:
     fold_all(overlay, *everything(0), a_login(**at(1)))
     (transfer,) = overlay.sent
     assert fold_transfer(overlay, transfer)
-    before = ShownItems(overlay.rendered.get(TARGET))["1/1"].total
+    before = ShownItems(overlay.tables["rendered"].get(TARGET))["1/1"].total
     overlay.sent.clear()
     assert not fold_transfer(overlay, transfer)
-    assert ShownItems(overlay.rendered.get(TARGET))["1/1"].total == before
+    assert ShownItems(overlay.tables["rendered"].get(TARGET))["1/1"].total == before
     assert overlay.sent == []
 
 
@@ -410,15 +413,15 @@ def test_second_login_moves_only_what_came_since_the_first(overlay: SpiedOverlay
     fold_all(
         overlay, a_click(**at(0)), a_click(**at(0)), a_login(**at(1)), a_click(**at(2)), a_login(**at(3))
     )
-    assert [sent.stretch.clicked.items["1/1"].count for sent in overlay.sent] == [2, 1]
-    assert overlay.clicked.get(KEY + MOVED).items["1/1"].count == 3
-    assert overlay.clicked.get(KEY) is None
+    assert [sent.stretch[clicked.TABLE].items["1/1"].count for sent in overlay.sent] == [2, 1]
+    assert overlay.tables["clicked"].get(KEY + MOVED).items["1/1"].count == 3
+    assert overlay.tables["clicked"].get(KEY) is None
 
 
 def test_login_without_anything_new_sends_an_empty_stretch(overlay: SpiedOverlay) -> None:
     fold_all(overlay, a_login(**at(0)))
     (transfer,) = overlay.sent
-    assert not any(getattr(transfer.stretch, table) for table in USER_TABLES)
+    assert not any(transfer.stretch.rows.get(table) for table in MOVED_NAMES)
     assert fold_transfer(overlay, transfer)
     assert own(overlay, TARGET) == own(overlay, KEY + MOVED) == set()
 
@@ -427,7 +430,7 @@ def test_login_without_anything_new_sends_an_empty_stretch(overlay: SpiedOverlay
 def test_login_to_junk_or_oneself_moves_nothing(overlay: SpiedOverlay, fields: Any) -> None:
     fold_all(overlay, *everything(0), a_login(**at(1), **fields))
     assert overlay.sent == []
-    assert own(overlay, KEY) == set(USER_TABLES)
+    assert own(overlay, KEY) == set(MOVED_NAMES)
 
 
 @pytest.mark.parametrize("build", [a_rate, a_blacklist, a_wishlist, a_deletefromwishlist])
@@ -446,8 +449,8 @@ def test_preference_goes_on_to_the_target_within_30_minutes_of_the_login(
     assert (transfer.target, transfer.number) == (OTHER_USER, 2)
     assert own(overlay, KEY) == set()
     assert fold_transfer(overlay, transfer)
-    assert overlay.preferences.get(TARGET) == overlay.preferences.get(KEY + MOVED)
-    assert set(overlay.preferences.get(TARGET).items) == {"1/1"}
+    assert overlay.tables["preferences"].get(TARGET) == overlay.tables["preferences"].get(KEY + MOVED)
+    assert set(overlay.tables["preferences"].get(TARGET).items) == {"1/1"}
 
 
 @pytest.mark.parametrize("build", [a_rendered, a_click, a_buy, a_basket, a_consume])
@@ -481,7 +484,7 @@ def test_transfer_to_a_user_who_logged_in_elsewhere_since_is_passed_on(overlay: 
     assert passed.login_ms == T0 + 2 * MINUTE_MS
     assert passed.stretch == from_a.stretch
     assert own(overlay, TARGET) == set()
-    assert own(overlay, TARGET + MOVED) == set(USER_TABLES)
+    assert own(overlay, TARGET + MOVED) == set(MOVED_NAMES)
     assert fold_transfer(overlay, from_b)
     assert fold_transfer(overlay, passed)
-    assert own(overlay, user_key(CUSTOMER, "k1.c")) == set(USER_TABLES)
+    assert own(overlay, user_key(CUSTOMER, "k1.c")) == set(MOVED_NAMES)

@@ -9,12 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from events.model import EventBase, Login, user_key
-from events.topics import TABLES
-from tables.declare import codec
+from tables.declare import BY_NAME
 from tables.fold.fold_event import fold
 from tables.fold.fold_identity import fold_transfer
 from tables.fold.fold_ports import MOVED
-from tables.user.identity import encode
+from tables.transfers import encode
 from tests.support.builders import (
     MINUTE_MS,
     NOW_MS,
@@ -188,8 +187,10 @@ def played(history: list[EventBase], flushed_after: set[int]) -> tuple[dict[str,
         if number in flushed_after:
             overlay = flush(overlay)
     flush(overlay)
-    rows: dict[str, Any] = {table: disk.tables.get(table, {}) for table in TABLES}  # as bytes: in touch order
-    panes = {key: codec("panes").decode(raw).counts for key, raw in rows.pop("panes").items()}
+    rows: dict[str, Any] = {
+        table: disk.tables.get(table, {}) for table in BY_NAME
+    }  # as bytes: in touch order
+    panes = {key: BY_NAME["panes"].decode(raw).counts for key, raw in rows.pop("panes").items()}
     return rows, panes, sent
 
 

@@ -11,16 +11,14 @@ from hypothesis import strategies as st
 
 from events.codec import UndecodableError
 from events.model import Login
+from tables.table_spec import Stretch
+from tables.transfers import absorb, decode, encode
 from tables.user import basket, clicked, consumed, playback, preferences, purchases, rendered
 from tables.user.identity import (
     FOLLOW_MS,
     MAX_SOURCES,
     IdentityState,
-    Stretch,
     Transfer,
-    absorb,
-    decode,
-    encode,
     follows,
     forward,
     login,
@@ -47,13 +45,15 @@ def a_stretch(item: str = "1", user: str = "a", time_ms: int = NOW_MS) -> Stretc
     """Build a stretch with one thing of the item in each table."""
     about = {"item": item, "user": user, "time_ms": time_ms}
     return Stretch(
-        rendered.show(None, a_rendered(items=(item,), user=user, time_ms=time_ms)),
-        clicked.click(None, a_click(**about)),
-        consumed.consume(None, a_consume(**about)),
-        playback.hear(None, a_playback(**about))[0],
-        basket.put(None, a_basket(**about, price=Decimal("0.10"), currency="EUR")),
-        purchases.buy(None, a_buy(**about, price=Decimal("0.10"))),
-        preferences.rate(None, a_rate(**about)),
+        {
+            "rendered": rendered.show(None, a_rendered(items=(item,), user=user, time_ms=time_ms)),
+            "clicked": clicked.click(None, a_click(**about)),
+            "consumed": consumed.consume(None, a_consume(**about)),
+            "playback": playback.hear(None, a_playback(**about))[0],
+            "basket": basket.put(None, a_basket(**about, price=Decimal("0.10"), currency="EUR")),
+            "purchases": purchases.buy(None, a_buy(**about, price=Decimal("0.10"))),
+            "preferences": preferences.rate(None, a_rate(**about)),
+        }
     )
 
 
@@ -94,10 +94,10 @@ class World:
         event = a_rate(user=user, item=item, time_ms=time_ms)
         state = self.identities.get(user)
         if state is None or follows(state, time_ms) is None:
-            self.held[user].preferences = preferences.rate(self.held[user].preferences, event)
+            self.held[user][preferences.TABLE] = preferences.rate(self.held[user][preferences.TABLE], event)
             return
         self.identities[user], transfer = forward(
-            state, event, Stretch(preferences=preferences.rate(None, event))
+            state, event, Stretch({"preferences": preferences.rate(None, event)})
         )
         self.send(transfer)
 
@@ -140,7 +140,7 @@ class World:
         """Return item -> the users whose table holds it."""
         found = defaultdict(list)
         for user, stretch in self.held.items():
-            state = getattr(stretch, table)
+            state = stretch.rows.get(table)
             items = (
                 rendered.ShownItems(state) if table == "rendered" and state else getattr(state, "items", ())
             )
@@ -151,9 +151,9 @@ class World:
 
 def check_totals(world: World, acted: Counter[str], rated: set[str]) -> None:
     stretches = list(world.held.values())
-    shown = [rendered.ShownItems(s.rendered) for s in stretches if s.rendered is not None]
-    clicks = [s.clicked for s in stretches if s.clicked is not None]
-    bought = [s.purchases for s in stretches if s.purchases is not None]
+    shown = [rendered.ShownItems(s.rows["rendered"]) for s in stretches if "rendered" in s.rows]
+    clicks = [s.rows["clicked"] for s in stretches if "clicked" in s.rows]
+    bought = [s.rows["purchases"] for s in stretches if "purchases" in s.rows]
     for item, count in acted.items():
         key = f"1/{item}"
         assert sum(items[key].total for items in shown if key in items) == count
@@ -361,7 +361,7 @@ def test_nothing_follows_without_a_login(state: IdentityState | None) -> None:
 
 
 def test_forward_carries_the_login_time_so_that_it_may_be_passed_on() -> None:
-    stretch = Stretch(preferences=preferences.rate(None, a_rate(user="a")))
+    stretch = Stretch({"preferences": preferences.rate(None, a_rate(user="a"))})
     state, transfer = forward(
         IdentityState("b", NOW_MS, NOW_MS, 1), a_rate(user="a", time_ms=NOW_MS + 9), stretch
     )
@@ -411,7 +411,11 @@ def test_transfer_is_a_map_that_other_languages_can_read() -> None:
         (msgspec.msgpack.encode({"customer": "c"}), "malformed"),
         (encode(a_transfer(v=2)), "unknown_version"),
         (
-            encode(a_transfer(stretch=Stretch(rendered.RenderedState(bytearray(b"\xc11/1\xff-1,0,0,0;"))))),
+            encode(
+                a_transfer(
+                    stretch=Stretch({"rendered": rendered.RenderedState(bytearray(b"\xc11/1\xff-1,0,0,0;"))})
+                )
+            ),
             "malformed",
         ),
     ],

@@ -8,8 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from events.model import Playback
-from tables.user import consumed
-from tables.user.identity import Stretch, Transfer, absorb, decode, encode
+from tables.table_spec import Stretch
+from tables.transfers import absorb, decode, encode
+from tables.user import consumed, playback
+from tables.user.identity import Transfer
 from tables.user.playback import (
     MAX_GAP_MS,
     MAX_PLAYED_ITEMS,
@@ -124,7 +126,7 @@ def test_clock_that_was_set_back_costs_one_gap() -> None:
 def test_clock_that_says_anything_can_be_moved_by_a_login() -> None:
     for created_ms in (10**15, -(10**15), 2**63 - 1):
         state, _ = heard(beat(0, 0, created_ms=created_ms))
-        transfer = Transfer("00000", "k1.a", "k1.b", 1, NOW_MS, NOW_MS, Stretch(playback=state))
+        transfer = Transfer("00000", "k1.a", "k1.b", 1, NOW_MS, NOW_MS, Stretch({"playback": state}))
         assert decode(encode(transfer)) == transfer
 
 
@@ -209,12 +211,12 @@ def test_login_makes_one_percentage_of_two_halves() -> None:
     def watched(start: int, user: str) -> Stretch:
         stretch = Stretch()
         for event in (beat(0, start, session=user), beat(50, start + 50, session=user)):
-            stretch.playback, one = hear(stretch.playback, event)
+            stretch[playback.TABLE], one = hear(stretch[playback.TABLE], event)
             assert one is not None
-            stretch.consumed = consumed.play(stretch.consumed, event, one)
+            stretch[consumed.TABLE] = consumed.play(stretch[consumed.TABLE], event, one)
         return stretch
 
     both = absorb(watched(0, "a"), watched(50, "b"))
-    assert both.consumed is not None
-    entry = both.consumed.items["1/1"]
+    assert both[consumed.TABLE] is not None
+    entry = both[consumed.TABLE].items["1/1"]
     assert (entry.percentage, entry.played_ms) == (100, 100_000)

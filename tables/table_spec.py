@@ -1,0 +1,84 @@
+"""Describes one table: its rows, its key, and what happens to a row at a login and with age."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final, Generic, TypeVar
+
+import msgspec
+
+_S = TypeVar("_S")
+
+_OBJECTS_PER_ENCODED_BYTE: Final = 8.0
+"""Memory of a decoded row of Python objects, for each byte of its encoding: measured 7 to 9."""
+PACKED_PER_ENCODED_BYTE: Final = 1.25
+"""The same for a row that is kept as one run of bytes."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TableSpec(Generic[_S]):
+    """One table. Its name is that of its column family, and part of the name of its changelog topic.
+
+    ``key``, ``value`` and ``expiry`` are words for docs/topics-and-tables.md, which a test holds to them.
+    """
+
+    name: str
+    row: type[_S]
+    """Type of a row, stored as msgpack."""
+    key: str
+    value: str
+    expiry: str
+    is_user_table: bool = True
+    """Whether the rows of a user are under the user's key."""
+    merge: Callable[[_S | None, _S], _S] | None = None
+    """Joins what a login moved to what the target has. None: a login does not move the table."""
+    has_expired: Callable[[bytes, _S, int], bool] | None = None
+    """Tells from key, row and the time of receipt of the newest event (ms) whether a sweep deletes a row. None: no sweep."""
+    memory_per_byte: float = _OBJECTS_PER_ENCODED_BYTE
+    """Memory of a decoded row for each byte of its encoding."""
+
+    encode: Callable[[_S], bytes] = field(init=False)
+    """Encodes a row."""
+    decode: Callable[[bytes], _S] = field(init=False)
+    """Decodes a row."""
+
+    @property
+    def is_moved(self) -> bool:
+        """Whether a login moves the row to its target."""
+        return self.merge is not None
+
+    def __post_init__(self) -> None:
+        set_once = object.__setattr__
+        set_once(self, "encode", msgspec.msgpack.Encoder(decimal_format="string").encode)
+        set_once(self, "decode", msgspec.msgpack.Decoder(self.row).decode)
+
+
+class Stretch:
+    """Rows of one user, one a table; a table without a row holds nothing. A login moves a stretch."""
+
+    __slots__ = ("rows",)
+
+    def __init__(self, rows: dict[str, Any] | None = None) -> None:
+        """Take rows by the name of their table; None stands for no row."""
+        self.rows = {} if rows is None else {name: row for name, row in rows.items() if row is not None}
+
+    def __getitem__(self, table: TableSpec[_S]) -> _S | None:
+        """Return the row of a table, None if there is none."""
+        return self.rows.get(table.name)
+
+    def __setitem__(self, table: TableSpec[_S], row: _S) -> None:
+        """Set the row of a table."""
+        self.rows[table.name] = row
+
+    def __eq__(self, other: object) -> bool:
+        """Tell whether the rows are equal."""
+        return isinstance(other, Stretch) and self.rows == other.rows
+
+    __hash__ = None  # type: ignore[assignment]  # it changes
+
+    def __bool__(self) -> bool:
+        """Tell whether there is any row."""
+        return bool(self.rows)
+
+    def __repr__(self) -> str:
+        """Return the rows, for tests that fail."""
+        return f"Stretch({self.rows!r})"
