@@ -1,4 +1,4 @@
-"""How the rows of panes and windows are named: dimensions, keys in order of time, and ranges of them."""
+"""Keys of panes and windows: the dimensions, keys that sort by time, and ranges of keys."""
 
 import re
 from functools import lru_cache
@@ -12,7 +12,7 @@ SCENARIO: Final = "scenario"
 VARIANT: Final = "scenario.variant"
 POSITION: Final = "scenario.variant.row.rank"
 DIMENSIONS: Final = (SCENARIO, VARIANT, POSITION)
-"""What the counters are kept by. A new dimension is appended here and counted in ``Tally.drain``."""
+"""What the counters are kept by. Append a new dimension here, and add its pane to ``_panes_of`` in tables/ctr/panes.py."""
 
 UNKNOWN_SCENARIO: Final = "unknown"
 SEPARATOR: Final = b"\x1f"
