@@ -30,7 +30,7 @@ BANNED: Final = (
     Phrase("(?:go|goes|going|gone|went) on from", "resume from, continue from"),
     Phrase("so long(?! ago\\b| that\\b)", "for this long, as long as"),
     Phrase("(?:go|goes|going|gone|went) by", "use, follow (or, of time: pass)"),
-    Phrase("(?<!no )one['’]s", "the user's, its (name the owner)"),
+    Phrase("(?<!no\\s)one['’]s", "the user's, its (name the owner)"),
     Phrase("at hand", "available, cached, in memory"),
     Phrase("let off", "exempt, skipped"),
     Phrase("(?:get|gets|got) to hear", "receive"),
