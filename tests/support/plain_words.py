@@ -21,7 +21,7 @@ class Phrase:
 BANNED: Final = (
     Phrase("(?:take|takes|taken|taking|took) up", "open or assign (a partition), resume (work)"),
     Phrase("(?:tell|tells|telling|told) of", "report, log, raise an alarm"),
-    Phrase("(?:is|are|was|were|be|been|not|never) told", "is reported, is logged, receives"),
+    Phrase("(?:is|are|was|were|be|been|not|never) told(?! to\\b)", "is reported, is logged, receives"),
     Phrase("(?:stand|stands|standing|stood) still", "makes no progress, is stalled"),
     Phrase("anew", "again, from the start"),
     Phrase("(?:is|are|was|were|be) (?-i:none)", "does not exist, is missing, has no ..."),
@@ -39,7 +39,7 @@ BANNED: Final = (
 )
 
 ELSEWHERE: Final = re.compile(
-    r"\b(?:SEMANTICS|TRACKER_API|ATTRIBUTION\.md|STATE_LAYOUT|HOUSE\.md|STYLE\.md|FAULTS\.md|FAUST_NOTES|ARCHITECTURE(?:\.md)?"
+    r"\b(?:SEMANTICS|TRACKER_API|ATTRIBUTION\.md|STATE_LAYOUT|HOUSE\.md|STYLE\.md|FAULTS\.md|FAUST(?:_NOTES)?|ARCHITECTURE(?:\.md)?"
     r"|LOCAL_KAFKA|[Ss]eed \d{3})\b"
 )
 """Documents that a reader of the repository cannot open."""
