@@ -59,7 +59,7 @@ def test_a_place_in_the_site_is_that_of_one_file(path: str) -> None:
 
 
 def test_linked_files_are_those_that_exist(root: Path) -> None:
-    (root / "docs" / "a.md").write_text(
+    (root / "docs" / "events.md").write_text(
         "[x](../README.md) [y](../none.md) [z](sub) [v](#title) [w](https://example.com)\n"
     )
     assert mkdocs_hook.linked_files("docs/events.md") == ["README.md"]
