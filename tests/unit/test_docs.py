@@ -1,4 +1,4 @@
-"""The documents say what the code says: every event, topic, table, setting and header is in them, and every link and path resolves."""
+"""The documents say what the code says: every event, topic, table, setting and header is in them, and every path resolves."""
 
 import re
 from pathlib import Path
@@ -18,7 +18,6 @@ from tables.declare import MOVED_TABLES, TABLES, TOPICS
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-PAGES = sorted(path for path in [*ROOT.glob("*.md"), *DOCS.rglob("*.md")] if path.is_file())
 OURS = [
     DOCS / name
     for name in (
@@ -40,7 +39,6 @@ CODE = sorted(
 )
 
 _FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
-_LINK = re.compile(r"(?<!!)\[[^\]\n]+\]\(([^)\s]+)\)")
 _SPAN = re.compile(r"`([^`\n]+)`")
 _PATH = re.compile(r"((?:events|tables|agents|app|tests|data|docs)/[\w./-]+\.(?:py|json|md))(?:::([\w.]+))?")
 
@@ -173,27 +171,6 @@ def test_operations_page_has_what_status_counts(field: str) -> None:
 
 
 # --- pages ----------------------------------------------------------------------------------------------------------------------------
-
-
-def anchors(page: Path) -> set[str]:
-    """Return the anchors that GitHub gives the headings of a page."""
-    prose = _FENCE.sub("", page.read_text(encoding="utf-8"))
-    headings = re.findall(r"^#{1,6} (.+)$", prose, re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-") for heading in headings}
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_links_of_a_page_resolve(page: Path) -> None:
-    prose = _FENCE.sub("", page.read_text(encoding="utf-8"))
-    broken = []
-    for link in _LINK.findall(prose):
-        if "://" in link or link.startswith("mailto:"):
-            continue
-        file, _, anchor = link.partition("#")
-        target = (page.parent / file).resolve() if file else page
-        if not target.exists() or (anchor and anchor not in anchors(target)):
-            broken.append(link)
-    assert broken == []
 
 
 @pytest.mark.parametrize("page", [*OURS, *DECISIONS], ids=lambda page: page.name)
