@@ -162,6 +162,6 @@ TABLE: Final = TableSpec(
     "identity",
     IdentityState,
     key="user",
-    value="as source: target, when, transfers sent; as target: source -> highest number applied; while a key rotates: the former pseudonym that was told to log in",
+    value="as source: target and transfers sent; as target: the highest number applied of each source; see below",
     expiry="sources beyond 2,000",
 )

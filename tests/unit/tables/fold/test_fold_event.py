@@ -413,7 +413,7 @@ def test_second_login_moves_only_what_came_since_the_first(overlay: SpiedOverlay
     fold_all(
         overlay, a_click(**at(0)), a_click(**at(0)), a_login(**at(1)), a_click(**at(2)), a_login(**at(3))
     )
-    assert [sent.stretch[clicked.TABLE].items["1/1"].count for sent in overlay.sent] == [2, 1]
+    assert [sent.stretch.rows["clicked"].items["1/1"].count for sent in overlay.sent] == [2, 1]
     assert overlay.tables["clicked"].get(KEY + MOVED).items["1/1"].count == 3
     assert overlay.tables["clicked"].get(KEY) is None
 
