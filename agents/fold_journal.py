@@ -1,4 +1,4 @@
-"""The agents' first question: what does one record of the journal change in its partition?"""
+"""Folds one record of the journal into its partition."""
 
 from typing import Any
 
@@ -7,80 +7,77 @@ import msgspec
 from agents.partition import Partition
 from agents.ports import Output
 from events.codec import UndecodableError, check_names, decode, encode
+from events.event_time import settle_times
 from events.model import NO_PROFILE_USER, Event, user_key
 from events.partitions import partition_of
 from events.topics import DAY_MS, HISTORY, JOURNAL
 from tables.ctr.window_keys import MAX_TIME_MS
 from tables.fold.fold_event import fold
 from tables.fold.fold_identity import fold_rotation
-
-_MAX_SKEW_MS = 300_000  # by which a collector's clock may be ahead of the broker's
+from tables.fold.fold_ports import Tables
 
 
 def fold_live(partition: Partition, record: Any) -> None:
-    """Fold a record of the journal: its time is held within 24 h before its receipt."""
-    _fold(partition, record, JOURNAL, DAY_MS)
+    """Fold a record of the journal: its event time is held within the 24 h before its receipt."""
+    _fold(partition, record, JOURNAL, DAY_MS, partition.overlay.live)
 
 
 def fold_history(partition: Partition, record: Any) -> None:
-    """Fold a record of a signed import: its time may be any in the past. It is counted apart: its windows wait for no watermark."""
-    overlay = partition.overlay
-    live = overlay.tally
-    overlay.tally = overlay.history_tally
-    try:
-        _fold(partition, record, HISTORY, None)
-    finally:
-        overlay.tally = live
+    """Fold a record of a signed import: its event time may be any in the past.
+
+    It counts in a tally of its own, because its windows wait for no watermark.
+    """
+    _fold(partition, record, HISTORY, None, partition.overlay.history)
 
 
-def _fold(partition: Partition, record: Any, topic: str, max_age_ms: int | None) -> None:
+def _fold(partition: Partition, record: Any, topic: str, max_age_ms: int | None, tables: Tables) -> None:
     event = decode(record.value)
-    key: bytes | None = record.key
-    overlay = partition.overlay
-    if key is None or overlay.verified.get(key) != (event.customer, event.user):
-        key = _check_key(key, event)
-        home = partition_of(key, partition.limits.partitions)
-        if home != partition.number and event.user != NO_PROFILE_USER:
-            origin = ("origin", _origin(topic, partition, record))
-            partition.send(Output(topic, home, key, record.value, (origin,)))
-            partition.stats.forwarded += 1
-            return
-        overlay.verify(key, event.customer, event.user)
+    key = _own_key(partition, record, event, topic)
+    if key is None:
+        return
     if event.previous_user is not None:
         check_names(event.customer, event.previous_user)
-    received_ms = event.received_ms or record.timestamp
-    if received_ms > record.timestamp + _MAX_SKEW_MS:
-        received_ms = (
-            record.timestamp
-        )  # the broker's clock: what came from the future would expire everything else
+    appended_ms: int = record.timestamp
+    time_ms, received_ms, is_clamped = settle_times(event.time_ms, event.received_ms, appended_ms, max_age_ms)
     if not 0 < received_ms <= MAX_TIME_MS:
         raise UndecodableError(
             "malformed", f"neither received_ms nor the record's timestamp ({received_ms}) is a time"
         )
-    time_ms = event.time_ms or received_ms
-    if time_ms > received_ms:
-        time_ms = received_ms
-    elif max_age_ms is not None and time_ms < received_ms - max_age_ms:
-        time_ms = received_ms - max_age_ms
-    is_clamped = False
     if time_ms != event.time_ms or received_ms != event.received_ms:
-        is_clamped = event.time_ms not in (0, time_ms)
         partition.stats.clamped += is_clamped
         event = msgspec.structs.replace(event, time_ms=time_ms, received_ms=received_ms)
+    overlay = partition.overlay
     if received_ms > overlay.newest_received_ms:
         overlay.newest_received_ms = received_ms
     if time_ms > overlay.newest_time_ms and max_age_ms is not None and not is_clamped:
-        overlay.newest_time_ms = max(overlay.newest_time_ms, min(time_ms, record.timestamp))
+        overlay.newest_time_ms = max(overlay.newest_time_ms, min(time_ms, appended_ms))
     if event.previous_user is not None and event.user != NO_PROFILE_USER:
         _follow_rotation(partition, topic, record, key, event)
-    if not fold(overlay, key, event):
+    if not fold(tables, key, event):
         partition.stats.repeated += 1
 
 
-def _follow_rotation(partition: Partition, topic: str, record: Any, key: bytes, event: Event) -> None:
-    """While the customer's key rotates, let the former pseudonym log in as the new one: an event of the journal like any other.
+def _own_key(partition: Partition, record: Any, event: Event, topic: str) -> bytes | None:
+    """Return the key of a record whose user belongs to this partition. Forward any other record and return None."""
+    key: bytes | None = record.key
+    overlay = partition.overlay
+    if key is not None and overlay.verified.get(key) == (event.customer, event.user):
+        return key
+    key = _check_key(key, event)
+    home = partition_of(key, partition.limits.partitions)
+    if home != partition.number and event.user != NO_PROFILE_USER:
+        origin = ("origin", _origin(topic, partition, record))
+        partition.send(Output(topic, home, key, record.value, (origin,)))
+        partition.stats.forwarded += 1
+        return None
+    overlay.verify(key, event.customer, event.user)
+    return key
 
-    It is written in the flush that remembers it was, so it is made exactly once.
+
+def _follow_rotation(partition: Partition, topic: str, record: Any, key: bytes, event: Event) -> None:
+    """While the customer's key rotates, let the former pseudonym log in as the new one.
+
+    The login is an event of the journal like any other. The flush that writes it also remembers it, so it is made exactly once.
     """
     # An import may be of any time in the past, where the former pseudonym was last moved by a login that came later.
     time_ms = event.received_ms if topic == HISTORY else event.time_ms - 1
@@ -98,7 +95,7 @@ def _origin(topic: str, partition: Partition, record: Any) -> bytes:
 
 
 def _check_key(key: bytes | None, event: Event) -> bytes:
-    """Return the record's key when it is that of the event's user; a key that is not would put the event into another's tables."""
+    """Return the record's key. Raise UndecodableError if it is not the key of the event's user."""
     check_names(event.customer, event.user)
     if event.user == NO_PROFILE_USER:
         if key is not None and key.startswith(f"{event.customer}|{NO_PROFILE_USER}".encode()):

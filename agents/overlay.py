@@ -1,7 +1,7 @@
 """The rows and tallies that the transitions of one partition work on, and how what changed becomes a flush."""
 
-from collections.abc import Iterator
-from typing import Any, Final, Protocol, TypeVar
+from collections.abc import Callable, Iterator
+from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 from agents.ports import Change, Output, Store
 from agents.row_cache import RowCache
@@ -28,6 +28,14 @@ class CachesByTable(Protocol):
     def __getitem__(self, table: TableSpec[_S]) -> RowCache[_S]: ...
 
 
+class LaneTables(NamedTuple):
+    """What the events of one lane (live or history) are folded into: the same rows, a tally of its own."""
+
+    tally: Tally
+    rows: CachesByTable
+    transfer: Callable[[Transfer], None]
+
+
 class Overlay:
     """Every table of a partition in memory, fresh to the last folded event."""
 
@@ -38,6 +46,8 @@ class Overlay:
         self.tables = {table.name: rows for table, rows in caches.items()}
         self.tally = Tally()
         self.history_tally = Tally()
+        self.live = LaneTables(self.tally, self.rows, self.transfer)
+        self.history = LaneTables(self.history_tally, self.rows, self.transfer)
         self._transfer_outputs: list[Output] = []
         self.verified: dict[bytes, tuple[str, str]] = {}
         self.newest_received_ms = 0

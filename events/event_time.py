@@ -1,4 +1,4 @@
-"""When did it happen: the event time of SEMANTICS, "Time of an event", and the timestamps of signed imports."""
+"""Event times: how the collector sets one, how a worker bounds it, and the timestamps of signed imports (docs/events.md)."""
 
 import re
 from datetime import datetime, tzinfo
@@ -6,7 +6,10 @@ from typing import Final
 
 from events.topics import DAY_MS
 
-MAX_SKEW_MS: Final = DAY_MS  # a client's time further back than this is moved to it, and counted as clamped
+MAX_SKEW_MS: Final = DAY_MS
+"""A client's time further back than this is moved to it, and counted as clamped."""
+_MAX_COLLECTOR_SKEW_MS: Final = 300_000
+"""How far a collector's clock may be ahead of the broker's."""
 
 _OVERRIDE: Final = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})T([0-9]{2}):([0-9]{2}):([0-9]{2})")
 
@@ -32,10 +35,30 @@ def event_time(
     return time_ms, time_ms != corrected_ms
 
 
-def parse_override(text: str, zone: tzinfo) -> int | None:
-    """Return the ms of an ``overridetimestamp`` (``yyyy-MM-ddTHH:mm:ss``, wall time of ``zone``); None when it is none.
+def settle_times(
+    time_ms: int, received_ms: int, appended_ms: int, max_age_ms: int | None
+) -> tuple[int, int, bool]:
+    """Return (event time, time of receipt, whether the event time was clamped) with which a worker folds a record.
 
-    A wall time that a change to winter time repeats is the first of the two.
+    ``appended_ms`` is the broker's time. It replaces a time of receipt that is missing (0) or more than 5 minutes ahead of it, because
+    an event from the future would make everything else expire. An event time that is missing (0) is the time of receipt. It is held
+    before the receipt, and with ``max_age_ms`` also no earlier than that before the receipt.
+    """
+    received_ms = received_ms or appended_ms
+    if received_ms > appended_ms + _MAX_COLLECTOR_SKEW_MS:
+        received_ms = appended_ms
+    settled_ms = time_ms or received_ms
+    if settled_ms > received_ms:
+        settled_ms = received_ms
+    elif max_age_ms is not None and settled_ms < received_ms - max_age_ms:
+        settled_ms = received_ms - max_age_ms
+    return settled_ms, received_ms, time_ms not in (0, settled_ms)
+
+
+def parse_override(text: str, zone: tzinfo) -> int | None:
+    """Return the ms of an ``overridetimestamp`` (``yyyy-MM-ddTHH:mm:ss``, wall time of ``zone``).
+
+    None if the text is not a valid timestamp. A wall time that a change to winter time repeats is the first of the two.
     """
     match = _OVERRIDE.fullmatch(text)
     if match is None:

@@ -115,7 +115,9 @@ def test_topics_page_has_no_other_topics() -> None:
 
 def test_topics_page_has_the_list_of_tables() -> None:
     listed = [f"| `{table.name}` | {table.key} | {table.value} | {table.expiry} |" for table in TABLES]
-    assert "\n".join(listed) in text("topics-and-tables.md"), "the page's table must be:\n" + "\n".join(listed)
+    assert "\n".join(listed) in text("topics-and-tables.md"), "the page's table must be:\n" + "\n".join(
+        listed
+    )
     assert list(rows("topics-and-tables.md", "table")) == [table.name for table in TABLES]
 
 

@@ -45,7 +45,7 @@ TABLE: Final = TableSpec(
 )
 '''
 
-LAW = '''
+LAW = """
 from agents.overlay import Overlay
 from agents.sweep import Sweeper
 from events.model import Login, user_key
@@ -86,7 +86,7 @@ store.write({"shared": [(b"old", shared.TABLE.encode(shared.SharedState({"1/7": 
 overlay = Overlay(store, 0, 1)
 assert Sweeper().sweep(overlay) == 1
 print("the new table is everywhere")
-'''
+"""
 
 
 def test_new_table_touches_one_module_and_one_list(tmp_path: Path) -> None:

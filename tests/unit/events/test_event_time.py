@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from events.event_time import MAX_SKEW_MS, event_time, format_override, parse_override
+from events.event_time import MAX_SKEW_MS, event_time, format_override, parse_override, settle_times
 
 NOW_MS = 1_700_000_000_000
 
@@ -89,3 +89,45 @@ def test_the_ends_of_the_calendar_are_no_crash(hours: int) -> None:
 @given(st.integers(0, 4_000_000_000))
 def test_a_formatted_time_is_read_back(seconds: int) -> None:
     assert parse_override(format_override(seconds * 1000 + 999, UTC), UTC) == seconds * 1000
+
+
+SKEW_MS = 300_000
+
+
+@pytest.mark.parametrize(
+    ("time_ms", "received_ms", "max_age_ms", "expected"),
+    [
+        (NOW_MS - 5, NOW_MS - 2, MAX_SKEW_MS, (NOW_MS - 5, NOW_MS - 2, False)),
+        (0, NOW_MS - 2, MAX_SKEW_MS, (NOW_MS - 2, NOW_MS - 2, False)),  # no event time
+        (0, 0, MAX_SKEW_MS, (NOW_MS, NOW_MS, False)),  # neither: the broker's time
+        (NOW_MS - 5, 0, MAX_SKEW_MS, (NOW_MS - 5, NOW_MS, False)),
+        (NOW_MS - 1, NOW_MS - 2, MAX_SKEW_MS, (NOW_MS - 2, NOW_MS - 2, True)),  # after its receipt
+        (NOW_MS - MAX_SKEW_MS, NOW_MS, MAX_SKEW_MS, (NOW_MS - MAX_SKEW_MS, NOW_MS, False)),
+        (NOW_MS - MAX_SKEW_MS - 1, NOW_MS, MAX_SKEW_MS, (NOW_MS - MAX_SKEW_MS, NOW_MS, True)),
+        (1, NOW_MS, None, (1, NOW_MS, False)),  # a signed import may be of any time
+        (NOW_MS, NOW_MS + SKEW_MS, MAX_SKEW_MS, (NOW_MS, NOW_MS + SKEW_MS, False)),
+        (
+            NOW_MS,
+            NOW_MS + SKEW_MS + 1,
+            MAX_SKEW_MS,
+            (NOW_MS, NOW_MS, False),
+        ),  # from a collector in the future
+        (NOW_MS + 9, NOW_MS + SKEW_MS + 1, None, (NOW_MS, NOW_MS, True)),
+        (-5, NOW_MS, MAX_SKEW_MS, (NOW_MS - MAX_SKEW_MS, NOW_MS, True)),
+    ],
+)
+def test_worker_settles_the_times_of_a_record(
+    time_ms: int, received_ms: int, max_age_ms: int | None, expected: tuple[int, int, bool]
+) -> None:
+    assert settle_times(time_ms, received_ms, NOW_MS, max_age_ms) == expected
+
+
+@given(st.integers(-(10**15), 10**15), st.integers(0, 10**15), st.integers(1, 10**14))
+def test_settled_times_are_bounded_and_settling_again_changes_nothing(
+    time_ms: int, received_ms: int, appended_ms: int
+) -> None:
+    settled_ms, taken_ms, _ = settle_times(time_ms, received_ms, appended_ms, MAX_SKEW_MS)
+    assert taken_ms <= appended_ms + SKEW_MS
+    assert taken_ms - MAX_SKEW_MS <= settled_ms <= taken_ms
+    if settled_ms != 0:
+        assert settle_times(settled_ms, taken_ms, appended_ms, MAX_SKEW_MS) == (settled_ms, taken_ms, False)
