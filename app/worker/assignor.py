@@ -4,6 +4,7 @@ The group's leader places (app/worker/assignment.py), and sends each worker what
 """
 
 import logging
+from collections.abc import Mapping
 from typing import Any, Final
 
 from aiokafka.cluster import ClusterMetadata
@@ -13,6 +14,7 @@ from faust.assignor.partition_assignor import (
     MemberMetadataMapping,
     PartitionAssignor,
 )
+from faust.types.tuples import TP
 
 from app.worker.assignment import WorkerPlacement, place
 from events.topics import JOURNAL
@@ -76,7 +78,28 @@ def copied_here(assignor: Any) -> set[int]:
     return {tp.partition for tp in assignor.assigned_standbys() if tp.topic == JOURNAL}
 
 
-def copied_by(assignor: Any, partition: int) -> list[str]:
-    """Return the addresses of the workers that were told to keep a copy of a partition."""
-    found: dict[str, dict[str, list[int]]] = assignor.changelog_distribution
-    return [url for url, topics in sorted(found.items()) if partition in topics.get(JOURNAL, ())]
+class GroupOwners:
+    """Faust's account of who has which partition, as the group's leader last sent it. ``app`` is the Faust app."""
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+
+    @property
+    def is_rebalancing(self) -> bool:
+        """Whether the partitions are being given out again."""
+        return bool(self._app.rebalancing)
+
+    def owner_of(self, partition: int) -> str | None:
+        """Return the address of the worker that owns a partition, None if it has no owner."""
+        url: str | None = self._app.assignor._external_tps_url.get(TP(JOURNAL, partition))
+        return url
+
+    def owners(self) -> dict[int, str]:
+        """Return the address of the owner of each partition that has one."""
+        urls: Mapping[TP, str] = self._app.assignor._external_tps_url
+        return {tp.partition: url for tp, url in urls.items() if tp.topic == JOURNAL}
+
+    def standbys_of(self, partition: int) -> list[str]:
+        """Return the addresses of the workers that keep a copy of a partition."""
+        found: dict[str, dict[str, list[int]]] = self._app.assignor.changelog_distribution
+        return [url for url, topics in sorted(found.items()) if partition in topics.get(JOURNAL, ())]

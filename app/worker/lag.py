@@ -1,6 +1,5 @@
 """How far is this worker behind: records of its source topics that no committed flush covers yet, or that were not folded yet."""
 
-from collections.abc import Callable
 from typing import Any
 
 from faust.types.tuples import TP
@@ -28,17 +27,20 @@ def topic_lag(consumer: Any, partition: Partition, topic: str) -> int:
 
 
 class ConsumerFeed:
-    """Faust's consumer as the partitions ask it how far it is; it is made later than they are."""
+    """How far Faust's consumer is, for partitions and lookups, which are built before it. ``app`` is the Faust app."""
 
-    def __init__(self, consumer: Callable[[], Any]) -> None:
-        self._consumer = consumer
+    app: Any
+
+    def lag(self, partition: Partition) -> int:
+        """Return how many offsets of a partition's sources are not durable yet."""
+        return lag_of(self.app.consumer, partition)
 
     def reach(self, topic: str, partition: int) -> Reach | None:
         """Return how far the consumer is; None when the broker has not told yet where the partition ends.
 
         None too for a topic that is paused: what waits there is not read, so windows must not be closed over it.
         """
-        consumer = self._consumer()
+        consumer = self.app.consumer
         if consumer.ownership.is_paused(topic, partition):
             return None
         reach: Reach | None = consumer.reach(TP(topic, partition))

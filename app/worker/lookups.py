@@ -1,22 +1,17 @@
 """What a worker answers lookups from: the partitions that are open in it, and Faust's map of who has the others."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
-
-from faust.types.tuples import TP
+from typing import Any, Protocol
 
 from agents.partition import Partition
 from agents.registry import Partitions
 from app.customers.customer_registry import Customer
 from app.lookup.exclusions import UserView
 from app.lookup.service import PartitionNotReady
-from app.worker.assignor import copied_by
-from app.worker.lag import lag_of
 from app.worker.restore import Restorer
 from app.worker.standby import Standbys
 from app.worker.watchdog import Stall
 from events.partitions import partition_of
-from events.topics import JOURNAL
 from tables.ctr.window_keys import MAX_TIME_MS, WindowKey, after_scenario, customer_range, range_of
 from tables.ctr.window_sums import StoredSpan, WindowRow
 from tables.ctr.windows import HISTORY_LANE
@@ -25,6 +20,23 @@ from tables.fold.fold_ports import MOVED
 from tables.table_spec import Stretch
 
 _RETRY_AFTER_S = 2
+
+
+class Owners(Protocol):
+    """Who has which partition, and whether this is about to change (app/worker/assignor.py)."""
+
+    @property
+    def is_rebalancing(self) -> bool:
+        """Whether the partitions are being given out again."""
+
+    def owner_of(self, partition: int) -> str | None:
+        """Return the address of the worker that owns a partition, None if it has no owner."""
+
+    def owners(self) -> Mapping[int, str]:
+        """Return the address of the owner of each partition that has one."""
+
+    def standbys_of(self, partition: int) -> list[str]:
+        """Return the addresses of the workers that keep a copy of a partition."""
 
 
 class WorkerLookups:
@@ -38,18 +50,19 @@ class WorkerLookups:
         standbys: Standbys,
         partition_count: int,
         url: str,
-        app: Callable[[], Any],
+        owners: Owners,
+        lag: Callable[[Partition], int],
         stalls: Callable[[Iterable[int]], Sequence[Stall]] = lambda _: (),
         warnings: Callable[[], Sequence[str]] = tuple,
     ) -> None:
-        """``app`` returns the Faust app; ``stalls`` what the watchdog told of these partitions and still stands.
+        """``lag`` returns how far a partition is behind; ``stalls`` the alarms of the watchdog for these partitions.
 
         ``warnings`` returns sentences for an operator that make nothing unready.
         """
         self.customers, self.partition_count = customers, partition_count
         self._stalls, self._warnings = stalls, warnings
         self._partitions, self._restorer, self._standbys = partitions, restorer, standbys
-        self._url, self._app = url, app
+        self._url, self._owners, self._lag = url, owners, lag
         self._decoders = {table.name: table.decode for table in TABLES if table.is_user_table}
 
     def partition_of(self, key: bytes) -> int:
@@ -58,13 +71,13 @@ class WorkerLookups:
 
     def owner_of(self, partition: int) -> str | None:
         """Return the address of the worker to which the group's leader gave a partition; None when it gave it to nobody."""
-        urls: Mapping[TP, str] = self._app().assignor._external_tps_url
-        return urls.get(TP(JOURNAL, partition))
+        return self._owners.owner_of(partition)
 
     def standbys_of(self, partition: int) -> list[str]:
         """Return the addresses of the other workers to which the group's leader gave a copy of a partition."""
-        urls = copied_by(self._app().assignor, partition)
-        return [url for url in urls if url.rstrip("/") != self._url.rstrip("/")]
+        return [
+            url for url in self._owners.standbys_of(partition) if url.rstrip("/") != self._url.rstrip("/")
+        ]
 
     def is_local(self, partition: int) -> bool:
         """Tell whether this worker owns a partition, restored or not."""
@@ -140,13 +153,10 @@ class WorkerLookups:
 
     def status(self) -> Mapping[str, Any]:
         """Return the state of this worker: ready when every partition that the group gave it is open."""
-        app = self._app()
-        owners = {
-            tp.partition: url.rstrip("/")
-            for tp, url in app.assignor._external_tps_url.items()
-            if tp.topic == JOURNAL
-        }
-        assigned = sorted(number for number, url in owners.items() if url == self._url.rstrip("/"))
+        owners = self._owners.owners()
+        assigned = sorted(
+            number for number, url in owners.items() if url.rstrip("/") == self._url.rstrip("/")
+        )
         partitions: dict[str, Any] = {}
         for number in assigned:
             partition = self._partitions.get(number)
@@ -156,7 +166,7 @@ class WorkerLookups:
             stats = partition.stats
             partitions[str(number)] = {
                 "ready": True,
-                "lag": lag_of(app.consumer, partition),
+                "lag": self._lag(partition),
                 "positions": dict(partition.positions),
                 "durable": dict(partition.durable),
                 "watermark_ms": partition.watermark_ms,
@@ -176,7 +186,7 @@ class WorkerLookups:
         is_ready = (
             bool(owners)
             and all(entry["ready"] for entry in partitions.values())
-            and not app.rebalancing
+            and not self._owners.is_rebalancing
             and not stalls
         )
         progress = self._restorer.progress

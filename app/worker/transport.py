@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Final, Protocol, cast
 import aiokafka
 from faust.transport.drivers import aiokafka as driver
 from faust.types.tuples import TP, ConsumerMessage
+from yarl import URL
 
 from agents.ports import Chunk, Reach
 
@@ -99,6 +100,8 @@ class ChunkConsumer(driver.Consumer):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        transport = cast(ChunkTransport, self.transport)
+        self.ownership, self.on_failed = transport.ownership, transport.on_failed
         self._idle = asyncio.Event()
         self._idle.set()
         self._delivered: dict[TP, int] = {}
@@ -211,6 +214,12 @@ class ChunkConsumer(driver.Consumer):
 
 
 class ChunkTransport(driver.Transport):
-    """Faust's aiokafka transport with the chunk consumer."""
+    """Faust's aiokafka transport with the chunk consumer, which gets what it works with from here."""
 
     Consumer: ClassVar[type[ChunkConsumer]] = ChunkConsumer
+
+    def __init__(
+        self, url: list[URL], app: Any, ownership: Ownership, on_failed: Callable[[BaseException], None]
+    ) -> None:
+        super().__init__(url, app)
+        self.ownership, self.on_failed = ownership, on_failed

@@ -5,10 +5,14 @@ from typing import Any
 
 from yarl import URL
 
-from app.worker.assignor import CopyingAssignor, copied_by, copied_here
+from app.worker.assignor import CopyingAssignor, GroupOwners, copied_here
 from events.topics import JOURNAL, SOURCES
 
 COUNT = 4
+
+
+def owners_of(assignor: Any) -> GroupOwners:
+    return GroupOwners(SimpleNamespace(assignor=assignor))
 
 
 def an_assignor(number: int, copies: int = 1) -> CopyingAssignor:
@@ -51,7 +55,7 @@ def test_every_worker_learns_what_it_has_and_who_has_the_copies() -> None:
     for assignor in members.values():
         for partition in range(COUNT):
             other = 1 if partition in owned(first) else 0
-            assert copied_by(assignor, partition) == [f"http://127.0.0.1:{6067 + other}"]
+            assert owners_of(assignor).standbys_of(partition) == [f"http://127.0.0.1:{6067 + other}"]
             assert partition in owned(members[f"m{1 - other}"])
 
 
@@ -59,7 +63,7 @@ def test_without_copies_nobody_has_any() -> None:
     members = {f"m{number}": an_assignor(number, copies=0) for number in range(2)}
     rebalance(members)
     assert [copied_here(assignor) for assignor in members.values()] == [set(), set()]
-    assert copied_by(members["m0"], 0) == []
+    assert owners_of(members["m0"]).standbys_of(0) == []
 
 
 def test_who_has_the_copy_owns_the_partition_when_its_owner_is_gone() -> None:

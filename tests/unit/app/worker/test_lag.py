@@ -15,7 +15,8 @@ def test_paused_topic_is_not_read_to_its_end() -> None:
     reaches = {TP(JOURNAL, 0): Reach(7, 7, 7)}
     ownership = SimpleNamespace(is_paused=lambda topic, partition: (topic, partition) in paused)
     consumer: Any = SimpleNamespace(ownership=ownership, reach=reaches.get)
-    feed = ConsumerFeed(lambda: consumer)
+    feed = ConsumerFeed()
+    feed.app = SimpleNamespace(consumer=consumer)
     assert feed.reach(JOURNAL, 0) == Reach(7, 7, 7)
     assert feed.reach(JOURNAL, 1) is None
     paused.add((JOURNAL, 0))

@@ -11,7 +11,9 @@ from faust.types.tuples import TP
 from agents.poison import PoisonRule
 from agents.registry import Partitions
 from app.lookup.service import PartitionNotReady
+from app.worker.assignor import GroupOwners
 from app.worker.freshness import Freshness
+from app.worker.lag import ConsumerFeed
 from app.worker.lookups import WorkerLookups
 from app.worker.restore import RestoreProgress
 from app.worker.standby import Standbys
@@ -57,6 +59,8 @@ class Bench:
         self.stores = Stores(directory, MEMORY, FixedClock())
         self.standbys = Standbys("", "", self.stores, FixedClock(), print)
         self.watchdog = Watchdog(alarm_ms=1_000, exit_ms=0, interval_ms=1_000)
+        feed = ConsumerFeed()
+        feed.app = self.app
         self.lookups = WorkerLookups(
             {},
             self.partitions,
@@ -64,7 +68,8 @@ class Bench:
             self.standbys,
             PARTITIONS,
             HERE,
-            lambda: self.app,
+            GroupOwners(self.app),
+            feed.lag,
             self.watchdog.alarms,
         )
 

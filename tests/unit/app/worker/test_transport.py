@@ -55,7 +55,7 @@ def run_of(offsets: range) -> list[Any]:
 @pytest.fixture
 async def consumer() -> AsyncIterator[Records]:
     app = faust.App("t", broker="kafka://127.0.0.1:1", store="memory://", web_enabled=False)
-    transport = ChunkTransport([URL("kafka://127.0.0.1:1")], app)
+    transport = ChunkTransport([URL("kafka://127.0.0.1:1")], app, Owner(), lambda _error: None)
 
     async def nothing(*_: Any) -> None:
         pass
@@ -63,7 +63,6 @@ async def consumer() -> AsyncIterator[Records]:
     consumer = Records(
         transport, callback=nothing, on_partitions_revoked=nothing, on_partitions_assigned=nothing
     )
-    consumer.ownership = Owner()
     consumer.fetches = []
     consumer.resume_flow()
     yield consumer
@@ -231,7 +230,8 @@ async def test_unread_is_what_the_broker_has_and_was_not_fetched(
 async def test_reach_is_known_once_the_broker_has_told_where_the_partition_ends(
     consumer: Records, state: tuple[Any, ...], reach: Reach | None
 ) -> None:
-    feed = ConsumerFeed(lambda: consumer)
+    feed = ConsumerFeed()
+    feed.app = SimpleNamespace(consumer=consumer)
     assert feed.reach(A.topic, A.partition) is None
     subscribed(consumer, A=state)
     assert feed.reach(A.topic, A.partition) == reach

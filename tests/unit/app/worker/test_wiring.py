@@ -1,13 +1,16 @@
 """A worker uses nothing of Faust that loses or doubles events: ARCHITECTURE's eighth rule, held by looking at what it is made of."""
 
+import asyncio
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from app.base.errors import EXIT_FORESEEN, UptakeError
 from app.base.settings import Settings
 from app.customers.customer_registry import create_customers_file
-from app.worker.wiring import Worker
+from app.worker.wiring import Ending, Worker
 
 ROOT = Path(__file__).parents[4]
 LOSING = r"\bstream\.(take|noack_take|group_by|repartition)\b|\.(tumbling|hopping|group_by)\(|\bapp\.(Table|GlobalTable)\("
@@ -31,3 +34,32 @@ def test_worker_has_no_faust_tables_no_threaded_producer_and_one_actor_an_agent(
 def test_no_agent_takes_batches_repartitions_or_has_windows() -> None:
     for path in (ROOT / "agents").rglob("*.py"):
         assert re.search(LOSING, path.read_text(encoding="utf-8")) is None, path
+
+
+def test_consumer_works_for_the_partitions_of_the_worker(worker: Worker) -> None:
+    transport = worker.app.transport
+    assert (transport.ownership, transport.on_failed) == (worker.partitions, worker.ending.fail)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "status"),
+    [
+        (UptakeError("foreseen"), RuntimeError("a consequence"), EXIT_FORESEEN),
+        (RuntimeError("a fault of ours"), UptakeError("a consequence"), 1),
+    ],
+)
+async def test_first_error_ends_the_worker_once_and_decides_the_status(
+    first: Exception, second: Exception, status: int
+) -> None:
+    crashed: list[BaseException] = []
+
+    async def crash(error: BaseException) -> None:
+        crashed.append(error)
+
+    ending = Ending()
+    ending.app = SimpleNamespace(loop=asyncio.get_running_loop(), crash=crash)
+    assert ending.status == 0
+    ending.fail(first)
+    ending.fail(second)
+    await asyncio.sleep(0)
+    assert (crashed, ending.status) == ([first], status)
