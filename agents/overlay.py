@@ -28,7 +28,7 @@ class CachesByTable(Protocol):
     def __getitem__(self, table: TableSpec[_S]) -> RowCache[_S]: ...
 
 
-class LaneTables(NamedTuple):
+class _LaneTables(NamedTuple):
     """What the events of one lane (live or history) are folded into: the same rows, a tally of its own."""
 
     tally: Tally
@@ -46,8 +46,8 @@ class Overlay:
         self.tables = {table.name: rows for table, rows in caches.items()}
         self.tally = Tally()
         self.history_tally = Tally()
-        self.live = LaneTables(self.tally, self.rows, self.transfer)
-        self.history = LaneTables(self.history_tally, self.rows, self.transfer)
+        self.live = _LaneTables(self.tally, self.rows, self.transfer)
+        self.history = _LaneTables(self.history_tally, self.rows, self.transfer)
         self._transfer_outputs: list[Output] = []
         self.verified: dict[bytes, tuple[str, str]] = {}
         self.newest_received_ms = 0

@@ -34,13 +34,13 @@ def topics(
         asyncio.run(ensure_topics(settings, wait_ms=5_000))
     comparisons = asyncio.run(compare_topics(settings))
     if as_json:
-        print(json.dumps([as_dict(comparison) for comparison in comparisons], indent=2))
+        print(json.dumps([_as_dict(comparison) for comparison in comparisons], indent=2))
     else:
         _show(comparisons)
     raise typer.Exit(1 if any(comparison.differences for comparison in comparisons) else 0)
 
 
-def as_dict(comparison: Comparison) -> dict[str, Any]:
+def _as_dict(comparison: Comparison) -> dict[str, Any]:
     """Return a comparison for JSON."""
     topic = comparison.topic
     return {

@@ -116,7 +116,7 @@ class Pane(msgspec.Struct, array_like=True, gc=False):
     is_history: bool = False
 
 
-def has_expired(pane: Pane, received_ms: int) -> bool:
+def _has_expired(pane: Pane, received_ms: int) -> bool:
     """Whether the pane is forgotten when events received at ``received_ms`` are folded."""
     return received_ms - pane.received_ms > PANE_KEEP_MS
 
@@ -194,7 +194,7 @@ class Tally:
             pane = changed.get(key)
             if pane is None:
                 pane = load(key)
-                if pane is None or has_expired(pane, received_ms):
+                if pane is None or _has_expired(pane, received_ms):
                     pane = Pane(epoch_ms=received_ms)
                 pane.version += 1
                 pane.received_ms = max(pane.received_ms, received_ms)
@@ -239,5 +239,5 @@ TABLE: Final = TableSpec(
     value="what this partition counted in it, with version and epoch",
     expiry="after 7 days",
     is_user_table=False,
-    has_expired=lambda _key, pane, now_ms: has_expired(pane, now_ms),
+    has_expired=lambda _key, pane, now_ms: _has_expired(pane, now_ms),
 )
