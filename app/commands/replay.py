@@ -17,7 +17,8 @@ from rich.console import Console
 from app.base.errors import UptakeError
 from app.commands import options
 from app.commands.options import make_settings
-from app.customers.customer_registry import Customer, Customers
+from app.customers.customer import Customer
+from app.customers.customer_registry import Customers
 from app.replay.files import check_files, count_files, read_files
 from app.replay.http import Endpoint
 from app.replay.lanes import RejectedEntry, ReplayLanes, ReplayTally

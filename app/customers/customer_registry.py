@@ -15,10 +15,8 @@ from typing import Any, Final
 import msgspec
 
 from app.base.errors import UptakeError
-from app.customers.customer import Customer, ExclusionDefaults
+from app.customers.customer import Customer
 from app.customers.customer_fields import KEY_BYTES, FieldError, read_customer
-
-__all__ = ["Customer", "Customers", "CustomersError", "ExclusionDefaults", "create_customers_file"]
 
 _CUSTOMER: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 

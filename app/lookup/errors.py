@@ -9,7 +9,7 @@ import msgspec
 from aiohttp import web
 from prometheus_client import Histogram
 
-from app.customers.customer_registry import Customer
+from app.customers.customer import Customer
 from app.http.refusals import SAFE_HEADERS
 from app.lookup.routing import PeerRefusedError
 from app.lookup.service import UnavailableError

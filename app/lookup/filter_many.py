@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from app.customers.customer_registry import Customer
+from app.customers.customer import Customer
 from app.lookup.exclusions import UserView, filter_candidates, rotate
 from app.lookup.requests import Filter
 from app.lookup.routing import (

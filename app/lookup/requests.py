@@ -7,7 +7,7 @@ from typing import Annotated, Final
 import msgspec
 from multidict import MultiMapping
 
-from app.customers.customer_registry import Customer, ExclusionDefaults
+from app.customers.customer import Customer, ExclusionDefaults
 from app.lookup.exclusions import DEFAULT_REASONS, REASONS, ExclusionRules, Rotation, Within
 from events import tracker_fields
 from events.duration import parse_duration_ms

@@ -8,7 +8,7 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Histogram, generate_latest
 
 from app.base.clock import Clock, SystemClock
-from app.customers.customer_registry import Customer
+from app.customers.customer import Customer
 from app.lookup.ctr import answer_ctr, local_rows, read_rows_request
 from app.lookup.errors import guard, json_response
 from app.lookup.exclusions import UserView, exclusions

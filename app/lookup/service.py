@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from app.customers.customer_registry import Customer
+from app.customers.customer import Customer
 from app.lookup.exclusions import UserView
 from tables.ctr.window_sums import StoredSpan, WindowRow
 

@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 from agents.partition import Partition
 from agents.registry import Partitions
-from app.customers.customer_registry import Customer
+from app.customers.customer import Customer
 from app.lookup.exclusions import UserView
 from app.lookup.service import PartitionNotReady
 from app.worker.restore import Restorer

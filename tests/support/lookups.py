@@ -6,7 +6,7 @@ from typing import Any
 
 from aiohttp.test_utils import TestClient
 
-from app.customers.customer_registry import Customer
+from app.customers.customer import Customer
 from app.lookup.exclusions import UserView
 from app.lookup.service import PartitionNotReady
 from events.model import Basket, Blacklist, Buy, Click, Consume, Owns, Rate, Rendered, Wishlist, user_key

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from app.customers.customer_registry import Customer
+from app.customers.customer import Customer
 from app.lookup.exclusions import UserView
 from events.model import user_key
 from tables.table_spec import Stretch

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from multidict import MultiDict
 
-from app.customers.customer_registry import ExclusionDefaults
+from app.customers.customer import ExclusionDefaults
 from app.lookup.exclusions import DEFAULT_REASONS, ExclusionRules, Rotation
 from app.lookup.requests import CtrQuery, Params, read_ctr, read_exclusions, read_filter
 from events.target import RefusedError
