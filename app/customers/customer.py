@@ -2,21 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Final
 
+from app.customers.exclusion_rules import ExclusionRules
 from events.rules import Rules
 
 MAX_RATING: Final = 100  # of the wire format
-
-
-@dataclass(frozen=True, slots=True)
-class ExclusionDefaults:
-    """What an exclusion lookup uses when the caller names nothing. ``within_ms`` None: the session; ``reasons`` None: the usual."""
-
-    threshold: int = 2
-    within_ms: int | Literal["ever"] | None = 30 * 60_000
-    consumed_at_least: int = 90
-    reasons: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +37,13 @@ class Customer:
 
     rules: Rules
     cors_origins: frozenset[str] = frozenset(("*",))
-    exclusions: ExclusionDefaults = field(default_factory=ExclusionDefaults)
+    exclusions: ExclusionRules = field(default_factory=ExclusionRules)
     api_key: str | None = field(default=None, repr=False)
     """What a lookup must bring where the worker does not listen on loopback; without one it is refused there."""
     require_credentials: bool = False
     """Whether the collector takes its events only with HTTP Basic ``customer:license key``."""
     rate_limit: RateLimit | None = None
-    scenario_exclusions: Mapping[str, ExclusionDefaults] = field(default_factory=dict)
+    scenario_exclusions: Mapping[str, ExclusionRules] = field(default_factory=dict)
     """Scenario -> what its lookups use instead of ``exclusions``."""
     rating_scale: RatingScale = field(default_factory=RatingScale)
     rating_scales: Mapping[int, RatingScale] = field(default_factory=dict)
@@ -63,8 +54,8 @@ class Customer:
         """The customer's id, a string: ``00000`` is not ``0``."""
         return self.rules.customer
 
-    def exclusions_of(self, scenario: str | None) -> ExclusionDefaults:
-        """Return the defaults of a scenario: its own where it has some, else the customer's."""
+    def exclusions_of(self, scenario: str | None) -> ExclusionRules:
+        """Return the rules of a scenario's lookups: its own if it has some, else the customer's."""
         return (
             self.exclusions if scenario is None else self.scenario_exclusions.get(scenario, self.exclusions)
         )

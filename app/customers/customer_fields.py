@@ -4,13 +4,13 @@ docs/customers.md lists them, and a test holds it to this file.
 """
 
 from datetime import UTC, tzinfo
-from typing import Annotated, Any, Final, Literal, get_args
+from typing import Annotated, Any, Final
 from zoneinfo import ZoneInfo
 
 import msgspec
 
-from app.customers.customer import MAX_RATING, Customer, ExclusionDefaults, RateLimit, RatingScale
-from events.duration import parse_duration_ms
+from app.customers.customer import MAX_RATING, Customer, RateLimit, RatingScale
+from app.customers.exclusion_rules import MAX_THRESHOLD, ExclusionRules, Reason, Within, parse_within
 from events.rules import Rules
 from events.tracker_fields import MAX_ITEM_NUMBER, MAX_WORD_CHARS
 
@@ -19,8 +19,6 @@ _MAX_SCENARIOS: Final = 1_000
 _KEY_ID: Final = r"^[A-Za-z0-9_-]{1,16}\Z"
 _ORIGIN: Final = r"^(\*|null|[a-z][a-z0-9+.-]*://[^/\s]+)\Z"
 
-_Reason = Literal["rendered", "clicked", "bought", "consumed", "basket", "blacklisted"]
-EXCLUSION_REASONS: Final[tuple[str, ...]] = get_args(_Reason)
 _Origin = Annotated[str, msgspec.Meta(pattern=_ORIGIN)]
 _Rating = Annotated[int, msgspec.Meta(ge=0, le=MAX_RATING)]
 
@@ -30,10 +28,12 @@ class FieldError(ValueError):
 
 
 class _Exclusions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    threshold: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] | None = None
+    """The fields of ExclusionRules that a table sets; None where it leaves one out."""
+
+    threshold: Annotated[int, msgspec.Meta(ge=1, le=MAX_THRESHOLD)] | None = None
     within: str | None = None
     consumed_at_least: Annotated[int, msgspec.Meta(ge=0, le=100)] | None = None
-    reasons: tuple[_Reason, ...] | None = None
+    reasons: tuple[Reason, ...] | None = None
 
 
 class _Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -108,7 +108,7 @@ def read_customer(customer_id: str, table: Any) -> Customer:
         strict_scenario=entry.strict_scenario,
         scenarios_of_tracks=entry.scenarios_of_tracks,
     )
-    exclusions = _exclusions("exclusions", entry.exclusions, ExclusionDefaults())
+    exclusions = _exclusions("exclusions", entry.exclusions, ExclusionRules())
     limit = entry.rate_limit
     return Customer(
         rules,
@@ -184,21 +184,17 @@ def _scale(name: str, scale: _Scale) -> RatingScale:
     return RatingScale(scale.min, scale.max)
 
 
-def _exclusions(name: str, given: _Exclusions, defaults: ExclusionDefaults) -> ExclusionDefaults:
-    return ExclusionDefaults(
-        defaults.threshold if given.threshold is None else given.threshold,
-        defaults.within_ms if given.within is None else _within_ms(f"{name}.within", given.within),
-        defaults.consumed_at_least if given.consumed_at_least is None else given.consumed_at_least,
-        defaults.reasons if given.reasons is None else frozenset(given.reasons),
+def _exclusions(name: str, given: _Exclusions, defaults: ExclusionRules) -> ExclusionRules:
+    return defaults.override(
+        threshold=given.threshold,
+        within=None if given.within is None else _within(f"{name}.within", given.within),
+        consumed_at_least=given.consumed_at_least,
+        reasons=given.reasons,
     )
 
 
-def _within_ms(name: str, text: str) -> int | Literal["ever"] | None:
-    if text == "session":
-        return None
-    if text == "ever":
-        return "ever"
-    duration_ms = parse_duration_ms(text)
-    if duration_ms is None:
+def _within(name: str, text: str) -> Within:
+    within = parse_within(text)
+    if within is None:
         raise FieldError(f'{name} {text!r} must be a duration as in PT30M or P7D, or "session", or "ever"')
-    return duration_ms
+    return within

@@ -7,8 +7,9 @@ one that was moved to the other user, which still counts here.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, NamedTuple
 
+from app.customers.exclusion_rules import REASONS, ExclusionRules
 from tables.declare import MOVED_TABLES
 from tables.table_spec import Stretch
 from tables.user.basket import BasketItem
@@ -18,26 +19,6 @@ from tables.user.items import item_key, split_item_key
 from tables.user.preferences import BLACKLISTED_FOR_MS
 from tables.user.recommended import RecommendedState
 from tables.user.rendered import RenderedState, ShownItems, session_start_ms, show_times, shown_within
-
-REASONS: Final = ("rendered", "clicked", "bought", "consumed", "basket", "blacklisted")
-"""Why an item may be excluded, in the order in which an answer lists them."""
-
-DEFAULT_REASONS: Final = tuple(reason for reason in REASONS if reason != "clicked")
-"""The reasons of a lookup that names none; ``clicked`` only on request."""
-
-Within = int | Literal["session", "ever"]
-"""The span of ``rendered``: milliseconds back from ``as_of_ms``, the session that holds it, or without limit."""
-
-
-@dataclass(frozen=True, slots=True)
-class ExclusionRules:
-    """What excludes an item. ``itemtype`` None: items of every type."""
-
-    reasons: frozenset[str] = frozenset(DEFAULT_REASONS)
-    threshold: int = 2
-    within: Within = 30 * 60_000
-    consumed_at_least: int = 90
-    itemtype: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,30 +185,37 @@ class _Judge:
         return count, last_ms, all(is_moved for _, is_moved in parts)
 
 
-def exclusions(view: UserView, rules: ExclusionRules, as_of_ms: int) -> dict[str, Any]:
+def exclusions(
+    view: UserView, rules: ExclusionRules, as_of_ms: int, itemtype: int | None = None
+) -> dict[str, Any]:
     """Return ``{"known", "as_of_ms", "excluded"}``: the items that must not be shown, the latest first, then by item.
 
     ``count`` is that of the first reason (showings within the span, clicks, units bought, else 1), ``last_ms`` the latest of all.
+    ``itemtype`` None: items of every type.
     """
     judge = _Judge(view, rules, as_of_ms)
     excluded = []
     for key in judge.item_keys():
-        itemtype, item = split_item_key(key)
-        if rules.itemtype is not None and itemtype != rules.itemtype:
+        itemtype_of_key, item = split_item_key(key)
+        if itemtype is not None and itemtype_of_key != itemtype:
             continue
         evidence = judge.evidence(key)
         if evidence:
-            excluded.append({"item": item, "itemtype": itemtype, **_summary(evidence)})
+            excluded.append({"item": item, "itemtype": itemtype_of_key, **_summary(evidence)})
     excluded.sort(key=lambda entry: (-entry["last_ms"], entry["item"], entry["itemtype"]))
     return {"known": view.is_known, "as_of_ms": as_of_ms, "excluded": excluded}
 
 
 def filter_candidates(
-    view: UserView, candidates: Sequence[str], rules: ExclusionRules, limit: int | None, as_of_ms: int
+    view: UserView,
+    candidates: Sequence[str],
+    itemtype: int,
+    rules: ExclusionRules,
+    limit: int | None,
+    as_of_ms: int,
 ) -> dict[str, Any]:
     """Return ``{"known", "as_of_ms", "kept", "dropped"}``: at most ``limit`` candidates in their order, and why others went."""
     judge = _Judge(view, rules, as_of_ms)
-    itemtype = 1 if rules.itemtype is None else rules.itemtype
     kept: list[str] = []
     dropped: list[dict[str, Any]] = []
     for item in candidates:

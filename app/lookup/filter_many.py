@@ -33,7 +33,9 @@ def filtered(view: UserView, asked: Filter) -> dict[str, Any]:
     if asked.rotation is not None:
         answer = rotate(view, asked.candidates, asked.itemtype, asked.rotation, asked.as_of_ms)
     else:
-        answer = filter_candidates(view, asked.candidates, asked.rules, asked.limit, asked.as_of_ms)
+        answer = filter_candidates(
+            view, asked.candidates, asked.itemtype, asked.rules, asked.limit, asked.as_of_ms
+        )
     return marked(answer, view)
 
 

@@ -1,14 +1,15 @@
 """What does a lookup ask for: its query parameters and JSON bodies, read and checked, with a sentence for what is wrong."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Final
 
 import msgspec
 from multidict import MultiMapping
 
-from app.customers.customer import Customer, ExclusionDefaults
-from app.lookup.exclusions import DEFAULT_REASONS, REASONS, ExclusionRules, Rotation, Within
+from app.customers.customer import Customer
+from app.customers.exclusion_rules import MAX_THRESHOLD, REASONS, ExclusionRules, Within, parse_within
+from app.lookup.exclusions import Rotation
 from events import tracker_fields
 from events.duration import parse_duration_ms
 from events.target import RefusedError
@@ -18,7 +19,6 @@ _MAX_CANDIDATES: Final = 10_000
 _MAX_USERS: Final = 1_000
 _MAX_PAIRS: Final = 200_000  # users x candidates of one request: some 0.2 s of one core
 _MAX_STEPS: Final = 10_000  # windows of one scenario in one answer: a week of minutes
-_MAX_THRESHOLD: Final = 1_000_000
 _MAX_STRENGTH: Final = 0.99  # with 32 known showings the factor stays above 0
 _DAY_MS: Final = 86_400_000
 
@@ -64,6 +64,15 @@ class Filter:
     as_of_ms: int
     users: list[str]
     max_stale_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ExclusionsQuery:
+    """A question about exclusions. ``itemtype`` None: items of every type."""
+
+    rules: ExclusionRules
+    itemtype: int | None
+    as_of_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +122,8 @@ class Params:
             )
 
 
-def read_exclusions(params: Params, customer: Customer, now_ms: int) -> tuple[ExclusionRules, int]:
-    """Return the rules of an exclusions lookup and its ``as_of_ms``."""
+def read_exclusions(params: Params, customer: Customer, now_ms: int) -> ExclusionsQuery:
+    """Return the question of an exclusions lookup."""
     itemtype = params.take("itemtype")
     reasons = params.take("reasons")
     scenario = params.take("scenario")
@@ -122,15 +131,17 @@ def read_exclusions(params: Params, customer: Customer, now_ms: int) -> tuple[Ex
         raise _bad("scenario", f"takes at most {tracker_fields.MAX_WORD_CHARS} characters", scenario)
     rules = _rules(
         customer.exclusions_of(scenario),
-        params.integer("threshold", 1, _MAX_THRESHOLD),
+        params.integer("threshold", 1, MAX_THRESHOLD),
         params.take("within"),
         params.integer("consumed_at_least", 0, 100),
         None if reasons is None else reasons.split(","),
         "reasons",
     )
-    if itemtype is not None:
-        rules = replace(rules, itemtype=tracker_fields.itemtype(itemtype, customer.rules))
-    return rules, read_as_of(params, now_ms)
+    return ExclusionsQuery(
+        rules,
+        None if itemtype is None else tracker_fields.itemtype(itemtype, customer.rules),
+        read_as_of(params, now_ms),
+    )
 
 
 def read_as_of(params: Params, now_ms: int) -> int:
@@ -160,7 +171,7 @@ def read_filter(raw: bytes, customer: Customer, now_ms: int, *, is_for_many: boo
         )
     itemtype = tracker_fields.itemtype(str(body.itemtype), customer.rules)
     if body.threshold is not None:
-        _bounded("threshold", body.threshold, 1, _MAX_THRESHOLD)
+        _bounded("threshold", body.threshold, 1, MAX_THRESHOLD)
     if body.consumed_at_least is not None:
         _bounded("consumed_at_least", body.consumed_at_least, 0, 100)
     if body.as_of_ms is not None:
@@ -177,7 +188,7 @@ def read_filter(raw: bytes, customer: Customer, now_ms: int, *, is_for_many: boo
     )
     return Filter(
         [str(candidate) for candidate in body.candidates],
-        replace(rules, itemtype=itemtype),
+        rules,
         itemtype,
         body.limit,
         None if body.rotation is None else _rotation(body.rotation),
@@ -216,41 +227,27 @@ def read_ctr(params: Params, now_ms: int) -> CtrQuery:
 
 
 def _rules(
-    defaults: ExclusionDefaults,
+    defaults: ExclusionRules,
     threshold: int | None,
     within: str | None,
     consumed_at_least: int | None,
     reasons: list[str] | None,
     parameter: str,
 ) -> ExclusionRules:
-    standard = ExclusionRules(
-        reasons=frozenset(DEFAULT_REASONS) if defaults.reasons is None else defaults.reasons,
-        threshold=defaults.threshold,
-        within="session" if defaults.within_ms is None else defaults.within_ms,
-        consumed_at_least=defaults.consumed_at_least,
+    span = None if within is None else _within(within)
+    unknown = next((reason for reason in reasons or () if reason not in REASONS), None)
+    if unknown is not None:
+        raise _bad(parameter, f"takes any of {', '.join(REASONS)}", unknown)
+    return defaults.override(
+        threshold=threshold, within=span, consumed_at_least=consumed_at_least, reasons=reasons
     )
-    given: dict[str, object] = {}
-    if threshold is not None:
-        given["threshold"] = threshold
-    if within is not None:
-        given["within"] = _within(within)
-    if consumed_at_least is not None:
-        given["consumed_at_least"] = consumed_at_least
-    if reasons is not None:
-        unknown = next((reason for reason in reasons if reason not in REASONS), None)
-        if unknown is not None:
-            raise _bad(parameter, f"takes any of {', '.join(REASONS)}", unknown)
-        given["reasons"] = frozenset(reasons)
-    return replace(standard, **given)  # type: ignore[arg-type] # each value was checked above
 
 
 def _within(text: str) -> Within:
-    if text == "session" or text == "ever":
-        return "session" if text == "session" else "ever"
-    duration_ms = parse_duration_ms(text)
-    if duration_ms is None:
+    within = parse_within(text)
+    if within is None:
         raise _bad("within", "must be a duration as in PT30M or P7D, or session, or ever", text)
-    return duration_ms
+    return within
 
 
 def _rotation(body: RotationBody) -> Rotation:

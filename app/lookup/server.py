@@ -94,13 +94,14 @@ class _Routes:
 
     async def exclusions(self, request: web.Request) -> web.Response:
         customer, params = self._customer(request), Params(request.query)
-        rules, as_of_ms = read_exclusions(params, customer, self._clock.now_ms())
+        query = read_exclusions(params, customer, self._clock.now_ms())
         max_stale_ms = read_max_stale(params)
         is_pretty = _pretty(params)
         view = await self._view(request, customer, max_stale_ms)
         if isinstance(view, Reply):
             return _given_back(view)
-        return json_response(marked(exclusions(view, rules, as_of_ms), view), is_pretty=is_pretty)
+        answer = exclusions(view, query.rules, query.as_of_ms, query.itemtype)
+        return json_response(marked(answer, view), is_pretty=is_pretty)
 
     async def user(self, request: web.Request) -> web.Response:
         customer, params = self._customer(request), Params(request.query)

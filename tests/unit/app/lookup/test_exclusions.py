@@ -9,9 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.customers.exclusion_rules import REASONS, ExclusionRules
 from app.lookup.exclusions import (
-    REASONS,
-    ExclusionRules,
     Rotation,
     UserView,
     exclusions,
@@ -137,7 +136,8 @@ def test_an_item_type_is_a_world_of_its_own() -> None:
     )
     both = exclusions(view, ALL, NOW)["excluded"]
     assert [(entry["item"], entry["itemtype"]) for entry in both] == [("1", 1), ("1", 2)]
-    assert len(exclusions(view, replace(ALL, itemtype=2), NOW)["excluded"]) == 1
+    (one,) = exclusions(view, ALL, NOW, itemtype=2)["excluded"]
+    assert (one["item"], one["itemtype"]) == ("1", 2)
 
 
 def test_an_excluded_item_has_all_its_reasons_the_first_ones_count_and_the_last_time() -> None:
@@ -224,14 +224,14 @@ def test_an_answer_changes_no_state() -> None:
     view = a_view(lambda stretch: shown(stretch, "1", "2", at=NOW - 5), moved=moved)
     before = msgspec.msgpack.encode((view.own.rows, view.moved.rows))
     exclusions(view, replace(ALL, within="session"), NOW)
-    filter_candidates(view, ["1", "2", "3"], ALL, None, NOW)
+    filter_candidates(view, ["1", "2", "3"], 1, ALL, None, NOW)
     rotate(view, ["1", "2", "3"], 1, Rotation(), NOW)
     assert msgspec.msgpack.encode((view.own.rows, view.moved.rows)) == before
 
 
 def test_a_filter_keeps_the_order_and_says_why_others_went() -> None:
     view = a_view(lambda stretch: shown(stretch, "2", at=NOW), lambda stretch: bought(stretch, "3", NOW - 1))
-    answer = filter_candidates(view, ["4", "3", "1", "2", "5"], ALL, 2, NOW)
+    answer = filter_candidates(view, ["4", "3", "1", "2", "5"], 1, ALL, 2, NOW)
     assert answer["kept"] == ["4", "1"]
     assert [(entry["item"], entry["reasons"]) for entry in answer["dropped"]] == [
         ("3", ["bought"]),
@@ -241,8 +241,8 @@ def test_a_filter_keeps_the_order_and_says_why_others_went() -> None:
 
 def test_a_filter_of_one_item_type_ignores_the_others() -> None:
     view = a_view(lambda stretch: shown(stretch, "1", at=NOW, itemtype=2))
-    assert filter_candidates(view, ["1"], ALL, None, NOW)["kept"] == ["1"]
-    assert filter_candidates(view, ["1"], replace(ALL, itemtype=2), None, NOW)["kept"] == []
+    assert filter_candidates(view, ["1"], 1, ALL, None, NOW)["kept"] == ["1"]
+    assert filter_candidates(view, ["1"], 2, ALL, None, NOW)["kept"] == []
 
 
 times = st.lists(st.integers(0, 30 * DAY), max_size=16)
