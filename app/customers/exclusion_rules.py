@@ -11,7 +11,7 @@ from typing import Final, Literal, get_args
 from events.duration import parse_duration_ms
 
 Reason = Literal["rendered", "clicked", "bought", "consumed", "basket", "blacklisted"]
-REASONS: Final[tuple[str, ...]] = get_args(Reason)
+REASONS: Final[tuple[Reason, ...]] = get_args(Reason)
 """Why an item may be excluded, in the order in which an answer lists them."""
 
 DEFAULT_REASONS: Final = tuple(reason for reason in REASONS if reason != "clicked")

@@ -4,21 +4,27 @@ The rules are SEMANTICS "Lookups". Pure: the states are only read. A user that l
 one that was moved to the other user, which still counts here.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
-from app.customers.exclusion_rules import REASONS, ExclusionRules
+from app.customers.exclusion_rules import REASONS, ExclusionRules, Reason
 from tables.declare import MOVED_TABLES
 from tables.table_spec import Stretch
 from tables.user.basket import BasketItem
+from tables.user.clicked import Clicked
+from tables.user.consumed import Consumed
 from tables.user.identity import IdentityState
 from tables.user.impressions import ImpressionsState
 from tables.user.items import item_key, split_item_key
-from tables.user.preferences import BLACKLISTED_FOR_MS
+from tables.user.preferences import BLACKLISTED_FOR_MS, Preference
+from tables.user.purchases import Purchase
 from tables.user.recommended import RecommendedState
 from tables.user.rendered import RenderedState, ShownItems, session_start_ms, show_times, shown_within
+from tables.user.shown_bytes import Shown
+
+_PartT = TypeVar("_PartT", Clicked, Purchase, Consumed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,109 +86,133 @@ def merged_basket(own: BasketItem | None, moved: BasketItem | None) -> tuple[int
     return max(added, default=None), max(removed, default=None)
 
 
-def _last_known_ms(parts: Iterable[Any], as_of_ms: int) -> int:
-    """Return the latest time up to ``as_of_ms`` that the parts (with ``first_ms`` and ``last_ms``) tell of."""
-    times = [time for part in parts for time in (part.first_ms, part.last_ms) if time <= as_of_ms]
-    return max(times, default=0)
-
-
 def session_of(view: UserView, as_of_ms: int) -> int | None:
     """Return when the session that holds ``as_of_ms`` began, over both stretches; None when there is none."""
     return session_start_ms(chain.from_iterable(map(show_times, items_of(view, "rendered"))), as_of_ms)
 
 
+class _Limits(NamedTuple):
+    """What the parts of an item are judged by: the rules, as of one time."""
+
+    as_of_ms: int
+    since_ms: int | None
+    """When the span of ``rendered`` began; that moment is not in it. None: without limit."""
+    threshold: int
+    consumed_at_least: int
+
+
+_Weight = tuple[int, int, bool]
+"""What one reason says against an item: ``number``, ``last_ms`` and ``is_moved`` of _Evidence."""
+
+
+def _rendered(own: Shown | None, moved: Shown | None, limits: _Limits) -> _Weight | None:
+    as_of_ms, since_ms = limits.as_of_ms, limits.since_ms
+    own_count = 0 if own is None else shown_within(own, since_ms, as_of_ms)
+    count = own_count if moved is None else own_count + shown_within(moved, since_ms, as_of_ms)
+    if count < limits.threshold:
+        return None
+    times = [time for part in (own, moved) if part is not None for time in part.times if time <= as_of_ms]
+    return count, max(times, default=0), own_count == 0
+
+
+def _clicked(own: Clicked | None, moved: Clicked | None, limits: _Limits) -> _Weight | None:
+    parts = _begun(own, moved, limits.as_of_ms)
+    # A click on a recommendation fires both events: never their sum.
+    count = sum(max(part.count, part.recommended) for part in parts)
+    return _weight(count, parts, own, limits.as_of_ms)
+
+
+def _bought(own: Purchase | None, moved: Purchase | None, limits: _Limits) -> _Weight | None:
+    parts = _begun(own, moved, limits.as_of_ms)
+    return _weight(sum(part.quantity for part in parts), parts, own, limits.as_of_ms)
+
+
+def _consumed(own: Consumed | None, moved: Consumed | None, limits: _Limits) -> _Weight | None:
+    begun = _begun(own, moved, limits.as_of_ms)
+    parts = [part for part in begun if part.percentage >= limits.consumed_at_least]
+    return _weight(1, parts, own, limits.as_of_ms)
+
+
+def _in_basket(own: BasketItem | None, moved: BasketItem | None, limits: _Limits) -> _Weight | None:
+    added_ms, removed_ms = merged_basket(own, moved)
+    as_of_ms = limits.as_of_ms
+    if added_ms is None or added_ms > as_of_ms:
+        return None
+    if removed_ms is not None and added_ms <= removed_ms <= as_of_ms:
+        return None
+    return 1, added_ms, own is None or own.added_ms != added_ms
+
+
+def _blacklisted(own: Preference | None, moved: Preference | None, limits: _Limits) -> _Weight | None:
+    own_ms, moved_ms = (None if part is None else part.blacklisted_until_ms for part in (own, moved))
+    until_ms = max((until for until in (own_ms, moved_ms) if until is not None), default=None)
+    if until_ms is None or not until_ms - BLACKLISTED_FOR_MS <= limits.as_of_ms < until_ms:
+        return None
+    return 1, until_ms - BLACKLISTED_FOR_MS, own_ms != until_ms
+
+
+def _begun(own: _PartT | None, moved: _PartT | None, as_of_ms: int) -> list[_PartT]:
+    """Return the parts that began up to ``as_of_ms``, the own one first."""
+    return [part for part in (own, moved) if part is not None and part.first_ms <= as_of_ms]
+
+
+def _weight(number: int, parts: Sequence[_PartT], own: _PartT | None, as_of_ms: int) -> _Weight | None:
+    """Return what the parts say: with the latest time up to ``as_of_ms`` that they hold; None without a part."""
+    if not parts:
+        return None
+    times = [time for part in parts for time in (part.first_ms, part.last_ms) if time <= as_of_ms]
+    return number, max(times, default=0), parts[0] is not own
+
+
+class _Check(NamedTuple):
+    """How a reason is judged: the table that it reads, and a function of an item's own and moved part there."""
+
+    table: str
+    weigh: Callable[[Any, Any, _Limits], _Weight | None]
+
+
+_CHECKS: Final[dict[Reason, _Check]] = {
+    "rendered": _Check("rendered", _rendered),
+    "clicked": _Check("clicked", _clicked),
+    "bought": _Check("purchases", _bought),
+    "consumed": _Check("consumed", _consumed),
+    "basket": _Check("basket", _in_basket),
+    "blacklisted": _Check("preferences", _blacklisted),
+}
+
+
 class _Judge:
-    """Weighs the reasons against items of one user, as of one time."""
+    """Weighs the reasons of the rules against items of one user, as of one time."""
 
     def __init__(self, view: UserView, rules: ExclusionRules, as_of_ms: int) -> None:
-        self._rules = rules
-        self._as_of_ms = as_of_ms
-        self._tables = {table.name: items_of(view, table.name) for table in MOVED_TABLES}
-        self._reasons = [reason for reason in REASONS if reason in rules.reasons]
-        self._since_ms: int | None = None
+        since_ms = None
         if isinstance(rules.within, int):
-            self._since_ms = as_of_ms - rules.within
+            since_ms = as_of_ms - rules.within
         elif rules.within == "session" and "rendered" in rules.reasons:
             start_ms = session_of(view, as_of_ms)
-            self._since_ms = as_of_ms if start_ms is None else start_ms - 1
+            since_ms = as_of_ms if start_ms is None else start_ms - 1
+        self._limits = _Limits(as_of_ms, since_ms, rules.threshold, rules.consumed_at_least)
+        self._checks = [
+            (reason, *items_of(view, _CHECKS[reason].table), _CHECKS[reason].weigh)
+            for reason in REASONS
+            if reason in rules.reasons
+        ]
 
     def item_keys(self) -> set[str]:
-        """Return the item keys that any table knows."""
-        return {key for stretches in self._tables.values() for items in stretches for key in items}
+        """Return the keys of the items that a reason may speak against."""
+        return {key for _, own, moved, _ in self._checks for items in (own, moved) for key in items}
 
     def evidence(self, key: str) -> list[_Evidence]:
         """Return what speaks against an item, in the order of REASONS; nothing when it may be shown."""
         found = []
-        for reason in self._reasons:
-            counted = getattr(self, f"_{reason}")(key)
-            if counted is not None:
-                found.append(_Evidence(reason, *counted))
+        for reason, own_items, moved_items, weigh in self._checks:
+            own, moved = own_items.get(key), moved_items.get(key)
+            if own is None and moved is None:
+                continue
+            weight = weigh(own, moved, self._limits)
+            if weight is not None:
+                found.append(_Evidence(reason, *weight))
         return found
-
-    def _parts(self, table: str, key: str) -> tuple[Any, Any]:
-        own, moved = self._tables[table]
-        return own.get(key), moved.get(key)
-
-    def _known_parts(self, table: str, key: str) -> Iterator[tuple[Any, bool]]:
-        """Yield the parts that began up to ``as_of_ms``, each with whether it was moved."""
-        for part, is_moved in zip(self._parts(table, key), (False, True), strict=True):
-            if part is not None and part.first_ms <= self._as_of_ms:
-                yield part, is_moved
-
-    def _rendered(self, key: str) -> tuple[int, int, bool] | None:
-        as_of_ms = self._as_of_ms
-        own, moved = (
-            0 if shown is None else shown_within(shown, self._since_ms, as_of_ms)
-            for shown in self._parts("rendered", key)
-        )
-        if own + moved < self._rules.threshold:
-            return None
-        parts = self._parts("rendered", key)
-        times = [time for shown in parts if shown is not None for time in shown.times if time <= as_of_ms]
-        return own + moved, max(times, default=0), own == 0
-
-    def _clicked(self, key: str) -> tuple[int, int, bool] | None:
-        parts = list(self._known_parts("clicked", key))
-        # A click on a recommendation fires both events: never their sum.
-        count = sum(max(part.count, part.recommended) for part, _ in parts)
-        return self._summed(parts, count)
-
-    def _bought(self, key: str) -> tuple[int, int, bool] | None:
-        parts = list(self._known_parts("purchases", key))
-        return self._summed(parts, sum(part.quantity for part, _ in parts))
-
-    def _consumed(self, key: str) -> tuple[int, int, bool] | None:
-        parts = [
-            (part, is_moved)
-            for part, is_moved in self._known_parts("consumed", key)
-            if part.percentage >= self._rules.consumed_at_least
-        ]
-        return self._summed(parts, 1)
-
-    def _basket(self, key: str) -> tuple[int, int, bool] | None:
-        own, moved = self._parts("basket", key)
-        added_ms, removed_ms = merged_basket(own, moved)
-        as_of_ms = self._as_of_ms
-        if added_ms is None or added_ms > as_of_ms:
-            return None
-        if removed_ms is not None and added_ms <= removed_ms <= as_of_ms:
-            return None
-        return 1, added_ms, own is None or own.added_ms != added_ms
-
-    def _blacklisted(self, key: str) -> tuple[int, int, bool] | None:
-        own_ms, moved_ms = (
-            None if part is None else part.blacklisted_until_ms for part in self._parts("preferences", key)
-        )
-        until_ms = max((until for until in (own_ms, moved_ms) if until is not None), default=None)
-        if until_ms is None or not until_ms - BLACKLISTED_FOR_MS <= self._as_of_ms < until_ms:
-            return None
-        return 1, until_ms - BLACKLISTED_FOR_MS, own_ms != until_ms
-
-    def _summed(self, parts: Sequence[tuple[Any, bool]], count: int) -> tuple[int, int, bool] | None:
-        if not parts:
-            return None
-        last_ms = _last_known_ms((part for part, _ in parts), self._as_of_ms)
-        return count, last_ms, all(is_moved for _, is_moved in parts)
 
 
 def exclusions(

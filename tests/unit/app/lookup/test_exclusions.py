@@ -52,18 +52,18 @@ def a_view(*acts: Callable[[Stretch], object], moved: Stretch | None = None) -> 
     return UserView(own, moved)
 
 
-@pytest.mark.parametrize(
-    ("reason", "act"),
-    [
-        ("rendered", lambda stretch: shown(stretch, "1", at=NOW - MINUTE)),
-        ("clicked", lambda stretch: clicked_on(stretch, "1", NOW - MINUTE)),
-        ("bought", lambda stretch: bought(stretch, "1", NOW - MINUTE)),
-        ("bought", lambda stretch: owned(stretch, "1", NOW - MINUTE)),
-        ("consumed", lambda stretch: consumed_to(stretch, "1", 100, NOW - MINUTE)),
-        ("basket", lambda stretch: put_in_basket(stretch, "1", NOW - MINUTE)),
-        ("blacklisted", lambda stretch: blacklisted(stretch, "1", NOW - MINUTE)),
-    ],
-)
+ACTS: list[tuple[str, Callable[[Stretch], object]]] = [
+    ("rendered", lambda stretch: shown(stretch, "1", at=NOW - MINUTE)),
+    ("clicked", lambda stretch: clicked_on(stretch, "1", NOW - MINUTE)),
+    ("bought", lambda stretch: bought(stretch, "1", NOW - MINUTE)),
+    ("bought", lambda stretch: owned(stretch, "1", NOW - MINUTE)),
+    ("consumed", lambda stretch: consumed_to(stretch, "1", 100, NOW - MINUTE)),
+    ("basket", lambda stretch: put_in_basket(stretch, "1", NOW - MINUTE)),
+    ("blacklisted", lambda stretch: blacklisted(stretch, "1", NOW - MINUTE)),
+]
+
+
+@pytest.mark.parametrize(("reason", "act"), ACTS)
 def test_each_reason_excludes_alone_and_only_when_asked_for(
     reason: str, act: Callable[[Stretch], object]
 ) -> None:
@@ -72,6 +72,13 @@ def test_each_reason_excludes_alone_and_only_when_asked_for(
     others = replace(ALL, reasons=ALL.reasons - {reason})
     assert excluded(view, others) == {}
     assert excluded(view, as_of_ms=NOW - 2 * MINUTE) == {}
+
+
+def test_every_reason_is_judged_and_listed_in_the_order_of_reasons() -> None:
+    view = a_view(*(act for _, act in reversed(ACTS)))
+    assert excluded(view) == {"1": list(REASONS)}
+    moved_only = a_view(moved=view.own)
+    assert excluded(moved_only) == {"1": list(REASONS)}
 
 
 def test_a_lookup_that_names_no_reason_leaves_clicks_out() -> None:
