@@ -4,24 +4,19 @@ The rules are SEMANTICS "Lookups". Pure: the states are only read. A user that l
 one that was moved to the other user, which still counts here.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import chain
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, TypeVar
 
 from app.customers.exclusion_rules import REASONS, ExclusionRules, Reason
-from tables.declare import MOVED_TABLES
-from tables.table_spec import Stretch
+from app.lookup.user_view import UserView, items_of, merged_basket, session_of
 from tables.user.basket import BasketItem
 from tables.user.clicked import Clicked
 from tables.user.consumed import Consumed
-from tables.user.identity import IdentityState
-from tables.user.impressions import ImpressionsState
 from tables.user.items import item_key, split_item_key
 from tables.user.preferences import BLACKLISTED_FOR_MS, Preference
 from tables.user.purchases import Purchase
-from tables.user.recommended import RecommendedState
-from tables.user.rendered import RenderedState, ShownItems, session_start_ms, show_times, shown_within
+from tables.user.rendered import shown_within
 from tables.user.shown_bytes import Shown
 
 _PartT = TypeVar("_PartT", Clicked, Purchase, Consumed)
@@ -35,27 +30,6 @@ class Rotation:
     strength: float = 0.5
 
 
-@dataclass(frozen=True, slots=True)
-class UserView:
-    """Everything known of one user: the states since the last login, and those that logins moved away."""
-
-    own: Stretch = field(default_factory=Stretch)
-    moved: Stretch | None = None
-    identity: IdentityState | None = None
-    impressions: ImpressionsState | None = None
-    recommended: RecommendedState | None = None
-    stale_ms: int | None = None
-    """Of a standby's copy: what is older than so many milliseconds is in it. None: from the owner, and fresh."""
-
-    @property
-    def is_known(self) -> bool:
-        """Whether anything at all is stored of this user."""
-        others = (self.identity, self.impressions, self.recommended)
-        return any(state is not None for state in others) or any(
-            items for table in MOVED_TABLES for items in items_of(self, table.name)
-        )
-
-
 class _Evidence(NamedTuple):
     """One reason against one item. ``is_moved``: only the moved stretch speaks for it."""
 
@@ -63,32 +37,6 @@ class _Evidence(NamedTuple):
     number: int
     last_ms: int
     is_moved: bool
-
-
-def items_of(view: UserView, table: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
-    """Return the items of one user table: the user's own, and those moved away."""
-    return _items(view.own.rows.get(table)), _items(
-        None if view.moved is None else view.moved.rows.get(table)
-    )
-
-
-def _items(state: Any) -> Mapping[str, Any]:
-    if state is None:
-        return {}
-    return ShownItems(state) if isinstance(state, RenderedState) else state.items
-
-
-def merged_basket(own: BasketItem | None, moved: BasketItem | None) -> tuple[int | None, int | None]:
-    """Return when the item was last added and last taken out, over both stretches."""
-    parts = [part for part in (own, moved) if part is not None]
-    added = [part.added_ms for part in parts if part.added_ms is not None]
-    removed = [part.removed_ms for part in parts if part.removed_ms is not None]
-    return max(added, default=None), max(removed, default=None)
-
-
-def session_of(view: UserView, as_of_ms: int) -> int | None:
-    """Return when the session that holds ``as_of_ms`` began, over both stretches; None when there is none."""
-    return session_start_ms(chain.from_iterable(map(show_times, items_of(view, "rendered"))), as_of_ms)
 
 
 class _Limits(NamedTuple):

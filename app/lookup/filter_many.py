@@ -9,7 +9,7 @@ from urllib.parse import quote
 import msgspec
 
 from app.customers.customer import Customer
-from app.lookup.exclusions import UserView, filter_candidates, rotate
+from app.lookup.exclusions import filter_candidates, rotate
 from app.lookup.requests import Filter
 from app.lookup.routing import (
     STALE_AFTER_S,
@@ -20,6 +20,7 @@ from app.lookup.routing import (
     asking_for_former,
 )
 from app.lookup.service import LookupService, UnavailableError
+from app.lookup.user_view import UserView
 from events.model import user_key
 
 _USERS_A_TURN: Final = 16  # users filtered before other lookups get a turn

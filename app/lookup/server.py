@@ -11,7 +11,7 @@ from app.base.clock import Clock, SystemClock
 from app.customers.customer import Customer
 from app.lookup.ctr import answer_ctr, local_rows, read_rows_request
 from app.lookup.errors import guard, json_response
-from app.lookup.exclusions import UserView, exclusions
+from app.lookup.exclusions import exclusions
 from app.lookup.filter_many import filter_many, filtered, has_former, marked, user_of
 from app.lookup.requests import Params, read_as_of, read_ctr, read_exclusions, read_filter, read_max_stale
 from app.lookup.routing import (
@@ -26,6 +26,7 @@ from app.lookup.routing import (
 )
 from app.lookup.service import LookupService, UnavailableError
 from app.lookup.user_page import user_page
+from app.lookup.user_view import UserView
 from events import tracker_fields
 from events.model import user_key
 from events.target import RefusedError, decode

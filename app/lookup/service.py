@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from app.customers.customer import Customer
-from app.lookup.exclusions import UserView
+from app.lookup.user_view import UserView
 from tables.ctr.window_sums import StoredSpan, WindowRow
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from app.customers.customer import RatingScale
-from app.lookup.exclusions import UserView, items_of, merged_basket, session_of
+from app.lookup.user_view import UserView, items_of, merged_basket, session_of
 from tables.user.basket import BasketItem
 from tables.user.items import split_item_key
 from tables.user.preferences import Preference, is_blacklisted, is_wished

@@ -10,14 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.customers.exclusion_rules import REASONS, ExclusionRules
-from app.lookup.exclusions import (
-    Rotation,
-    UserView,
-    exclusions,
-    filter_candidates,
-    rotate,
-    rotation_factor,
-)
+from app.lookup.exclusions import Rotation, exclusions, filter_candidates, rotate, rotation_factor
+from app.lookup.user_view import UserView
 from tables.table_spec import Stretch
 from tables.user.identity import IdentityState
 from tests.support.lookups import (

@@ -10,7 +10,7 @@ from aiohttp.test_utils import unused_port
 from prometheus_client import CollectorRegistry
 from yarl import URL
 
-from app.lookup.exclusions import UserView
+from app.lookup.user_view import UserView
 from tables.ctr.panes import Counts
 from tables.ctr.window_keys import POSITION, SCENARIO, VARIANT, WindowKey, scenario_key
 from tables.ctr.window_sums import WindowRow
