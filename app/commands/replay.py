@@ -143,9 +143,11 @@ def _sentence(tally: ReplayTally, total: int, rejects: Path) -> str:
     )
     if not tally.not_accepted:
         return text
-    parts = ", ".join(
-        f"{getattr(tally, name):,} {name}"
-        for name in ("rejected", "unreadable", "failed", "unknown")
-        if getattr(tally, name)
-    )
+    counts = {
+        "rejected": tally.rejected,
+        "unreadable": tally.unreadable,
+        "failed": tally.failed,
+        "unknown": tally.unknown,
+    }
+    parts = ", ".join(f"{count:,} {name}" for name, count in counts.items() if count)
     return f"{text}\nnot accepted: {parts}; see {rejects}"

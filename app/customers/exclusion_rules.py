@@ -32,7 +32,7 @@ class ExclusionRules:
     within: Within = 30 * 60_000
     consumed_at_least: int = 90
     """Percent; an item consumed to this much is excluded."""
-    reasons: frozenset[str] = frozenset(DEFAULT_REASONS)
+    reasons: frozenset[Reason] = frozenset(DEFAULT_REASONS)
 
     def override(
         self,
@@ -40,7 +40,7 @@ class ExclusionRules:
         threshold: int | None = None,
         within: Within | None = None,
         consumed_at_least: int | None = None,
-        reasons: Iterable[str] | None = None,
+        reasons: Iterable[Reason] | None = None,
     ) -> "ExclusionRules":
         """Return these rules with the given values in place of their own; None keeps a value."""
         return ExclusionRules(

@@ -8,7 +8,7 @@ import msgspec
 from multidict import MultiMapping
 
 from app.customers.customer import Customer
-from app.customers.exclusion_rules import MAX_THRESHOLD, REASONS, ExclusionRules, Within, parse_within
+from app.customers.exclusion_rules import MAX_THRESHOLD, REASONS, ExclusionRules, Reason, Within, parse_within
 from app.lookup.exclusions import Rotation
 from events import tracker_fields
 from events.duration import parse_duration_ms
@@ -235,11 +235,16 @@ def _rules(
     parameter: str,
 ) -> ExclusionRules:
     span = None if within is None else _within(within)
-    unknown = next((reason for reason in reasons or () if reason not in REASONS), None)
-    if unknown is not None:
-        raise _bad(parameter, f"takes any of {', '.join(REASONS)}", unknown)
+    known: set[Reason] = set()
+    for reason in reasons or ():
+        if reason not in REASONS:
+            raise _bad(parameter, f"takes any of {', '.join(REASONS)}", reason)
+        known.add(reason)
     return defaults.override(
-        threshold=threshold, within=span, consumed_at_least=consumed_at_least, reasons=reasons
+        threshold=threshold,
+        within=span,
+        consumed_at_least=consumed_at_least,
+        reasons=None if reasons is None else known,
     )
 
 
