@@ -1,4 +1,4 @@
-"""`uptake collector`: take events over HTTP and write them to Kafka."""
+"""`uptake collector`: accept events over HTTP and write them to Kafka."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""`uptake import`: past events from files of any kind into the tables."""
+"""`uptake import`: import past events from files through a collector."""
 
 import json
 from collections.abc import Iterable
@@ -157,7 +157,7 @@ def import_files(
 async def _import_all(
     files: Iterable[Path], how: Options, console: Console
 ) -> tuple[list[ImportResult], UptakeError | None]:
-    """Import one file after another; return what became of them, and the error that ended it."""
+    """Import one file after another; return the results, and the error that ended the import."""
     results: list[ImportResult] = []
     for path in files:
         try:

@@ -14,7 +14,7 @@ from app.base.settings import Settings
 
 
 def setting(field: str, help_text: str | None = None, default: object = None) -> Any:
-    """Return the option of a setting; ``default`` where a command shows another one than Settings has."""
+    """Return the option of a setting. ``help_text`` and ``default`` replace what Settings has, for this command's help."""
     info = Settings.model_fields[field]
     shown = info.default if default is None else default
     return typer.Option(

@@ -85,9 +85,9 @@ def replay(
 def _author(
     customer_id: str, license_key: str | None, file: Path | None, as_of_now: bool
 ) -> tuple[Author, tuple[str, str] | None]:
-    """Return who signs, and the credentials that the customer requires, if it does.
+    """Return the author who signs, and the credentials if the customer requires them.
 
-    Without a license key no time of the past is taken, so one must be found unless ``as_of_now``.
+    The collector accepts times of the past only with a signature, so a license key is needed unless ``as_of_now``.
     """
     path = make_settings(customers_file=file).customers_file
     found: Customer | None = None
@@ -119,7 +119,7 @@ async def _run(lanes: ReplayLanes, entries: Entries, total: int, console: Consol
 
 @contextlib.contextmanager
 def _rejects_file(path: Path) -> Iterator[Callable[[RejectedEntry], None]]:
-    """Yield what writes a reject; the file is made at the first, readable by its owner only: it holds user ids."""
+    """Yield a function that writes a reject. The first call creates the file for its owner only, because it holds user ids."""
     file: IO[bytes] | None = None
 
     def write(reject: RejectedEntry) -> None:

@@ -1,6 +1,6 @@
-"""What may a ``[customers."..."]`` table of the customers file say: its fields as written, and the Customer that they make.
+"""Fields of a ``[customers."..."]`` table of the customers file, and the Customer that they make.
 
-docs/customers.md lists them, and a test holds it to this file.
+docs/customers.md lists the fields; a test compares the page with this module.
 """
 
 from datetime import UTC, tzinfo
@@ -24,7 +24,7 @@ _Rating = Annotated[int, msgspec.Meta(ge=0, le=MAX_RATING)]
 
 
 class FieldError(ValueError):
-    """A field that is well-formed TOML but breaks a rule of ours. Never shows the value of a key."""
+    """A field that is valid TOML but breaks one of our rules. The message never shows the value of a key."""
 
 
 class _Exclusions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -54,7 +54,7 @@ _TrackOrScenario = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_WORD
 
 
 class CustomerEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One ``[customers."..."]`` table of the file, as written."""
+    """One ``[customers."..."]`` table, as written in the file."""
 
     pseudonym_key: str
     key_id: Annotated[str, msgspec.Meta(pattern=_KEY_ID)]
@@ -82,12 +82,12 @@ class CustomerEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 FIELDS: Final = CustomerEntry.__struct_fields__
-"""Every field of a customer, as the file names them."""
+"""The names of all fields of a customer in the file."""
 EXCLUSION_FIELDS: Final = _Exclusions.__struct_fields__
 
 
 def read_customer(customer_id: str, table: Any) -> Customer:
-    """Return the customer of one table of the file; raise msgspec.ValidationError or FieldError."""
+    """Return the customer that one table describes; raise msgspec.ValidationError or FieldError if it is not valid."""
     entry = msgspec.convert(table, CustomerEntry)
     _check_keys(entry)
     rules = Rules(
@@ -160,7 +160,7 @@ def _time_zone(name: str) -> tzinfo:
 
 
 def _burst(limit: _RateLimit) -> int:
-    """Return how many events may come at once: what a second allows unless it is said."""
+    """Return how many events may arrive at once; if the file does not say, as many as one second allows."""
     return limit.burst if limit.burst is not None else max(1, round(limit.events_per_second))
 
 

@@ -1,7 +1,7 @@
-"""What may a user not be shown, and why: exclusions and filtered candidates, from the user's states.
+"""Items that a user must not be shown, with the reasons: exclusions and filtered candidates, from the user's states.
 
-The rules are SEMANTICS "Lookups". Pure: the states are only read. A user that logged in elsewhere has two stretches: its own, and the
-one that was moved to the other user, which still counts here.
+docs/lookups.md has the rules. These functions are pure: they only read the states. What a login moved to another user still counts
+here.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -24,14 +24,14 @@ _PartT = TypeVar("_PartT", Clicked, Purchase, Consumed)
 
 @dataclass(frozen=True, slots=True)
 class Rotation:
-    """How fast a shown item is shown less, and how fast it recovers: see ``rotation_factor``."""
+    """How much an impression lowers an item's score, and how fast the item recovers: see ``rotation_factor``."""
 
     half_life_ms: int = 24 * 3_600_000
     strength: float = 0.5
 
 
 class _Evidence(NamedTuple):
-    """One reason against one item. ``is_moved``: only the moved stretch speaks for it."""
+    """One reason against one item. ``is_moved``: only the moved stretch supports it."""
 
     reason: str
     number: int
@@ -40,17 +40,17 @@ class _Evidence(NamedTuple):
 
 
 class _Limits(NamedTuple):
-    """What the parts of an item are judged by: the rules, as of one time."""
+    """The limits of the rules, as of one time."""
 
     as_of_ms: int
     since_ms: int | None
-    """When the span of ``rendered`` began; that moment is not in it. None: without limit."""
+    """The start of the span of ``rendered``, exclusive. None: without limit."""
     threshold: int
     consumed_at_least: int
 
 
 _Weight = tuple[int, int, bool]
-"""What one reason says against an item: ``number``, ``last_ms`` and ``is_moved`` of _Evidence."""
+"""The result for one reason that excludes an item: ``number``, ``last_ms`` and ``is_moved`` of _Evidence."""
 
 
 def _rendered(own: Shown | None, moved: Shown | None, limits: _Limits) -> _Weight | None:
@@ -65,7 +65,7 @@ def _rendered(own: Shown | None, moved: Shown | None, limits: _Limits) -> _Weigh
 
 def _clicked(own: Clicked | None, moved: Clicked | None, limits: _Limits) -> _Weight | None:
     parts = _begun(own, moved, limits.as_of_ms)
-    # A click on a recommendation fires both events: never their sum.
+    # A click on a recommendation fires both events, so they are never added up.
     count = sum(max(part.count, part.recommended) for part in parts)
     return _weight(count, parts, own, limits.as_of_ms)
 
@@ -105,7 +105,7 @@ def _begun(own: _PartT | None, moved: _PartT | None, as_of_ms: int) -> list[_Par
 
 
 def _weight(number: int, parts: Sequence[_PartT], own: _PartT | None, as_of_ms: int) -> _Weight | None:
-    """Return what the parts say: with the latest time up to ``as_of_ms`` that they hold; None without a part."""
+    """Return the result of these parts, with their latest time up to ``as_of_ms``; None without a part."""
     if not parts:
         return None
     times = [time for part in parts for time in (part.first_ms, part.last_ms) if time <= as_of_ms]
@@ -113,7 +113,7 @@ def _weight(number: int, parts: Sequence[_PartT], own: _PartT | None, as_of_ms: 
 
 
 class _Check(NamedTuple):
-    """How a reason is judged: the table that it reads, and a function of an item's own and moved part there."""
+    """How to judge a reason: the table to read, and a function of an item's own and moved part in it."""
 
     table: str
     weigh: Callable[[Any, Any, _Limits], _Weight | None]
@@ -130,7 +130,7 @@ _CHECKS: Final[dict[Reason, _Check]] = {
 
 
 class _Judge:
-    """Weighs the reasons of the rules against items of one user, as of one time."""
+    """Judges items of one user by the reasons of the rules, as of one time."""
 
     def __init__(self, view: UserView, rules: ExclusionRules, as_of_ms: int) -> None:
         since_ms = None
@@ -147,11 +147,11 @@ class _Judge:
         ]
 
     def item_keys(self) -> set[str]:
-        """Return the keys of the items that a reason may speak against."""
+        """Return the keys of all items that a reason could exclude."""
         return {key for _, own, moved, _ in self._checks for items in (own, moved) for key in items}
 
     def evidence(self, key: str) -> list[_Evidence]:
-        """Return what speaks against an item, in the order of REASONS; nothing when it may be shown."""
+        """Return the evidence against an item, in the order of REASONS; empty if the item may be shown."""
         found = []
         for reason, own_items, moved_items, weigh in self._checks:
             own, moved = own_items.get(key), moved_items.get(key)
@@ -168,8 +168,8 @@ def exclusions(
 ) -> dict[str, Any]:
     """Return ``{"known", "as_of_ms", "excluded"}``: the items that must not be shown, the latest first, then by item.
 
-    ``count`` is that of the first reason (showings within the span, clicks, units bought, else 1), ``last_ms`` the latest of all.
-    ``itemtype`` None: items of every type.
+    ``count`` belongs to the first reason: showings within the span, clicks, units bought, else 1. ``last_ms`` is the latest of all
+    reasons. ``itemtype`` None: items of every type.
     """
     judge = _Judge(view, rules, as_of_ms)
     excluded = []
@@ -192,7 +192,7 @@ def filter_candidates(
     limit: int | None,
     as_of_ms: int,
 ) -> dict[str, Any]:
-    """Return ``{"known", "as_of_ms", "kept", "dropped"}``: at most ``limit`` candidates in their order, and why others went."""
+    """Return ``{"known", "as_of_ms", "kept", "dropped"}``: at most ``limit`` candidates in their order, and why others are dropped."""
     judge = _Judge(view, rules, as_of_ms)
     kept: list[str] = []
     dropped: list[dict[str, Any]] = []
@@ -208,7 +208,7 @@ def filter_candidates(
 def rotate(
     view: UserView, candidates: Sequence[str], itemtype: int, rotation: Rotation, as_of_ms: int
 ) -> dict[str, Any]:
-    """Return all candidates in their order, none dropped, and in ``factors`` what to multiply the score of each by."""
+    """Return all candidates in their order, none dropped; ``factors`` holds the multiplier of each candidate's score."""
     stretches = items_of(view, "rendered")
     factors = []
     for item in candidates:
@@ -227,8 +227,8 @@ def rotate(
 def rotation_factor(times_ms: Iterable[int], rotation: Rotation, as_of_ms: int) -> float:
     """Return a factor in (0, 1]: the product over the showings of ``1 - strength * 2 ** (-age / half_life)``.
 
-    Each showing lowers it by ``strength`` at first; after a half-life half of that is left. Never shown: 1. The last 16 showings of
-    a stretch are known.
+    Each showing lowers the score by ``strength`` at first; after a half-life, half of that remains. An item never shown has 1. A
+    stretch holds the last 16 showings of an item.
     """
     factor = 1.0
     for time_ms in times_ms:

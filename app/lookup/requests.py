@@ -1,4 +1,4 @@
-"""What does a lookup ask for: its query parameters and JSON bodies, read and checked, with a sentence for what is wrong."""
+"""Query parameters and JSON bodies of lookups, parsed and checked. An invalid one raises RefusedError with a sentence."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -26,16 +26,16 @@ Text = Annotated[str, msgspec.Meta(max_length=tracker_fields.MAX_ITEM_CHARS)]
 
 
 class RotationBody(msgspec.Struct, forbid_unknown_fields=True):
-    """``rotation`` of a filter: see answers.rotation_factor."""
+    """``rotation`` of a filter: see ``app.lookup.exclusions.rotation_factor``."""
 
     half_life: str = "PT24H"
     strength: float = 0.5
 
 
 class FilterBody(msgspec.Struct, forbid_unknown_fields=True):
-    """The JSON of a filter. ``users`` (raw ids) only where many are asked for.
+    """The JSON of a filter. ``users`` (raw ids) belongs only to a filter for many users.
 
-    What is left out has the default of the scenario, or else of the customer.
+    A field that is left out has the default of the scenario, or else of the customer.
     """
 
     candidates: Annotated[list[Text | int], msgspec.Meta(max_length=_MAX_CANDIDATES)]
@@ -54,7 +54,7 @@ class FilterBody(msgspec.Struct, forbid_unknown_fields=True):
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """A filter, checked. With ``rotation`` nothing is dropped and ``limit`` and ``rules`` do not apply."""
+    """A checked filter. With ``rotation`` nothing is dropped, and ``limit`` and ``rules`` do not apply."""
 
     candidates: list[str]
     rules: ExclusionRules
@@ -68,7 +68,7 @@ class Filter:
 
 @dataclass(frozen=True, slots=True)
 class ExclusionsQuery:
-    """A question about exclusions. ``itemtype`` None: items of every type."""
+    """A checked exclusions lookup. ``itemtype`` None: items of every type."""
 
     rules: ExclusionRules
     itemtype: int | None
@@ -77,7 +77,7 @@ class ExclusionsQuery:
 
 @dataclass(frozen=True, slots=True)
 class CtrQuery:
-    """A question about CTR. ``step_ms`` None: one window over the whole span. ``by`` holds ``variant``, ``position`` or both."""
+    """A checked CTR lookup. ``step_ms`` None: one window over the whole span. ``by``: ``variant``, ``position``, both or neither."""
 
     scenario: str | None
     from_ms: int
@@ -88,7 +88,7 @@ class CtrQuery:
 
 
 class Params:
-    """The query parameters of one request: each at most once, and none that we do not know."""
+    """The query parameters of one request. It refuses a parameter that is given twice or that the route does not know."""
 
     def __init__(self, query: MultiMapping[str]) -> None:
         self._left: dict[str, str] = {}
@@ -99,12 +99,12 @@ class Params:
         self._taken: list[str] = []
 
     def take(self, name: str) -> str | None:
-        """Return a parameter; None when it is absent or empty."""
+        """Return a parameter; None if it is absent or empty."""
         self._taken.append(name)
         return self._left.pop(name, None) or None
 
     def integer(self, name: str, least: int, greatest: int) -> int | None:
-        """Return a whole number within bounds; None when absent."""
+        """Return a whole number within bounds; None if it is absent or empty."""
         text = self.take(name)
         if text is None:
             return None
@@ -114,7 +114,7 @@ class Params:
         return _bounded(name, number, least, greatest)
 
     def done(self) -> None:
-        """Refuse what nobody took: a mistyped parameter must not change an answer silently."""
+        """Refuse every parameter that was not taken: a mistyped one must not change an answer silently."""
         for name in self._left:
             known = ", ".join(self._taken) or "none"
             raise RefusedError(
@@ -123,7 +123,7 @@ class Params:
 
 
 def read_exclusions(params: Params, customer: Customer, now_ms: int) -> ExclusionsQuery:
-    """Return the question of an exclusions lookup."""
+    """Return the exclusions lookup that the parameters describe. Exclusion rules that they leave out are the scenario's or customer's."""
     itemtype = params.take("itemtype")
     reasons = params.take("reasons")
     scenario = params.take("scenario")
@@ -145,18 +145,18 @@ def read_exclusions(params: Params, customer: Customer, now_ms: int) -> Exclusio
 
 
 def read_as_of(params: Params, now_ms: int) -> int:
-    """Return ``as_of_ms`` of a lookup: the given one, or now."""
+    """Return ``as_of_ms`` of a lookup; now if it is not given."""
     as_of_ms = params.integer("as_of_ms", 0, MAX_TIME_MS)
     return now_ms if as_of_ms is None else as_of_ms
 
 
 def read_max_stale(params: Params) -> int | None:
-    """Return how old may be what an answer lacks; None where only the owner may answer."""
+    """Return the greatest age of a copy that may answer; None if only the owner may answer."""
     return params.integer("max_stale_ms", 0, MAX_TIME_MS)
 
 
 def read_filter(raw: bytes, customer: Customer, now_ms: int, *, is_for_many: bool) -> Filter:
-    """Return the filter of a JSON body."""
+    """Return the filter that a JSON body describes."""
     try:
         body = msgspec.json.decode(raw, type=FilterBody)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -199,7 +199,7 @@ def read_filter(raw: bytes, customer: Customer, now_ms: int, *, is_for_many: boo
 
 
 def read_ctr(params: Params, now_ms: int) -> CtrQuery:
-    """Return the question of a CTR lookup: the last 24 hours unless it says otherwise; nothing that began after ``as_of_ms``."""
+    """Return the CTR lookup that the parameters describe: by default the last 24 hours, and nothing that began after ``as_of_ms``."""
     as_of_ms = read_as_of(params, now_ms)
     scenario = params.take("scenario")
     granularity = params.take("granularity")
@@ -265,7 +265,7 @@ def _rotation(body: RotationBody) -> Rotation:
 
 
 def _time(params: Params, name: str, default_ms: int) -> int:
-    """Return a time given as epoch milliseconds or as ISO 8601 (UTC when it names no zone)."""
+    """Return a time given as epoch milliseconds or as ISO 8601 (UTC if it names no zone)."""
     text = params.take(name)
     if text is None:
         return default_ms

@@ -1,7 +1,7 @@
-"""All that a worker stores of one user, as lookups read it: own states, and those that logins moved away.
+"""The states of one user, as lookups read them.
 
-A user that logged in elsewhere has two stretches: the own one since the last login, and the one that moved to the other user.
-Lookups of the old id still see both.
+A user that logged in as another user has two stretches: its own since the last login, and the one that the login moved to the other
+user. Lookups of the old id read both.
 """
 
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ from tables.user.rendered import RenderedState, ShownItems, session_start_ms, sh
 
 @dataclass(frozen=True, slots=True)
 class UserView:
-    """Everything known of one user: the states since the last login, and those that logins moved away."""
+    """Everything that a worker stores of one user: the states since the last login, and those that logins moved away."""
 
     own: Stretch = field(default_factory=Stretch)
     moved: Stretch | None = None
@@ -28,11 +28,11 @@ class UserView:
     impressions: ImpressionsState | None = None
     recommended: RecommendedState | None = None
     stale_ms: int | None = None
-    """Of a standby's copy: what is older than so many milliseconds is in it. None: from the owner, and fresh."""
+    """The age of a standby's copy: it holds every event that is older than this. None: from the owner, and fresh."""
 
     @property
     def is_known(self) -> bool:
-        """Whether anything at all is stored of this user."""
+        """Whether anything is stored of this user."""
         others = (self.identity, self.impressions, self.recommended)
         return any(state is not None for state in others) or any(
             items for table in MOVED_TABLES for items in items_of(self, table.name)
@@ -53,7 +53,7 @@ def _items(state: Any) -> Mapping[str, Any]:
 
 
 def merged_basket(own: BasketItem | None, moved: BasketItem | None) -> tuple[int | None, int | None]:
-    """Return when the item was last added and last taken out, over both stretches."""
+    """Return when the item was last added to the basket and last removed, over both stretches."""
     parts = [part for part in (own, moved) if part is not None]
     added = [part.added_ms for part in parts if part.added_ms is not None]
     removed = [part.removed_ms for part in parts if part.removed_ms is not None]
@@ -61,5 +61,5 @@ def merged_basket(own: BasketItem | None, moved: BasketItem | None) -> tuple[int
 
 
 def session_of(view: UserView, as_of_ms: int) -> int | None:
-    """Return when the session that holds ``as_of_ms`` began, over both stretches; None when there is none."""
+    """Return when the session that holds ``as_of_ms`` began, over both stretches; None if no session holds it."""
     return session_start_ms(chain.from_iterable(map(show_times, items_of(view, "rendered"))), as_of_ms)
