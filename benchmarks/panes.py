@@ -3,8 +3,8 @@
 from functools import lru_cache
 
 from events.model import Rendered
-from tables.ctr.panes import PANE_MS, Pane
-from tables.ctr.window_keys import PANE_GRANULARITY, SCENARIO, UNKNOWN_SCENARIO, WindowKey
+from tables.ctr.panes import Pane
+from tables.ctr.window_keys import PANE_GRANULARITY, PANE_MS, SCENARIO, UNKNOWN_SCENARIO, WindowKey
 
 
 def pane_key(event: Rendered) -> bytes:

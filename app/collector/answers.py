@@ -11,7 +11,7 @@ import msgspec
 from aiohttp import HttpVersion11, web
 from multidict import CIMultiDict
 
-from app.customers.customer_registry import Customer
+from app.customers.customer import Customer
 from app.http.refusals import SAFE_HEADERS, problem, refusal
 from events.rejections import Rejection
 

@@ -13,7 +13,8 @@ from app.collector import answers, json_requests, presentation, tracker
 from app.collector.gate import Gate
 from app.collector.metrics import CONTENT_TYPE, Metrics
 from app.collector.recorder import Recorder
-from app.customers.customer_registry import Customer, Customers
+from app.customers.customer import Customer
+from app.customers.customer_registry import Customers
 from app.journal.sink import EventSink
 from app.journal.spool_metrics import page_of
 from events.rejections import Rejection

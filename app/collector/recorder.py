@@ -9,7 +9,7 @@ from aiohttp import web
 
 from app.collector import answers
 from app.collector.metrics import Metrics
-from app.customers.customer_registry import Customer
+from app.customers.customer import Customer
 from app.journal.sink import EventSink, FateUnknownError, NotTakenError
 from events.rejections import Rejection
 from events.tracker import Accepted

@@ -7,7 +7,7 @@ from aiohttp import web
 
 from app.collector import answers
 from app.collector.recorder import Recorder
-from app.customers.customer_registry import Customer
+from app.customers.customer import Customer
 from app.http import bodies
 from events.model import ALIASES
 from events.rejections import Rejection

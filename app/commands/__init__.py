@@ -1,1 +1,1 @@
-"""The commands of `uptake`, one module each; app/cli.py says what they take."""
+"""Commands of `uptake`, one module each; app/cli.py lists them."""

@@ -1,4 +1,4 @@
-"""`uptake collector`: take events over HTTP and write them to Kafka."""
+"""`uptake collector`: accept events over HTTP and write them to Kafka."""
 
 from typing import Annotated
 
@@ -22,7 +22,16 @@ def collector(
 
     Example: uptake collector --kafka 127.0.0.1:9092 --customers-file uptake.toml
     """
-    settings = make_settings(**locals())
+    settings = make_settings(
+        kafka=kafka,
+        partitions=partitions,
+        host=host,
+        port=port,
+        customers_file=customers_file,
+        data_dir=data_dir,
+        log_level=log_level,
+        log_json=log_json,
+    )
 
     from app.base.logs import setup_logging
     from app.collector.server import run_collector

@@ -1,4 +1,4 @@
-"""`uptake customers`: whom this deployment serves and how, new customers and new keys."""
+"""`uptake customers`: show the customers of this deployment, add customers, and rotate keys."""
 
 import json
 from pathlib import Path
@@ -125,7 +125,7 @@ def rotate(
 
 
 def _path(context: typer.Context, customers_file: Path | None) -> Path:
-    """Return the file: the one named after the subcommand, else before it, else in the environment."""
+    """Return the path that follows the subcommand, else the one before it, else that of the environment."""
     source = context.get_parameter_source("customers_file")
     is_said = source is not None and source.name == "COMMANDLINE"
     return make_settings(customers_file=customers_file if is_said else context.obj).customers_file
@@ -138,7 +138,7 @@ def _print_new(fields: dict[str, Any]) -> None:
 
 
 def _facts(customer: Customer) -> dict[str, Any]:
-    """Return what may be shown of a customer: no key."""
+    """Return the facts of a customer that are safe to show: no key."""
     rules, limit = customer.rules, customer.rate_limit
     return {
         "customer": customer.id,

@@ -1,4 +1,4 @@
-"""`uptake import`: past events from files of any kind into the tables."""
+"""`uptake import`: import past events from files through a collector."""
 
 import json
 from collections.abc import Iterable
@@ -18,7 +18,7 @@ from app.customers.customer_registry import Customers
 from app.importer.dry_run import show_rows
 from app.importer.mapping import LAYOUTS, make_mapping
 from app.importer.rows import kind_of
-from app.importer.run import ImportResult, Options, import_file, zone_of
+from app.importer.run import UNSURE, ImportResult, Options, import_file, zone_of
 from app.replay.http import Endpoint
 from events.rules import Rules
 
@@ -109,7 +109,7 @@ def import_files(
         if not path.is_file():
             raise UptakeError(f"{path}: there is no such file")
         kind_of(path)
-    if unsure not in ("ask", "send", "skip"):
+    if unsure not in UNSURE:
         raise UptakeError(f"--unsure {unsure!r} must be ask, send or skip")
     rows = make_mapping(
         layout=layout,
@@ -141,8 +141,7 @@ def import_files(
         )
     if checkpoint_dir is not None:
         checkpoint_dir.mkdir(parents=True, exist_ok=True)
-    chosen: Any = unsure
-    how = Options(Endpoint(url), customer, key, zone_used, rows, concurrency, checkpoint_dir, chosen)
+    how = Options(Endpoint(url), customer, key, zone_used, rows, concurrency, checkpoint_dir, unsure)
     results, error = uvloop.run(_import_all(files, how, console))
     if as_json:
         print(json.dumps({"files": [_as_dict(result) for result in results]}))
@@ -158,7 +157,7 @@ def import_files(
 async def _import_all(
     files: Iterable[Path], how: Options, console: Console
 ) -> tuple[list[ImportResult], UptakeError | None]:
-    """Import one file after another; return what became of them, and the error that ended it."""
+    """Import one file after another; return the results, and the error that ended the import."""
     results: list[ImportResult] = []
     for path in files:
         try:

@@ -1,7 +1,10 @@
-"""The options that several commands share: each is a field of Settings, with its default and its reason."""
+"""Options that several commands share: each is a field of Settings, with its default and its reason.
+
+To add one, write its option here and its line in GivenSettings; a command takes it as a parameter and passes it to make_settings.
+"""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypedDict, Unpack
 
 import typer
 from pydantic import ValidationError
@@ -11,7 +14,7 @@ from app.base.settings import Settings
 
 
 def setting(field: str, help_text: str | None = None, default: object = None) -> Any:
-    """Return the option of a setting; ``default`` where a command shows another one than Settings has."""
+    """Return the option of a setting. ``help_text`` and ``default`` replace what Settings has, for this command's help."""
     info = Settings.model_fields[field]
     shown = info.default if default is None else default
     return typer.Option(
@@ -48,10 +51,28 @@ AcceptBad = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="for machines: JSON on standard output")]
 
 
-def make_settings(**given: object) -> Settings:
-    """Return the settings: what was given (None: not given), then the environment, then the defaults.
+class GivenSettings(TypedDict, total=False):
+    """The settings that a command line can give; None if it does not."""
 
-    Raise UptakeError when a value does not fit.
+    kafka: str | None
+    app_id: str | None
+    partitions: int | None
+    replication: int | None
+    data_dir: Path | None
+    customers_file: Path | None
+    host: str | None
+    port: int | None
+    advertise: str | None
+    flush_interval_ms: int | None
+    accept_bad: bool | None
+    log_level: str | None
+    log_json: bool | None
+
+
+def make_settings(**given: Unpack[GivenSettings]) -> Settings:
+    """Return the settings: a given value first, then the environment, then the default.
+
+    Raise UptakeError if a value is not valid.
     """
     values: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     try:

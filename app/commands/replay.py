@@ -17,7 +17,8 @@ from rich.console import Console
 from app.base.errors import UptakeError
 from app.commands import options
 from app.commands.options import make_settings
-from app.customers.customer_registry import Customer, Customers
+from app.customers.customer import Customer
+from app.customers.customer_registry import Customers
 from app.replay.files import check_files, count_files, read_files
 from app.replay.http import Endpoint
 from app.replay.lanes import RejectedEntry, ReplayLanes, ReplayTally
@@ -84,9 +85,9 @@ def replay(
 def _author(
     customer_id: str, license_key: str | None, file: Path | None, as_of_now: bool
 ) -> tuple[Author, tuple[str, str] | None]:
-    """Return who signs, and the credentials that the customer requires, if it does.
+    """Return the author who signs, and the credentials if the customer requires them.
 
-    Without a license key no time of the past is taken, so one must be found unless ``as_of_now``.
+    The collector accepts times of the past only with a signature, so a license key is needed unless ``as_of_now``.
     """
     path = make_settings(customers_file=file).customers_file
     found: Customer | None = None
@@ -118,7 +119,7 @@ async def _run(lanes: ReplayLanes, entries: Entries, total: int, console: Consol
 
 @contextlib.contextmanager
 def _rejects_file(path: Path) -> Iterator[Callable[[RejectedEntry], None]]:
-    """Yield what writes a reject; the file is made at the first, readable by its owner only: it holds user ids."""
+    """Yield a function that writes a reject. The first call creates the file for its owner only, because it holds user ids."""
     file: IO[bytes] | None = None
 
     def write(reject: RejectedEntry) -> None:
@@ -142,9 +143,11 @@ def _sentence(tally: ReplayTally, total: int, rejects: Path) -> str:
     )
     if not tally.not_accepted:
         return text
-    parts = ", ".join(
-        f"{getattr(tally, name):,} {name}"
-        for name in ("rejected", "unreadable", "failed", "unknown")
-        if getattr(tally, name)
-    )
+    counts = {
+        "rejected": tally.rejected,
+        "unreadable": tally.unreadable,
+        "failed": tally.failed,
+        "unknown": tally.unknown,
+    }
+    parts = ", ".join(f"{count:,} {name}" for name, count in counts.items() if count)
     return f"{text}\nnot accepted: {parts}; see {rejects}"

@@ -1,4 +1,4 @@
-"""`uptake topics`: the topics as they must be, beside what the broker has."""
+"""`uptake topics`: compare the topics on the broker with those that Uptake needs."""
 
 import asyncio
 import json

@@ -26,7 +26,20 @@ def worker(
 
     Example: uptake worker --kafka 127.0.0.1:9092 --port 6068 --data-dir .uptake/worker-1
     """
-    settings = make_settings(**locals())
+    settings = make_settings(
+        kafka=kafka,
+        app_id=app_id,
+        partitions=partitions,
+        host=host,
+        port=port,
+        advertise=advertise,
+        data_dir=data_dir,
+        customers_file=customers_file,
+        flush_interval_ms=flush_interval_ms,
+        accept_bad=accept_bad,
+        log_level=log_level,
+        log_json=log_json,
+    )
 
     from app.base.logs import setup_logging
     from app.worker.wiring import run_worker

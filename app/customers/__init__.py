@@ -1,1 +1,1 @@
-"""The customers of a deployment: their rules and keys, and the file that holds them."""
+"""Customers of a deployment: their rules and keys, and the file that holds them."""

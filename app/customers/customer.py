@@ -1,40 +1,31 @@
-"""What is settled with one customer: the rules for its events, who is let in, and how its lookups answer."""
+"""One customer: the rules for its events, its access, and the defaults of its lookups."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Final
 
+from app.customers.exclusion_rules import ExclusionRules
 from events.rules import Rules
 
 MAX_RATING: Final = 100  # of the wire format
 
 
 @dataclass(frozen=True, slots=True)
-class ExclusionDefaults:
-    """What an exclusion lookup uses when the caller names nothing. ``within_ms`` None: the session; ``reasons`` None: the usual."""
-
-    threshold: int = 2
-    within_ms: int | Literal["ever"] | None = 30 * 60_000
-    consumed_at_least: int = 90
-    reasons: frozenset[str] | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class RatingScale:
-    """What the raw ratings of an item type mean: ``least`` is the worst, ``greatest`` the best."""
+    """The meaning of an item type's raw ratings: ``least`` is the worst, ``greatest`` the best."""
 
     least: int = 0
     greatest: int = MAX_RATING
 
     def percent(self, rating: int) -> float:
-        """Return a raw rating as 0 to 100, to a tenth; one beyond the scale counts as its end."""
+        """Return a raw rating as a percentage with one decimal. A rating beyond the scale counts as the nearest end."""
         kept = min(max(rating, self.least), self.greatest)
         return round(100 * (kept - self.least) / (self.greatest - self.least), 1)
 
 
 @dataclass(frozen=True, slots=True)
 class RateLimit:
-    """How many events of a customer one collector process takes: a token bucket."""
+    """The events that one collector process accepts from a customer: a token bucket."""
 
     events_per_second: float
     burst: int
@@ -42,29 +33,29 @@ class RateLimit:
 
 @dataclass(frozen=True, slots=True)
 class Customer:
-    """One customer: the rules for its events, and how it is answered."""
+    """One customer as collectors and workers see it; ``read_customer`` makes it from the customers file."""
 
     rules: Rules
     cors_origins: frozenset[str] = frozenset(("*",))
-    exclusions: ExclusionDefaults = field(default_factory=ExclusionDefaults)
+    exclusions: ExclusionRules = field(default_factory=ExclusionRules)
     api_key: str | None = field(default=None, repr=False)
-    """What a lookup must bring where the worker does not listen on loopback; without one it is refused there."""
+    """The key that a lookup must send to a worker that does not listen on loopback. None: such a worker refuses the lookup."""
     require_credentials: bool = False
-    """Whether the collector takes its events only with HTTP Basic ``customer:license key``."""
+    """Whether the collector accepts events only with HTTP Basic ``customer:license key``."""
     rate_limit: RateLimit | None = None
-    scenario_exclusions: Mapping[str, ExclusionDefaults] = field(default_factory=dict)
-    """Scenario -> what its lookups use instead of ``exclusions``."""
+    scenario_exclusions: Mapping[str, ExclusionRules] = field(default_factory=dict)
+    """Scenario -> the rules that its lookups use instead of ``exclusions``."""
     rating_scale: RatingScale = field(default_factory=RatingScale)
     rating_scales: Mapping[int, RatingScale] = field(default_factory=dict)
     """Item type -> its own scale."""
 
     @property
     def id(self) -> str:
-        """The customer's id, a string: ``00000`` is not ``0``."""
+        """The customer's id. It is text: ``00000`` is not ``0``."""
         return self.rules.customer
 
-    def exclusions_of(self, scenario: str | None) -> ExclusionDefaults:
-        """Return the defaults of a scenario: its own where it has some, else the customer's."""
+    def exclusions_of(self, scenario: str | None) -> ExclusionRules:
+        """Return the rules of a scenario's lookups: its own if it has some, else the customer's."""
         return (
             self.exclusions if scenario is None else self.scenario_exclusions.get(scenario, self.exclusions)
         )

@@ -1,7 +1,7 @@
-"""How is the customers file changed by a command: a customer added, a key rotated, comments and all else kept.
+"""Edits of the customers file: add a customer or rotate a key, and keep comments and everything else.
 
-The new file is written beside the old one (mode 600), read back and checked, synced, and renamed over it: a reader sees the one or the
-other. Two commands at once take turns.
+The new file is written to the same directory (mode 600), read back and checked, synced, and renamed over the old one. A reader sees
+either file, never a mixture. Two commands at once take turns.
 """
 
 import fcntl
@@ -34,7 +34,7 @@ _PREVIOUS: Final = ("previous_key_id", "previous_pseudonym_key")
 
 
 def add_customer(path: Path, customer_id: str) -> Customer:
-    """Add a customer with fresh keys, and make the file when there is none; return the customer."""
+    """Add a customer with fresh keys and return it; create the file if it does not exist."""
     if not path.exists():
         return create_customers_file(path, customer_id)
     with _locked(path) as file:
@@ -46,9 +46,9 @@ def add_customer(path: Path, customer_id: str) -> Customer:
 
 
 def rotate_key(path: Path, customer_id: str, key: KeyName) -> dict[str, str]:
-    """Give a customer a new key; return the fields that are new. A pseudonym key that is replaced is kept as the previous one.
+    """Give a customer a new key; return the new fields. A replaced pseudonym key becomes the previous one.
 
-    Raises CustomersError while an earlier rotation of the pseudonym key is not over: see ``end_rotation``.
+    Raise CustomersError until an earlier rotation of the pseudonym key has ended: see ``end_rotation``.
     """
 
     def change(table: Table) -> dict[str, str]:
@@ -83,14 +83,14 @@ def end_rotation(path: Path, customer_id: str) -> None:
 
 
 def next_key_id(key_id: str) -> str:
-    """Return a name for the key after this one: ``k1``, ``k2``; one without a number gets one."""
+    """Return the id of the next key: ``k2`` after ``k1``. An id without a number gets a 2."""
     name, number = re.fullmatch(r"(.*?)([0-9]*)", key_id, re.DOTALL).groups()  # type: ignore[union-attr] # it always matches
     following = str(int(number) + 1) if number else "2"
     return name[: _MAX_KEY_ID_CHARS - len(following)] + following[-_MAX_KEY_ID_CHARS:]
 
 
 def _change(path: Path, customer_id: str, change: Callable[[Table], Any]) -> dict[str, str]:
-    """Set fields of one customer, None removes one; nothing else in the file changes."""
+    """Set fields of one customer; None removes a field. Nothing else in the file changes."""
     with _locked(path) as file:
         if customer_id not in Customers.load(file):
             raise CustomersError(path, f"there is no customer {customer_id!r}")
@@ -117,7 +117,7 @@ def _change(path: Path, customer_id: str, change: Callable[[Table], Any]) -> dic
 
 @contextmanager
 def _locked(path: Path) -> Iterator[Path]:
-    """Yield the file itself, where ``path`` may be a link to it, while no other command changes it."""
+    """Lock the file against other commands and yield it; ``path`` may be a link to it."""
     file = path.resolve()
     try:
         directory = os.open(file.parent, os.O_RDONLY)
@@ -133,7 +133,7 @@ def _locked(path: Path) -> Iterator[Path]:
 
 
 def _replace(path: Path, text: str) -> None:
-    """Put a new file in the place of the old one, with its owner, once it was read back without an error."""
+    """Replace the file, and keep its owner, after the new one was read back without an error."""
     new = path.with_name(f".{path.name}.new")
     new.unlink(missing_ok=True)  # of a command that was killed
     before = path.stat()

@@ -1,16 +1,16 @@
-"""What may a ``[customers."..."]`` table of the customers file say: its fields as written, and the Customer that they make.
+"""Fields of a ``[customers."..."]`` table of the customers file, and the Customer that they make.
 
-docs/customers.md lists them, and a test holds it to this file.
+docs/customers.md lists the fields; a test compares the page with this module.
 """
 
 from datetime import UTC, tzinfo
-from typing import Annotated, Any, Final, Literal, get_args
+from typing import Annotated, Any, Final
 from zoneinfo import ZoneInfo
 
 import msgspec
 
-from app.customers.customer import MAX_RATING, Customer, ExclusionDefaults, RateLimit, RatingScale
-from events.duration import parse_duration_ms
+from app.customers.customer import MAX_RATING, Customer, RateLimit, RatingScale
+from app.customers.exclusion_rules import MAX_THRESHOLD, ExclusionRules, Reason, Within, parse_within
 from events.rules import Rules
 from events.tracker_fields import MAX_ITEM_NUMBER, MAX_WORD_CHARS
 
@@ -19,21 +19,21 @@ _MAX_SCENARIOS: Final = 1_000
 _KEY_ID: Final = r"^[A-Za-z0-9_-]{1,16}\Z"
 _ORIGIN: Final = r"^(\*|null|[a-z][a-z0-9+.-]*://[^/\s]+)\Z"
 
-_Reason = Literal["rendered", "clicked", "bought", "consumed", "basket", "blacklisted"]
-EXCLUSION_REASONS: Final[tuple[str, ...]] = get_args(_Reason)
 _Origin = Annotated[str, msgspec.Meta(pattern=_ORIGIN)]
 _Rating = Annotated[int, msgspec.Meta(ge=0, le=MAX_RATING)]
 
 
 class FieldError(ValueError):
-    """A field that is well-formed TOML but breaks a rule of ours. Never shows the value of a key."""
+    """A field that is valid TOML but breaks one of our rules. The message never shows the value of a key."""
 
 
 class _Exclusions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    threshold: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] | None = None
+    """The fields of ExclusionRules that a table sets; None where it leaves one out."""
+
+    threshold: Annotated[int, msgspec.Meta(ge=1, le=MAX_THRESHOLD)] | None = None
     within: str | None = None
     consumed_at_least: Annotated[int, msgspec.Meta(ge=0, le=100)] | None = None
-    reasons: tuple[_Reason, ...] | None = None
+    reasons: tuple[Reason, ...] | None = None
 
 
 class _Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -54,7 +54,7 @@ _TrackOrScenario = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_WORD
 
 
 class CustomerEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One ``[customers."..."]`` table of the file, as written."""
+    """One ``[customers."..."]`` table, as written in the file."""
 
     pseudonym_key: str
     key_id: Annotated[str, msgspec.Meta(pattern=_KEY_ID)]
@@ -82,12 +82,12 @@ class CustomerEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 FIELDS: Final = CustomerEntry.__struct_fields__
-"""Every field of a customer, as the file names them."""
+"""The names of all fields of a customer in the file."""
 EXCLUSION_FIELDS: Final = _Exclusions.__struct_fields__
 
 
 def read_customer(customer_id: str, table: Any) -> Customer:
-    """Return the customer of one table of the file; raise msgspec.ValidationError or FieldError."""
+    """Return the customer that one table describes; raise msgspec.ValidationError or FieldError if it is not valid."""
     entry = msgspec.convert(table, CustomerEntry)
     _check_keys(entry)
     rules = Rules(
@@ -108,7 +108,7 @@ def read_customer(customer_id: str, table: Any) -> Customer:
         strict_scenario=entry.strict_scenario,
         scenarios_of_tracks=entry.scenarios_of_tracks,
     )
-    exclusions = _exclusions("exclusions", entry.exclusions, ExclusionDefaults())
+    exclusions = _exclusions("exclusions", entry.exclusions, ExclusionRules())
     limit = entry.rate_limit
     return Customer(
         rules,
@@ -160,7 +160,7 @@ def _time_zone(name: str) -> tzinfo:
 
 
 def _burst(limit: _RateLimit) -> int:
-    """Return how many events may come at once: what a second allows unless it is said."""
+    """Return how many events may arrive at once; if the file does not say, as many as one second allows."""
     return limit.burst if limit.burst is not None else max(1, round(limit.events_per_second))
 
 
@@ -184,21 +184,17 @@ def _scale(name: str, scale: _Scale) -> RatingScale:
     return RatingScale(scale.min, scale.max)
 
 
-def _exclusions(name: str, given: _Exclusions, defaults: ExclusionDefaults) -> ExclusionDefaults:
-    return ExclusionDefaults(
-        defaults.threshold if given.threshold is None else given.threshold,
-        defaults.within_ms if given.within is None else _within_ms(f"{name}.within", given.within),
-        defaults.consumed_at_least if given.consumed_at_least is None else given.consumed_at_least,
-        defaults.reasons if given.reasons is None else frozenset(given.reasons),
+def _exclusions(name: str, given: _Exclusions, defaults: ExclusionRules) -> ExclusionRules:
+    return defaults.override(
+        threshold=given.threshold,
+        within=None if given.within is None else _within(f"{name}.within", given.within),
+        consumed_at_least=given.consumed_at_least,
+        reasons=given.reasons,
     )
 
 
-def _within_ms(name: str, text: str) -> int | Literal["ever"] | None:
-    if text == "session":
-        return None
-    if text == "ever":
-        return "ever"
-    duration_ms = parse_duration_ms(text)
-    if duration_ms is None:
+def _within(name: str, text: str) -> Within:
+    within = parse_within(text)
+    if within is None:
         raise FieldError(f'{name} {text!r} must be a duration as in PT30M or P7D, or "session", or "ever"')
-    return duration_ms
+    return within

@@ -1,6 +1,6 @@
-"""Whom do we serve, and under which keys: the customers of ``uptake.toml``, read again when the file changes.
+"""The customers of ``uptake.toml``, reloaded when the file changes.
 
-The file holds secrets, so it must be readable by its owner only (mode 600).
+The file holds secrets, so only its owner may read it (mode 600).
 """
 
 import os
@@ -15,16 +15,14 @@ from typing import Any, Final
 import msgspec
 
 from app.base.errors import UptakeError
-from app.customers.customer import Customer, ExclusionDefaults
+from app.customers.customer import Customer
 from app.customers.customer_fields import KEY_BYTES, FieldError, read_customer
-
-__all__ = ["Customer", "Customers", "CustomersError", "ExclusionDefaults", "create_customers_file"]
 
 _CUSTOMER: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 class CustomersError(UptakeError):
-    """The customers file cannot be used. The message says what is wrong with it and what to do."""
+    """The customers file cannot be used. The message names the problem and the remedy."""
 
     def __init__(self, path: Path, problem: str) -> None:
         super().__init__(f"{path}: {problem}")
@@ -33,36 +31,37 @@ class CustomersError(UptakeError):
 
 
 class Customers(Mapping[str, Customer]):
-    """All customers of this process, by id. Those of a file follow it: see ``refresh``."""
+    """All customers of this process, by id. ``refresh`` reloads those that a file defines."""
 
     def __init__(self, customers: Mapping[str, Customer], path: Path | None = None) -> None:
-        """``path`` is the file that they are of; without one they never change."""
+        """``path`` is the file that defines the customers; without one they never change."""
         self._customers = dict(customers)
         self.path = path
         self.problem: str | None = None
-        """Why the file as it is now is not what is served; None while it is."""
+        """Why this process does not serve the file as it is now; None while it does."""
         self.reloads = 0
         self.failed_reloads = 0
         self._stamp: _Stamp | None = None
 
     @classmethod
     def load(cls, path: Path) -> "Customers":
-        """Read a customers file; raise CustomersError when it is missing, open to others, or wrong in a field."""
-        stamp = _stamp_of(path)  # before the file is read: what changes meanwhile is read again
+        """Read a customers file; raise CustomersError if it is missing, others may read it, or a field is not valid."""
+        stamp = _stamp_of(path)  # before the read: a change during it causes another read
         customers = cls(_read_file(path), path)
         customers._stamp = stamp
         return customers
 
     def warnings(self) -> list[str]:
-        """Return what an operator should know, in sentences: nothing, or why the file is not what is served."""
+        """Return sentences for the operator: none, or one that says why this process does not serve the file as it is now."""
         if self.problem is None:
             return []
         return [f"the customers file changed and cannot be used, so the former goes on: {self.problem}"]
 
     def refresh(self, *, even_unchanged: bool = False) -> bool | None:
-        """Read the file again if it changed: True when it is served now, False when it is wrong and the former is kept, else None.
+        """Read the file again if it changed, and replace all customers at once.
 
-        All customers change at once, and a request that is under way goes on with what it has.
+        Return True if the new file is served now, False if it is not valid and the previous customers stay, None if nothing
+        changed. A request in progress keeps the customer that it has.
         """
         if self.path is None:
             return None
@@ -93,8 +92,7 @@ class Customers(Mapping[str, Customer]):
 def create_customers_file(path: Path, customer_id: str, license_key: str | None = None) -> Customer:
     """Write a new customers file (mode 600) with one customer and fresh random keys; return that customer.
 
-    Raises CustomersError when the file is there already: keys that are lost cannot be made again, and with them every
-    pseudonym would change.
+    Raise CustomersError if the file exists. Lost keys cannot be made again, and with new keys every pseudonym would change.
     """
     text = _FILE_HEAD + table_text(customer_id, license_key)
     _check_id(path, customer_id)
@@ -126,7 +124,7 @@ api_key = "{api_key}" # what lookups bring where a worker does not listen on loo
 
 
 def new_license_key() -> str:
-    """Return a license key: 128 random bits, in groups that people can read out."""
+    """Return a license key: 128 random bits, in groups that are easy to read aloud."""
     return "-".join(secrets.token_hex(4) for _ in range(4))
 
 
@@ -154,7 +152,7 @@ _Stamp = tuple[int, int, int, int]
 
 
 def _stamp_of(path: Path) -> _Stamp | None:
-    """Return what changes when a file does; None when there is none."""
+    """Return values that change when the file changes; None if there is no file."""
     try:
         found = path.stat()
     except OSError:

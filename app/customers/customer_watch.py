@@ -1,6 +1,6 @@
-"""When the customers file changes, who reads it again: a look every second and SIGHUP, and what is told of it.
+"""Reloads of the customers file: checks it every second and on SIGHUP, and logs the result.
 
-A file that is wrong changes nothing: the former customers are served on, and log, metrics, readiness and status say why.
+An invalid file is logged and ignored; the previous customers stay active. Metrics, readiness and status report it too.
 """
 
 import asyncio
@@ -21,10 +21,10 @@ _POLL_SECONDS: Final = 1.0
 
 
 async def follow_file(customers: Customers, poll_seconds: float = _POLL_SECONDS) -> None:
-    """Keep customers as their file says, until cancelled. SIGHUP reads it at once, changed or not."""
+    """Reload customers when their file changes, until cancelled. SIGHUP reloads them at once, even from an unchanged file."""
     asked = asyncio.Event()
     loop = asyncio.get_running_loop()
-    # Only the main thread of a process may handle signals; elsewhere (tests) the look every second is enough.
+    # Only the main thread of a process may handle signals; elsewhere (tests) the check every second is enough.
     with contextlib.suppress(ValueError, RuntimeError, NotImplementedError):
         loop.add_signal_handler(signal.SIGHUP, asked.set)
     try:
@@ -41,7 +41,7 @@ async def follow_file(customers: Customers, poll_seconds: float = _POLL_SECONDS)
 
 
 def _tell(customers: Customers, outcome: bool | None) -> None:
-    """Log what a look at the file found."""
+    """Log the result of a check."""
     if outcome is True:
         log.info("customers read again from %s: %d", customers.path, len(customers))
     elif outcome is False:
@@ -49,7 +49,7 @@ def _tell(customers: Customers, outcome: bool | None) -> None:
 
 
 class CustomersMetrics(Collector):
-    """How often the customers file was read again, and whether what is served is what it says."""
+    """Metrics of reloads of the customers file, and whether this process serves the file as it is now."""
 
     def __init__(self, customers: Customers) -> None:
         self._customers = customers

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 from zoneinfo import ZoneInfo
 
 from rich.console import Console
@@ -30,6 +30,7 @@ REMEMBERED_MS: Final = (
 )  # an eid is remembered for 24 h from its receipt; the rest is for clocks that differ
 
 Unsure = Literal["ask", "send", "skip"]
+UNSURE: Final[tuple[Unsure, ...]] = get_args(Unsure)
 
 
 @dataclass(frozen=True, slots=True)

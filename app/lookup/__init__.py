@@ -1,1 +1,1 @@
-"""How a recommender asks: exclusions, candidates, what is known of a user, and CTR, answered by any worker."""
+"""Lookups over HTTP: exclusions, filtered candidates, the user's page and CTR. Any worker answers them."""

@@ -1,4 +1,4 @@
-"""How is a question about CTR answered: windows gathered from every worker that holds some, summed, and given rates."""
+"""Answers of CTR lookups: collects windows from the workers that own them, sums them, and adds rates."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -28,7 +28,7 @@ _MAX_ROWS: Final = 200_000  # stored windows read for one answer: some 100 MB
 
 
 class RowsRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What one worker asks another: the stored windows of these partitions."""
+    """A worker's request to another: the stored windows of these partitions."""
 
     partitions: list[int]
     scenario: str | None
@@ -76,7 +76,7 @@ async def answer_ctr(
 
 
 def read_rows_request(raw: bytes) -> RowsRequest:
-    """Return what another worker asks for; raise RefusedError when it is none of ours."""
+    """Return the request of another worker; raise RefusedError if it is not valid."""
     try:
         return msgspec.json.decode(raw, type=RowsRequest)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -84,7 +84,7 @@ def read_rows_request(raw: bytes) -> RowsRequest:
 
 
 def local_rows(service: LookupService, customer: str, request: RowsRequest) -> list[WindowRow]:
-    """Return the stored windows of partitions that this worker owns; raise UnavailableError when one is not here."""
+    """Return the stored windows of these partitions; raise UnavailableError if this worker does not own one of them."""
     rows: list[WindowRow] = []
     for partition in request.partitions:
         if not service.is_local(partition):

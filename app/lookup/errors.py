@@ -1,4 +1,4 @@
-"""How does a lookup that cannot be answered sound: every error as JSON with a code and a sentence, in one place."""
+"""Errors of lookups: each becomes JSON with a code and a sentence."""
 
 import hmac
 import time
@@ -9,7 +9,7 @@ import msgspec
 from aiohttp import web
 from prometheus_client import Histogram
 
-from app.customers.customer_registry import Customer
+from app.customers.customer import Customer
 from app.http.refusals import SAFE_HEADERS
 from app.lookup.routing import PeerRefusedError
 from app.lookup.service import UnavailableError
@@ -28,7 +28,7 @@ _HTTP_ERRORS: Final = {
 def json_response(
     answer: object, *, status: int = 200, is_pretty: bool = False, headers: Mapping[str, str] | None = None
 ) -> web.Response:
-    """Return an answer as JSON, never cached; money as text."""
+    """Return an answer as JSON that is not cached, with money as text."""
     body = msgspec.json.encode(answer)
     if is_pretty:
         body = msgspec.json.format(body, indent=2) + b"\n"
@@ -42,7 +42,7 @@ def json_response(
 def guard(
     customers: Mapping[str, Customer], api_key_of: Callable[[str], str | None] | None, seconds: Histogram
 ) -> Any:
-    """Return the middleware that lets in known customers with their key, times each lookup, and puts errors into words."""
+    """Return the middleware that checks customer and key, times each lookup, and turns errors into JSON."""
 
     @web.middleware
     async def guarded(request: web.Request, handler: _Handler) -> web.StreamResponse:
@@ -77,7 +77,7 @@ def _check(
     api_key_of: Callable[[str], str | None] | None,
 ) -> None:
     if api_key_of is not None:
-        # An unknown customer is refused like a wrong key, so that strangers cannot find out who is served.
+        # An unknown customer gets the same answer as a wrong key, so that strangers cannot find out who the customers are.
         key = api_key_of(customer_id) if customer_id in customers else None
         scheme, _, given = request.headers.get("Authorization", "").partition(" ")
         is_right = hmac.compare_digest(given.encode("utf-8", "surrogateescape"), (key or "").encode())

@@ -1,4 +1,4 @@
-"""How is one filter answered for many users: each part where its users are, and where the owner does not answer, by a standby."""
+"""One filter for many users: each owner answers for its users; where it does not, a standby may."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -8,8 +8,8 @@ from urllib.parse import quote
 
 import msgspec
 
-from app.customers.customer_registry import Customer
-from app.lookup.exclusions import UserView, filter_candidates, rotate
+from app.customers.customer import Customer
+from app.lookup.exclusions import filter_candidates, rotate
 from app.lookup.requests import Filter
 from app.lookup.routing import (
     STALE_AFTER_S,
@@ -20,36 +20,39 @@ from app.lookup.routing import (
     asking_for_former,
 )
 from app.lookup.service import LookupService, UnavailableError
+from app.lookup.user_view import UserView
 from events.model import user_key
 
-_USERS_A_TURN: Final = 16  # users filtered before other lookups get a turn
+_USERS_A_TURN: Final = 16  # users to filter before other lookups get a turn
 
 _Results = dict[str, dict[str, Any]]
 """User (raw id) -> answer."""
 
 
 def filtered(view: UserView, asked: Filter) -> dict[str, Any]:
-    """Return what one user may be shown of the candidates."""
+    """Return the answer of a filter for one user."""
     if asked.rotation is not None:
         answer = rotate(view, asked.candidates, asked.itemtype, asked.rotation, asked.as_of_ms)
     else:
-        answer = filter_candidates(view, asked.candidates, asked.rules, asked.limit, asked.as_of_ms)
+        answer = filter_candidates(
+            view, asked.candidates, asked.itemtype, asked.rules, asked.limit, asked.as_of_ms
+        )
     return marked(answer, view)
 
 
 def marked(answer: dict[str, Any], view: UserView) -> dict[str, Any]:
-    """Return an answer with ``stale_ms`` when it comes from a copy."""
+    """Return an answer, with ``stale_ms`` if it comes from a copy."""
     return answer if view.stale_ms is None else {**answer, "stale_ms": view.stale_ms}
 
 
 def user_of(customer: Customer, raw_user: str, *, is_former: bool) -> str:
-    """Return a user's pseudonym: the present one, or the one under the key that is being replaced (the present where none is)."""
+    """Return a user's pseudonym. ``is_former``: the one under the previous key, if the customer's key rotates."""
     former = customer.rules.previous_user(raw_user) if is_former else None
     return customer.rules.user(raw_user) if former is None else former
 
 
 def has_former(customer: Customer) -> bool:
-    """Tell whether users who have not come back may be known under a former pseudonym: the customer's key rotates."""
+    """Return whether the customer's key rotates: inactive users may still be known under a former pseudonym."""
     return customer.rules.previous_key_id is not None
 
 
@@ -64,9 +67,9 @@ async def filter_many(
     is_hop: bool,
     is_former: bool = False,
 ) -> dict[str, Any]:
-    """Return the answer of a filter for ``asked.users``; ``raw`` is its body. UnavailableError unless all of them are answered.
+    """Return the answer of a filter for ``asked.users``; ``raw`` is its body. Raise UnavailableError unless it covers all of them.
 
-    ``is_former``: by what is known under their former pseudonyms.
+    ``is_former``: use the states under their former pseudonyms.
     """
     many = _Many(service, router, customer, asked, raw, headers, is_hop=is_hop, is_former=is_former)
     results = await many.answer()
@@ -100,7 +103,7 @@ class _Many:
         self._partitions = {user: service.partition_of(key) for user, key in self._keys.items()}
 
     async def answer(self) -> _Results:
-        """Return all results: those of this worker's own users, of other workers', and of users whom nobody owns now."""
+        """Return all results: of this worker's own users, of other workers' users, and of users whose partition has no owner."""
         here: list[str] = []
         elsewhere: dict[str, list[str]] = {}
         nowhere: list[str] = []
@@ -152,7 +155,7 @@ class _Many:
         return results if failure is None else results | await self._of_copies(left, failure)
 
     async def _of_former(self, users: list[str]) -> _Results:
-        """Return the answers for users who have not come back since the customer's key rotates: by their former pseudonyms."""
+        """Return the answers for users without an event since the customer's key rotates, under their former pseudonyms."""
         asked = replace(self._asked, users=users)
         headers = asking_for_former(self._headers)
         return await _Many(
@@ -186,7 +189,7 @@ class _Many:
         return _results(reply)
 
     async def _of_copies(self, users: Sequence[str], failure: Exception) -> _Results:
-        """Return the answers of copies, ours or those of other workers; raise ``failure`` when one of the users is in none."""
+        """Return the answers of copies, ours or those of other workers; raise ``failure`` if no copy covers one of the users."""
         assert self._asked.max_stale_ms is not None
         results: _Results = {}
         left: dict[tuple[str, ...], list[str]] = {}

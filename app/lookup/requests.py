@@ -1,14 +1,15 @@
-"""What does a lookup ask for: its query parameters and JSON bodies, read and checked, with a sentence for what is wrong."""
+"""Query parameters and JSON bodies of lookups, parsed and checked. An invalid one raises RefusedError with a sentence."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Final
 
 import msgspec
 from multidict import MultiMapping
 
-from app.customers.customer_registry import Customer, ExclusionDefaults
-from app.lookup.exclusions import DEFAULT_REASONS, REASONS, ExclusionRules, Rotation, Within
+from app.customers.customer import Customer
+from app.customers.exclusion_rules import MAX_THRESHOLD, REASONS, ExclusionRules, Reason, Within, parse_within
+from app.lookup.exclusions import Rotation
 from events import tracker_fields
 from events.duration import parse_duration_ms
 from events.target import RefusedError
@@ -18,7 +19,6 @@ _MAX_CANDIDATES: Final = 10_000
 _MAX_USERS: Final = 1_000
 _MAX_PAIRS: Final = 200_000  # users x candidates of one request: some 0.2 s of one core
 _MAX_STEPS: Final = 10_000  # windows of one scenario in one answer: a week of minutes
-_MAX_THRESHOLD: Final = 1_000_000
 _MAX_STRENGTH: Final = 0.99  # with 32 known showings the factor stays above 0
 _DAY_MS: Final = 86_400_000
 
@@ -26,16 +26,16 @@ Text = Annotated[str, msgspec.Meta(max_length=tracker_fields.MAX_ITEM_CHARS)]
 
 
 class RotationBody(msgspec.Struct, forbid_unknown_fields=True):
-    """``rotation`` of a filter: see answers.rotation_factor."""
+    """``rotation`` of a filter: see ``app.lookup.exclusions.rotation_factor``."""
 
     half_life: str = "PT24H"
     strength: float = 0.5
 
 
 class FilterBody(msgspec.Struct, forbid_unknown_fields=True):
-    """The JSON of a filter. ``users`` (raw ids) only where many are asked for.
+    """The JSON of a filter. ``users`` (raw ids) belongs only to a filter for many users.
 
-    What is left out has the default of the scenario, or else of the customer.
+    A field that is left out has the default of the scenario, or else of the customer.
     """
 
     candidates: Annotated[list[Text | int], msgspec.Meta(max_length=_MAX_CANDIDATES)]
@@ -54,7 +54,7 @@ class FilterBody(msgspec.Struct, forbid_unknown_fields=True):
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """A filter, checked. With ``rotation`` nothing is dropped and ``limit`` and ``rules`` do not apply."""
+    """A checked filter. With ``rotation`` nothing is dropped, and ``limit`` and ``rules`` do not apply."""
 
     candidates: list[str]
     rules: ExclusionRules
@@ -67,8 +67,17 @@ class Filter:
 
 
 @dataclass(frozen=True, slots=True)
+class ExclusionsQuery:
+    """A checked exclusions lookup. ``itemtype`` None: items of every type."""
+
+    rules: ExclusionRules
+    itemtype: int | None
+    as_of_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class CtrQuery:
-    """A question about CTR. ``step_ms`` None: one window over the whole span. ``by`` holds ``variant``, ``position`` or both."""
+    """A checked CTR lookup. ``step_ms`` None: one window over the whole span. ``by``: ``variant``, ``position``, both or neither."""
 
     scenario: str | None
     from_ms: int
@@ -79,7 +88,7 @@ class CtrQuery:
 
 
 class Params:
-    """The query parameters of one request: each at most once, and none that we do not know."""
+    """The query parameters of one request. It refuses a parameter that is given twice or that the route does not know."""
 
     def __init__(self, query: MultiMapping[str]) -> None:
         self._left: dict[str, str] = {}
@@ -90,12 +99,12 @@ class Params:
         self._taken: list[str] = []
 
     def take(self, name: str) -> str | None:
-        """Return a parameter; None when it is absent or empty."""
+        """Return a parameter; None if it is absent or empty."""
         self._taken.append(name)
         return self._left.pop(name, None) or None
 
     def integer(self, name: str, least: int, greatest: int) -> int | None:
-        """Return a whole number within bounds; None when absent."""
+        """Return a whole number within bounds; None if it is absent or empty."""
         text = self.take(name)
         if text is None:
             return None
@@ -105,7 +114,7 @@ class Params:
         return _bounded(name, number, least, greatest)
 
     def done(self) -> None:
-        """Refuse what nobody took: a mistyped parameter must not change an answer silently."""
+        """Refuse every parameter that was not taken: a mistyped one must not change an answer silently."""
         for name in self._left:
             known = ", ".join(self._taken) or "none"
             raise RefusedError(
@@ -113,8 +122,8 @@ class Params:
             )
 
 
-def read_exclusions(params: Params, customer: Customer, now_ms: int) -> tuple[ExclusionRules, int]:
-    """Return the rules of an exclusions lookup and its ``as_of_ms``."""
+def read_exclusions(params: Params, customer: Customer, now_ms: int) -> ExclusionsQuery:
+    """Return the exclusions lookup that the parameters describe. Exclusion rules that they leave out are the scenario's or customer's."""
     itemtype = params.take("itemtype")
     reasons = params.take("reasons")
     scenario = params.take("scenario")
@@ -122,30 +131,32 @@ def read_exclusions(params: Params, customer: Customer, now_ms: int) -> tuple[Ex
         raise _bad("scenario", f"takes at most {tracker_fields.MAX_WORD_CHARS} characters", scenario)
     rules = _rules(
         customer.exclusions_of(scenario),
-        params.integer("threshold", 1, _MAX_THRESHOLD),
+        params.integer("threshold", 1, MAX_THRESHOLD),
         params.take("within"),
         params.integer("consumed_at_least", 0, 100),
         None if reasons is None else reasons.split(","),
         "reasons",
     )
-    if itemtype is not None:
-        rules = replace(rules, itemtype=tracker_fields.itemtype(itemtype, customer.rules))
-    return rules, read_as_of(params, now_ms)
+    return ExclusionsQuery(
+        rules,
+        None if itemtype is None else tracker_fields.itemtype(itemtype, customer.rules),
+        read_as_of(params, now_ms),
+    )
 
 
 def read_as_of(params: Params, now_ms: int) -> int:
-    """Return ``as_of_ms`` of a lookup: the given one, or now."""
+    """Return ``as_of_ms`` of a lookup; now if it is not given."""
     as_of_ms = params.integer("as_of_ms", 0, MAX_TIME_MS)
     return now_ms if as_of_ms is None else as_of_ms
 
 
 def read_max_stale(params: Params) -> int | None:
-    """Return how old may be what an answer lacks; None where only the owner may answer."""
+    """Return the greatest age of a copy that may answer; None if only the owner may answer."""
     return params.integer("max_stale_ms", 0, MAX_TIME_MS)
 
 
 def read_filter(raw: bytes, customer: Customer, now_ms: int, *, is_for_many: bool) -> Filter:
-    """Return the filter of a JSON body."""
+    """Return the filter that a JSON body describes."""
     try:
         body = msgspec.json.decode(raw, type=FilterBody)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -160,7 +171,7 @@ def read_filter(raw: bytes, customer: Customer, now_ms: int, *, is_for_many: boo
         )
     itemtype = tracker_fields.itemtype(str(body.itemtype), customer.rules)
     if body.threshold is not None:
-        _bounded("threshold", body.threshold, 1, _MAX_THRESHOLD)
+        _bounded("threshold", body.threshold, 1, MAX_THRESHOLD)
     if body.consumed_at_least is not None:
         _bounded("consumed_at_least", body.consumed_at_least, 0, 100)
     if body.as_of_ms is not None:
@@ -177,7 +188,7 @@ def read_filter(raw: bytes, customer: Customer, now_ms: int, *, is_for_many: boo
     )
     return Filter(
         [str(candidate) for candidate in body.candidates],
-        replace(rules, itemtype=itemtype),
+        rules,
         itemtype,
         body.limit,
         None if body.rotation is None else _rotation(body.rotation),
@@ -188,7 +199,7 @@ def read_filter(raw: bytes, customer: Customer, now_ms: int, *, is_for_many: boo
 
 
 def read_ctr(params: Params, now_ms: int) -> CtrQuery:
-    """Return the question of a CTR lookup: the last 24 hours unless it says otherwise; nothing that began after ``as_of_ms``."""
+    """Return the CTR lookup that the parameters describe: by default the last 24 hours, and nothing that began after ``as_of_ms``."""
     as_of_ms = read_as_of(params, now_ms)
     scenario = params.take("scenario")
     granularity = params.take("granularity")
@@ -216,41 +227,32 @@ def read_ctr(params: Params, now_ms: int) -> CtrQuery:
 
 
 def _rules(
-    defaults: ExclusionDefaults,
+    defaults: ExclusionRules,
     threshold: int | None,
     within: str | None,
     consumed_at_least: int | None,
     reasons: list[str] | None,
     parameter: str,
 ) -> ExclusionRules:
-    standard = ExclusionRules(
-        reasons=frozenset(DEFAULT_REASONS) if defaults.reasons is None else defaults.reasons,
-        threshold=defaults.threshold,
-        within="session" if defaults.within_ms is None else defaults.within_ms,
-        consumed_at_least=defaults.consumed_at_least,
+    span = None if within is None else _within(within)
+    known: set[Reason] = set()
+    for reason in reasons or ():
+        if reason not in REASONS:
+            raise _bad(parameter, f"takes any of {', '.join(REASONS)}", reason)
+        known.add(reason)
+    return defaults.override(
+        threshold=threshold,
+        within=span,
+        consumed_at_least=consumed_at_least,
+        reasons=None if reasons is None else known,
     )
-    given: dict[str, object] = {}
-    if threshold is not None:
-        given["threshold"] = threshold
-    if within is not None:
-        given["within"] = _within(within)
-    if consumed_at_least is not None:
-        given["consumed_at_least"] = consumed_at_least
-    if reasons is not None:
-        unknown = next((reason for reason in reasons if reason not in REASONS), None)
-        if unknown is not None:
-            raise _bad(parameter, f"takes any of {', '.join(REASONS)}", unknown)
-        given["reasons"] = frozenset(reasons)
-    return replace(standard, **given)  # type: ignore[arg-type] # each value was checked above
 
 
 def _within(text: str) -> Within:
-    if text == "session" or text == "ever":
-        return "session" if text == "session" else "ever"
-    duration_ms = parse_duration_ms(text)
-    if duration_ms is None:
+    within = parse_within(text)
+    if within is None:
         raise _bad("within", "must be a duration as in PT30M or P7D, or session, or ever", text)
-    return duration_ms
+    return within
 
 
 def _rotation(body: RotationBody) -> Rotation:
@@ -263,7 +265,7 @@ def _rotation(body: RotationBody) -> Rotation:
 
 
 def _time(params: Params, name: str, default_ms: int) -> int:
-    """Return a time given as epoch milliseconds or as ISO 8601 (UTC when it names no zone)."""
+    """Return a time given as epoch milliseconds or as ISO 8601 (UTC if it names no zone)."""
     text = params.take(name)
     if text is None:
         return default_ms

@@ -1,6 +1,6 @@
-"""Who answers: this worker or the owner of the partition, which is then asked in one hop.
+"""Routing of lookups: this worker answers, or it asks the owner of the partition in one hop.
 
-A request that was passed on once is never passed on again, so that two workers with different maps cannot play ball with it.
+A worker never forwards a request that another worker forwarded: with different maps, two workers would send it back and forth.
 """
 
 from collections.abc import Iterable, Mapping
@@ -15,11 +15,11 @@ from app.lookup.service import LookupService, UnavailableError
 
 HOP_HEADER: Final = "X-Uptake-Hop"
 FORMER_HEADER: Final = "X-Uptake-Former"
-"""A worker asks another for what is known under the user's former pseudonym, while the customer's key rotates."""
+"""Set by a worker that asks another for the user's states under the former pseudonym, while the customer's key rotates."""
 _RETRY_AFTER_S: Final = 1
 MOVING_S: Final = 3  # about what a rebalance takes
 STALE_AFTER_S: Final = 1.0
-"""How long a worker may take to answer where an older answer, from a standby, will do too."""
+"""How long the owner may take to answer before a standby may answer instead."""
 UNAVAILABLE: Final = 503
 _PASSED_ON: Final = ("Authorization", "Content-Type")
 _GIVEN_BACK: Final = ("Content-Type", "Retry-After")
@@ -27,7 +27,7 @@ _GIVEN_BACK: Final = ("Content-Type", "Retry-After")
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What another worker answered."""
+    """The answer of another worker."""
 
     status: int
     body: bytes
@@ -35,7 +35,7 @@ class Reply:
 
 
 class PeerRefusedError(Exception):
-    """Another worker, asked for a part of an answer, did not give it; its reply is what the client gets."""
+    """Another worker refused its part of an answer; the client gets the reply of that worker."""
 
     def __init__(self, reply: Reply) -> None:
         super().__init__(f"another worker answered {reply.status}")
@@ -43,21 +43,21 @@ class PeerRefusedError(Exception):
 
 
 def asking_for_former(headers: Mapping[str, str]) -> Mapping[str, str]:
-    """Return the headers of a request that asks for what is known under the former pseudonym."""
-    asking = CIMultiDict(headers)  # their case is the client's
+    """Return the headers of a request for the states under the former pseudonym."""
+    asking = CIMultiDict(headers)  # header names may have any case
     asking[FORMER_HEADER] = "1"
     return asking
 
 
 class Router:
-    """Knows where partitions are, and asks other workers."""
+    """Finds the owners of partitions, and asks other workers."""
 
     def __init__(self, service: LookupService, session: aiohttp.ClientSession) -> None:
         self._service = service
         self._session = session
 
     def place(self, partition: int, *, is_hop: bool) -> str | None:
-        """Return the owner's address, None when this worker owns the partition; raise UnavailableError when it is nowhere."""
+        """Return the owner's address, None if this worker owns the partition; raise UnavailableError if it has no owner."""
         if self._service.is_local(partition):
             return None
         if is_hop:
@@ -74,7 +74,7 @@ class Router:
         return owner
 
     def places(self, partitions: Iterable[int], *, is_hop: bool) -> dict[str | None, list[int]]:
-        """Return address (None: here) -> partitions; raise UnavailableError when any of them is nowhere."""
+        """Return address (None: here) -> partitions; raise UnavailableError if one of them has no owner."""
         found: dict[str | None, list[int]] = {}
         for partition in partitions:
             found.setdefault(self.place(partition, is_hop=is_hop), []).append(partition)
@@ -90,9 +90,9 @@ class Router:
         *,
         timeout_s: float | None = None,
     ) -> Reply:
-        """Ask another worker; raise UnavailableError when it does not answer. ``path`` is raw, with its query.
+        """Ask another worker; raise UnavailableError if it does not answer. ``path`` is raw, with its query.
 
-        ``timeout_s`` is how long it may take, where that is not what the session allows.
+        ``timeout_s`` replaces the time-out of the session.
         """
         timeout = self._session.timeout if timeout_s is None else aiohttp.ClientTimeout(total=timeout_s)
         passed_on = {name: headers[name] for name in (*_PASSED_ON, FORMER_HEADER) if name in headers}
@@ -119,7 +119,7 @@ class Router:
     async def ask_first(
         self, workers: Iterable[str], method: str, path: str, body: bytes, headers: Mapping[str, str]
     ) -> Reply | None:
-        """Ask one worker after the other for a copy; return the first answer that is one, None when nobody has any."""
+        """Ask one worker after the other for a copy; return the first answer that is not 503, else None."""
         for url in workers:
             try:
                 reply = await self.ask(url, method, path, body, headers, timeout_s=STALE_AFTER_S)

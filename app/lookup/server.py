@@ -1,4 +1,4 @@
-"""The HTTP face of a worker: the routes of lookups, each thin over answers, and passed on to the owner where it is another worker."""
+"""HTTP routes of lookups. A worker forwards a request to the owner of the partition if that is another worker."""
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Final
@@ -8,10 +8,10 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Histogram, generate_latest
 
 from app.base.clock import Clock, SystemClock
-from app.customers.customer_registry import Customer
+from app.customers.customer import Customer
 from app.lookup.ctr import answer_ctr, local_rows, read_rows_request
 from app.lookup.errors import guard, json_response
-from app.lookup.exclusions import UserView, exclusions
+from app.lookup.exclusions import exclusions
 from app.lookup.filter_many import filter_many, filtered, has_former, marked, user_of
 from app.lookup.requests import Params, read_as_of, read_ctr, read_exclusions, read_filter, read_max_stale
 from app.lookup.routing import (
@@ -26,6 +26,7 @@ from app.lookup.routing import (
 )
 from app.lookup.service import LookupService, UnavailableError
 from app.lookup.user_page import user_page
+from app.lookup.user_view import UserView
 from events import tracker_fields
 from events.model import user_key
 from events.target import RefusedError, decode
@@ -43,10 +44,10 @@ def create_lookup_app(
     api_key_of: Callable[[str], str | None] | None = None,
     timeout_s: float = _TIMEOUT_S,
 ) -> web.Application:
-    """Return the application that answers lookups of this worker.
+    """Return the application that answers lookups at this worker.
 
-    ``registry`` holds what /metrics shows. ``api_key_of`` (customer id -> key) makes every lookup need ``Authorization: Bearer``;
-    leave it out only where the server listens on loopback. ``timeout_s`` is how long another worker may take.
+    ``registry`` holds the metrics of /metrics. With ``api_key_of`` (customer id -> key) every lookup needs ``Authorization:
+    Bearer``; leave it out only if the server listens on loopback. ``timeout_s`` is how long another worker may take to answer.
     """
     registry = CollectorRegistry() if registry is None else registry
     seconds = Histogram(
@@ -83,7 +84,7 @@ def create_lookup_app(
 
 
 class _Routes:
-    """One method a route. ``router`` is there while the application runs."""
+    """One method for each route. ``router`` exists while the application runs."""
 
     router: Router
 
@@ -94,13 +95,14 @@ class _Routes:
 
     async def exclusions(self, request: web.Request) -> web.Response:
         customer, params = self._customer(request), Params(request.query)
-        rules, as_of_ms = read_exclusions(params, customer, self._clock.now_ms())
+        query = read_exclusions(params, customer, self._clock.now_ms())
         max_stale_ms = read_max_stale(params)
         is_pretty = _pretty(params)
         view = await self._view(request, customer, max_stale_ms)
         if isinstance(view, Reply):
             return _given_back(view)
-        return json_response(marked(exclusions(view, rules, as_of_ms), view), is_pretty=is_pretty)
+        answer = exclusions(view, query.rules, query.as_of_ms, query.itemtype)
+        return json_response(marked(answer, view), is_pretty=is_pretty)
 
     async def user(self, request: web.Request) -> web.Response:
         customer, params = self._customer(request), Params(request.query)
@@ -149,7 +151,7 @@ class _Routes:
         return json_response(answer, is_pretty=is_pretty)
 
     async def ctr_rows(self, request: web.Request) -> web.Response:
-        """Answer another worker that gathers windows."""
+        """Answer another worker that collects windows."""
         customer = self._customer(request)
         asked = read_rows_request(await request.read())
         return json_response(local_rows(self._service, customer.id, asked))
@@ -171,14 +173,14 @@ class _Routes:
         )
 
     def _customer(self, request: web.Request) -> Customer:
-        return self._service.customers[request.match_info["customer"]]  # the guard let it in
+        return self._service.customers[request.match_info["customer"]]  # the guard has checked it
 
     async def _view(
         self, request: web.Request, customer: Customer, max_stale_ms: int | None
     ) -> UserView | Reply:
-        """Return the states of the user, or what the worker that has them answered to this request.
+        """Return the states of the user, or the reply of the worker that owns them.
 
-        With ``max_stale_ms`` a copy may answer where the owner does not: ours, or that of another worker.
+        With ``max_stale_ms`` a copy may answer if the owner does not: ours, or that of another worker.
         """
         raw_user, is_former = _raw_user(request), FORMER_HEADER in request.headers
         key = user_key(customer.id, user_of(customer, raw_user, is_former=is_former))
@@ -213,10 +215,12 @@ class _Routes:
     async def _former_view(
         self, customer: Customer, raw_user: str, asking: tuple[str, str, bytes, Mapping[str, str]]
     ) -> UserView | Reply:
-        """Return what is known under the former pseudonym of a user who has not come back since the customer's key rotates."""
+        """Return the states under the former pseudonym of a user without an event since the customer's key rotates."""
         key = user_key(customer.id, user_of(customer, raw_user, is_former=True))
         partition = self._service.partition_of(key)
-        owner = self.router.place(partition, is_hop=False)  # another question than the one that came by a hop
+        owner = self.router.place(
+            partition, is_hop=False
+        )  # a new question, even if the request came by a hop
         if owner is None:
             return self._service.user_view(partition, key)
         method, path, body, headers = asking
@@ -234,7 +238,7 @@ def _is_hop(request: web.Request) -> bool:
 
 
 def _pretty(params: Params) -> bool:
-    """Take the last parameter of a route: whether people are to read the answer."""
+    """Take the last parameter of a route: whether to indent the JSON for people."""
     text = params.take("pretty")
     params.done()
     if text not in (None, "0", "1"):

@@ -1,15 +1,15 @@
-"""What do lookups need from the worker that answers them: one Protocol, and the error for what is not here now."""
+"""The Protocol that lookups need from a worker, and the error for a partition that cannot answer now."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from app.customers.customer_registry import Customer
-from app.lookup.exclusions import UserView
+from app.customers.customer import Customer
+from app.lookup.user_view import UserView
 from tables.ctr.window_sums import StoredSpan, WindowRow
 
 
 class UnavailableError(Exception):
-    """What was asked for exists, but cannot be answered now: 503 with Retry-After, never an empty answer."""
+    """The data exists, but no worker can answer now: 503 with Retry-After, never an empty answer."""
 
     def __init__(
         self, sentence: str, retry_after_s: int, partition: int | None = None, progress: float | None = None
@@ -22,7 +22,7 @@ class UnavailableError(Exception):
 
 
 class PartitionNotReady(UnavailableError):  # noqa: N818 - it is a state, which passes
-    """A partition of this worker is being restored; ``progress`` is the share done, 0 to 1, None when not known."""
+    """This worker restores the partition; ``progress`` is the share that is done, 0 to 1, None if not known."""
 
     def __init__(self, partition: int, retry_after_s: int, progress: float | None = None) -> None:
         done = "" if progress is None else f" ({progress:.0%} done)"
@@ -31,7 +31,7 @@ class PartitionNotReady(UnavailableError):  # noqa: N818 - it is a state, which 
 
 
 class LookupService(Protocol):
-    """A worker as lookups see it. Reading methods see every event folded so far, flushed or not."""
+    """A worker as lookups see it. Its answers include every event folded so far, flushed or not."""
 
     @property
     def customers(self) -> Mapping[str, Customer]:
@@ -39,25 +39,25 @@ class LookupService(Protocol):
 
     @property
     def partition_count(self) -> int:
-        """How many partitions there are, over all workers."""
+        """The number of partitions, over all workers."""
 
     def partition_of(self, key: bytes) -> int:
         """Return the partition of a user's or scenario's key."""
 
     def owner_of(self, partition: int) -> str | None:
-        """Return the address (``http://host:port``) of the worker that owns a partition; None when nobody does."""
+        """Return the address (``http://host:port``) of the worker that owns a partition; None if it has no owner."""
 
     def standbys_of(self, partition: int) -> Sequence[str]:
         """Return the addresses of the other workers that keep a copy of a partition."""
 
     def is_local(self, partition: int) -> bool:
-        """Tell whether this worker owns a partition, restored or not."""
+        """Return whether this worker owns a partition, restored or not."""
 
     def user_view(self, partition: int, key: bytes) -> UserView:
-        """Return all that is known of a user; raise PartitionNotReady. The answer is only read, and not kept."""
+        """Return everything stored of a user; raise PartitionNotReady. The caller only reads the answer, and does not keep it."""
 
     def stale_view(self, partition: int, key: bytes, max_stale_ms: int) -> UserView | None:
-        """Return what this worker's copy of a partition knows of a user; None without a copy, or when it may lack older events."""
+        """Return what this worker's copy of a partition stores of a user; None without a copy, or if it may lack older events."""
 
     def windows(
         self,
@@ -69,7 +69,7 @@ class LookupService(Protocol):
     ) -> list[WindowRow]:
         """Return the windows of one local partition that start within the segments; raise PartitionNotReady.
 
-        Without a scenario those of all scenarios.
+        ``scenario`` None: the windows of all scenarios.
         """
 
     def status(self) -> Mapping[str, Any]:

@@ -1,10 +1,10 @@
-"""What is known of one user: one page that a person can read, and one call that a model can use as features."""
+"""The page of one user: everything stored of the user, for a person to read or a model to use as features."""
 
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from app.customers.customer import RatingScale
-from app.lookup.exclusions import UserView, items_of, merged_basket, session_of
+from app.lookup.user_view import UserView, items_of, merged_basket, session_of
 from tables.user.basket import BasketItem
 from tables.user.items import split_item_key
 from tables.user.preferences import Preference, is_blacklisted, is_wished
@@ -12,7 +12,7 @@ from tables.user.shown_bytes import MAX_TIMES
 
 PageEntry = dict[str, Any]
 _RAW: Final = RatingScale()
-"""The scale of ratings that were sent as the tracker API has them, 0 to 100."""
+"""The scale of the tracker API, 0 to 100."""
 
 
 def user_page(
@@ -20,9 +20,9 @@ def user_page(
 ) -> PageEntry:
     """Return everything known of a user as JSON: each table with the latest item first, and totals.
 
-    Items that began after ``as_of_ms`` are left out; counts are those of now. What a login moved to another user is merged in, and
-    marked ``moved`` where nothing else is known of the item. ``scale_of`` (item type -> scale) says what ratings mean: they are kept
-    raw, and read as ``rating_percent``.
+    The page leaves out items that began after ``as_of_ms``; counts are the current ones. It merges in what a login moved to another
+    user, and marks an item ``moved`` if nothing else is known of it. ``rating`` is raw; ``scale_of`` (item type -> scale) turns it
+    into ``rating_percent``.
     """
     tables = {
         name: sorted(
@@ -179,7 +179,7 @@ def _identity(view: UserView) -> PageEntry | None:
 
 
 def _merged(view: UserView, table: str) -> Iterator[tuple[PageEntry, list[Any]]]:
-    """Yield the beginning of each item's entry, and its states: the own one, the moved one, or both."""
+    """Yield the first fields of each item's entry, and its states: the own one, the moved one, or both."""
     own, moved = items_of(view, table)
     for key in {**own, **moved}:
         itemtype, item = split_item_key(key)

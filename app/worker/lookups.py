@@ -5,9 +5,9 @@ from typing import Any, Protocol
 
 from agents.partition import Partition
 from agents.registry import Partitions
-from app.customers.customer_registry import Customer
-from app.lookup.exclusions import UserView
+from app.customers.customer import Customer
 from app.lookup.service import PartitionNotReady
+from app.lookup.user_view import UserView
 from app.worker.restore import Restorer
 from app.worker.standby import Standbys
 from app.worker.watchdog import Stall

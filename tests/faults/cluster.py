@@ -21,7 +21,8 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from app.base.errors import NoBrokerError
 from app.base.settings import Settings
-from app.customers.customer_registry import Customer, create_customers_file
+from app.customers.customer import Customer
+from app.customers.customer_registry import create_customers_file
 from app.kafka.topics import ensure_topics
 from app.local.broker import LocalBroker
 from app.local.child_process import spawn

@@ -6,9 +6,9 @@ from typing import Any
 
 from aiohttp.test_utils import TestClient
 
-from app.customers.customer_registry import Customer
-from app.lookup.exclusions import UserView
+from app.customers.customer import Customer
 from app.lookup.service import PartitionNotReady
+from app.lookup.user_view import UserView
 from events.model import Basket, Blacklist, Buy, Click, Consume, Owns, Rate, Rendered, Wishlist, user_key
 from events.rules import Rules
 from tables.ctr.window_sums import StoredSpan, WindowRow

@@ -13,7 +13,8 @@ from events.topics import DAY_MS, DEADLETTERS, HISTORY, JOURNAL, PARTIALS, TRANS
 from tables.table_spec import Stretch
 from tables.transfers import encode as encode_transfer
 from tables.user.identity import Transfer
-from tables.user.rendered import RenderedState, Shown
+from tables.user.rendered import RenderedState
+from tables.user.shown_bytes import Shown
 from tests.support.builders import CUSTOMER, NOW_MS, USER, a_click, a_rendered
 from tests.support.partitions import World, a_record, fold_records
 

@@ -12,8 +12,8 @@ from yarl import URL
 
 from app.base.settings import Settings
 from app.collector.server import serve_collector
-from app.customers.customer import RateLimit
-from app.customers.customer_registry import Customer, Customers
+from app.customers.customer import Customer, RateLimit
+from app.customers.customer_registry import Customers
 from events.codec import decode
 from events.model import EventBase
 from tests.support.memory_sink import MemorySink

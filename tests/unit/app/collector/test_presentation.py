@@ -7,7 +7,8 @@ from urllib.parse import quote
 
 import pytest
 
-from app.customers.customer_registry import Customer, Customers
+from app.customers.customer import Customer
+from app.customers.customer_registry import Customers
 from events.model import NO_PROFILE_USER, ClickRecommended, Rendered
 from tests.support.tracker import RULES, rules
 

@@ -199,3 +199,9 @@ async def test_dry_run_shows_rows_as_events_and_rejects_and_sends_nothing(tmp_pa
     assert "row 2: rejected, missing_user" in second
     assert "row 3: rejected, bad_timestamp" in third
     assert [path.name for path in tmp_path.iterdir()] == ["rows.csv"]
+
+
+async def test_unsure_takes_three_words_and_names_them(tmp_path: Path) -> None:
+    status, _, err = await run("http://127.0.0.1:1", tmp_path, a_file(tmp_path, 1), *MAPPED, "--unsure", "no")
+    assert status == 2
+    assert "--unsure 'no' must be ask, send or skip" in err

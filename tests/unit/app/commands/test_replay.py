@@ -76,6 +76,22 @@ async def test_rejected_event_ends_with_1_and_stands_in_the_rejects_file(tmp_pat
     assert lines[0]["reason"] == "item must be a number"
 
 
+async def test_the_last_line_counts_what_was_not_accepted_by_kind(tmp_path: Path) -> None:
+    statuses = {"/80?": 400, "/81?": 500, "/82?": 500, "/83?": 504, "/84?": 504, "/85?": 504}
+
+    async def respond(target: str) -> bytes:
+        status = next((status for path, status in statuses.items() if path in target), None)
+        return TAKEN if status is None else an_answer(status, "no")
+
+    rows = "".join(f"1574553617004,u,{item},3,0\n" for item in range(79, 86)) + "bad\n" * 4
+    async with collector_double(respond) as double:
+        status, _, err = await replay(
+            double.url, tmp_path, a_file(tmp_path, rows), "--license-key", "8695-1828"
+        )
+    assert status == 1
+    assert "not accepted: 1 rejected, 4 unreadable, 2 failed, 3 unknown; see replay-rejects.jsonl" in err
+
+
 async def test_without_a_license_key_it_says_what_to_do(tmp_path: Path) -> None:
     status, _, err = await replay("http://127.0.0.1:1", tmp_path, a_file(tmp_path, ""))
     assert status == 2

@@ -1,18 +1,20 @@
 """The customers file: what it may say, and that a wrong one says why."""
 
+import json
 import os
 import stat
 import tomllib
+from dataclasses import fields, replace
 from datetime import UTC
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
 
-from app.customers.customer import ExclusionDefaults, RateLimit, RatingScale
-from app.customers.customer_fields import EXCLUSION_REASONS
+from app.customers.customer import RateLimit, RatingScale
+from app.customers.customer_fields import EXCLUSION_FIELDS
 from app.customers.customer_registry import Customers, CustomersError, create_customers_file
-from app.lookup.exclusions import REASONS
+from app.customers.exclusion_rules import REASONS, ExclusionRules
 
 KEY = "ab" * 32
 MINIMAL = f'[customers."00000"]\nkey_id = "k1"\npseudonym_key = "{KEY}"\n'
@@ -64,7 +66,7 @@ def test_defaults(tmp_path: Path) -> None:
     assert (rules.max_itemtype, rules.string_items, rules.strict_scenario) == (5, True, False)
     assert (rules.time_zone, rules.license_key, rules.previous_key_id) == (UTC, None, None)
     assert customer.cors_origins == {"*"}
-    assert (customer.exclusions.threshold, customer.exclusions.within_ms) == (2, 1_800_000)
+    assert (customer.exclusions.threshold, customer.exclusions.within) == (2, 1_800_000)
 
 
 def test_every_setting_is_read(tmp_path: Path) -> None:
@@ -109,13 +111,14 @@ pseudonym_key = "{"ef" * 32}"
     assert customer.rules.md5_signatures is False
     assert customer.require_credentials is True
     assert customer.rate_limit == RateLimit(0.5, 7)
-    assert customer.exclusions == ExclusionDefaults(3, None, 50, frozenset(("rendered", "bought")))
+    exclusions = ExclusionRules(
+        threshold=3, within="session", consumed_at_least=50, reasons=frozenset(("rendered", "bought"))
+    )
+    assert customer.exclusions == exclusions
     assert (customer.scale_of(1), customer.scale_of(3)) == (RatingScale(1, 5), RatingScale(0, 10))
     for scenario in (None, "home", "a.b/ü"):
         assert customer.exclusions_of(scenario) == customer.exclusions
-    assert customer.exclusions_of("also_bought") == ExclusionDefaults(
-        5, "ever", 50, frozenset(("rendered", "bought"))
-    )
+    assert customer.exclusions_of("also_bought") == replace(exclusions, threshold=5, within="ever")
 
 
 @pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o660])
@@ -194,8 +197,14 @@ def test_secrets_are_not_in_the_repr(tmp_path: Path) -> None:
     assert "pseudonym_key=b" not in shown
 
 
-def test_reasons_that_the_file_may_name_are_those_of_lookups() -> None:
-    assert EXCLUSION_REASONS == REASONS
+def test_reasons_that_the_file_may_name_are_those_of_lookups(tmp_path: Path) -> None:
+    text = f'{MINIMAL}[customers."00000".exclusions]\nreasons = {json.dumps(REASONS)}\n'
+    customer = Customers.load(written(tmp_path, text))["00000"]
+    assert customer.exclusions.reasons == set(REASONS)
+
+
+def test_the_file_may_set_every_exclusion_rule_and_no_other() -> None:
+    assert tuple(field.name for field in fields(ExclusionRules)) == EXCLUSION_FIELDS
 
 
 def test_burst_is_a_second_unless_it_is_said(tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ from urllib.parse import quote
 import msgspec
 import pytest
 
-from app.customers.customer import ExclusionDefaults
 from app.customers.customer_fields import EXCLUSION_FIELDS, FIELDS, CustomerEntry, read_customer
+from app.customers.exclusion_rules import ExclusionRules
 from events.signature import is_valid, sign_v2
 from events.target import RawPath, Target, read_target, split_path
 from tests.support.tracker import LICENSE_KEY
@@ -46,7 +46,7 @@ def test_defaults_of_exclusions_are_those_on_the_page() -> None:
     shown = {name: ROWS[name] for name in EXCLUSION_FIELDS if name != "reasons"}
     text = "\n".join(f"{name} = {value}" for name, value in shown.items())
     made = read_customer("c", {**MINIMAL, "exclusions": tomllib.loads(text)})
-    assert made.exclusions == ExclusionDefaults()
+    assert made.exclusions == ExclusionRules()
     assert ROWS["reasons"] == "all but `clicked"
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from app.lookup.exclusions import REASONS
+from app.customers.exclusion_rules import REASONS
 from app.lookup.requests import FilterBody, RotationBody
 from app.lookup.server import create_lookup_app
 from tables.ctr.panes import Counts

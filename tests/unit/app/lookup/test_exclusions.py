@@ -9,16 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.lookup.exclusions import (
-    REASONS,
-    ExclusionRules,
-    Rotation,
-    UserView,
-    exclusions,
-    filter_candidates,
-    rotate,
-    rotation_factor,
-)
+from app.customers.exclusion_rules import REASONS, ExclusionRules
+from app.lookup.exclusions import Rotation, exclusions, filter_candidates, rotate, rotation_factor
+from app.lookup.user_view import UserView
 from tables.table_spec import Stretch
 from tables.user.identity import IdentityState
 from tests.support.lookups import (
@@ -53,18 +46,18 @@ def a_view(*acts: Callable[[Stretch], object], moved: Stretch | None = None) -> 
     return UserView(own, moved)
 
 
-@pytest.mark.parametrize(
-    ("reason", "act"),
-    [
-        ("rendered", lambda stretch: shown(stretch, "1", at=NOW - MINUTE)),
-        ("clicked", lambda stretch: clicked_on(stretch, "1", NOW - MINUTE)),
-        ("bought", lambda stretch: bought(stretch, "1", NOW - MINUTE)),
-        ("bought", lambda stretch: owned(stretch, "1", NOW - MINUTE)),
-        ("consumed", lambda stretch: consumed_to(stretch, "1", 100, NOW - MINUTE)),
-        ("basket", lambda stretch: put_in_basket(stretch, "1", NOW - MINUTE)),
-        ("blacklisted", lambda stretch: blacklisted(stretch, "1", NOW - MINUTE)),
-    ],
-)
+ACTS: list[tuple[str, Callable[[Stretch], object]]] = [
+    ("rendered", lambda stretch: shown(stretch, "1", at=NOW - MINUTE)),
+    ("clicked", lambda stretch: clicked_on(stretch, "1", NOW - MINUTE)),
+    ("bought", lambda stretch: bought(stretch, "1", NOW - MINUTE)),
+    ("bought", lambda stretch: owned(stretch, "1", NOW - MINUTE)),
+    ("consumed", lambda stretch: consumed_to(stretch, "1", 100, NOW - MINUTE)),
+    ("basket", lambda stretch: put_in_basket(stretch, "1", NOW - MINUTE)),
+    ("blacklisted", lambda stretch: blacklisted(stretch, "1", NOW - MINUTE)),
+]
+
+
+@pytest.mark.parametrize(("reason", "act"), ACTS)
 def test_each_reason_excludes_alone_and_only_when_asked_for(
     reason: str, act: Callable[[Stretch], object]
 ) -> None:
@@ -73,6 +66,13 @@ def test_each_reason_excludes_alone_and_only_when_asked_for(
     others = replace(ALL, reasons=ALL.reasons - {reason})
     assert excluded(view, others) == {}
     assert excluded(view, as_of_ms=NOW - 2 * MINUTE) == {}
+
+
+def test_every_reason_is_judged_and_listed_in_the_order_of_reasons() -> None:
+    view = a_view(*(act for _, act in reversed(ACTS)))
+    assert excluded(view) == {"1": list(REASONS)}
+    moved_only = a_view(moved=view.own)
+    assert excluded(moved_only) == {"1": list(REASONS)}
 
 
 def test_a_lookup_that_names_no_reason_leaves_clicks_out() -> None:
@@ -137,7 +137,8 @@ def test_an_item_type_is_a_world_of_its_own() -> None:
     )
     both = exclusions(view, ALL, NOW)["excluded"]
     assert [(entry["item"], entry["itemtype"]) for entry in both] == [("1", 1), ("1", 2)]
-    assert len(exclusions(view, replace(ALL, itemtype=2), NOW)["excluded"]) == 1
+    (one,) = exclusions(view, ALL, NOW, itemtype=2)["excluded"]
+    assert (one["item"], one["itemtype"]) == ("1", 2)
 
 
 def test_an_excluded_item_has_all_its_reasons_the_first_ones_count_and_the_last_time() -> None:
@@ -224,14 +225,14 @@ def test_an_answer_changes_no_state() -> None:
     view = a_view(lambda stretch: shown(stretch, "1", "2", at=NOW - 5), moved=moved)
     before = msgspec.msgpack.encode((view.own.rows, view.moved.rows))
     exclusions(view, replace(ALL, within="session"), NOW)
-    filter_candidates(view, ["1", "2", "3"], ALL, None, NOW)
+    filter_candidates(view, ["1", "2", "3"], 1, ALL, None, NOW)
     rotate(view, ["1", "2", "3"], 1, Rotation(), NOW)
     assert msgspec.msgpack.encode((view.own.rows, view.moved.rows)) == before
 
 
 def test_a_filter_keeps_the_order_and_says_why_others_went() -> None:
     view = a_view(lambda stretch: shown(stretch, "2", at=NOW), lambda stretch: bought(stretch, "3", NOW - 1))
-    answer = filter_candidates(view, ["4", "3", "1", "2", "5"], ALL, 2, NOW)
+    answer = filter_candidates(view, ["4", "3", "1", "2", "5"], 1, ALL, 2, NOW)
     assert answer["kept"] == ["4", "1"]
     assert [(entry["item"], entry["reasons"]) for entry in answer["dropped"]] == [
         ("3", ["bought"]),
@@ -241,8 +242,8 @@ def test_a_filter_keeps_the_order_and_says_why_others_went() -> None:
 
 def test_a_filter_of_one_item_type_ignores_the_others() -> None:
     view = a_view(lambda stretch: shown(stretch, "1", at=NOW, itemtype=2))
-    assert filter_candidates(view, ["1"], ALL, None, NOW)["kept"] == ["1"]
-    assert filter_candidates(view, ["1"], replace(ALL, itemtype=2), None, NOW)["kept"] == []
+    assert filter_candidates(view, ["1"], 1, ALL, None, NOW)["kept"] == ["1"]
+    assert filter_candidates(view, ["1"], 2, ALL, None, NOW)["kept"] == []
 
 
 times = st.lists(st.integers(0, 30 * DAY), max_size=16)

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from app.customers.customer_registry import Customer
-from app.lookup.exclusions import UserView
+from app.customers.customer import Customer
+from app.lookup.user_view import UserView
 from events.model import user_key
 from tables.table_spec import Stretch
 from tests.support.lookups import CUSTOMER, MINUTE, NOW, MemoryWorker, Start, a_shopper, shown, two_workers

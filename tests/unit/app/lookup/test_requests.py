@@ -11,15 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from multidict import MultiDict
 
-from app.customers.customer_registry import ExclusionDefaults
-from app.lookup.exclusions import DEFAULT_REASONS, ExclusionRules, Rotation
-from app.lookup.requests import CtrQuery, Params, read_ctr, read_exclusions, read_filter
+from app.customers.exclusion_rules import DEFAULT_REASONS, ExclusionRules
+from app.lookup.exclusions import Rotation
+from app.lookup.requests import CtrQuery, ExclusionsQuery, Params, read_ctr, read_exclusions, read_filter
 from events.target import RefusedError
 from tests.support.lookups import CUSTOMER, DAY, MINUTE, NOW
 
 
-def exclusion_rules(**query: str) -> ExclusionRules:
-    return read_exclusions(Params(MultiDict(query)), CUSTOMER, NOW)[0]
+def exclusions_query(**query: str) -> ExclusionsQuery:
+    return read_exclusions(Params(MultiDict(query)), CUSTOMER, NOW)
 
 
 def ctr(**query: str) -> CtrQuery:
@@ -32,31 +32,33 @@ def a_filter(*, is_for_many: bool = False, **body: Any) -> Any:
 
 
 def test_what_an_exclusion_lookup_does_not_say_is_the_customers_default() -> None:
-    assert exclusion_rules() == ExclusionRules(frozenset(DEFAULT_REASONS), 2, 30 * MINUTE, 90, None)
-    by_session = replace(CUSTOMER, exclusions=ExclusionDefaults(5, None))
-    rules, as_of_ms = read_exclusions(Params(MultiDict()), by_session, NOW)
-    assert (rules.threshold, rules.within, as_of_ms) == (5, "session", NOW)
+    standard = ExclusionRules(
+        threshold=2, within=30 * MINUTE, consumed_at_least=90, reasons=frozenset(DEFAULT_REASONS)
+    )
+    assert exclusions_query() == ExclusionsQuery(standard, None, NOW)
+    by_session = replace(CUSTOMER, exclusions=ExclusionRules(threshold=5, within="session"))
+    query = read_exclusions(Params(MultiDict()), by_session, NOW)
+    assert query == ExclusionsQuery(replace(standard, threshold=5, within="session"), None, NOW)
 
 
 def test_a_scenario_has_defaults_of_its_own_and_what_is_said_overrules_them() -> None:
-    own = ExclusionDefaults(7, "ever", 60, frozenset(("bought",)))
+    own = ExclusionRules(threshold=7, within="ever", consumed_at_least=60, reasons=frozenset(("bought",)))
     customer = replace(CUSTOMER, scenario_exclusions={"also_bought": own})
 
     def asked(**query: str) -> ExclusionRules:
-        return read_exclusions(Params(MultiDict(query)), customer, NOW)[0]
+        return read_exclusions(Params(MultiDict(query)), customer, NOW).rules
 
     def filtered(**body: Any) -> ExclusionRules:
         raw = json.dumps({"candidates": ["1"], **body}).encode()
         return read_filter(raw, customer, NOW, is_for_many=False).rules
 
-    of_scenario = ExclusionRules(frozenset(("bought",)), 7, "ever", 60)
     assert asked() == asked(scenario="home") == ExclusionRules()
-    assert asked(scenario="also_bought") == of_scenario
+    assert asked(scenario="also_bought") == own
     assert asked(scenario="also_bought", threshold="2", within="PT30M") == replace(
-        of_scenario, threshold=2, within=30 * MINUTE
+        own, threshold=2, within=30 * MINUTE
     )
-    assert filtered(scenario="home") == ExclusionRules(itemtype=1)
-    assert filtered(scenario="also_bought") == replace(of_scenario, itemtype=1)
+    assert filtered(scenario="home") == ExclusionRules()
+    assert filtered(scenario="also_bought") == own
     assert filtered(scenario="also_bought", exclude=["rendered"]).reasons == {"rendered"}
 
 
@@ -69,9 +71,13 @@ def test_an_exclusion_lookup_takes_every_parameter_of_the_specification() -> Non
         "consumed_at_least": "50",
         "as_of_ms": "17",
     }
-    rules, as_of_ms = read_exclusions(Params(MultiDict(query)), CUSTOMER, NOW)
-    assert rules == ExclusionRules(frozenset(("rendered", "bought")), 4, 26 * 60 * MINUTE, 50, 3)
-    assert as_of_ms == 17
+    rules = ExclusionRules(
+        threshold=4,
+        within=26 * 60 * MINUTE,
+        consumed_at_least=50,
+        reasons=frozenset(("rendered", "bought")),
+    )
+    assert exclusions_query(**query) == ExclusionsQuery(rules, 3, 17)
 
 
 @pytest.mark.parametrize(
@@ -97,7 +103,7 @@ def test_an_exclusion_lookup_takes_every_parameter_of_the_specification() -> Non
 )
 def test_a_wrong_parameter_is_named_with_what_it_takes(name: str, value: str) -> None:
     with pytest.raises(RefusedError) as refused:
-        exclusion_rules(**{name: value})
+        exclusions_query(**{name: value})
     assert refused.value.rejection.status == 400
     assert refused.value.rejection.parameter == name
     assert name in refused.value.rejection.sentence
@@ -129,8 +135,15 @@ def test_a_filter_takes_everything_of_the_specification() -> None:
         as_of_ms=5,
     )
     assert (asked.candidates, asked.itemtype, asked.limit, asked.as_of_ms) == (["a", "7"], 2, 1, 5)
-    assert asked.rules == ExclusionRules(frozenset(("bought",)), 3, "session", 10, 2)
+    assert asked.rules == ExclusionRules(
+        threshold=3, within="session", consumed_at_least=10, reasons=frozenset(("bought",))
+    )
     assert asked.rotation is None
+
+
+def test_candidates_are_of_item_type_1_unless_the_body_names_another() -> None:
+    assert a_filter().itemtype == 1
+    assert a_filter(itemtype=3).itemtype == 3
 
 
 def test_rotation_has_defaults() -> None:

@@ -10,15 +10,18 @@ from aiohttp.test_utils import unused_port
 from prometheus_client import CollectorRegistry
 from yarl import URL
 
+from app.lookup.user_view import UserView
 from tables.ctr.panes import Counts
 from tables.ctr.window_keys import POSITION, SCENARIO, VARIANT, WindowKey, scenario_key
 from tables.ctr.window_sums import WindowRow
+from tables.table_spec import Stretch
 from tests.support.lookups import (
     DAY,
     NOW,
     MemoryWorker,
     Start,
     a_shopper,
+    shown,
     two_workers,
     url_of,
 )
@@ -71,6 +74,27 @@ async def test_a_filter_drops_and_a_rotation_does_not(start: Start) -> None:
     answer = await (await client.post("/v1/00000/users/max/filter", json=body | {"rotation": {}})).json()
     assert (answer["kept"], answer["dropped"]) == (["1", "7", "9", "2"], [])
     assert answer["factors"][0] == 1 > answer["factors"][1]
+
+
+async def test_every_lookup_of_items_judges_only_the_item_type_that_it_names(start: Start) -> None:
+    own = Stretch()
+    shown(own, "7", at=NOW, itemtype=2)
+    worker = MemoryWorker()
+    worker.know("max", UserView(own))
+    client = await start(worker)
+    for itemtype, items in ((1, []), (2, ["7"])):
+        path = f"/v1/00000/users/max/exclusions?threshold=1&itemtype={itemtype}"
+        answer = await (await client.get(path)).json()
+        assert [entry["item"] for entry in answer["excluded"]] == items
+        body: dict[str, Any] = {"candidates": ["7"], "threshold": 1, "itemtype": itemtype}
+        answer = await (await client.post("/v1/00000/users/max/filter", json=body)).json()
+        assert [entry["item"] for entry in answer["dropped"]] == items
+        body |= {"users": ["max"]}
+        answer = await (await client.post("/v1/00000/filter", json=body)).json()
+        assert [entry["item"] for entry in answer["results"][0]["dropped"]] == items
+        body |= {"rotation": {}}
+        answer = await (await client.post("/v1/00000/filter", json=body)).json()
+        assert (answer["results"][0]["factors"] != [1.0]) == bool(items)
 
 
 async def test_a_user_page_is_json_and_pretty_on_request(start: Start) -> None:

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from events.topics import DAY_MS
 from tables.ctr.panes import COUNTERS, Counts, add, is_zero, subtract
 from tables.ctr.partials import Partial
 from tables.ctr.window_keys import SCENARIO, VARIANT, WindowKey
 from tables.ctr.windows import (
-    DAY_MS,
     HOUR_MS,
     WINDOW_KEEP_MS,
     WindowState,

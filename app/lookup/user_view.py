@@ -1,0 +1,65 @@
+"""The states of one user, as lookups read them.
+
+A user that logged in as another user has two stretches: its own since the last login, and the one that the login moved to the other
+user. Lookups of the old id read both.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import Any
+
+from tables.declare import MOVED_TABLES
+from tables.table_spec import Stretch
+from tables.user.basket import BasketItem
+from tables.user.identity import IdentityState
+from tables.user.impressions import ImpressionsState
+from tables.user.recommended import RecommendedState
+from tables.user.rendered import RenderedState, ShownItems, session_start_ms, show_times
+
+
+@dataclass(frozen=True, slots=True)
+class UserView:
+    """Everything that a worker stores of one user: the states since the last login, and those that logins moved away."""
+
+    own: Stretch = field(default_factory=Stretch)
+    moved: Stretch | None = None
+    identity: IdentityState | None = None
+    impressions: ImpressionsState | None = None
+    recommended: RecommendedState | None = None
+    stale_ms: int | None = None
+    """The age of a standby's copy: it holds every event that is older than this. None: from the owner, and fresh."""
+
+    @property
+    def is_known(self) -> bool:
+        """Whether anything is stored of this user."""
+        others = (self.identity, self.impressions, self.recommended)
+        return any(state is not None for state in others) or any(
+            items for table in MOVED_TABLES for items in items_of(self, table.name)
+        )
+
+
+def items_of(view: UserView, table: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """Return the items of one user table: the user's own, and those moved away."""
+    return _items(view.own.rows.get(table)), _items(
+        None if view.moved is None else view.moved.rows.get(table)
+    )
+
+
+def _items(state: Any) -> Mapping[str, Any]:
+    if state is None:
+        return {}
+    return ShownItems(state) if isinstance(state, RenderedState) else state.items
+
+
+def merged_basket(own: BasketItem | None, moved: BasketItem | None) -> tuple[int | None, int | None]:
+    """Return when the item was last added to the basket and last removed, over both stretches."""
+    parts = [part for part in (own, moved) if part is not None]
+    added = [part.added_ms for part in parts if part.added_ms is not None]
+    removed = [part.removed_ms for part in parts if part.removed_ms is not None]
+    return max(added, default=None), max(removed, default=None)
+
+
+def session_of(view: UserView, as_of_ms: int) -> int | None:
+    """Return when the session that holds ``as_of_ms`` began, over both stretches; None if no session holds it."""
+    return session_start_ms(chain.from_iterable(map(show_times, items_of(view, "rendered"))), as_of_ms)
