@@ -22,7 +22,7 @@ _S = TypeVar("_S")
 _MAX_VERIFIED_KEYS: Final = 50_000  # about 10 MB; a key that is not remembered is hashed again
 
 
-class CachesByTable(Protocol):
+class _CachesByTable(Protocol):
     """The rows of every table."""
 
     def __getitem__(self, table: TableSpec[_S]) -> RowCache[_S]: ...
@@ -32,7 +32,7 @@ class _LaneTables(NamedTuple):
     """What the events of one lane (live or history) are folded into: the same rows, a tally of its own."""
 
     tally: Tally
-    rows: CachesByTable
+    rows: _CachesByTable
     transfer: Callable[[Transfer], None]
 
 
@@ -42,7 +42,7 @@ class Overlay:
     def __init__(self, store: Store, number: int, partitions: int) -> None:
         self._store, self._number, self._partitions = store, number, partitions
         caches = {table: self._cache(table) for table in TABLES}
-        self.rows: CachesByTable = caches
+        self.rows: _CachesByTable = caches
         self.tables = {table.name: rows for table, rows in caches.items()}
         self.tally = Tally()
         self.history_tally = Tally()
