@@ -8,12 +8,12 @@ from agents.row_cache import RowCache
 from events.model import user_key
 from events.partitions import partition_of
 from events.topics import PARTIALS, TRANSFERS, WINDOWS
+from tables.base.table_spec import TableSpec
 from tables.ctr import panes, partials, windows
 from tables.ctr.panes import Tally
 from tables.ctr.window_keys import WindowKey
 from tables.ctr.windows import encode_record
 from tables.declare import TABLES
-from tables.table_spec import TableSpec
 from tables.transfers import encode as encode_transfer
 from tables.user.identity import Transfer
 

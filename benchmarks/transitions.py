@@ -10,9 +10,9 @@ import msgspec
 
 from benchmarks.traffic import Traffic
 from events.model import Event
+from tables.base.table_spec import TableSpec
 from tables.ctr.panes import Tally
 from tables.fold.fold_event import fold
-from tables.table_spec import TableSpec
 
 _CHUNK = 20_000
 

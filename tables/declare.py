@@ -6,8 +6,8 @@ A new table is a module with its ``TABLE`` and a line in TABLES. The tables that
 from typing import Any, Final
 
 from events.topics import POSITIONS, SHARED_TOPICS, Topic, changelog
+from tables.base.table_spec import TableSpec
 from tables.ctr import open_windows, panes, watermarks, windows
-from tables.table_spec import TableSpec
 from tables.user import (
     basket,
     clicked,

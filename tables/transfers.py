@@ -8,8 +8,8 @@ from typing import Any, Final
 import msgspec
 
 from events.codec import UndecodableError
+from tables.base.table_spec import Stretch
 from tables.declare import MOVED_TABLES
-from tables.table_spec import Stretch
 from tables.user import consumed, playback, rendered
 from tables.user.identity import TRANSFER_VERSION, Transfer
 

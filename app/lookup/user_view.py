@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
 
+from tables.base.table_spec import Stretch
 from tables.declare import MOVED_TABLES
-from tables.table_spec import Stretch
 from tables.user.basket import BasketItem
 from tables.user.identity import IdentityState
 from tables.user.impressions import ImpressionsState

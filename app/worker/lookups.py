@@ -12,12 +12,12 @@ from app.worker.restore import Restorer
 from app.worker.standby import Standbys
 from app.worker.watchdog import Stall
 from events.partitions import partition_of
+from tables.base.table_spec import Stretch
 from tables.ctr.window_keys import MAX_TIME_MS, WindowKey, after_scenario, customer_range, range_of
 from tables.ctr.window_sums import StoredSpan, WindowRow
 from tables.ctr.windows import HISTORY_LANE
 from tables.declare import MOVED_TABLES, TABLES
 from tables.fold.fold_ports import MOVED
-from tables.table_spec import Stretch
 
 _RETRY_AFTER_S = 2
 

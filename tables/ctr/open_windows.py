@@ -6,9 +6,9 @@ of the window that is read twice finds its row there.
 
 from typing import Final
 
+from tables.base.table_spec import TableSpec
 from tables.ctr.window_keys import MAX_TIME_MS, SEPARATOR, WindowKey
 from tables.ctr.windows import HISTORY_LANE, LIVE_LANE, WindowState, end_ms, is_over
-from tables.table_spec import TableSpec
 
 _PREFIXES: Final = {LIVE_LANE: b"l", HISTORY_LANE: b"h"}
 

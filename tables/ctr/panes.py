@@ -11,6 +11,7 @@ from typing import Final
 
 import msgspec
 
+from tables.base.table_spec import TableSpec
 from tables.ctr.window_keys import (
     PANE_GRANULARITY,
     PANE_MS,
@@ -21,7 +22,6 @@ from tables.ctr.window_keys import (
     WindowKey,
     pane_start,
 )
-from tables.table_spec import TableSpec
 
 PANE_KEEP_MS: Final = 7 * 86_400_000  # by received time, as all trimming
 MAX_AMOUNT: Final = Decimal(10) ** 15  # sums of 10**7 of these still have 6 decimals within 28 digits

@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from tables.table_spec import TableSpec
+from tables.base.table_spec import TableSpec
 
 
 class SourceState(msgspec.Struct, array_like=True, gc=False):

@@ -10,11 +10,11 @@ from typing import Final
 import msgspec
 
 from events.topics import DAY_MS
+from tables.base.table_spec import TableSpec
 from tables.ctr.panes import Counts, add, is_zero, subtract
 from tables.ctr.partials import Partial
 from tables.ctr.rates import ClickRate, rates
 from tables.ctr.window_keys import PANE_GRANULARITY, WindowKey
-from tables.table_spec import TableSpec
 
 MINUTE_MS: Final = 60_000
 HOUR_MS: Final = 3_600_000

@@ -5,9 +5,9 @@ from typing import Final
 
 from events import model
 from events.model import NO_PROFILE_USER, user_key
+from tables.base.table_spec import Stretch
 from tables.declare import BY_NAME, MOVED_TABLES
 from tables.fold.fold_ports import MOVED, Tables
-from tables.table_spec import Stretch
 from tables.transfers import absorb
 from tables.user import identity, preferences
 from tables.user.identity import Transfer

@@ -2,8 +2,8 @@
 
 from typing import Final, Protocol, TypeVar
 
+from tables.base.table_spec import TableSpec
 from tables.ctr.panes import Tally
-from tables.table_spec import TableSpec
 from tables.user.identity import Transfer
 
 _S = TypeVar("_S")

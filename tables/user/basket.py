@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from events.model import Basket
-from tables.table_spec import TableSpec
+from tables.base.table_spec import TableSpec
 from tables.user.items import drop_oldest, item_key
 
 KEEP_TOMBSTONES_MS: Final = 7 * 86_400_000

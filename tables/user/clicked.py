@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 from events.model import Click, ClickRecommended
-from tables.table_spec import TableSpec
+from tables.base.table_spec import TableSpec
 from tables.user.items import drop_oldest, item_key
 
 

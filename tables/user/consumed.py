@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from events.model import Consume, Playback
-from tables.table_spec import TableSpec
+from tables.base.table_spec import TableSpec
 from tables.user.items import drop_oldest, item_key
 from tables.user.playback import Heard
 

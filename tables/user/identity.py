@@ -12,7 +12,7 @@ from typing import Final, Literal
 import msgspec
 
 from events.model import EventBase, Login
-from tables.table_spec import Stretch, TableSpec
+from tables.base.table_spec import Stretch, TableSpec
 from tables.user.items import drop_oldest
 
 TRANSFER_VERSION: Final = 1

@@ -11,7 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from events.model import ItemsEvent
-from tables.table_spec import PACKED_PER_ENCODED_BYTE, TableSpec
+from tables.base.table_spec import PACKED_PER_ENCODED_BYTE, TableSpec
 from tables.user.items import split_item_key
 from tables.user.shown_bytes import KEY_END, START, opening_of
 

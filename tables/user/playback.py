@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from events.model import Playback
-from tables.table_spec import TableSpec
+from tables.base.table_spec import TableSpec
 from tables.user.items import drop_oldest, item_key
 
 MAX_PLAYED_ITEMS: Final = 500  # an item has room for its ranges and sessions: together far below 1 MB

@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 from events.model import Blacklist, DeleteFromWishlist, Rate, Wishlist
-from tables.table_spec import TableSpec
+from tables.base.table_spec import TableSpec
 from tables.user.items import drop_oldest, item_key
 
 BLACKLISTED_FOR_MS: Final = 365 * 86_400_000

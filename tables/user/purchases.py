@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from events.model import Buy, Owns
-from tables.table_spec import TableSpec
+from tables.base.table_spec import TableSpec
 from tables.user.items import drop_oldest, item_key
 
 _EXACT: Final = Context(prec=100, traps=[])

@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from events.model import Recommended
-from tables.table_spec import TableSpec
+from tables.base.table_spec import TableSpec
 from tables.user.items import split_item_key
 
 MAX_LISTS: Final = 50

@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from events.model import Rendered, Viewed
-from tables.table_spec import PACKED_PER_ENCODED_BYTE, TableSpec
+from tables.base.table_spec import PACKED_PER_ENCODED_BYTE, TableSpec
 from tables.user.items import MAX_ITEMS
 from tables.user.shown_bytes import (
     KEY_END,

@@ -6,7 +6,7 @@ changes nothing, not even the expiry: a client that retries for ever does not ke
 
 from typing import Final
 
-from tables.table_spec import TableSpec
+from tables.base.table_spec import TableSpec
 
 SEEN_KEEP_MS: Final = 24 * 3_600_000
 

@@ -11,8 +11,8 @@ from app.lookup.service import PartitionNotReady
 from app.lookup.user_view import UserView
 from events.model import Basket, Blacklist, Buy, Click, Consume, Owns, Rate, Rendered, Wishlist, user_key
 from events.rules import Rules
+from tables.base.table_spec import Stretch
 from tables.ctr.window_sums import StoredSpan, WindowRow
-from tables.table_spec import Stretch
 from tables.user import basket, clicked, consumed, preferences, purchases, rendered
 
 NOW = 1_700_000_000_000

@@ -126,3 +126,23 @@ def private_imports(tree: ast.Module) -> list[str]:
         for alias in node.names
         if alias.name.startswith("_") and not alias.name.startswith("__")
     ]
+
+
+def room_imports() -> dict[str, set[str]]:
+    """Return room (a folder with Python files) -> the other rooms that its modules import."""
+    all_trees = trees()
+
+    def room_of(module: str) -> str:
+        is_package = (ROOT / module.replace(".", "/")).is_dir()
+        return module if is_package else module.rpartition(".")[0]
+
+    found: dict[str, set[str]] = {room_of(module): set() for module in all_trees}
+    for module, tree in all_trees.items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                for alias in node.names:
+                    full = f"{node.module}.{alias.name}"
+                    target = full if full in all_trees else node.module
+                    if target in all_trees and room_of(target) != room_of(module):
+                        found[room_of(module)].add(room_of(target))
+    return found

@@ -2,6 +2,7 @@
 
 import tomllib
 from collections import defaultdict
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 from app.cli import COMMANDS
@@ -41,6 +42,12 @@ def test_names_that_no_other_module_uses_are_private() -> None:
         and (each.name.isupper() or each.name not in names.types_of_public_signatures(tree))
     ]
     assert public == []
+
+
+def test_no_rooms_import_each_other_in_a_circle() -> None:
+    imports = names.room_imports()
+    assert imports["app.worker"] >= {"app.lookup", "agents", "tables"}
+    list(TopologicalSorter(imports).static_order())  # raises CycleError
 
 
 def test_public_names_exist() -> None:

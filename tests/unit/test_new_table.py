@@ -17,7 +17,7 @@ from typing import Final
 
 import msgspec
 
-from tables.table_spec import TableSpec
+from tables.base.table_spec import TableSpec
 
 
 class SharedState(msgspec.Struct, array_like=True, gc=False):

@@ -10,7 +10,7 @@ from events.model import NO_PROFILE_USER, EventBase, user_key
 from events.partitions import partition_of
 from events.pseudonym import journal_key
 from events.topics import DAY_MS, DEADLETTERS, HISTORY, JOURNAL, PARTIALS, TRANSFERS
-from tables.table_spec import Stretch
+from tables.base.table_spec import Stretch
 from tables.transfers import encode as encode_transfer
 from tables.user.identity import Transfer
 from tables.user.rendered import RenderedState

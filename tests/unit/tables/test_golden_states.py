@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from tables import transfers
-from tables.table_spec import Stretch
+from tables.base.table_spec import Stretch
 from tables.user.basket import BasketItem, BasketState
 from tables.user.clicked import Clicked, ClickedState
 from tables.user.consumed import Consumed, ConsumedState

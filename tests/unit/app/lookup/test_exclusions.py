@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from app.customers.exclusion_rules import REASONS, ExclusionRules
 from app.lookup.exclusions import Rotation, exclusions, filter_candidates, rotate, rotation_factor
 from app.lookup.user_view import UserView
-from tables.table_spec import Stretch
+from tables.base.table_spec import Stretch
 from tables.user.identity import IdentityState
 from tests.support.lookups import (
     DAY,

@@ -9,7 +9,7 @@ import pytest
 from app.customers.customer import Customer
 from app.lookup.user_view import UserView
 from events.model import user_key
-from tables.table_spec import Stretch
+from tables.base.table_spec import Stretch
 from tests.support.lookups import CUSTOMER, MINUTE, NOW, MemoryWorker, Start, a_shopper, shown, two_workers
 
 ROTATING = replace(

@@ -11,10 +11,10 @@ from prometheus_client import CollectorRegistry
 from yarl import URL
 
 from app.lookup.user_view import UserView
+from tables.base.table_spec import Stretch
 from tables.ctr.panes import Counts
 from tables.ctr.window_keys import POSITION, SCENARIO, VARIANT, WindowKey, scenario_key
 from tables.ctr.window_sums import WindowRow
-from tables.table_spec import Stretch
 from tests.support.lookups import (
     DAY,
     NOW,

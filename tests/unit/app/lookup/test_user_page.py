@@ -5,7 +5,7 @@ from decimal import Decimal
 from app.customers.customer import RatingScale
 from app.lookup.user_page import user_page
 from app.lookup.user_view import UserView
-from tables.table_spec import Stretch
+from tables.base.table_spec import Stretch
 from tables.user.identity import IdentityState
 from tables.user.recommended import RecommendedState, ServedList
 from tests.support.lookups import (

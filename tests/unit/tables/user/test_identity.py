@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from events.codec import UndecodableError
 from events.model import Login
-from tables.table_spec import Stretch
+from tables.base.table_spec import Stretch
 from tables.transfers import absorb, decode, encode
 from tables.user import basket, clicked, consumed, playback, preferences, purchases, rendered
 from tables.user.identity import (

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from events.model import Playback
-from tables.table_spec import Stretch
+from tables.base.table_spec import Stretch
 from tables.transfers import absorb, decode, encode
 from tables.user import consumed, playback
 from tables.user.identity import Transfer

@@ -1,0 +1,1 @@
+"""What a table is: its specification, and the rows of one user."""
