@@ -26,6 +26,8 @@ PAIRS: Final = 7
 """The fewest pairs that are a measurement."""
 HIGHER: Final = "higher"
 LOWER: Final = "lower"
+EVALUATED: Final = ("ratios", "intervals", "coverage", "better", "pairs", "void")
+"""What a result says of each measure."""
 OF_ROUNDS: Final = ("rounds", "only")
 """Options of a benchmark that compare this checkout with its peers."""
 
@@ -119,35 +121,39 @@ def run(name: str, chosen: argparse.Namespace, trials: Trials) -> int:
     except CheckoutError as error:
         sys.exit(f"--against: {error}")
     _say_sides(name, sides)
-    result: dict[str, Any] = {
-        "ratios": {},
-        "intervals": {},
-        "coverage": {},
-        "better": {},
-        "pairs": {},
-        "void": {},
-        "runs": {},
-    }
+    result: dict[str, dict[str, Any]] = {key: {} for key in (*EVALUATED, "runs")}
     with trials(chosen) as prepared:
-        wanted = [trial for trial in prepared if trial.name in getattr(chosen, "trials", (trial.name,))]
-        for trial in wanted:
-            played = _play(trial, sides, chosen.pairs)
-            prefix = f"{trial.name}." if len(prepared) > 1 else ""
-            for key, each in evaluate(trial, played, prefix).items():
-                result[key] |= each
-            result["runs"][trial.name] = summaries(played)
-    try:
-        for side in sides.values():
-            side.require_unchanged()
-    except CheckoutError as error:
-        result["ratios"] = dict.fromkeys(result["ratios"])
-        result["void"] = dict.fromkeys(result["ratios"], str(error))
-    _say_result(name, result, chosen.smoke)
+        for trial in prepared:
+            if trial.name in getattr(chosen, "trials", (trial.name,)):
+                rounds = _play(trial, sides, chosen.pairs)
+                prefix = f"{trial.name}." if len(prepared) > 1 else ""
+                for key, found in evaluate(trial, rounds, prefix).items():
+                    result[key] |= found
+                result["runs"][trial.name] = summaries(rounds)
+    _void_if_changed(result, sides)
+    _say_result(name, result, is_smoke=chosen.smoke)
     facts = {side: checkout.describe() for side, checkout in sides.items()}
-    options = {key: str(value) if isinstance(value, Path) else value for key, value in vars(chosen).items()}
-    return finish(
-        name, {**result, **facts, "is_smoke": chosen.smoke, "options": options}, is_json=chosen.json
-    )
+    whole = {"is_smoke": chosen.smoke, **result, **facts, "options": _options(chosen)}
+    return finish(name, whole, is_json=chosen.json)
+
+
+def _options(chosen: argparse.Namespace) -> dict[str, Any]:
+    """Return the options that a reader must give to repeat the measurement."""
+    return {
+        name: str(value) if isinstance(value, Path) else value
+        for name, value in vars(chosen).items()
+        if name not in OF_ROUNDS
+    }
+
+
+def _void_if_changed(result: dict[str, dict[str, Any]], sides: Mapping[str, Checkout]) -> None:
+    """Take the ratios out of a result if the code of a side changed: it is unknown which runs had which."""
+    try:
+        for checkout in sides.values():
+            checkout.require_unchanged()
+    except CheckoutError as error:
+        result["void"] = dict.fromkeys(result["ratios"], str(error))
+        result["ratios"] = dict.fromkeys(result["ratios"])
 
 
 def _play(trial: Trial, sides: Mapping[str, Checkout], pairs: int) -> list[dict[str, Run]]:
@@ -162,9 +168,7 @@ def _play(trial: Trial, sides: Mapping[str, Checkout], pairs: int) -> list[dict[
 
 def evaluate(trial: Trial, rounds: Rounds, prefix: str = "") -> dict[str, dict[str, Any]]:
     """Return, by measure: the median of now / before, its interval and coverage, what is better, and the ratio of each pair."""
-    found: dict[str, dict[str, Any]] = {
-        key: {} for key in ("ratios", "intervals", "coverage", "better", "pairs", "void")
-    }
+    found: dict[str, dict[str, Any]] = {key: {} for key in EVALUATED}
     for measure in trial.measures:
         name = f"{prefix}{measure.name}"
         pairs, reason = quotients(rounds, NOW, BEFORE, measure.of)
@@ -192,7 +196,7 @@ def _say_sides(name: str, sides: Mapping[str, Checkout]) -> None:
             say(f"{name}: {what} is {one} now and {other} before, which is measured too")
 
 
-def _say_result(name: str, result: Mapping[str, Any], is_smoke: bool) -> None:
+def _say_result(name: str, result: Mapping[str, Any], *, is_smoke: bool) -> None:
     for measure, ratio in result["ratios"].items():
         if ratio is None:
             say(f"{name}: {measure} void, {result['void'][measure]}")

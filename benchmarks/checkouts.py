@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from benchmarks.imported import PACKAGES
+
 ROOT: Final = Path(__file__).resolve().parents[1]
 DISTRIBUTIONS: Final = (
     "faust-streaming",
@@ -50,7 +52,7 @@ class Imported:
         if "app.cli" not in self.files:
             return "there is no module app.cli"
         for module, file in sorted(self.files.items()):
-            if not Path(file).resolve().is_relative_to(root):
+            if not Path(file).resolve().is_relative_to(root / module.partition(".")[0]):
                 return f"{module} is imported from {file}, not from the checkout"
         return None
 
@@ -67,15 +69,18 @@ class Checkout:
     """The path as the user wrote it."""
     commit: str | None = None
     is_dirty: bool | None = None
-    state: str = ""
-    """A checksum of the commit and of what is not committed."""
+    """Whether code or benchmarks have changes that are not committed."""
+    code: str = ""
+    """A checksum of the code."""
     imported: Imported | None = field(default=None, repr=False)
 
     @classmethod
     def open(cls, path: Path) -> "Checkout":
         """Return the checkout at a path, with its own ``.venv`` if that works; CheckoutError if it cannot be measured."""
         root = _root_of(path)
-        commit, is_dirty, state = _state_of(root)
+        commit = _git(root, "rev-parse", "HEAD").decode().strip()
+        is_dirty = bool(_git(root, "status", "--porcelain", "--", *PACKAGES, "benchmarks"))
+        code = _checksum(root)
         tried: list[str] = []
         for environment, python in _pythons(root):
             try:
@@ -85,7 +90,7 @@ class Checkout:
                 continue
             complaint = imported.complaint(root)
             if complaint is None:
-                return cls(root, python, environment, str(path), commit, is_dirty, state, imported)
+                return cls(root, python, environment, str(path), commit, is_dirty, code, imported)
             tried.append(f"with {environment}: {complaint}")
         raise CheckoutError(f"{path} cannot be measured; {'; '.join(tried)}")
 
@@ -99,7 +104,7 @@ class Checkout:
 
     def require_unchanged(self) -> None:
         """Raise CheckoutError if the code is no longer what it was when the checkout was opened."""
-        if _state_of(self.root)[2] != self.state:
+        if _checksum(self.root) != self.code:
             raise CheckoutError(f"the code in {self.given} changed while it was measured")
 
     def describe(self) -> dict[str, Any]:
@@ -108,6 +113,7 @@ class Checkout:
             "checkout": self.given,
             "commit": self.commit,
             "is_dirty": self.is_dirty,
+            "code": self.code,
             "environment": self.environment,
         }
         if self.imported is not None:
@@ -121,7 +127,7 @@ THIS: Final = Checkout(ROOT, Path(sys.executable))
 
 def different_versions(one: Imported, other: Imported) -> dict[str, tuple[str | None, str | None]]:
     """Return the versions in which two environments differ: distribution, or ``python`` -> the two versions."""
-    pairs = {"python": (one.python, other.python)}
+    pairs: dict[str, tuple[str | None, str | None]] = {"python": (one.python, other.python)}
     pairs |= {name: (one.versions.get(name), other.versions.get(name)) for name in DISTRIBUTIONS}
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
 
@@ -139,17 +145,14 @@ def _root_of(path: Path) -> Path:
     return root
 
 
-def _state_of(root: Path) -> tuple[str, bool, str]:
-    """Return the commit, whether something is not committed, and a checksum of both."""
-    commit = _git(root, "rev-parse", "HEAD")
-    changes = _git(root, "diff", "HEAD", "--binary")
-    new = _git(root, "ls-files", "--others", "--exclude-standard", "-z")
-    checksum = hashlib.sha256(commit + changes + new)
-    for name in new.decode(errors="surrogateescape").split("\0"):
-        path = root / name
-        if path.is_file():
-            checksum.update(path.read_bytes())
-    return commit.decode().strip(), bool(changes or new), checksum.hexdigest()
+def _checksum(root: Path) -> str:
+    """Return a checksum of the names and contents of all files that a process may import."""
+    checksum = hashlib.sha256()
+    for path in sorted(path for package in PACKAGES for path in (root / package).rglob("*")):
+        if path.is_file() and "__pycache__" not in path.parts:
+            content = path.read_bytes()
+            checksum.update(f"{path.relative_to(root)}\0{len(content)}\0".encode() + content)
+    return checksum.hexdigest()[:12]
 
 
 def _git(root: Path, *arguments: str) -> bytes:

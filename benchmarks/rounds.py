@@ -57,9 +57,13 @@ def play(
                 run.void = f"{type(error).__name__}: {error}"
             say(
                 f"round {number + 1}/{rounds} {contestant}: {run.per_cpu_second:,.0f} {unit} a CPU-second, "
-                f"{run.per_wall_second:,.0f} a second, {run.count:,} {unit}, {(run.void or run.verdict).splitlines()[-1]}"
+                f"{run.per_wall_second:,.0f} a second, {run.count:,} {unit}, {_last_line(run.void or run.verdict)}"
             )
     return played
+
+
+def _last_line(text: str) -> str:
+    return (text.splitlines() or [""])[-1]
 
 
 def order(contestants: Sequence[str], number: int) -> list[str]:
