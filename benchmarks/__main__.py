@@ -1,17 +1,64 @@
-"""Which benchmarks are there, and how are all of them run? `python -m benchmarks [NAME ...] [OPTIONS of each]`."""
+"""The benchmarks as one command: ``python -m benchmarks [NAME ...] [OPTIONS of each]``."""
 
 import importlib
 import sys
 from typing import Final
 
-BENCHMARKS: Final = ("ingest", "mixed", "users", "scale", "recovery", "freshness", "state", "collector")
+from benchmarks.against import PAIRS
+
+BENCHMARKS: Final = {
+    "ingest": "rendered events that a worker folds and makes durable",
+    "mixed": "all kinds of events, with and without lookups",
+    "users": "the same events of ten times as many users",
+    "scale": "two workers instead of one",
+    "recovery": "records that are restored after a lost disk",
+    "freshness": "from an accepted event to the lookup that shows it",
+    "state": "what a user costs on disk and in memory",
+    "collector": "events over HTTP, one by one and in batches",
+}
+"""Name -> what it measures."""
+
+HELP: Final = f"""usage: python -m benchmarks [NAME ...] [OPTIONS]
+       python -m benchmarks NAME --against CHECKOUT [--pairs N] [OPTIONS]
+
+The first form runs benchmarks beside their peers, all of them unless some are named. The second form compares this checkout with another
+one, a git worktree or clone, in {PAIRS} pairs of runs or more; it needs no peers. docs/benchmarks.md says what is measured.
+
+Progress goes to standard error. The last line on standard output is one JSON object for each benchmark.
+
+benchmarks:
+{{names}}
+
+Options go to each benchmark that is named: python -m benchmarks NAME --help
+
+examples:
+  python -m benchmarks ingest --rounds 1 --only ours bare_loop
+  python -m benchmarks ingest --against ../before --json
+  python -m benchmarks collector --against ../before --trials single --smoke
+"""
 
 
 def main(argv: list[str]) -> int:
     """Run the named benchmarks, or all, one after the other; options go to each of them. Return the worst exit status."""
-    names = [argument for argument in argv if argument in BENCHMARKS] or list(BENCHMARKS)
+    named = argv[: next((at for at, word in enumerate(argv) if word.startswith("-")), len(argv))]
+    unknown = [name for name in named if name not in BENCHMARKS]
+    if unknown:
+        return _refuse(f"there is no benchmark {unknown[0]}; there are {', '.join(BENCHMARKS)}")
+    names = [argument for argument in argv if argument in BENCHMARKS]
     options = [argument for argument in argv if argument not in BENCHMARKS]
-    return max(importlib.import_module(f"benchmarks.{name}").main(options) for name in names)
+    if not names and {"-h", "--help"} & set(options):
+        print(
+            HELP.format(names="\n".join(f"  {name:<10} {what}" for name, what in BENCHMARKS.items())), end=""
+        )
+        return 0
+    if not names and any(option.partition("=")[0] == "--against" for option in options):
+        return _refuse(f"--against needs the name of a benchmark: {', '.join(BENCHMARKS)}")
+    return max(importlib.import_module(f"benchmarks.{name}").main(options) for name in names or BENCHMARKS)
+
+
+def _refuse(complaint: str) -> int:
+    print(f"python -m benchmarks: {complaint}", file=sys.stderr)
+    return 2
 
 
 if __name__ == "__main__":

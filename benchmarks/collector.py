@@ -10,6 +10,7 @@ import statistics
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,11 +18,12 @@ import uvloop
 
 from app.base.settings import Settings
 from app.local.tcp_ports import free_port
-from benchmarks import journal, ledger
+from benchmarks import against, journal, ledger
+from benchmarks.checkouts import THIS, Checkout
 from benchmarks.clients import percentiles
 from benchmarks.command import finish, options, own_kafka, say, scratch
 from benchmarks.ours import OURS, START_SECONDS, TAKES, Ours
-from benchmarks.processes import Contestant, measure, running
+from benchmarks.processes import Contestant, Words, measure, running
 from benchmarks.rounds import Run, order, outcome, play
 from benchmarks.steady import steady
 from benchmarks.traffic import CUSTOMER
@@ -32,6 +34,7 @@ FASTAPI: Final = "fastapi"
 BATCH: Final = "batch"
 CONTESTANTS: Final = (OURS, FASTAPI, BATCH)
 PAIRS: Final = {"vs_fastapi": (OURS, FASTAPI), "batch_vs_single": (BATCH, OURS)}
+TRIALS: Final = {"single": OURS, "batch": BATCH}
 PEER_TOPIC: Final = "benchmark.fastapi"
 WARM_SECONDS: Final = 2.0
 
@@ -46,7 +49,7 @@ class Bench:
         self._number = 0
 
     @contextmanager
-    def _started(self, contestant: str) -> Iterator[tuple[Contestant, int]]:
+    def _started(self, contestant: str, checkout: Checkout = THIS) -> Iterator[tuple[Contestant, int]]:
         """Yield a server that takes events, warm, and its port."""
         port = free_port()
         if contestant == FASTAPI:
@@ -60,9 +63,11 @@ class Bench:
                 PEER_TOPIC,
             ]
             arguments += ["--port", str(port), "--linger-ms", linger]
-            server, ready = Contestant(FASTAPI, arguments, self._directory, {}), "Uvicorn running on"
+            server = Contestant(FASTAPI, arguments, self._directory, {})
+            ready: Words = "Uvicorn running on"
         else:
-            server = self._ours.start("collector", "collector", "bench", self._directory / "data", port)
+            data_dir = self._directory / f"data-{port}"  # its own: a spool is never that of another checkout
+            server = self._ours.of(checkout).start("collector", "collector", "bench", data_dir, port)
             ready = TAKES
         with running(server):
             server.wait_for(ready, START_SECONDS)
@@ -88,10 +93,14 @@ class Bench:
 
     def run(self, run: Run) -> None:
         """Let one contestant answer as fast as it can; count what came of it."""
-        topic = PEER_TOPIC if run.contestant == FASTAPI else JOURNAL
-        with self._started(run.contestant) as (server, port):
+        self.answer(run.contestant, run, THIS)
+
+    def answer(self, contestant: str, run: Run, checkout: Checkout) -> None:
+        """Let a contestant answer as fast as it can; ours is the collector of a checkout."""
+        topic = PEER_TOPIC if contestant == FASTAPI else JOURNAL
+        with self._started(contestant, checkout) as (server, port):
             before = journal.ends(self._kafka, topic)
-            load = self._load(run.contestant, self._chosen.seconds)
+            load = self._load(contestant, self._chosen.seconds)
             asked = load.start(port)
             try:
                 measure(run, [server], asked.is_over)
@@ -99,7 +108,7 @@ class Bench:
             finally:
                 asked.stop()
         run.wall_seconds = load.seconds
-        run.count = told.accepted if run.contestant == BATCH else told.taken
+        run.count = told.accepted if contestant == BATCH else told.taken
         found = ledger.count_rendered(self._kafka, topic, before)
         run.verdict = f"{found} records, {told.refused} refused, p99 {told.p99_ms:.1f} ms"
         if found != run.count or told.broken or not run.count:
@@ -148,17 +157,32 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--users", type=int, default=20_000)
     parser.add_argument("--steady-seconds", type=float, default=8.0, help="of a run at half load; 0: none")
     parser.add_argument("--only", nargs="*", choices=CONTESTANTS, default=CONTESTANTS)
-    return parser.parse_args(argv)
+    return against.parse(parser, argv, tuple(TRIALS))
+
+
+@contextmanager
+def _bench(chosen: argparse.Namespace) -> Iterator[Bench]:
+    with scratch("collector") as directory, own_kafka(directory) as broker:
+        yield Bench(broker.bootstrap, directory, chosen)
+
+
+@contextmanager
+def _trials(chosen: argparse.Namespace) -> Iterator[list[against.Trial]]:
+    with _bench(chosen) as bench:
+        yield [
+            against.Trial(name, partial(bench.answer, mode), against.rates()) for name, mode in TRIALS.items()
+        ]
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the benchmark; the last line printed is one JSON object. Return 0 when no ratio is void."""
     chosen = _parse(argv)
     require_wrk()
+    if chosen.against is not None:
+        return against.run("collector", chosen, _trials)
     pairs = {name: pair for name, pair in PAIRS.items() if set(pair) <= set(chosen.only)}
     say(f"collector: {chosen.connections} connections, {chosen.seconds:g} s a run, batches of {chosen.batch}")
-    with scratch("collector") as directory, own_kafka(directory) as broker:
-        bench = Bench(broker.bootstrap, directory, chosen)
+    with _bench(chosen) as bench:
         rounds = play(chosen.only, chosen.rounds, bench.run, say, "events")
         result = outcome(rounds, pairs)
         if chosen.steady_seconds and {OURS, FASTAPI} <= set(chosen.only):

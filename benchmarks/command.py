@@ -1,7 +1,6 @@
 """What does every benchmark share as a command: its options, a broker for its time, its progress lines and its last line?"""
 
 import argparse
-import importlib.metadata
 import json
 import logging
 import os
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from app.local.broker import LocalBroker
+from benchmarks.imported import versions_of
 
 VERSIONS: Final = (
     "faust-streaming",
@@ -72,18 +72,10 @@ def finish(name: str, result: Mapping[str, Any], *, is_json: bool) -> int:
         "cores": os.cpu_count(),
         "versions": {
             "python": platform.python_version(),
-            **{package: _version(package) for package in VERSIONS},
+            **versions_of(VERSIONS),
         },
     }
     if not is_json:
         print(json.dumps(whole, indent=2))
     print(json.dumps(whole))
     return 0 if not whole["void"] else 1
-
-
-def _version(package: str) -> str | None:
-    """Return the version of a package; None where a peer is not installed."""
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None

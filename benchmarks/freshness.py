@@ -12,17 +12,19 @@ import json
 import random
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 import uvloop
 
 from app.local.tcp_ports import free_port
-from benchmarks import journal
+from benchmarks import against, journal
+from benchmarks.checkouts import Checkout
 from benchmarks.clients import Pool, exclusions, paced, percentiles
 from benchmarks.command import finish, options, own_kafka, say, scratch
-from benchmarks.ours import READY, START_SECONDS, TAKES, Loaded, Ours
+from benchmarks.ours import OURS, READY, START_SECONDS, TAKES, Loaded, Ours
 from benchmarks.processes import running
 from benchmarks.rounds import Run
 from benchmarks.traffic import CUSTOMER, SCENARIOS
@@ -104,27 +106,30 @@ class Client:
         self._worker.close()
 
 
-async def measure(client: Client, chosen: argparse.Namespace, ends: Callable[[], dict[int, int]]) -> float:
-    """Find what is sustained, then measure at half of it; return the sustained events a second."""
+async def measure(
+    client: Client, chosen: argparse.Namespace, ends: Callable[[], dict[int, int]], load: float | None
+) -> tuple[float, float]:
+    """Find what is sustained, then measure at a load, half of that unless one is given; return both in events a second."""
     await _flood(client, 2.0)  # caches, connections and code become warm
     await client.drained(ends)
     before, started = client.accepted, time.monotonic()
     await _flood(client, chosen.flood_seconds)
     await client.drained(ends)
     sustained = (client.accepted - before) / (time.monotonic() - started)
-    say(f"freshness: {sustained:,.0f} events a second are sustained; half of that from now on")
+    load = load or sustained / 2
+    say(f"freshness: {sustained:,.0f} events a second are sustained; {load:,.0f} from now on")
     over = time.monotonic() + chosen.seconds
 
     def is_over() -> bool:
         return time.monotonic() > over
 
     await asyncio.gather(
-        paced(sustained / 2, is_over, client.send_any),
+        paced(load, is_over, client.send_any),
         paced(chosen.probes, is_over, client.probe),
         paced(chosen.lookups, is_over, client.look_up),
     )
     await client.drained(ends)
-    return sustained
+    return sustained, load
 
 
 async def _flood(client: Client, seconds: float) -> None:
@@ -137,8 +142,10 @@ async def _flood(client: Client, seconds: float) -> None:
     await asyncio.gather(*(sender() for _ in range(CONNECTIONS)))
 
 
-def _play(ours: Ours, directory: Path, chosen: argparse.Namespace) -> tuple[dict[str, Any], str | None]:
-    """Run once; return what was measured, and why it is void, if it is."""
+def _play(
+    run: Run, ours: Ours, directory: Path, chosen: argparse.Namespace, load: float | None = None
+) -> dict[str, Any]:
+    """Run once and fill in the run; return what was measured."""
     ports = free_port(), free_port()
     collector = ours.start("collector", "collector", "bench", directory, ports[0])
     worker = ours.worker("worker", "bench", directory / "worker", ports[1])
@@ -147,29 +154,64 @@ def _play(ours: Ours, directory: Path, chosen: argparse.Namespace) -> tuple[dict
         collector.wait_for(TAKES, START_SECONDS)
         ends = lambda: journal.ends(ours.kafka, JOURNAL)  # noqa: E731 - asked again and again
 
-        async def play() -> tuple[Client, float]:
+        async def play() -> tuple[Client, float, float]:
             client = Client(*ports, chosen.users, chosen.seed)
             try:
-                return client, await measure(client, chosen, ends)
+                return client, *await measure(client, chosen, ends, load)
             finally:
                 client.close()
 
-        client, sustained = uvloop.run(play())
-        run = Run("ours")
+        started = time.monotonic()
+        client, sustained, load = uvloop.run(play())
+        run.count, run.wall_seconds = client.accepted, time.monotonic() - started
+        run.cpu_seconds = collector.cpu_seconds + worker.cpu_seconds
+        run.peak_mib = collector.peak_mib + worker.peak_mib
         loaded = Loaded(ours.count(), ends())
     ours.check(run, loaded)
-    void = run.void
     if loaded.events != client.accepted:
-        void = f"{client.accepted} events were accepted, the journal has {loaded.events}"
+        run.void = f"{client.accepted} events were accepted, the journal has {loaded.events}"
+    elif not client.visible_ms:
+        run.void = run.void or "no probe became visible"
     return {
         "sustained_per_second": round(sustained),
-        "load_per_second": round(sustained / 2),
+        "load_per_second": round(load),
         "visible_ms": percentiles(client.visible_ms),
         "lookup_ms": percentiles(client.lookup_ms),
         "accepted": client.accepted,
         "refused": client.refused,
         "verdict": run.verdict,
-    }, void
+    }
+
+
+class _Trial:
+    """The same load for every run: half of what the first one sustains."""
+
+    def __init__(self, chosen: argparse.Namespace) -> None:
+        self._chosen = chosen
+        self._load: float | None = None
+
+    def run(self, run: Run, checkout: Checkout) -> None:
+        """Let collector and worker of a checkout carry the load, on a broker of their own."""
+        with scratch("freshness") as directory, own_kafka(directory) as broker:
+            ours = Ours(broker.bootstrap, directory, self._chosen.partitions).of(checkout)
+            measured = _play(run, ours, directory, self._chosen, self._load)
+        self._load = measured["load_per_second"]
+        run.figures = {
+            "visible_p50_ms": measured["visible_ms"]["p50"] or 0.0,
+            "visible_p99_ms": measured["visible_ms"]["p99"] or 0.0,
+            "sustained_per_second": measured["sustained_per_second"],
+        }
+        run.verdict = f"visible after {run.figures['visible_p99_ms']} ms (p99), {run.verdict}"
+
+
+@contextmanager
+def _trials(chosen: argparse.Namespace) -> Iterator[list[against.Trial]]:
+    measures = (
+        against.figure("visible_p50_ms", against.LOWER),
+        against.figure("visible_p99_ms", against.LOWER),
+        against.figure("sustained_per_second", against.HIGHER),
+    )
+    yield [against.Trial("freshness", _Trial(chosen).run, measures)]
 
 
 def _parse(argv: list[str] | None) -> argparse.Namespace:
@@ -179,23 +221,25 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--users", type=int, default=20_000)
     parser.add_argument("--probes", type=float, default=25.0, help="a second")
     parser.add_argument("--lookups", type=float, default=50.0, help="a second, beside the probes")
-    return parser.parse_args(argv)
+    return against.parse(parser, argv)
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the benchmark; the last line printed is one JSON object. Return 0 when no ratio is void."""
     chosen = _parse(argv)
+    if chosen.against is not None:
+        return against.run("freshness", chosen, _trials)
+    run = Run(OURS)
     with scratch("freshness") as directory, own_kafka(directory) as broker:
-        measured, void = _play(Ours(broker.bootstrap, directory, chosen.partitions), directory, chosen)
+        measured = _play(run, Ours(broker.bootstrap, directory, chosen.partitions), directory, chosen)
     say(
         f"visible after {measured['visible_ms']} ms, lookups {measured['lookup_ms']} ms, {measured['verdict']}"
     )
     name = f"visible_p99_vs_{BAR_MS}_ms"
     p99 = measured["visible_ms"]["p99"]
-    void = void or (None if p99 is not None else "no probe became visible")
     result = {
-        "ratios": {name: None if void or p99 is None else round(p99 / BAR_MS, 3)},
-        "void": {name: void} if void else {},
+        "ratios": {name: None if run.void else round(p99 / BAR_MS, 3)},
+        "void": {name: run.void} if run.void else {},
         **measured,
         "seconds": chosen.seconds,
         "users": chosen.users,

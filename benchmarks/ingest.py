@@ -17,7 +17,8 @@ from typing import Final
 
 from confluent_kafka import Consumer, TopicPartition
 
-from benchmarks import journal, ledger
+from benchmarks import against, journal, ledger
+from benchmarks.checkouts import THIS, Checkout
 from benchmarks.command import finish, options, own_kafka, say, scratch
 from benchmarks.ours import OURS, START_SECONDS, Ours, judge
 from benchmarks.peers.arguments import READY
@@ -46,14 +47,25 @@ class Bench:
 
     def run(self, run: Run) -> None:
         """Run one contestant on fresh topics and an empty disk."""
+        if run.contestant == OURS:
+            self.fold(run, THIS)
+        else:
+            with self._own_place(run) as (name, state_dir):
+                self._run_peer(run, name, state_dir)
+
+    def fold(self, run: Run, checkout: Checkout) -> None:
+        """Let the worker of a checkout fold the journal on fresh topics and an empty disk."""
+        with self._own_place(run) as (name, state_dir):
+            self._ours.of(checkout).fold(run, self._loaded[JOURNAL], name, state_dir)
+
+    @contextmanager
+    def _own_place(self, run: Run) -> Iterator[tuple[str, Path]]:
+        """Yield the name and the empty directory of a run; remove the directory and the topics that begin with the name."""
         name = f"bench-{run.contestant}-{uuid.uuid4().hex[:8]}"
         state_dir = self._directory / name
         state_dir.mkdir()
         try:
-            if run.contestant == OURS:
-                self._ours.fold(run, self._loaded[JOURNAL], name, state_dir)
-            else:
-                self._run_peer(run, name, state_dir)
+            yield name, state_dir
         finally:
             journal.delete_topics(self._kafka, name)
             shutil.rmtree(state_dir, ignore_errors=True)
@@ -111,19 +123,35 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--users", type=int, default=20_000)
     parser.add_argument("--commit-ms", type=int, default=1_000, help="flush or commit interval of everyone")
     parser.add_argument("--only", nargs="*", choices=(OURS, *PEERS), default=(OURS, *PEERS))
-    return parser.parse_args(argv)
+    return against.parse(parser, argv)
+
+
+def _traffic(chosen: argparse.Namespace) -> Traffic:
+    return Traffic(chosen.events, chosen.users, chosen.partitions, chosen.seed, start_ms(chosen.events))
+
+
+@contextmanager
+def _bench(chosen: argparse.Namespace, traffic: Traffic, few: int) -> Iterator[Bench]:
+    with scratch("ingest") as directory, own_kafka(directory) as broker:
+        yield Bench(broker.bootstrap, directory, traffic, few, chosen.commit_ms)
+
+
+@contextmanager
+def _trials(chosen: argparse.Namespace) -> Iterator[list[against.Trial]]:
+    with _bench(chosen, _traffic(chosen), few=chosen.events) as bench:
+        yield [against.Trial("ingest", bench.fold, against.rates())]
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the benchmark; the last line printed is one JSON object. Return 0 when no ratio is void."""
     chosen = _parse(argv)
-    traffic = Traffic(chosen.events, chosen.users, chosen.partitions, chosen.seed, start_ms(chosen.events))
+    if chosen.against is not None:
+        return against.run("ingest", chosen, _trials)
+    traffic = _traffic(chosen)
     say(f"ingest: {chosen.events} events, {chosen.users} users, commit every {chosen.commit_ms} ms for all")
     micros = transition_us(traffic)
     say(f"the transitions alone: {micros:.2f} us an event")
-    with scratch("ingest") as directory, own_kafka(directory) as broker:
-        few = min(chosen.few_events, chosen.events)
-        bench = Bench(broker.bootstrap, directory, traffic, few, chosen.commit_ms)
+    with _bench(chosen, traffic, min(chosen.few_events, chosen.events)) as bench:
         rounds = play(chosen.only, chosen.rounds, bench.run, say, "events")
     result = {
         **outcome(rounds, {f"vs_{peer}": (OURS, peer) for peer in PEERS}),

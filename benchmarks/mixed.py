@@ -10,11 +10,15 @@ import shutil
 import sys
 import time
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from app.local.tcp_ports import free_port
-from benchmarks import journal, ledger
+from benchmarks import against, journal, ledger
+from benchmarks.checkouts import THIS, Checkout
 from benchmarks.clients import Lookups, percentiles
 from benchmarks.command import finish, options, own_kafka, say, scratch
 from benchmarks.ours import READY, START_SECONDS, Ours
@@ -26,6 +30,7 @@ from benchmarks.traffic import CUSTOMER, start_ms
 from events.topics import JOURNAL, changelog
 
 WITHOUT, WITH = "without_lookups", "with_lookups"
+P99: Final = "lookup_p99_ms"
 CHECKED: Final = {name.encode(): changelog(name) for name in ("rendered", "clicked", "purchases")}
 
 
@@ -51,7 +56,11 @@ class Bench:
 
     def run(self, run: Run) -> None:
         """Fold the journal into fresh topics and an empty disk, with lookups or without."""
-        ours, app_id, port = self._ours, f"bench-{uuid.uuid4().hex[:8]}", free_port()
+        self.fold(run.contestant == WITH, run, THIS)
+
+    def fold(self, has_lookups: bool, run: Run, checkout: Checkout) -> None:
+        """Let the worker of a checkout fold the journal, with lookups or without."""
+        ours, app_id, port = self._ours.of(checkout), f"bench-{uuid.uuid4().hex[:8]}", free_port()
         data_dir = self._directory / app_id
         ours.fresh_topics()
         run.count = sum(self._ends.values())
@@ -61,7 +70,7 @@ class Bench:
                 with running(worker):
                     worker.wait_for(READY, START_SECONDS)
                     lookups = Lookups(port, CUSTOMER, self.shop.users, self._rate)
-                    if run.contestant == WITH:
+                    if has_lookups:
                         lookups.start()
                     try:
                         measure(run, [worker], lambda: positions() == self._ends)
@@ -69,18 +78,19 @@ class Bench:
                         if lookups.is_alive():
                             lookups.finish()
                     _wait_for_transfers(port)
-            self._judge(run, lookups)
+            self._judge(run, lookups if has_lookups else None)
         finally:
             shutil.rmtree(data_dir, ignore_errors=True)
 
-    def _judge(self, run: Run, lookups: Lookups) -> None:
+    def _judge(self, run: Run, lookups: Lookups | None) -> None:
         verdict = ledger.compare(self._expected, ledger.count_kept_items(self._ours.kafka, CHECKED))
         run.verdict = str(verdict)
         if not verdict.is_exact:
             run.void = f"its changelogs are not the count of the journal: {verdict}"
-        if run.contestant == WITH:
+        if lookups is not None:
             answered = {**percentiles(lookups.milliseconds), "refused": lookups.refused}
             self.lookups.append(answered)
+            run.figures[P99] = answered["p99"] or 0.0
             run.verdict = f"lookups {answered} ms, {verdict}"
             if lookups.refused or not lookups.milliseconds:
                 run.void = f"{lookups.refused} lookups were not answered, {len(lookups.milliseconds)} were"
@@ -102,21 +112,39 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--events", type=int, default=400_000)
     parser.add_argument("--users", type=int, default=20_000)
     parser.add_argument("--lookups", type=float, default=200.0, help="a second")
-    return parser.parse_args(argv)
+    return against.parse(parser, argv, (WITHOUT, WITH))
+
+
+@contextmanager
+def _bench(chosen: argparse.Namespace) -> Iterator[Bench]:
+    with scratch("mixed") as directory, own_kafka(directory) as broker:
+        yield Bench(broker.bootstrap, directory, chosen)
+
+
+@contextmanager
+def _trials(chosen: argparse.Namespace) -> Iterator[list[against.Trial]]:
+    with _bench(chosen) as bench:
+        yield [
+            against.Trial(WITHOUT, partial(bench.fold, False), against.rates()),
+            against.Trial(
+                WITH, partial(bench.fold, True), (*against.rates(), against.figure(P99, against.LOWER))
+            ),
+        ]
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the benchmark; the last line printed is one JSON object. Return 0 when no ratio is void."""
     chosen = _parse(argv)
+    if chosen.against is not None:
+        return against.run("mixed", chosen, _trials)
     say(f"mixed: {chosen.events} events of {chosen.users} users, lookups at {chosen.lookups:g} a second")
-    with scratch("mixed") as directory, own_kafka(directory) as broker:
-        bench = Bench(broker.bootstrap, directory, chosen)
+    with _bench(chosen) as bench:
         rounds = play((WITHOUT, WITH), chosen.rounds, bench.run, say, "events")
     p99 = sorted(each["p99"] or 0.0 for each in bench.lookups)
     result = {
         **outcome(rounds, {"with_lookups_vs_without": (WITH, WITHOUT)}),
         "lookups_per_second": chosen.lookups,
-        "lookup_p99_ms": p99[len(p99) // 2] if p99 else None,
+        P99: p99[len(p99) // 2] if p99 else None,
         "lookup_ms": bench.lookups,
         "traffic": bench.shop.describe(),
     }

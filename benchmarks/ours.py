@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -15,15 +16,19 @@ from app.customers.customer_registry import create_customers_file
 from app.kafka.topics import ensure_topics
 from app.local.tcp_ports import free_port
 from benchmarks import journal, ledger
-from benchmarks.processes import Contestant, measure, running
+from benchmarks.checkouts import THIS, Checkout
+from benchmarks.processes import Contestant, Words, measure, running
 from benchmarks.rounds import Run
 from benchmarks.traffic import CUSTOMER, Record
 from events.topics import JOURNAL, META, POSITIONS, changelog
 
 OURS: Final = "ours"
-READY: Final = "ready: partitions"
+# Wordings of older checkouts stay behind the present one: with `--against` they are waited for as well.
+TAKING_UP: Final[Words] = ("taking up partitions",)
+"""What a worker logs when it knows its partitions, before it opens them."""
+READY: Final[Words] = ("ready: partitions",)
 """What a worker logs when its partitions are open, before its first fetch."""
-TAKES: Final = "answers, all topics are there"
+TAKES: Final[Words] = ("answers, all topics are there",)
 """What a collector logs when events can be taken."""
 START_SECONDS: Final = 90.0
 
@@ -45,10 +50,17 @@ class Ours:
 
     def __init__(self, kafka: str, directory: Path, partitions: int, flush_ms: int = 1_000) -> None:
         self.kafka, self._directory, self.partitions, self._flush_ms = kafka, directory, partitions, flush_ms
+        self._checkout = THIS
         self._settings = Settings(kafka=kafka, partitions=partitions)
         self._customers_file = directory / f"{kafka.rpartition(':')[2]}.toml"
         self.customer = create_customers_file(self._customers_file, CUSTOMER)
         asyncio.run(ensure_topics(self._settings))
+
+    def of(self, checkout: Checkout) -> "Ours":
+        """Return the same broker, topics and customers with the processes of another checkout."""
+        other = copy(self)
+        other._checkout = checkout
+        return other
 
     def load(self, records: Iterable[Record], topic: str = JOURNAL) -> Loaded:
         """Write a topic of events."""
@@ -79,7 +91,7 @@ class Ours:
             "UPTAKE_DATA_DIR": str(data_dir),
             "UPTAKE_FLUSH_INTERVAL_MS": str(self._flush_ms),
         }
-        return Contestant(name, arguments, self._directory, {**settings, **env})
+        return Contestant(name, arguments, self._directory, {**settings, **env}, self._checkout)
 
     def worker(
         self, name: str, app_id: str, data_dir: Path, port: int | None = None, **env: str

@@ -4,7 +4,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -12,9 +11,12 @@ from pathlib import Path
 from typing import Final
 
 from app.local.child_process import spawn
+from benchmarks.checkouts import THIS, Checkout
 from benchmarks.rounds import Run
 
-ROOT: Final = Path(__file__).parents[1]
+Words = str | tuple[str, ...]
+"""What a log is searched for: one text, or any of several, the present one first and then those of older checkouts."""
+
 RUN_SECONDS: Final = 300.0
 _TICKS_PER_SECOND: Final = os.sysconf("SC_CLK_TCK")
 
@@ -52,15 +54,19 @@ def peak_mib(pid: int) -> float:
 class Contestant:
     """A process that is measured; its output goes to a log that is watched for the line that says it has begun."""
 
-    def __init__(self, name: str, arguments: Sequence[str], directory: Path, env: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        name: str,
+        arguments: Sequence[str],
+        directory: Path,
+        env: Mapping[str, str],
+        checkout: Checkout = THIS,
+    ) -> None:
         self.name = name
         self._log = directory / f"{name}.log"
         with self._log.open("wb") as log:
             self._process = spawn(
-                [sys.executable, *arguments],
-                env={**os.environ, "PYTHONUNBUFFERED": "1", **env},
-                cwd=ROOT,
-                stdout=log,
+                checkout.command(arguments), env=checkout.environ(env), cwd=checkout.root, stdout=log
             )
 
     @property
@@ -77,9 +83,10 @@ class Contestant:
         """Most memory of the process itself."""
         return peak_mib(self._process.pid)
 
-    def said(self, text: str) -> bool:
-        """Whether its log holds a text."""
-        return text.encode() in self._log.read_bytes()
+    def said(self, words: Words) -> bool:
+        """Whether its log holds a text, or one of several."""
+        log = self._log.read_bytes()
+        return any(text.encode() in log for text in ([words] if isinstance(words, str) else words))
 
     def check(self) -> None:
         """Raise ContestantError when it has ended."""
@@ -87,13 +94,13 @@ class Contestant:
         if status is not None:
             raise ContestantError(f"{self.name} ended with status {status}: {self.last_words()}")
 
-    def wait_for(self, text: str, timeout_seconds: float) -> None:
-        """Return as soon as its log holds a text."""
+    def wait_for(self, words: Words, timeout_seconds: float) -> None:
+        """Return as soon as its log holds a text, or one of several."""
         deadline = time.monotonic() + timeout_seconds
-        while not self.said(text):
+        while not self.said(words):
             self.check()
             if time.monotonic() > deadline:
-                raise ContestantError(f"{self.name} did not say {text!r}: {self.last_words()}")
+                raise ContestantError(f"{self.name} did not say {words!r}: {self.last_words()}")
             time.sleep(0.01)
 
     def last_words(self) -> str:

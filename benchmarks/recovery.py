@@ -11,16 +11,18 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 import rocksdict
 
-from benchmarks import journal
+from benchmarks import against, journal
+from benchmarks.checkouts import THIS, Checkout
 from benchmarks.command import finish, options, own_kafka, say, scratch
-from benchmarks.ours import OURS, READY, START_SECONDS, Ours
+from benchmarks.ours import OURS, READY, START_SECONDS, TAKING_UP, Ours
 from benchmarks.peers.arguments import ASSIGNED, RECOVERED
-from benchmarks.processes import Contestant, measure, running
+from benchmarks.processes import Contestant, Words, measure, running
 from benchmarks.rounds import Run, outcome, play
 from benchmarks.rows import Digest, Population, digest_of, rows_of_visitors
 from benchmarks.traffic import start_ms
@@ -28,15 +30,16 @@ from events.topics import POSITIONS, changelog
 from tables.declare import BY_NAME
 
 PEER: Final = "plain_faust"
-TAKING_UP: Final = "taking up partitions"
 RESTORE_SECONDS: Final = 900.0
 SOURCE: Final = "benchmark.events"
 
 
 class Bench:
-    """A broker with the changelogs of both, filled with the same rows."""
+    """A broker with the changelogs of both, or only of ours, filled with the same rows."""
 
-    def __init__(self, kafka: str, directory: Path, population: Population, partitions: int) -> None:
+    def __init__(
+        self, kafka: str, directory: Path, population: Population, partitions: int, *, has_peer: bool
+    ) -> None:
         self._kafka, self._directory, self._partitions = kafka, directory, partitions
         self._ours = Ours(kafka, directory, partitions)
         self._name = f"bench-{uuid.uuid4().hex[:8]}"
@@ -44,30 +47,45 @@ class Bench:
         self.rows = population.rows
         now_ms = int(time.time() * 1000)
         journal.create_topics(kafka, [SOURCE], partitions, is_compacted=False)
-        peers = {table: f"{self._name}-{table}-changelog" for table in self._tables}
-        journal.create_topics(kafka, peers.values(), partitions, is_compacted=True)
+        peers = {table: f"{self._name}-{table}-changelog" for table in self._tables} if has_peer else {}
+        if peers:
+            journal.create_topics(kafka, peers.values(), partitions, is_compacted=True)
         for table in self._tables:
             journal.load(kafka, changelog(table), population.records(table, now_ms))
-            journal.load(kafka, peers[table], population.records(table, now_ms))
+            if table in peers:
+                journal.load(kafka, peers[table], population.records(table, now_ms))
         journal.load(kafka, POSITIONS, journal.positions(partitions, now_ms))
         self._expected = population.digests
 
     def run(self, run: Run) -> None:
         """Restore into an empty directory."""
+        if run.contestant == OURS:
+            self.restore(run, THIS)
+            return
+        with self._empty_directory() as state_dir:
+            worker = self._peer(state_dir)
+            self._measure(run, worker, ASSIGNED, RECOVERED)
+            judge(run, self._expected, restored_by_faust(state_dir))
+
+    def restore(self, run: Run, checkout: Checkout) -> None:
+        """Let the worker of a checkout restore into an empty directory."""
+        with self._empty_directory() as state_dir:
+            worker = self._ours.of(checkout).worker(run.contestant, self._name, state_dir)
+            self._measure(run, worker, TAKING_UP, READY)
+            judge(run, self._expected, restored_by_ours(state_dir))
+
+    def _measure(self, run: Run, worker: Contestant, begins: Words, ends: Words) -> None:
+        run.count = self.rows
+        with running(worker):
+            worker.wait_for(begins, START_SECONDS)
+            measure(run, [worker], lambda: worker.said(ends), RESTORE_SECONDS)
+
+    @contextmanager
+    def _empty_directory(self) -> Iterator[Path]:
         state_dir = self._directory / f"{self._name}-{uuid.uuid4().hex[:8]}"
         state_dir.mkdir()
-        run.count = self.rows
         try:
-            if run.contestant == OURS:
-                worker = self._ours.worker(run.contestant, self._name, state_dir)
-                begins, ends = TAKING_UP, READY
-            else:
-                worker, begins, ends = self._peer(state_dir), ASSIGNED, RECOVERED
-            with running(worker):
-                worker.wait_for(begins, START_SECONDS)
-                measure(run, [worker], lambda: worker.said(ends), RESTORE_SECONDS)
-            found = restored_by_ours(state_dir) if run.contestant == OURS else restored_by_faust(state_dir)
-            judge(run, self._expected, found)
+            yield state_dir
         finally:
             shutil.rmtree(state_dir, ignore_errors=True)
 
@@ -119,20 +137,37 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--events-per-user", type=int, default=20)
     parser.add_argument("--tables", nargs="*", choices=BY_NAME, help="rows of these tables only")
     parser.add_argument("--only", nargs="*", choices=(OURS, PEER), default=(OURS, PEER))
-    return parser.parse_args(argv)
+    return against.parse(parser, argv)
+
+
+def _population(chosen: argparse.Namespace) -> Population:
+    visitors = rows_of_visitors(chosen.events_per_user, chosen.seed, start_ms(100_000))
+    if chosen.tables:
+        kept = [{table: rows[table] for table in chosen.tables if table in rows} for rows in visitors]
+        visitors = [rows for rows in kept if rows]
+    return Population(visitors, chosen.keys, chosen.partitions, chosen.keys)
+
+
+@contextmanager
+def _bench(chosen: argparse.Namespace, population: Population, *, has_peer: bool) -> Iterator[Bench]:
+    with scratch("recovery") as directory, own_kafka(directory) as broker:
+        say(f"recovery: filling the changelogs of {population.users:,} users, {population.rows:,} rows")
+        yield Bench(broker.bootstrap, directory, population, chosen.partitions, has_peer=has_peer)
+
+
+@contextmanager
+def _trials(chosen: argparse.Namespace) -> Iterator[list[against.Trial]]:
+    with _bench(chosen, _population(chosen), has_peer=False) as bench:
+        yield [against.Trial("recovery", bench.restore, against.rates("records"), unit="records")]
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the benchmark; the last line printed is one JSON object. Return 0 when no ratio is void."""
     chosen = _parse(argv)
-    visitors = rows_of_visitors(chosen.events_per_user, chosen.seed, start_ms(100_000))
-    if chosen.tables:
-        kept = [{table: rows[table] for table in chosen.tables if table in rows} for rows in visitors]
-        visitors = [rows for rows in kept if rows]
-    population = Population(visitors, chosen.keys, chosen.partitions, chosen.keys)
-    with scratch("recovery") as directory, own_kafka(directory) as broker:
-        say(f"recovery: filling the changelogs of {population.users:,} users, {population.rows:,} rows")
-        bench = Bench(broker.bootstrap, directory, population, chosen.partitions)
+    if chosen.against is not None:
+        return against.run("recovery", chosen, _trials)
+    population = _population(chosen)
+    with _bench(chosen, population, has_peer=True) as bench:
         rounds = play(chosen.only, chosen.rounds, bench.run, say, "records")
     sizes = {
         table: {"rows": each.rows, "mean_bytes": round(each.size_bytes / max(1, each.rows))}

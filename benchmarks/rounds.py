@@ -2,7 +2,7 @@
 
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 
@@ -18,6 +18,8 @@ class Run:
     peak_mib: float = 0.0
     verdict: str = ""
     void: str | None = None
+    figures: dict[str, float] = field(default_factory=dict)
+    """What a benchmark measures besides these, by name."""
 
     @property
     def per_cpu_second(self) -> float:
@@ -55,14 +57,18 @@ def play(
                 run.void = f"{type(error).__name__}: {error}"
             say(
                 f"round {number + 1}/{rounds} {contestant}: {run.per_cpu_second:,.0f} {unit} a CPU-second, "
-                f"{run.per_wall_second:,.0f} a second, {run.count:,} {unit}, {(run.void or run.verdict).splitlines()[-1]}"
+                f"{run.per_wall_second:,.0f} a second, {run.count:,} {unit}, {_last_line(run.void or run.verdict)}"
             )
     return played
 
 
+def _last_line(text: str) -> str:
+    return (text.splitlines() or [""])[-1]
+
+
 def order(contestants: Sequence[str], number: int) -> list[str]:
-    """Return the order of a round: each is first, last and in between in turn, every other round backwards."""
-    shift = number // 2 % len(contestants)
+    """Return the order of a round: each is first, last and in between in turn, every other round backwards; two alternate."""
+    shift = number // 2 % len(contestants) if len(contestants) > 2 else 0
     turned = [*contestants[shift:], *contestants[:shift]]
     return turned if number % 2 == 0 else turned[::-1]
 
@@ -77,27 +83,48 @@ def ratios_of(
     ratios: dict[str, float | None] = {}
     reasons: dict[str, str] = {}
     for name, (above, below) in pairs.items():
-        met = [(runs[above], runs[below]) for runs in rounds if above in runs and below in runs]
-        void = next((f"{run.contestant}: {run.void}" for pair in met for run in pair if run.void), None)
-        if void is not None or not met:
-            ratios[name], reasons[name] = None, void or "it did not run"
-        else:
-            ratios[name] = round(statistics.median(rate(ours) / rate(their) for ours, their in met), 3)
+        found, reason = quotients(rounds, above, below, rate)
+        if reason is not None:
+            reasons[name] = reason
+        good = [quotient for quotient in found if quotient is not None]
+        ratios[name] = round(statistics.median(good), 3) if reason is None else None
     return ratios, reasons
+
+
+def quotients(
+    rounds: Rounds, above: str, below: str, rate: Callable[[Run], float]
+) -> tuple[list[float | None], str | None]:
+    """Return above / below of each round in which both ran, None where it is void, and the first reason why one is."""
+    found: list[float | None] = []
+    reasons: list[str] = []
+    for runs in rounds:
+        if above not in runs or below not in runs:
+            continue
+        pair = runs[above], runs[below]
+        void = [f"{run.contestant}: {run.void}" for run in pair if run.void]
+        void = void or [f"{run.contestant}: it measured nothing" for run in pair if not rate(run)]
+        found.append(None if void else rate(pair[0]) / rate(pair[1]))
+        reasons += void
+    return found, next(iter(reasons), None if found else "it did not run")
 
 
 def outcome(rounds: Rounds, pairs: Pairs) -> dict[str, Any]:
     """Return the ratios by CPU and by wall time, why some are void, and what each contestant did."""
     ratios, reasons = ratios_of(rounds, pairs, lambda run: run.per_cpu_second)
     per_wall, _ = ratios_of(rounds, pairs, lambda run: run.per_wall_second)
-    names = list(rounds[0]) if rounds else []
     return {
         "ratios": ratios,
         "per_wall": per_wall,
         "void": reasons,
         "rounds": len(rounds),
-        "contestants": {name: _summary([runs[name] for runs in rounds]) for name in sorted(names)},
+        "contestants": summaries(rounds),
     }
+
+
+def summaries(rounds: Rounds) -> dict[str, Any]:
+    """Return what each contestant did, over all rounds and in each."""
+    names = list(rounds[0]) if rounds else []
+    return {name: _summary([runs[name] for runs in rounds]) for name in sorted(names)}
 
 
 def _summary(runs: list[Run]) -> dict[str, Any]:

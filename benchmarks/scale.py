@@ -10,11 +10,15 @@ import shutil
 import sys
 import time
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from app.local.tcp_ports import free_port
-from benchmarks import journal
+from benchmarks import against, journal
+from benchmarks.checkouts import THIS, Checkout
 from benchmarks.command import finish, options, own_kafka, say, scratch
 from benchmarks.ours import START_SECONDS, Loaded, Ours
 from benchmarks.processes import Contestant, ContestantError, measure, running
@@ -35,10 +39,14 @@ class Bench:
         self._ours = Ours(kafka, directory, traffic.partitions)
 
     def run(self, run: Run) -> None:
-        """Start the workers, wait until the group is stable, let them see the journal, and measure."""
-        ours, app_id = self._ours, f"bench-{uuid.uuid4().hex[:8]}"
+        """Fold the journal with one worker or with two."""
+        self.fold(WORKERS[run.contestant], run, THIS)
+
+    def fold(self, count: int, run: Run, checkout: Checkout) -> None:
+        """Start workers of a checkout, wait until the group is stable, let them see the journal, and measure."""
+        ours, app_id = self._ours.of(checkout), f"bench-{uuid.uuid4().hex[:8]}"
         ours.fresh_topics(keep=())
-        ports = [free_port() for _ in range(WORKERS[run.contestant])]
+        ports = [free_port() for _ in range(count)]
         directories = [self._directory / f"{app_id}-{number}" for number in range(len(ports))]
         try:
             with journal.withheld(ours.kafka, JOURNAL, self._traffic.records()) as release:
@@ -76,18 +84,37 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser = options("scale", __doc__)
     parser.add_argument("--events", type=int, default=500_000)
     parser.add_argument("--users", type=int, default=20_000)
-    return parser.parse_args(argv)
+    return against.parse(parser, argv, tuple(WORKERS))
+
+
+@contextmanager
+def _bench(traffic: Traffic) -> Iterator[Bench]:
+    with scratch("scale") as directory, own_kafka(directory) as broker:
+        yield Bench(broker.bootstrap, directory, traffic)
+
+
+def _traffic(chosen: argparse.Namespace) -> Traffic:
+    return Traffic(chosen.events, chosen.users, chosen.partitions, chosen.seed, start_ms(chosen.events))
+
+
+@contextmanager
+def _trials(chosen: argparse.Namespace) -> Iterator[list[against.Trial]]:
+    with _bench(_traffic(chosen)) as bench:
+        yield [
+            against.Trial(name, partial(bench.fold, count), against.rates())
+            for name, count in WORKERS.items()
+        ]
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the benchmark; the last line printed is one JSON object. Return 0 when no ratio is void."""
     chosen = _parse(argv)
-    traffic = Traffic(chosen.events, chosen.users, chosen.partitions, chosen.seed, start_ms(chosen.events))
+    if chosen.against is not None:
+        return against.run("scale", chosen, _trials)
+    traffic = _traffic(chosen)
     say(f"scale: {traffic.events} events of {traffic.users} users, by one worker and by two")
-    with scratch("scale") as directory, own_kafka(directory) as broker:
-        rounds = play(
-            tuple(WORKERS), chosen.rounds, Bench(broker.bootstrap, directory, traffic).run, say, "events"
-        )
+    with _bench(traffic) as bench:
+        rounds = play(tuple(WORKERS), chosen.rounds, bench.run, say, "events")
     result = {
         **outcome(rounds, {"cpu_rate_kept_2_workers": ("2_workers", "1_worker")}),
         "traffic": traffic.describe(),

@@ -13,6 +13,7 @@ import sys
 import time
 import tracemalloc
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,7 +21,8 @@ import rocksdict
 
 from app.demo.memory import resident_mb
 from app.local.tcp_ports import free_port
-from benchmarks import journal
+from benchmarks import against, journal
+from benchmarks.checkouts import THIS, Checkout
 from benchmarks.clients import Pool, exclusions
 from benchmarks.command import finish, options, own_kafka, say, scratch
 from benchmarks.ours import OURS, READY, Ours
@@ -39,10 +41,17 @@ RESTORE_SECONDS: Final = 900.0
 MIB: Final = 1_048_576
 
 
-def of_users(directory: Path, visitors: Sequence[Rows], users: int, partitions: int) -> dict[str, Any]:
+def of_users(
+    run: Run,
+    directory: Path,
+    visitors: Sequence[Rows],
+    users: int,
+    partitions: int,
+    checkout: Checkout = THIS,
+) -> dict[str, Any]:
     """Return what so many users take: in Kafka, on a worker's disk, in its memory; ``void`` says what was wrong."""
     with own_kafka(directory, f"kafka-{users}") as broker:
-        ours = Ours(broker.bootstrap, directory, partitions)
+        ours = Ours(broker.bootstrap, directory, partitions).of(checkout)
         user = ours.customer.rules.user
         population = Population(visitors, users, partitions, name=lambda number: user(f"u{number}"))
         now_ms = int(time.time() * 1000)
@@ -50,17 +59,19 @@ def of_users(directory: Path, visitors: Sequence[Rows], users: int, partitions: 
             journal.load(ours.kafka, changelog(table), population.records(table, now_ms))
         journal.load(ours.kafka, POSITIONS, journal.positions(partitions, now_ms))
         in_kafka = sum(size_bytes(path) for path in (broker.data_dir / "logs").glob("uptake.*.changelog-*"))
-        run, data_dir, port = Run(OURS, population.rows), directory / f"worker-{users}", free_port()
+        run.count, data_dir, port = population.rows, directory / f"worker-{users}", free_port()
         worker = ours.worker(f"worker-{users}", "bench", data_dir, port)
         with running(worker):
             measure(run, [worker], lambda: worker.said(READY), RESTORE_SECONDS)
             restored_mb = resident_mb(worker.pid)
-            asyncio.run(_look_up(port, users))
+            refused = asyncio.run(_look_up(port, users))
             asked_mb = resident_mb(worker.pid)
             run.peak_mib = worker.peak_mib
     before = size_bytes(data_dir)
     after = compacted_bytes(data_dir / "state")
     judge(run, population.digests, restored_by_ours(data_dir))
+    if refused:
+        run.void = f"{refused} lookups were refused"
     shutil.rmtree(data_dir)
     say(
         f"{users:,} users: {after / users:,.0f} bytes a user on disk, {asked_mb:,.0f} MB of memory, {run.verdict}"
@@ -78,19 +89,21 @@ def of_users(directory: Path, visitors: Sequence[Rows], users: int, partitions: 
     }
 
 
-async def _look_up(port: int, users: int) -> None:
-    """Ask for users drawn evenly, so that the caches are as full as they get."""
+async def _look_up(port: int, users: int) -> int:
+    """Ask for users drawn evenly, so that the caches are as full as they get; return how many lookups were refused."""
     draw, pool = random.Random(1), Pool(port)
-    left = LOOKUPS
+    left, refused = LOOKUPS, 0
 
     async def ask() -> None:
-        nonlocal left
+        nonlocal left, refused
         while left > 0:
             left -= 1
-            await pool.get(exclusions(CUSTOMER, f"u{draw.randrange(users)}"))
+            answer = await pool.get(exclusions(CUSTOMER, f"u{draw.randrange(users)}"))
+            refused += answer.status != 200
 
     await asyncio.gather(*(ask() for _ in range(8)))
     pool.close()
+    return refused
 
 
 def size_bytes(path: Path) -> int:
@@ -158,17 +171,33 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser = options("state", __doc__, rounds=None)
     parser.add_argument("--users", type=int, default=100_000, help="few; many are 10 times as many")
     parser.add_argument("--events-per-user", type=int, default=20)
-    return parser.parse_args(argv)
+    return against.parse(parser, argv)
+
+
+@contextmanager
+def _trials(chosen: argparse.Namespace) -> Iterator[list[against.Trial]]:
+    visitors = rows_of_visitors(chosen.events_per_user, chosen.seed, start_ms(100_000))
+    disk, memory = "disk_bytes_per_user", "memory_mb"
+
+    def run_one(run: Run, checkout: Checkout) -> None:
+        with scratch("state") as directory:
+            found = of_users(run, directory, visitors, chosen.users, chosen.partitions, checkout)
+        run.figures = {disk: found[disk], memory: found[memory]["after_lookups"]}
+
+    measures = (against.figure(disk, against.LOWER), against.figure(memory, against.LOWER))
+    yield [against.Trial("state", run_one, measures, unit="records")]
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the benchmark; the last line printed is one JSON object. Return 0 when no ratio is void."""
     chosen = _parse(argv)
+    if chosen.against is not None:
+        return against.run("state", chosen, _trials)
     grown = list(growth(chosen.seed, start_ms(1_000_000)))
     visitors = rows_of_visitors(chosen.events_per_user, chosen.seed, start_ms(100_000))
     with scratch("state") as directory:
         few, many = (
-            of_users(directory, visitors, users, chosen.partitions)
+            of_users(Run(OURS), directory, visitors, users, chosen.partitions)
             for users in (chosen.users, 10 * chosen.users)
         )
     void = {str(each["users"]): each["void"] for each in (few, many) if each["void"]}

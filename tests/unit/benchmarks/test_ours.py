@@ -1,0 +1,26 @@
+"""What benchmarks wait for is what our processes log, in its present wording and in those of older checkouts."""
+
+import pytest
+
+from benchmarks.checkouts import ROOT
+from benchmarks.ours import READY, TAKES, TAKING_UP
+from benchmarks.processes import Words
+
+SOURCES = "\n".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "app").rglob("*.py")))
+
+
+@pytest.mark.parametrize("words", [TAKING_UP, READY, TAKES])
+def test_first_wording_is_the_present_one(words: Words) -> None:
+    assert words[0] in SOURCES, "put the new wording in front of the old one: --against needs both"
+
+
+@pytest.mark.parametrize(
+    ("words", "wording"),
+    [
+        (TAKING_UP, "taking up partitions"),
+        (READY, "ready: partitions"),
+        (TAKES, "answers, all topics are there"),
+    ],
+)
+def test_wordings_of_older_checkouts_stay(words: Words, wording: str) -> None:
+    assert wording in words
