@@ -1,1 +1,1 @@
-"""Who remembers: Faust agents, thin over a partition that owns its overlay, its flush and its position."""
+"""Faust agents, which are thin, and partitions, which own their overlay, their flush and their position."""

@@ -1,4 +1,7 @@
-"""When does a partition tell the others how far it is in its sources, and what: by this the merge knows which windows are final."""
+"""Announcements of a partition's progress to all partitions, by which the merge knows which windows are final.
+
+docs/decisions/0011 has the rules.
+"""
 
 import time
 from collections.abc import Callable, Mapping
@@ -10,23 +13,23 @@ from tables.ctr import partials
 from tables.ctr.window_keys import PANE_MS
 
 HEARTBEAT: Final = 3
-"""An announcement is repeated after so many times the span for which a lane must be silent ..."""
+"""An announcement is repeated after this many times ``caught_up_ms``, the time without a record after which a lane counts as read."""
 STALE: Final = 9
-"""... and after so many is not believed any more: the partition has no owner, or its owner does not get on."""
+"""An announcement is stale after this many times ``caught_up_ms``: the partition has no owner, or its owner makes no progress."""
 
 
 class Announcing(Protocol):
-    """What a partition needs of its announcer."""
+    """The announcer, as a partition uses it."""
 
     def is_due(self, positions: Mapping[str, int], newest_ms: int) -> bool:
-        """Whether there is something to tell that was not told, or not for a while."""
+        """Tell whether an announcement is due: it is new, or the last one was some time ago."""
 
     def take(self, positions: Mapping[str, int], newest_ms: int) -> tuple[list[Output], list[Output]]:
-        """Return what the flush sends before everything else, and after it; empty when nothing is to be told."""
+        """Return the records that the flush sends before all others, and after them; both empty if no announcement is due."""
 
 
 class _Said(NamedTuple):
-    """What an announcement was about; another follows when any of it changes."""
+    """The content of an announcement. When any of it changes, another one is due."""
 
     pane: int
     live: bool
@@ -35,9 +38,9 @@ class _Said(NamedTuple):
 
 
 class Announcer:
-    """Announces, to every partition, the newest live event time of this one, and which lanes it has read to their end.
+    """Announces to all partitions the newest live event time of this one, and which lanes it has read to their end.
 
-    Not with every flush: when the newest time reaches another pane, when a lane was read or is not any more, and as a heartbeat.
+    An announcement is due when the newest time reaches another pane, when a lane becomes read or no longer is, and as a heartbeat.
     """
 
     def __init__(
@@ -51,21 +54,21 @@ class Announcer:
     ) -> None:
         self._number, self._partitions, self._feed = number, partitions, feed
         self._caught_up_ms, self._now_ms = caught_up_ms, now_ms
-        # A silence must be seen: of one that was slept through, in a frozen process or behind a long flush, nothing is known.
+        # Only an observed silence counts. After a gap, in a frozen process or behind a long flush, it is unknown what happened.
         self._max_gap_ms = max(caught_up_ms // 2, 2 * flush_interval_ms)
         self._looked_ms = 0
         self._said: _Said | None = None
         self._still: dict[str, tuple[int, int]] = {}
 
     def is_due(self, positions: Mapping[str, int], newest_ms: int) -> bool:
-        """Whether there is something to tell that was not told, or not for a while."""
+        """Tell whether an announcement is due: it is new, or the last one was some time ago."""
         return self._look(positions, newest_ms) != self._said
 
     def take(self, positions: Mapping[str, int], newest_ms: int) -> tuple[list[Output], list[Output]]:
-        """Return what the flush sends before everything else, and after it; empty when nothing is to be told.
+        """Return the records that the flush sends before all others, and after them; both empty if no announcement is due.
 
-        That a lane is not read any more comes before the counts that show it, or they would find the windows closed; all else comes
-        after the counts that it stands for.
+        The news that a lane is no longer read to its end precedes the new counts of that lane. Otherwise the counts would find their
+        windows closed. All other news follows the counts that it covers.
         """
         former, said = self._said, self._look(positions, newest_ms)
         if said == former:
@@ -90,14 +93,12 @@ class Announcer:
             newest_ms // PANE_MS,
             self._is_read(JOURNAL, positions, now_ms),
             self._is_read(HISTORY, positions, now_ms),
-            now_ms
-            // (
-                HEARTBEAT * self._caught_up_ms
-            ),  # the same for all partitions of a worker: together they cost less
+            # It is the same for all partitions of a worker, so that they announce together, which costs less.
+            now_ms // (HEARTBEAT * self._caught_up_ms),
         )
 
     def _is_read(self, topic: str, positions: Mapping[str, int], now_ms: int) -> bool:
-        """Whether for ``caught_up_ms`` there was nothing of a lane to fold, and nothing is left on the broker or on its way."""
+        """Tell whether a lane is read: no record to fold for ``caught_up_ms``, and none on the broker or in flight."""
         position = positions.get(topic, 0)
         reach = self._feed.reach(topic, self._number)
         is_at_end = reach is not None and reach.next >= reach.end and position >= reach.fetched

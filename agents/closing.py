@@ -1,4 +1,7 @@
-"""Which windows became final since the last flush? They are marked so, and published once more, a bounded number in each flush."""
+"""Closes windows: marks those that became final, which publishes them once more, a bounded number in each flush.
+
+docs/decisions/0011 has the rules.
+"""
 
 import asyncio
 import time
@@ -13,15 +16,15 @@ from tables.ctr.watermarks import WatermarkRules, WatermarkState
 from tables.ctr.window_keys import WindowKey
 from tables.ctr.windows import close
 
-_MAX_CLOSED: Final = 1_000  # windows a flush: each is read, and written as JSON
-_ADOPTED: Final = 500  # windows of an earlier version that are looked at in each flush
-_END: Final = b"\xff"  # no key begins with it: keys are ASCII or UTF-8
+_MAX_CLOSED: Final = 1_000  # windows per flush; each is read, and written as JSON
+_ADOPTED: Final = 500  # windows of an earlier version that each flush checks
+_END: Final = b"\xff"  # no key begins with it, because keys are ASCII or UTF-8
 _SLICE_SECONDS: Final = 0.004
 _SLICE_WINDOWS: Final = 32
 
 
 class Closer:
-    """Closes the windows of one partition in the order in which they end."""
+    """Closes the windows of one partition in the order of their ends."""
 
     def __init__(self, overlay: Overlay, number: int, rules: WatermarkRules) -> None:
         self._overlay, self._rules = overlay, rules
@@ -32,13 +35,13 @@ class Closer:
         self._adopt_from = b"" if is_first else _END
 
     def expect_history(self) -> None:
-        """Look for windows of the history lane again, once that is read: one was opened."""
+        """Note that a window of the history lane was opened, so that the next end of this lane closes it."""
         self._may_have_history = True
 
     async def close_due(self, is_open: Callable[[], bool]) -> int:
-        """Close what is due, at most MAX_CLOSED windows, in slices; return how many rows changed. Stops when the partition does.
+        """Close the windows that are due, at most _MAX_CLOSED, in slices. Return how many rows changed.
 
-        No flush may be under way: what it carries would be in neither place that is searched.
+        Stop early if ``is_open`` returns False. No flush may be in flight: its rows are neither among the changed ones nor in the store.
         """
         state = self._overlay.rows[watermarks.TABLE].get(self._row_key)
         adopted = 0 if self._adopt_from == _END else self._adopt(0 if state is None else state.reached_ms)
@@ -64,7 +67,10 @@ class Closer:
         return adopted + len(rows)
 
     def _take_live(self, state: WatermarkState) -> list[bytes]:
-        """Return what the watermark has passed. Where it was looked before nothing is open: what is changed later is final at once."""
+        """Return the index rows of the windows that the watermark has passed.
+
+        The search starts where the last one stopped. Before that no window is open, because an event there makes its window final at once.
+        """
         start, stop = due_range(state.reached_ms, self._rules.grace_ms)
         start = max(start, self._start)
         if start >= stop:
@@ -74,7 +80,7 @@ class Closer:
         return rows
 
     def _first(self, start: bytes, stop: bytes) -> list[bytes]:
-        """Return the first rows of a range, in order: those that no flush has taken yet, and those in the store."""
+        """Return the first rows of a range, in order, from the rows that changed since the last flush and from the store."""
         changed = self._overlay.rows[open_windows.TABLE].changed
         fresh = [row for row, value in changed.items() if value is not None and start <= row < stop]
         stored = (
@@ -85,7 +91,7 @@ class Closer:
     def _close(self, row: bytes) -> None:
         overlay = self._overlay
         if overlay.rows[open_windows.TABLE].get(row) is None:
-            return  # a live event came between two slices
+            return  # a live event between two slices changed it
         key = window_row(row)
         state = overlay.rows[windows.TABLE].get(key)
         if state is not None and close(state):
@@ -93,7 +99,7 @@ class Closer:
         overlay.rows[open_windows.TABLE].put(row, None)
 
     def _adopt(self, watermark_ms: int) -> int:
-        """Index the next ADOPTED windows that were stored before there was an index; return how many changed."""
+        """Index the next _ADOPTED windows that were stored before the index existed. Return how many changed."""
         overlay = self._overlay
         start, self._adopt_from = self._adopt_from, _END  # done, unless the walk stops early
         adopted = 0

@@ -1,4 +1,4 @@
-"""What is kept of a record that cannot be folded: its bytes as they are, where it stood and why in the headers."""
+"""Dead letters: the bytes of records that could not be folded, with origin and reason in the headers (docs/operations.md)."""
 
 from typing import Final
 
@@ -7,13 +7,13 @@ from events.codec import UndecodableError
 from events.topics import DEADLETTERS
 
 MAX_DEAD_BYTES: Final = 500_000
-"""What is kept of a dead letter's value, and a tenth of it of its key: more than the topic takes would let no flush succeed."""
+"""Largest value of a dead letter; a key may have a tenth of it. A record above the topic's limit would fail every flush."""
 
 
 def dead_letter(partition: int, topic: str, record: SourceRecord, error: UndecodableError) -> Output:
     """Return the dead letter of a record.
 
-    A key or value that is too long is cut, and the header ``key_bytes`` or ``value_bytes`` says how long it was.
+    A key or value that is too long is cut, and the header ``key_bytes`` or ``value_bytes`` has its full length.
     """
     cut: list[tuple[str, bytes]] = []
     key, value = record.key, record.value

@@ -1,4 +1,4 @@
-"""The Faust agents: each hands the chunks of its topics to the partition that owns them, and nothing else."""
+"""The Faust agents. Each one only passes the chunks of its topics to the partition that owns them."""
 
 from collections.abc import Callable
 from typing import Any, Final
@@ -18,15 +18,15 @@ AGENTS: Final[dict[str, dict[str, FoldOne]]] = {
     "transfers": {TRANSFERS: fold_moved},
     "ctr": {PARTIALS: fold_partials},
 }
-"""Agent -> its topics, each with what folds one record of it."""
+"""Agent -> its topics, each with the function that folds one record."""
 
 
 def attach(app: faust.App, partitions: Partitions, on_failed: Callable[[BaseException], None]) -> None:
-    """Register the agents with a Faust app. An error that a fold did not foresee goes to ``on_failed`` and stops the agent."""
+    """Register the agents with a Faust app. An unexpected error of a fold goes to ``on_failed`` and stops the agent."""
     for name, folds in AGENTS.items():
         topic = app.topic(*folds, key_serializer="raw", value_serializer="raw")
         agent = _agent(folds, partitions, on_failed)
-        agent.__module__, agent.__qualname__ = __name__, name  # what Faust's log calls it
+        agent.__module__, agent.__qualname__ = __name__, name  # its name in Faust's log
         app.agent(topic, name=name)(agent)
 
 
@@ -38,7 +38,7 @@ def _agent(
         async for chunk in stream:
             partition = partitions.get(chunk.partition)
             if partition is None or partition.epoch != chunk.epoch:
-                continue  # fetched before the position was sought again
+                continue  # fetched before the last seek to the position
             try:
                 await partition.fold(chunk.topic, chunk.records, folds[chunk.topic])
             except Exception as error:

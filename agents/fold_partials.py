@@ -1,4 +1,4 @@
-"""The agents' third question: what do the partial counts of one source partition add to the windows that are merged here?"""
+"""Folds the partial counts of one source partition into the windows that this partition merges."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ _LARGER = tuple(name for name in GRANULARITY_MS if name != PANE_GRANULARITY)
 
 
 def fold_partials(partition: Partition, record: Any) -> None:
-    """Fold a record of ``uptake.ctr.partials``: into its minute, and what is new of it into the hour and the day."""
+    """Fold a record of ``uptake.ctr.partials`` into the minutes, and what is new in it into the hours and days."""
     if record.value is None:
         raise UndecodableError("null", "the record has no value")
     try:
@@ -43,13 +43,13 @@ def fold_partials(partition: Partition, record: Any) -> None:
         for granularity in _LARGER:
             add(larger.setdefault((at(minute, granularity), partial.is_history), Counts()), delta)
     received_ms = max((partial.received_ms for partial in received.panes), default=0)
-    for (key, is_history), delta in larger.items():  # each once a record, however many of its minutes changed
+    for (key, is_history), delta in larger.items():  # once per record, however many minutes changed
         row = key.encode()
         _put(partition, row, key, add_delta(rows.get(row), delta, received_ms), is_history)
 
 
 def _put(partition: Partition, row: bytes, key: WindowKey, state: WindowState, is_history: bool) -> None:
-    """Set a window that was changed, and what it waits for to be final; one that was final is late."""
+    """Set a changed window, and index what it waits for. A change of a final window counts as late."""
     overlay, rules = partition.overlay, partition.rules
     for open_row, value in track(state, key, is_history, partition.watermark_ms, rules.grace_ms).items():
         overlay.rows[open_windows.TABLE].put(open_row, value)
@@ -62,7 +62,7 @@ def _put(partition: Partition, row: bytes, key: WindowKey, state: WindowState, i
 def _fold_announcement(
     partition: Partition, source: int, newest_ms: int, lanes: partials.DrainedLanes, appended_ms: int
 ) -> None:
-    """Fold how far a source partition is, by the broker's clock of its record."""
+    """Fold an announcement of a source partition. ``appended_ms`` is the broker's time of its record."""
     if not 0 <= source < partition.rules.partitions:
         raise UndecodableError("malformed", f"there is no partition {source}")
     rows, row = partition.overlay.rows[watermarks.TABLE], watermarks.row_key(partition.number)

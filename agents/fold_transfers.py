@@ -1,4 +1,4 @@
-"""The agents' second question: what does a transfer, sent by a login, change at its target?"""
+"""Folds a transfer, which a login sent, into the rows of its target."""
 
 from typing import Any
 

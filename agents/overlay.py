@@ -1,4 +1,4 @@
-"""The rows and tallies that the transitions of one partition work on, and how what changed becomes a flush."""
+"""The rows and tallies of one partition in memory, and the changes that a flush takes from them."""
 
 from collections.abc import Callable, Iterator
 from typing import Any, Final, NamedTuple, Protocol, TypeVar
@@ -19,7 +19,7 @@ from tables.user.identity import Transfer
 
 _S = TypeVar("_S")
 
-_MAX_VERIFIED_KEYS: Final = 50_000  # about 10 MB; a key that is not remembered is hashed again
+_MAX_VERIFIED_KEYS: Final = 50_000  # about 10 MB; other keys are hashed again
 
 
 class _CachesByTable(Protocol):
@@ -29,7 +29,7 @@ class _CachesByTable(Protocol):
 
 
 class _LaneTables(NamedTuple):
-    """What the events of one lane (live or history) are folded into: the same rows, a tally of its own."""
+    """The tables for the events of one lane (live or history). Both lanes share the rows; each has its own tally."""
 
     tally: Tally
     rows: _CachesByTable
@@ -37,7 +37,7 @@ class _LaneTables(NamedTuple):
 
 
 class Overlay:
-    """Every table of a partition in memory, fresh to the last folded event."""
+    """All tables of a partition in memory, as of the last folded event."""
 
     def __init__(self, store: Store, number: int, partitions: int) -> None:
         self._store, self._number, self._partitions = store, number, partitions
@@ -67,20 +67,20 @@ class Overlay:
         )
 
     def transfer(self, transfer: Transfer) -> None:
-        """Send what a login moves to the target's partition. Encoded at once: the state it carries goes on changing."""
+        """Send a transfer to the target's partition. It is encoded immediately, because its states may change later."""
         key = user_key(transfer.customer, transfer.target)
         self._transfer_outputs.append(
             Output(TRANSFERS, partition_of(key, self._partitions), key, encode_transfer(transfer))
         )
 
     def verify(self, key: bytes, customer: str, user: str) -> None:
-        """Remember that a key was checked against its event, so that the next event of this user need not be."""
+        """Remember that a key fits its user, so that the user's next event need not be checked."""
         if len(self.verified) >= _MAX_VERIFIED_KEYS:
             self.verified.clear()
         self.verified[key] = (customer, user)
 
     def encode_changes(self) -> tuple[dict[str, list[Change]], list[Output]]:
-        """Return the changed rows of every table and what the flush sends on: transfers, partial counts, windows."""
+        """Return the changed rows of all tables, and the records to send: transfers, partial counts and windows."""
         outputs, self._transfer_outputs = self._transfer_outputs, []
         outputs.extend(self._publish_panes())
         outputs.extend(self._publish_windows())
@@ -112,7 +112,7 @@ class Overlay:
             yield Output(WINDOWS, self._number, key, value)
 
     def scan(self, table: str, start: bytes, end: bytes) -> dict[bytes, Any]:
-        """Return the rows of a key range, in key order, fresh: what the store has, overruled by what is in memory."""
+        """Return the rows of a key range in key order, as of the last folded event. Rows in memory win over the store."""
         rows = self.tables[table]
         found: dict[bytes, Any] = {
             key: rows.decode(value) for key, value in self._store.scan(table, start, end)
@@ -121,7 +121,7 @@ class Overlay:
         return {key: found[key] for key in sorted(found) if found[key] is not None}
 
     def stored(self, table: str, start: bytes, end: bytes) -> Iterator[tuple[bytes, Any]]:
-        """Yield the rows of a key range that are in the store, each as fresh as it is in memory (None: deleted there)."""
+        """Yield the rows of a key range that are in the store, each with its state in memory if it has one (None: deleted)."""
         rows = self.tables[table]
         for key, value in self._store.scan(table, start, end):
             yield key, rows.peek(key, value)
@@ -140,11 +140,11 @@ class Overlay:
 
     @property
     def changed_memory(self) -> int:
-        """Estimated bytes that wait for the next flush."""
+        """Estimated memory, in bytes, of the rows that wait for the next flush."""
         return sum(table.changed_memory for table in self.tables.values())
 
     def settle(self, max_rows: int, max_bytes: int) -> None:
-        """Let the caches age when they hold too much. Only when nothing is between here and the store."""
+        """Let the caches age if they hold too much. Call it only when no flush is in flight."""
         rows = sum(len(table) for table in self.tables.values())
         memory = sum(table.memory for table in self.tables.values())
         if rows <= max_rows and memory <= max_bytes:

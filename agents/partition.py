@@ -1,7 +1,7 @@
-"""Who owns one partition's memory: rows changed since the last flush, the flush that makes them durable, and the position it covers.
+"""A partition: the rows in its memory, the flushes that make them durable, and the position that these cover.
 
-A record counts exactly when its offset is below the committed position. Rows, outputs and position are committed in one transaction;
-the store is written after it. Folding goes on while a flush is being sent.
+A record counts exactly when its offset is below the committed position. A flush commits rows, outputs and position in one transaction,
+and writes the store after it. Folding continues while a flush is in flight.
 """
 
 import asyncio
@@ -23,34 +23,34 @@ from tables.ctr import watermarks
 from tables.ctr.watermarks import WatermarkRules
 from tables.declare import POSITIONS_TABLE
 
-_SLICE_SECONDS: Final = 0.004  # how long a fold may keep the loop: lookups wait behind it
-SLICE_RECORDS: Final = 32  # records between two looks at the clock
+_SLICE_SECONDS: Final = 0.004  # after this time a fold yields to the event loop, for lookups
+SLICE_RECORDS: Final = 32  # records between two checks of the clock
 
 FoldOne = Callable[["Partition", Any], None]
-"""Folds one record into a partition; raises UndecodableError for what must go to the dead letters."""
+"""Folds one record into a partition. Raises UndecodableError for a record that must go to the dead letters."""
 
 
 @dataclass(slots=True)
 class PartitionLimits:
-    """What a partition may hold before it flushes, and before its cache ages."""
+    """Limits and rules of a partition, such as how much it holds before it flushes or its cache ages."""
 
     flush_interval_ms: int = 1_000
     flush_max_changes: int = 20_000
     cache_rows: int = 2_500
     cache_bytes: int = 12_582_912
-    """Estimated memory, not encoded size; also what may wait for a flush."""
+    """Estimated memory, not encoded size. It also bounds the changes that wait for a flush."""
     partitions: int = 8
     poison: PoisonRule | None = field(default_factory=PoisonRule)
-    """When a source topic is paused; None: never, all of it may go to the dead letters."""
+    """When a source topic is paused. None: never, so that all of its records may go to the dead letters."""
     grace_ms: int = 600_000
     """How long a window waits for events out of order."""
     caught_up_ms: int = 10_000
-    """A source with nothing to read for so long does not hold the windows."""
+    """A source without a new record for this long does not hold back the windows."""
 
 
 @dataclass(slots=True)
 class PartitionStats:
-    """What a partition has done since it was opened."""
+    """Counts of a partition since it was opened (docs/operations.md)."""
 
     folded: int = 0
     deadlettered: int = 0
@@ -63,7 +63,7 @@ class PartitionStats:
 
 
 class Partition:
-    """One partition of the journal and of everything that follows it, owned by this worker in one generation."""
+    """One partition of the journal and of all topics that follow it, owned by this worker in one generation."""
 
     def __init__(
         self,
@@ -77,7 +77,7 @@ class Partition:
         on_failed: Callable[[BaseException], None],
         topic_ids: Mapping[str, str] | None = None,
     ) -> None:
-        """Read the position from the store. ``topic_ids``: of the source topics, kept beside the position from the next flush on."""
+        """Read the position from the store. ``topic_ids`` are those of the source topics; the next flush stores them."""
         self.number, self.epoch = number, epoch
         self.limits = limits
         self.stats = PartitionStats()
@@ -91,14 +91,14 @@ class Partition:
         self._outputs_bytes = 0
         self._outbox, self._on_lost, self._on_failed = outbox, on_lost, on_failed
         self.topic_ids = dict(topic_ids or {})
-        """Of the source topics that the position is of, as far as they are known."""
+        """Source topic -> the id of the topic that the position refers to, if known."""
         self._are_ids_kept = self.topic_ids == read_source_ids(store, number)
         self.positions = read_positions(store, number)
         """Next offset to fold, per source topic."""
         self.durable: dict[str, int] = dict(self.positions)
         """Next offset that a committed flush covers, per source topic."""
         self.halts: dict[str, Halt] = {}
-        """Source topics that are paused: nothing of them is folded or fetched until the partition is opened anew."""
+        """Source topics that are paused. None of their records is folded or fetched until the partition is opened again."""
         self._bad_runs = BadRuns(number, limits.poison)
         self.is_open = True
         self.lost: PartitionLostError | None = None
@@ -110,9 +110,9 @@ class Partition:
     # --- folding ------------------------------------------------------------------------------------------------------------------
 
     async def fold(self, topic: str, records: Sequence[SourceRecord], fold_one: FoldOne) -> None:
-        """Fold a chunk of a source topic, in slices. Records below the position were folded already and are passed over.
+        """Fold a chunk of a source topic in slices, without the records below the position, which were folded before.
 
-        Returns early when the partition is closed meanwhile: what is left is read again from the position by its next owner.
+        Return early if the partition is closed meanwhile. Its next owner reads the rest again from the position.
         """
         if topic in self.halts:
             return
@@ -134,7 +134,7 @@ class Partition:
                     self.stats.folded += 1
                     return
             except BaseException as error:
-                # rows may be half changed: nothing of this partition may be flushed any more
+                # Rows may be half changed, so this partition must not flush again.
                 self._lose(PartitionLostError(self.number, f"{topic} offset {record.offset}: {error!r}"))
                 raise
             self.positions[topic] = record.offset + 1
@@ -150,7 +150,7 @@ class Partition:
         self._bad_runs.passed(topic, len(records))
 
     def _must_flush(self) -> bool:
-        """Whether so much waits for a flush that folding has to wait for it: the back-pressure that reaches up to the fetch."""
+        """Tell whether so many changes wait that folding must wait for a flush. This back-pressure reaches the fetch."""
         overlay, limits = self.overlay, self.limits
         return (
             overlay.changes + len(self.outputs) >= limits.flush_max_changes
@@ -159,12 +159,12 @@ class Partition:
 
     @property
     def watermark_ms(self) -> int:
-        """How far event time has come here: windows that ended by then, less the grace, are final."""
+        """The watermark of this partition. A window is final if the watermark has passed its end by the grace."""
         state = self.overlay.rows[watermarks.TABLE].get(watermarks.row_key(self.number))
         return 0 if state is None else state.reached_ms
 
     def send(self, output: Output) -> None:
-        """Send a record on, in the transaction of the next flush."""
+        """Send a record in the transaction of the next flush."""
         self.outputs.append(output)
         self._outputs_bytes += len(output.value or b"")
 
@@ -184,25 +184,29 @@ class Partition:
                         await self._closing.wait()
                 except TimeoutError:
                     await self.flush()
-        except Exception as error:  # noqa: BLE001 - a task's error is seen by nobody; this ends the worker
+        except Exception as error:  # noqa: BLE001 - no code awaits this task, so its error must end the worker
             self._on_failed(error)
 
     async def flush(self) -> bool:
-        """Make everything folded so far durable; return whether it is. A lost partition is closed, and its owner told."""
+        """Make all that was folded durable. Return whether it is.
+
+        A partition that is lost is closed and reported to ``on_lost``.
+        """
         async with self._flushing:
             if self.lost is not None:
                 return False
             try:
                 is_due = self.is_open and self._announcer.is_due(self.positions, self.overlay.newest_time_ms)
                 closed = await self.closer.close_due(lambda: self.is_open) if self.is_open else 0
+                # Closing windows yields to the loop, so the partition may be lost or released by now.
                 if self.lost is not None or self._is_released:
-                    return False  # while windows were closed, which lets others run
+                    return False
                 if self.positions == self.durable and not is_due and not closed:
                     return True
                 flush = self._encode()
                 committed = await self._outbox.commit(flush)
                 if self._is_released:
-                    return False  # closed while the broker did not answer: the next owner reads what was committed
+                    return False  # closed while the broker did not answer; the next owner reads the committed rows
                 self.store.write(flush.changes, committed.offsets)
             except PartitionLostError as error:
                 self._lose(error)
@@ -218,26 +222,26 @@ class Partition:
             return True
 
     def _encode(self) -> Flush:
-        """Take what changed; nothing is folded meanwhile, for this does not yield to the loop."""
+        """Take the changes. It does not yield to the loop, so no record is folded meanwhile."""
         first, last = self._announcer.take(self.positions, self.overlay.newest_time_ms)
         outputs, self.outputs, self._outputs_bytes = first + self.outputs, [], 0
         positions = dict(self.positions)
         self.stats.swept += self._sweeper.sweep(self.overlay)
         changes, published = self.overlay.encode_changes()
-        if positions:  # none before anything was folded, when there is only something to announce
+        if positions:  # empty before the first fold, if the flush only carries an announcement
             ids = None if self._are_ids_kept else self.topic_ids
             changes[POSITIONS_TABLE] = position_rows(self.number, positions, ids)
         return Flush(changes, outputs + published + last, positions)
 
     def _lose(self, error: PartitionLostError) -> None:
-        """Never flush again: what was changed since the last flush is gone, or of unknown fate."""
+        """Never flush again: the changes since the last flush are lost, or their fate is unknown."""
         self.lost = error
         self.is_open = False
 
     async def close(self, timeout_seconds: float) -> None:
-        """Stop folding, try one last flush, and let go of producer and store.
+        """Stop folding, try one last flush, and release producer and store.
 
-        The last flush may fail or not be known to have succeeded: the next owner reads the changelog to its end before it folds.
+        The last flush may fail, or its outcome may be unknown. So the next owner reads the changelogs to their end before it folds.
         """
         self.is_open = False
         self._closing.set()

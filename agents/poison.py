@@ -1,8 +1,7 @@
-"""Is a source topic all poison? Then it is left where it stands, with an alarm, instead of being drained into the dead letters.
+"""Pauses a source topic with an alarm if nearly all of its records cannot be folded.
 
-A record that cannot be folded becomes a dead letter, and the next one is folded. When nearly all are like that, the fault is not
-theirs: a producer with another format, or a worker that is too old. What was not taken yet stays in the source topic and costs nobody
-a replay.
+Otherwise, a record that cannot be folded becomes a dead letter, and folding continues. If nearly all records are bad, a producer has
+another format, or the worker is too old. Records after the pause stay in the source topic and need no replay from the dead letters.
 """
 
 import logging
@@ -20,20 +19,20 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class PoisonRule:
-    """More than ``percent`` of the last ``records`` records of a source topic in a partition are bad: it is paused."""
+    """Pause a source topic in a partition if more than ``percent`` of its last ``records`` records are bad."""
 
     records: int = 1_000
     percent: int = 90
 
     @property
     def bad(self) -> int:
-        """How many bad ones among them are too many."""
+        """The number of bad records at which the topic is paused."""
         return self.records * self.percent // 100 + 1
 
 
 @dataclass(frozen=True, slots=True)
 class Halt:
-    """A source topic that is paused at ``position`` (the next offset), and what the last bad record was."""
+    """A source topic that is paused at ``position`` (the next offset), and the fault of its last bad record."""
 
     topic: str
     partition: int
@@ -46,9 +45,9 @@ class Halt:
     def __str__(self) -> str:
         return (
             f"{self.topic} partition {self.partition} is paused at {self.position}: {self.bad} of its last {self.records} records "
-            f"cannot be folded (the last: {self.reason}: {self.detail[:200]}). They are in the dead letters; what follows waits. "
-            "Mend the producer, or start a worker that reads it, and start this one again; "
-            "with --accept-bad all of them go to the dead letters (docs/operations.md)"
+            f"cannot be folded (the last: {self.reason}: {self.detail[:200]}). They are in the dead letters; later records wait. "
+            "Repair the producer, or upgrade the worker if it is older than the records, and restart this worker. "
+            "With --accept-bad, it sends all bad records to the dead letters (docs/operations.md)"
         )
 
     def as_dict(self) -> dict[str, Any]:
@@ -66,10 +65,10 @@ class Halt:
 
 
 class BadRuns:
-    """Counts the bad records of one partition. A good one costs nothing: it is counted with its chunk."""
+    """Counts the bad records of one partition. Good records cost nothing, because they are counted once per chunk."""
 
     def __init__(self, partition: int, rule: PoisonRule | None) -> None:
-        """Without a rule nothing is ever paused."""
+        """Take the rule. Without one, no topic is ever paused."""
         self._partition, self._rule = partition, rule
         self._passed: Counter[str] = Counter()
         self._bad: dict[str, deque[int]] = {}
@@ -81,7 +80,7 @@ class BadRuns:
     def bad(
         self, topic: str, chunk: Sequence[SourceRecord], offset: int, error: UndecodableError
     ) -> Halt | None:
-        """Count a bad record, which is in a chunk that is not counted yet; return the pause when it is one too many."""
+        """Count a bad record of a chunk that is not counted yet. Return a Halt if the rule pauses the topic."""
         rule = self._rule
         if rule is None:
             return None

@@ -1,11 +1,11 @@
-"""What a partition needs from outside, by Protocol: records, a store, a transactional outbox; and what a flush carries."""
+"""Protocols for what a partition needs from outside (records, a store, a transactional outbox), and the content of a flush."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 Change = tuple[bytes, bytes | None]
-"""A row and its encoded value; None deletes it."""
+"""A row's key and its encoded value; None deletes the row."""
 
 
 class SourceRecord(Protocol):
@@ -27,7 +27,7 @@ class Chunk(NamedTuple):
 
 
 class Output(NamedTuple):
-    """A record that a fold sends on; ``partition`` is where it must go."""
+    """A record to send to ``partition`` of ``topic`` in the next flush."""
 
     topic: str
     partition: int
@@ -38,7 +38,7 @@ class Output(NamedTuple):
 
 @dataclass(slots=True)
 class Flush:
-    """One transaction: the changed rows of each table (each key once), what is sent on, and the position all that stands for."""
+    """One transaction: the changed rows of each table (each key once), the records to send, and the position that it covers."""
 
     changes: dict[str, list[Change]]
     outputs: list[Output]
@@ -48,15 +48,16 @@ class Flush:
 
 @dataclass(slots=True)
 class Committed:
-    """What the broker confirmed: per changelog topic, the offset after the last record written to it."""
+    """The broker's confirmation: per changelog topic, the offset after the last record that was written to it."""
 
     offsets: dict[str, int] = field(default_factory=dict)
 
 
 class PartitionLostError(Exception):
-    """The broker refuses our writes of ``partition``: it has, or had, another owner, or the transaction was aborted by time.
+    """The broker refuses our writes of ``partition``, or their fate is unknown.
 
-    What was folded since the last flush is dropped; it is read again from the position, here or elsewhere.
+    The partition has, or had, another owner, or its transaction timed out. Its changes since the last flush are dropped. The next owner,
+    here or elsewhere, reads them again from the position.
     """
 
     def __init__(self, partition: int, cause: str) -> None:
@@ -82,15 +83,16 @@ class Outbox(Protocol):
     """The one producer that may write for a partition (app/worker/outbox.py)."""
 
     async def commit(self, flush: Flush) -> Committed:
-        """Write a flush as one transaction; raise PartitionLostError when the broker refuses it or its fate is unknown."""
+        """Write a flush as one transaction. Raise PartitionLostError if the broker refuses it or its fate is unknown."""
 
     async def close(self) -> None: ...
 
 
 class Reach(NamedTuple):
-    """How far the consumer is in one partition of a topic, as offsets.
+    """The consumer's progress in one partition of a topic, as offsets.
 
-    Where what can be read ends, what is fetched next, and behind the last record that was fetched to be folded (0: none yet).
+    ``end`` is the end of the readable records, and ``next`` the offset to fetch next. ``fetched`` is the offset after the last record
+    that was fetched for folding (0: no record yet).
     """
 
     end: int
@@ -99,7 +101,7 @@ class Reach(NamedTuple):
 
 
 class Feed(Protocol):
-    """The consumer, as far as it is asked how far it is (app/worker/lag.py)."""
+    """The consumer, as a source of its own progress (app/worker/lag.py)."""
 
     def reach(self, topic: str, partition: int) -> Reach | None:
-        """Return how far it is, None when it does not know."""
+        """Return the progress in a partition of a topic, or None if it is unknown."""

@@ -1,4 +1,4 @@
-"""Which partitions does this worker own now, and what is their state of readiness?"""
+"""Registry of the partitions that are open on this worker."""
 
 import asyncio
 from collections.abc import Iterator
@@ -10,8 +10,8 @@ from agents.poison import Halt
 class Partitions:
     """The partitions that are open here, all of one ``epoch``.
 
-    A chunk that was fetched in an earlier epoch must be dropped: the position was sought again since, and what lies between would
-    be missed.
+    A chunk that was fetched in an earlier epoch must be dropped. The consumer has since gone back to the position, and folding the chunk
+    would skip the records before it.
     """
 
     def __init__(self, close_timeout_seconds: float) -> None:
@@ -21,15 +21,15 @@ class Partitions:
         self.epoch = 0
 
     def add(self, partition: Partition) -> None:
-        """Take a partition that has been caught up; from now on it is folded and read."""
+        """Add a partition that has caught up. Chunks are then folded into it, and lookups read it."""
         self._open[partition.number] = partition
         for topic, position in partition.positions.items():
             halt = self._halts.pop((topic, partition.number), None)
             if halt is not None and halt.position == position:
-                partition.halts[topic] = halt  # another worker that came or went is no reason to go on
+                partition.halts[topic] = halt  # a rebalance alone does not end a pause
 
     def get(self, number: int) -> Partition | None:
-        """Return the partition when it is open here and not lost."""
+        """Return the partition if it is open here and not lost, otherwise None."""
         partition = self._open.get(number)
         return partition if partition is not None and partition.is_open else None
 
@@ -40,19 +40,20 @@ class Partitions:
         return len(self._open)
 
     def durable(self, topic: str, number: int) -> int | None:
-        """Return the next offset of a source topic that a committed flush of an open partition covers."""
+        """Return the next offset of a source topic that a committed flush of an open partition covers; None if unknown."""
         partition = self._open.get(number)
         return None if partition is None else partition.durable.get(topic)
 
     def is_paused(self, topic: str, number: int) -> bool:
-        """Tell whether a source topic of an open partition is paused, so that nothing of it need be fetched."""
+        """Tell whether a source topic of an open partition is paused, so that no record of it need be fetched."""
         partition = self._open.get(number)
         return partition is not None and topic in partition.halts
 
     async def on_revoked(self) -> None:
-        """Flush, then drop overlay, cache, producer and store of every partition: also of those that stay.
+        """Flush, then drop overlay, cache, producer and store of all partitions, even of those that stay assigned.
 
-        A worker that slept through a generation gets its partitions back as if nothing had been; only the changelog knows.
+        A worker that slept through a generation gets its partitions back without notice. Only the changelogs show that another worker
+        wrote to them.
         """
         closing = list(self._open.values())
         self.epoch += 1
@@ -64,6 +65,7 @@ class Partitions:
         for partition in closing:
             self._halts.update({(topic, partition.number): halt for topic, halt in partition.halts.items()})
         self._open.clear()
-        for outcome in closed:  # raised only now: one full disk must not keep the others from being released
+        # Errors are raised only now, because one full disk must not prevent the release of the other partitions.
+        for outcome in closed:
             if isinstance(outcome, BaseException):
                 raise outcome

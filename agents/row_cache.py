@@ -1,6 +1,7 @@
-"""What a partition holds in memory of one table: decoded rows, which of them changed since the last flush, and a bounded cache.
+"""The rows of one table in a partition's memory: those changed since the last flush, and a bounded cache of decoded rows.
 
-A row changed since the last flush, or in a flush that is not yet in the store, is never evicted, so a read is always fresh.
+A row that changed since the last flush, or in a flush that is not yet in the store, is never evicted. So a read sees every folded
+event.
 """
 
 from collections.abc import Callable, Iterator
@@ -11,15 +12,16 @@ from agents.ports import Change
 
 _S = TypeVar("_S")
 _MEMORY_PER_ROW: Final = 400
-"""What any row takes besides: its key, its places in dictionaries, the objects around its content."""
-_NEWEST_WEIGHT: Final = 0.05  # of the newest row in the running mean of row sizes
+"""Bytes that each row takes in addition: its key, its places in dictionaries, the objects around its content."""
+_NEWEST_WEIGHT: Final = 0.05  # weight of the newest row in the running mean of row sizes
 _ABSENT: Final[Any] = object()
 
 
 class RowCache(Generic[_S]):
-    """The rows of one table of one partition. ``recent`` and ``older`` are the two halves of an approximate LRU.
+    """The rows of one table of one partition.
 
-    ``row_bytes`` is the running mean of the size of an encoded row, from which memory is estimated.
+    ``recent`` and ``older`` are the two halves of an approximate LRU. ``changed`` has the rows that changed since the last flush.
+    ``row_bytes`` is the running mean of the size of encoded rows, from which the memory is estimated.
     """
 
     __slots__ = ("_decode", "_encode", "_load", "_memory_per_byte", "changed", "older", "recent", "row_bytes")
@@ -31,7 +33,7 @@ class RowCache(Generic[_S]):
         encode: Callable[[_S], bytes],
         memory_per_byte: float = 8.0,
     ) -> None:
-        """``memory_per_byte``: what a decoded row takes for each byte of its encoding."""
+        """``memory_per_byte``: bytes of memory that a decoded row takes per byte of its encoding."""
         self._load, self._decode, self._encode = load, decode, encode
         self._memory_per_byte = memory_per_byte
         self.recent: dict[bytes, _S | None] = {}
@@ -40,7 +42,7 @@ class RowCache(Generic[_S]):
         self.row_bytes = 100.0
 
     def get(self, key: bytes) -> _S | None:
-        """Return the row as of the last folded event, or None."""
+        """Return the row as of the last folded event, or None if there is no row."""
         state = self.recent.get(key, _ABSENT)
         if state is not _ABSENT:
             return state
@@ -56,7 +58,7 @@ class RowCache(Generic[_S]):
         return state
 
     def peek(self, key: bytes, stored: bytes) -> _S | None:
-        """Return the row as ``get`` does, given what the store holds, and leave the cache as it is."""
+        """Return the row as ``get`` does, given the stored value, without a change of the cache."""
         state = self.recent.get(key, _ABSENT)
         if state is _ABSENT:
             state = self.older.get(key, _ABSENT)
@@ -85,7 +87,7 @@ class RowCache(Generic[_S]):
         return changes
 
     def scan_memory(self, start: bytes, end: bytes) -> Iterator[tuple[bytes, _S | None]]:
-        """Yield the rows in memory with ``start <= key < end``, in no order: they overrule what the store says."""
+        """Yield the rows in memory with ``start <= key < end``, unordered. A key may come twice; its later state is the newer one."""
         for rows in (self.older, self.recent):
             for key, state in rows.items():
                 if start <= key < end:
@@ -97,23 +99,23 @@ class RowCache(Generic[_S]):
 
     @property
     def _row_memory(self) -> float:
-        """Estimated bytes that a row takes."""
+        """Estimated memory of a row, in bytes."""
         return _MEMORY_PER_ROW + self.row_bytes * self._memory_per_byte
 
     @property
     def changed_memory(self) -> int:
-        """Estimated bytes that the changed rows take."""
+        """Estimated memory of the changed rows, in bytes."""
         return int(len(self.changed) * self._row_memory)
 
     @property
     def memory(self) -> int:
-        """Estimated bytes that all rows in memory take."""
+        """Estimated memory of all rows, in bytes."""
         return int((len(self.recent) + len(self.older)) * self._row_memory)
 
     def age(self, max_memory: int) -> None:
-        """Forget the older half of the cache, and of the other what is more than ``max_memory``.
+        """Drop the older half of the cache, and as much of the recent half as exceeds ``max_memory``.
 
-        Only between flushes: everything but ``changed`` is in the store then.
+        Call it only between flushes, when all rows except ``changed`` are in the store.
         """
         keep = int(max_memory / self._row_memory)
         excess = len(self.recent) - keep

@@ -1,6 +1,6 @@
-"""Which rows have expired? Each flush looks at a few rows more, round and round, so that no table grows for ever.
+"""Deletes expired rows: each flush checks the next few rows of each table, in an endless cycle, so that no table grows for ever.
 
-What expires and when is the table's own rule; a swept row is a tombstone in the changelog like any other deletion.
+Each table decides which of its rows have expired. A swept row is a tombstone in the changelog, like any other deletion.
 """
 
 from typing import Final
@@ -8,10 +8,9 @@ from typing import Final
 from agents.overlay import Overlay
 from tables.declare import TABLES
 
-_ROWS_A_FLUSH: Final = (
-    100  # of each table: with a flush a second a partition passes over 360,000 rows an hour
-)
-_END: Final = b"\xff"  # no key begins with it: keys are ASCII or UTF-8
+# Rows of each table. With one flush per second, a partition checks 360,000 rows per hour.
+_ROWS_A_FLUSH: Final = 100
+_END: Final = b"\xff"  # no key begins with it, because keys are ASCII or UTF-8
 
 _SWEPT: Final = tuple((table.name, table.has_expired) for table in TABLES if table.has_expired is not None)
 
@@ -19,14 +18,14 @@ _SWEPT: Final = tuple((table.name, table.has_expired) for table in TABLES if tab
 class Sweeper:
     """Walks over the tables whose rows expire.
 
-    The receipt of the newest folded event is its clock: no row goes because a machine's clock is wrong.
+    Its clock is the receipt of the newest folded event, so a wrong clock of this machine deletes no row.
     """
 
     def __init__(self) -> None:
         self._next: dict[str, bytes] = {name: b"" for name, _ in _SWEPT}
 
     def sweep(self, overlay: Overlay, rows: int = _ROWS_A_FLUSH) -> int:
-        """Delete the expired among the next ``rows`` stored rows of each table; return how many went."""
+        """Delete the expired rows among the next ``rows`` stored rows of each table. Return how many were deleted."""
         swept = 0
         for table, has_expired in _SWEPT:
             start = self._next[table]

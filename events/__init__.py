@@ -1,4 +1,4 @@
-"""What happened: the events of the journal, how they are read from the wire, and the rules they must pass.
+"""Events of the journal: their structs, their parsers, and the rules that they must pass.
 
 Pure: no I/O, no clock, no Faust.
 """

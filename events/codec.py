@@ -1,4 +1,8 @@
-"""How an event is written into the journal and read back: JSON, a tagged union by ``type``."""
+"""Codec of journal records: JSON, a tagged union by ``type``.
+
+``decode`` checks every record, because producers other than the collector write to the journal too. The bounds and the reasons
+are in docs/events.md.
+"""
 
 import re
 from collections.abc import Callable
@@ -14,7 +18,10 @@ _decoder: Final[msgspec.json.Decoder[Event]] = msgspec.json.Decoder(Event)
 
 
 class UndecodableError(ValueError):
-    """A record cannot be folded. ``reason`` is ``null``, ``too_large``, ``malformed``, ``unknown_version`` or ``bad_key``."""
+    """A record cannot be folded.
+
+    ``reason`` is ``null``, ``too_large``, ``malformed``, ``unknown_version`` or ``bad_key``.
+    """
 
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(f"{reason}: {detail}")
@@ -23,7 +30,8 @@ class UndecodableError(ValueError):
 
 
 MAX_RECORD_BYTES: Final = 900_000
-"""Compressed, a journal record of many MB fits below the broker's limit; forwarded, it would not, and no flush could succeed again."""
+"""Largest record that is folded. A producer can write a larger one compressed, below the broker's limit.
+A worker could not forward it: every flush would fail."""
 _IS_NAME: Final = re.compile(r"[\x21-\x7e]{1,200}").fullmatch
 _MAX_PRICE: Final = Decimal(10) ** 12
 _MAX_DECIMALS: Final = 12
@@ -59,7 +67,7 @@ def encode(event: EventBase) -> bytes:
 
 
 def decode(raw: bytes | None) -> Event:
-    """Return the event of a journal record; raise UndecodableError when it is none."""
+    """Return the event of a journal record. Raise UndecodableError if the record is not a valid event of this version."""
     if raw is None:
         raise UndecodableError("null", "the record has no value")
     if len(raw) > MAX_RECORD_BYTES:
@@ -77,6 +85,6 @@ def decode(raw: bytes | None) -> Event:
 
 
 def check_names(customer: str, user: str) -> None:
-    """Raise UndecodableError unless customer and user can stand in a key: printable ASCII, and no ``|`` in the customer."""
+    """Raise UndecodableError unless customer and user may be in a key: printable ASCII, and no ``|`` in the customer."""
     if not _IS_NAME(customer) or not _IS_NAME(user) or "|" in customer:
         raise UndecodableError("bad_key", "customer and user take 1 to 200 printable ASCII characters")

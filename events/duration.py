@@ -1,11 +1,11 @@
-"""How long is it: ISO 8601 durations of fixed length, as settings and lookups write them (``PT30M``, ``P7D``)."""
+"""ISO 8601 durations of fixed length, as in settings and lookups (``PT30M``, ``P7D``)."""
 
 import re
 from typing import Final
 
 from events.topics import DAY_MS
 
-_MAX_DURATION_MS: Final = 3_660 * DAY_MS  # ten years: longer than anything is kept
+_MAX_DURATION_MS: Final = 3_660 * DAY_MS  # ten years: no data is kept longer
 
 _DURATION: Final = re.compile(
     r"P(?=.)(?:([0-9]{1,6})W)?(?:([0-9]{1,6})D)?(?:T(?=.)(?:([0-9]{1,6})H)?(?:([0-9]{1,6})M)?(?:([0-9]{1,9})S)?)?"
@@ -14,9 +14,10 @@ _UNITS_MS: Final = (7 * DAY_MS, DAY_MS, 3_600_000, 60_000, 1_000)
 
 
 def parse_duration_ms(text: str) -> int | None:
-    """Return a duration of weeks, days, hours, minutes and seconds in ms; None when it is none, or zero, or too long.
+    """Return a duration of weeks, days, hours, minutes and seconds in ms.
 
-    Months and years have no fixed length and are not taken.
+    Return None if the text is not a valid duration, or if it is zero or longer than ten years. Months and years are not valid,
+    because they have no fixed length.
     """
     match = _DURATION.fullmatch(text)
     if match is None:

@@ -1,4 +1,4 @@
-"""Event times: how the collector sets one, how a worker bounds it, and the timestamps of signed imports (docs/events.md)."""
+"""Event times: how the collector sets one and a worker bounds it (docs/events.md), and the timestamps of signed imports."""
 
 import re
 from datetime import datetime, tzinfo
@@ -7,7 +7,7 @@ from typing import Final
 from events.topics import DAY_MS
 
 MAX_SKEW_MS: Final = DAY_MS
-"""A client's time further back than this is moved to it, and counted as clamped."""
+"""Largest age of a client's time. An older one is moved to this bound and counts as clamped."""
 _MAX_COLLECTOR_SKEW_MS: Final = 300_000
 """How far a collector's clock may be ahead of the broker's."""
 
@@ -23,8 +23,11 @@ def event_time(
 ) -> tuple[int, bool]:
     """Return (event time in ms, whether the client's time was clamped).
 
-    A signed override wins. Else the client's own clock is corrected by the difference between its ``sent`` and our
-    ``received``, when it gave both, and held within the 24 h before ``received``. Else it is ``received``.
+    The event time is the first of these that exists:
+
+    1. the signed override;
+    2. ``created + (received - sent)``, clamped to the 24 h before ``received``;
+    3. ``received``.
     """
     if override_ms is not None:
         return override_ms, False
@@ -40,9 +43,9 @@ def settle_times(
 ) -> tuple[int, int, bool]:
     """Return (event time, time of receipt, whether the event time was clamped) with which a worker folds a record.
 
-    ``appended_ms`` is the broker's time. It replaces a time of receipt that is missing (0) or more than 5 minutes ahead of it, because
-    an event from the future would make everything else expire. An event time that is missing (0) is the time of receipt. It is held
-    before the receipt, and with ``max_age_ms`` also no earlier than that before the receipt.
+    ``appended_ms`` is the broker's time. It replaces a time of receipt that is missing (0) or more than 5 minutes ahead of it.
+    Otherwise an event from the future would make everything else expire. A missing event time (0) becomes the time of receipt. A
+    later one is moved to the receipt, and one more than ``max_age_ms`` before the receipt (None: no bound) is moved to that bound.
     """
     received_ms = received_ms or appended_ms
     if received_ms > appended_ms + _MAX_COLLECTOR_SKEW_MS:
@@ -58,7 +61,8 @@ def settle_times(
 def parse_override(text: str, zone: tzinfo) -> int | None:
     """Return the ms of an ``overridetimestamp`` (``yyyy-MM-ddTHH:mm:ss``, wall time of ``zone``).
 
-    None if the text is not a valid timestamp. A wall time that a change to winter time repeats is the first of the two.
+    Return None if the text is not a valid timestamp, or is before 1970. If the change to winter time repeats the wall time, it is
+    the first of the two.
     """
     match = _OVERRIDE.fullmatch(text)
     if match is None:
@@ -73,5 +77,5 @@ def parse_override(text: str, zone: tzinfo) -> int | None:
 
 
 def format_override(time_ms: int, zone: tzinfo) -> str:
-    """Return the ``overridetimestamp`` of a time; milliseconds are cut, the format has none."""
+    """Return the ``overridetimestamp`` of a time. The format has no milliseconds, so they are cut off."""
     return datetime.fromtimestamp(time_ms // 1000, zone).strftime("%Y-%m-%dT%H:%M:%S")

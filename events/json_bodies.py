@@ -1,7 +1,7 @@
-"""Which JSON values does a body hold: an array, or one value a line, read strictly and each judged for itself where it can be.
+"""Reads the JSON values of a body: an array, or one value per line.
 
-Strictly: UTF-8 without lone surrogates, no NaN, no number out of range, and no object that names a key twice, for nobody knows
-which of the two was meant.
+The reader is strict: UTF-8 without lone surrogates, no NaN, no number out of range. No object may name a key twice, because
+the sender may mean either of them. Where possible, an invalid value is refused alone and the others are read.
 """
 
 import json
@@ -23,22 +23,22 @@ _ARRAY: Final = re.compile(rb"[ \t\r\n]*\[")
 _NO_OBJECT: Final = Rejection("bad_json", "the body must be a JSON array of events, or one event a line")
 
 Element = Any
-"""A JSON value as Python's own types, or the Rejection of a line that is none."""
+"""A JSON value as Python's own types, or the Rejection of a value that is not valid."""
 
 
 def is_plain(body: bytes) -> bool:
-    """Return True when no text in a JSON body can hold a control character, and no value can be one that means absent.
+    """Return True if no text in a JSON body can hold a control character, and no value can mean "absent".
 
-    JSON wants control characters escaped, but for DEL; what is ASCII without escapes has none.
+    JSON escapes all control characters except DEL, so ASCII without escapes and DEL has none.
     """
     return body.isascii() and not any(part in body for part in _NOT_PLAIN)
 
 
 def read(body: bytes, most: int, *, is_lines: bool) -> tuple[list[Element], bool] | Rejection:
-    """Return the values of a body, and whether it is one object that stands for itself.
+    """Return the values of a body, at most ``most``, and whether the body is a single object.
 
-    ``is_lines``: the sender said that it is one value a line. Else it is an array, or one object, or values by lines when that
-    is what it turns out to be; of a body that is nothing of these the reason is returned.
+    Set ``is_lines`` if the sender declared one value per line. Otherwise the body may be an array, a single object, or one
+    value per line. Return a Rejection for any other body.
     """
     body = body.removeprefix(_BYTE_ORDER_MARK)
     if is_lines:
@@ -63,7 +63,7 @@ def _is_object(value: Element) -> bool:
 
 
 def read_array(body: bytes, most: int) -> list[Element] | Rejection:
-    """Return the values of a JSON array, at most ``most``; a body that is none is refused as a whole."""
+    """Return the values of a JSON array, at most ``most``. A body that is not an array is refused as a whole."""
     try:
         values = _decoder.decode(body)
     except _UNREADABLE as error:
@@ -78,14 +78,14 @@ def read_array(body: bytes, most: int) -> list[Element] | Rejection:
 
 
 def _read_lines(body: bytes, most: int) -> list[Element] | Rejection:
-    """Return the values of a body with one JSON value a line, at most ``most`` lines. A bad line is refused alone."""
+    """Return the values of a body with one JSON value per line, at most ``most`` lines. An invalid line is refused alone."""
     if body.count(b"\n") > most:
         return too_many(most)
     lines = [line for line in body.split(b"\n") if line and not line.isspace()]
     if len(lines) > most:
         return too_many(most)
     try:
-        values = [*map(_decoder.decode, lines)]  # not decode_lines, which minds no lines
+        values = [*map(_decoder.decode, lines)]  # not decode_lines, which ignores line breaks
     except _UNREADABLE:
         return [_judged(line) for line in lines]
     if _names_each_key_once(body, values):
@@ -110,7 +110,7 @@ def _judged(piece: bytes) -> Element:
 
 
 class _TwiceError(Exception):
-    """An object names a key more than once."""
+    """An object names a key more than once; carries the key."""
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -123,21 +123,24 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _names_each_key_once(text: bytes, values: list[Any]) -> bool:
-    """Return True when no object can have named a key twice; False: it has to be looked at closely.
+    """Return True if no object can name a key twice. If False, the caller must check each key.
 
-    A key ends in a quote that a colon follows, so there are at most as many keys as such places, texts that hold one counted
-    too: as many keys read as places found means that none came twice. Looking at each key itself would take longer than reading.
+    Each key in the text ends with ``":``, and other texts may hold these characters too. If as many keys were read as there are
+    such places, no key came twice. To check each key takes longer than to decode the text.
     """
     places = text.count(b'":')
     if places != text.count(b":") and any(blank in text for blank in _BLANKS):
-        return False  # blanks before a colon: there may be more keys than places
+        return False  # there may be blanks between a key and its colon, so there may be more keys than places
     if text.count(b"{") == len(values) and all(type(value) is dict for value in values):
-        return sum(map(len, values)) == places  # no object within another
+        return sum(map(len, values)) == places  # no nested object
     return _keys(values) == places
 
 
 def _keys(values: Iterable[Any]) -> int:
-    """Return how many keys all objects within the values have. As deep as msgspec reads, which is not as deep as Python calls."""
+    """Return how many keys all objects within the values have.
+
+    It does not recurse: msgspec reads deeper nesting than Python's call stack allows.
+    """
     count = 0
     waiting = [values]
     while waiting:

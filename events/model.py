@@ -1,7 +1,7 @@
-"""What happened: one frozen struct per event, and the tagged union that the journal carries.
+"""The events: one frozen struct per event, and the tagged union that the journal carries.
 
-Names and meanings follow the tracker API (docs/http-api.md). A record of the journal is the JSON of one of these structs;
-its ``type`` is the canonical event name, its ``v`` the version of the format. All times are integer milliseconds since 1970 UTC.
+Names and meanings follow the tracker API (docs/http-api.md). A journal record is the JSON of one of these structs. Its ``type``
+is the canonical event name, its ``v`` the version of the format. All times are integer milliseconds since 1970 UTC.
 """
 
 from decimal import Decimal
@@ -10,41 +10,41 @@ from typing import Annotated, Final, Literal
 import msgspec
 
 EVENT_VERSION: Final = 1
-NO_PROFILE_USER: Final = "~"  # the user of events that keep totals but build no profile
+NO_PROFILE_USER: Final = "~"  # the user of anonymous events, which count in totals and build no profile
 
-# Bounds keep what a stranger may write from overflowing sums and encodings; a record beyond them is malformed.
+# Any producer may write to the journal. These bounds keep sums and encodings from overflowing; a record beyond them is malformed.
 Millis = Annotated[int, msgspec.Meta(ge=0, le=9_999_999_999_999)]
-"""A time, 1970 to 2286."""
+"""A time in ms, 1970 to 2286."""
 PlaceNumber = Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
 """A row or rank, from 0."""
 ItemType = Annotated[int, msgspec.Meta(ge=0, le=2_147_483_647)]
 Percent = Annotated[int, msgspec.Meta(ge=0, le=100)]
 Word = Annotated[str, msgspec.Meta(max_length=256)]
-"""An id or a name, as long as the collector takes it: what is stored of a user has room for thousands."""
+"""An id or a name, at most as long as the collector accepts. A user's row has room for thousands of them."""
 LongWord = Annotated[str, msgspec.Meta(max_length=2_048)]
 Currency = Annotated[str, msgspec.Meta(pattern=r"^[A-Z]{3}\Z")]
 Items = Annotated[tuple[Word, ...], msgspec.Meta(max_length=5_000)]
 Length = Annotated[int, msgspec.Meta(ge=0, le=2_592_000_000)]
-"""Of something that is played, in ms: up to 30 days."""
+"""A length or a position of a played item in ms, up to 30 days."""
 Quantity = Annotated[int, msgspec.Meta(ge=1, le=1_000_000_000)]
 
 
 class EventBase(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", gc=False):
-    """What every event carries.
+    """The fields that every event has.
 
-    ``user`` is ``{key id}.{pseudonym}`` (never a raw id) or ``~`` for nobody. ``time_ms`` is the event time as SEMANTICS resolves it,
-    ``received_ms`` when the collector (or, for records written straight into Kafka, the broker) got it.
+    ``user`` is ``{key id}.{pseudonym}``, never a raw id, or ``~`` for an anonymous user. ``time_ms`` is the event time by the rules
+    of docs/events.md. ``received_ms`` is when the collector received the event, or the broker, if a producer wrote it to Kafka.
     """
 
     customer: str
     user: str
-    time_ms: Millis = 0  # 0: not resolved by the producer; the reader takes the record's own timestamp
+    time_ms: Millis = 0  # 0: not set by the producer; the worker uses the record's timestamp
     received_ms: Millis = 0
     v: int = EVENT_VERSION
-    eid: Word | None = None  # the client's own id of this event, the same again on a retry
-    created_ms: int | None = None  # the client's clock when it happened ...
+    eid: Word | None = None  # the client's own id of this event, the same on a retry
+    created_ms: int | None = None  # by the client's clock, when it happened ...
     sent_ms: int | None = None  # ... and when it was sent
-    is_clamped: bool = False  # the client's time lay outside [received - 24 h, received]
+    is_clamped: bool = False  # the client's time was outside [received - 24 h, received]
     previous_user: str | None = None  # the pseudonym under the old key, while a key rotates
     experiment: Word | None = None
     variant: Word | None = None
@@ -53,7 +53,7 @@ class EventBase(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, t
     lang: str | None = None
     store_view_id: str | None = None
     segments: str | None = None
-    properties: dict[str, str] | None = None  # parameters we do not know, bounded
+    properties: dict[str, str] | None = None  # unknown parameters, bounded
 
 
 class ItemEvent(EventBase, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -107,7 +107,7 @@ class Playback(ItemEvent, frozen=True, kw_only=True, omit_defaults=True, gc=Fals
 
 
 class PurchaseEvent(ItemEvent, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """What ``buy`` and ``owns`` share. ``price`` is for one item; both price and currency, or neither."""
+    """The fields that ``buy`` and ``owns`` share. ``price`` is for one item and comes with a ``currency``."""
 
     quantity: Quantity = 1
     price: Decimal | None = None
@@ -115,11 +115,11 @@ class PurchaseEvent(ItemEvent, frozen=True, kw_only=True, omit_defaults=True, gc
 
 
 class Buy(PurchaseEvent, frozen=True, kw_only=True, omit_defaults=True, gc=False, tag="buy"):
-    """The user bought the item. Without a price: a sale without revenue."""
+    """The user bought the item. Without a price, it is a sale without revenue."""
 
 
 class Owns(PurchaseEvent, frozen=True, kw_only=True, omit_defaults=True, gc=False, tag="owns"):
-    """The user owns the item already: never revenue."""
+    """The user already owns the item; never revenue."""
 
 
 class Basket(ItemEvent, frozen=True, kw_only=True, omit_defaults=True, gc=False, tag="basket"):
@@ -159,7 +159,7 @@ class Viewed(ItemsEvent, frozen=True, kw_only=True, omit_defaults=True, gc=False
 
 
 class Rate(ItemEvent, frozen=True, kw_only=True, omit_defaults=True, gc=False, tag="rate"):
-    """The user rated the item, 0-100, raw."""
+    """The user rated the item, 0-100, kept raw."""
 
     rating: Percent
 
@@ -171,7 +171,7 @@ class Blacklist(ItemEvent, frozen=True, kw_only=True, omit_defaults=True, gc=Fal
 class Login(EventBase, frozen=True, kw_only=True, omit_defaults=True, gc=False, tag="login"):
     """``user`` (the source) turned out to be ``target`` (alias ``transfer``).
 
-    ``is_junk_target`` marks ``0``, ``undefined``, ``null``, ``not_defined``: recorded, nothing moves.
+    ``is_junk_target`` marks the targets ``0``, ``undefined``, ``null`` and ``not_defined``: the login is recorded, and nothing moves.
     """
 
     target: str
@@ -179,7 +179,7 @@ class Login(EventBase, frozen=True, kw_only=True, omit_defaults=True, gc=False, 
 
 
 class RecommendedList(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """One list of a recommendation answer, items in rank order from 0."""
+    """One list of a recommendation answer. ``items`` are in rank order from 0."""
 
     items: Items
     scenario: Word | None = None
@@ -189,7 +189,7 @@ class RecommendedList(msgspec.Struct, frozen=True, omit_defaults=True, gc=False)
 
 
 class Recommended(EventBase, frozen=True, kw_only=True, omit_defaults=True, gc=False, tag="recommended"):
-    """The back end tells which lists it served: one recommendation call."""
+    """The back end served these lists: one recommendation call."""
 
     request_id: Word
     session: Word | None = None
@@ -218,10 +218,10 @@ Event = (
 EVENTS: Final[dict[str, type[EventBase]]] = {
     str(event.__struct_config__.tag): event for event in Event.__args__
 }
-"""Canonical event name -> its struct: the one list of events."""
+"""Canonical event name -> its struct. This is the one list of events."""
 
 ALIASES: Final[dict[str, str]] = {"follow": "clickrecommended", "transfer": "login"}
-"""Deprecated or alternative event names of the tracker paths -> canonical name."""
+"""Other event names of the tracker paths -> canonical name."""
 
 
 def user_key(customer: str, user: str) -> bytes:

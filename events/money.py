@@ -1,4 +1,4 @@
-"""What does it cost: prices of the tracker API as exact decimals with an ISO 4217 code, never floats."""
+"""Prices of the tracker API: exact decimals with an ISO 4217 code, never floats."""
 
 import re
 from decimal import Decimal
@@ -16,17 +16,17 @@ _MINOR_DIGITS: Final = {
     4: "CLF UYW",
 }
 CURRENCIES: Final = {code: digits for digits, codes in _MINOR_DIGITS.items() for code in codes.split()}
-"""The currencies of ISO 4217 and the decimal digits of their minor unit. Those that ended within the last years stay,
-because history is imported."""
+"""The currencies of ISO 4217 -> the decimal digits of their minor unit. Currencies that ended in recent years stay in the list,
+because customers import past events."""
 
 _FULLPRICE: Final = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,6})?)([A-Z]{3})")
 _CENTS: Final = re.compile(r"[0-9]{1,14}")
 
 
 def parse_fullprice(text: str) -> tuple[Decimal, str] | None:
-    """Return (price, code) of a ``fullprice`` such as ``12.45EUR`` or ``456JPY``; None when its form is wrong.
+    """Return (price, code) of a ``fullprice`` such as ``12.45EUR`` or ``456JPY``; None if its form is invalid.
 
-    The code is three capital letters, not yet looked up: see ``CURRENCIES``. Trailing blanks are tolerated.
+    The code is three capital letters; the caller looks it up in ``CURRENCIES``. Trailing blanks are ignored.
     """
     match = _FULLPRICE.fullmatch(text.rstrip(" "))
     return None if match is None else (Decimal(match[1]), match[2])
@@ -35,7 +35,7 @@ def parse_fullprice(text: str) -> tuple[Decimal, str] | None:
 def parse_minor_units(text: str, currency: str) -> Decimal | None:
     """Return the price of the deprecated ``price`` parameter: an integer in the currency's minor unit (cents for EUR).
 
-    ``currency`` must be one of ``CURRENCIES``.
+    Return None if the text is not such an integer. ``currency`` must be one of ``CURRENCIES``.
     """
     if _CENTS.fullmatch(text) is None:
         return None

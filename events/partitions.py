@@ -1,4 +1,4 @@
-"""Which partition a key belongs to: Kafka's default partitioner (murmur2), as the Java client, kcat and aiokafka have it."""
+"""Kafka's default partitioner (murmur2), equal to that of the Java client, kcat and aiokafka."""
 
 from struct import unpack_from
 from typing import Final
@@ -27,5 +27,5 @@ def murmur2(data: bytes) -> int:
 
 
 def partition_of(key: bytes, partitions: int) -> int:
-    """Return the partition, 0 to ``partitions - 1``, that a record with this key belongs to."""
+    """Return the partition of a record with this key, 0 to ``partitions - 1``."""
     return (murmur2(key) & 0x7FFFFFFF) % partitions

@@ -1,8 +1,8 @@
-"""What was shown on a page of carousels, and what was clicked there: presentations and watch addresses of a video page.
+"""Presentations and clicks of a video page with carousels (docs/http-api.md).
 
-A presentation is one item that came into view: ``video_id`` in place ``rank`` of carousel ``row`` (both from 0) of the list
-``track_id``, told by the page as ``data=[...]``. The click that follows is a page address, ``/watch/{video}?trackId=&tctx=``.
-Pure: bodies and the customer's rules go in, JSON elements for events/json_events.py come out.
+A presentation is one item that came into view: ``video_id`` at place ``rank`` of carousel ``row`` (both from 0). The list that it
+comes from is ``track_id``. The page sends presentations as ``data=[...]``. A click is the address of a page,
+``/watch/{video}?trackId=&tctx=``. Pure: bodies and the customer's rules go in, JSON elements for events/json_events.py come out.
 """
 
 import re
@@ -26,7 +26,8 @@ from events.tracker_fields import MAX_ITEMS_PER_REQUEST
 _DATA: Final = re.compile(r"(?:^|&)\s*data=")
 _WATCH: Final = re.compile(r"(?:^|/)watch/([^/?#&]+)")
 _OF_THE_PAGE: Final = ("eid", "sent", "sent_ms", "lang", "storeViewId", "segments", "experiment", "variant")
-"""What may be said once for a whole body; an element's own wins. An ``eid`` of all would make them one event, so it is left out."""
+"""Fields that a body may have once for all its elements; an element's own field wins. Elements do not inherit an ``eid``, because
+elements with the same ``eid`` would be one event."""
 _NOT_KEPT: Final = frozenset(("data", "user", "esn", "customer"))
 _CLICK_NAMES: Final[dict[str, str]] = {
     "video_id": "item",
@@ -39,7 +40,7 @@ _NO_DATA: Final = Rejection("bad_body", "the body needs data=[...], a JSON array
 
 
 def read_form(text: str) -> dict[str, str] | Rejection:
-    """Return the fields of a form-encoded body; ``data`` may stand in it as raw JSON, line breaks and all, as shipped pages send it."""
+    """Return the fields of a form-encoded body. ``data`` may be raw JSON with line breaks, because existing pages send it so."""
     found = _DATA.search(text)
     fields: dict[str, str] = {}
     try:
@@ -55,7 +56,7 @@ def read_form(text: str) -> dict[str, str] | Rejection:
 
 
 def _whole(data: str) -> str:
-    """Return raw JSON as it is; where a client encoded all of it but the brackets, decoded."""
+    """Return raw JSON unchanged. Decode it if the client percent-encoded everything except the brackets."""
     return data if "{" in data or "%" not in data else decode(data, "data")
 
 
@@ -71,13 +72,13 @@ def _read_pairs(text: str, fields: dict[str, str]) -> None:
 
 
 def read_click(text: str) -> dict[str, str] | Rejection:
-    """Return the fields of a form-encoded body, or of one that is the address itself."""
+    """Return the fields of a form-encoded body. A body that is itself an address becomes the field ``url``."""
     text = text.strip()
     return {"url": text} if text.startswith(("/", "http://", "https://")) else read_form(text)
 
 
 def read_data(data: Any, most: int) -> list[Element] | Rejection:
-    """Return the elements of ``data``: JSON as text, or read already."""
+    """Return the elements of ``data``, given as JSON text or as a decoded list."""
     if isinstance(data, str):
         try:
             return json_bodies.read_array(data.strip().encode("utf-8"), most)
@@ -91,7 +92,7 @@ def read_data(data: Any, most: int) -> list[Element] | Rejection:
 
 
 def user_of(page: Mapping[str, Any], cookie: str | None) -> Any:
-    """Return who it is: ``user``, the cookie, a device's ``esn`` that is not null, or nobody."""
+    """Return the raw user: the first of ``user``, the cookie and the device's ``esn`` that is given, else ``not_defined``."""
     for user in (page.get("user"), None if cookie is None else unquote(cookie), page.get("esn")):
         if user is not None and not (isinstance(user, str) and user in ABSENT):
             return user
@@ -99,7 +100,7 @@ def user_of(page: Mapping[str, Any], cookie: str | None) -> Any:
 
 
 def shown_element(element: Element, page: Mapping[str, Any], user: Any, rules: Rules) -> Element:
-    """Return the ``rendered`` event that one presentation is, as events/json_events.py reads it."""
+    """Return the ``rendered`` event of one presentation, as events/json_events.py reads it."""
     if not isinstance(element, dict):
         return element
     own = {**element}
@@ -127,7 +128,7 @@ def _common(page: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _kept(page: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what is not a field of the event: of the element (``location``) first, then of the page (``country``)."""
+    """Return the values that are not fields of the event. The element's (``location``) win over the page's (``country``)."""
     kept = dict(own)
     for name, value in page.items():
         if name not in _NOT_KEPT and name not in _OF_THE_PAGE:
@@ -136,7 +137,7 @@ def _kept(page: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _scenario_of(track: Any, rules: Rules) -> Any:
-    """Return the scenario of a list: as the customer's settings name it, else the track's own id."""
+    """Return the scenario of a list: the name in the customer's rules, else the track id itself."""
     if track is None or isinstance(track, bool) or not isinstance(track, str | int):
         return track
     name = str(track) if isinstance(track, str) or abs(track) < 2**63 else ""
@@ -146,7 +147,8 @@ def _scenario_of(track: Any, rules: Rules) -> Any:
 def clicked_element(page: Mapping[str, Any], user: Any, rules: Rules) -> dict[str, Any]:
     """Return the ``clickrecommended`` event of a watch address (``url``) or of its parts.
 
-    Row and rank are those of the impression that it joins: ``tctx`` counts from 1 and presentations from 0, so it is only kept.
+    Row and rank come from the impression that the click joins. Those in ``tctx`` count from 1, those of presentations from 0, so
+    ``tctx`` is only kept as a property.
     """
     own: dict[str, Any] = {}
     for name, value in page.items():
@@ -183,9 +185,9 @@ def _read_pairs_leniently(query: str, parts: dict[str, str]) -> None:
 
 
 def joined(outcomes: Sequence[Any]) -> tuple[list[Any], list[int]]:
-    """Return the outcomes with neighbours in one carousel made one event, and for each element where its outcome is.
+    """Join neighbours in a carousel into one event. Return the events, and for each element the index of its event.
 
-    A page tells of each item by itself; those of one list that follow each other in rank, seen at one time, are one ``rendered``.
+    A page reports each item by itself. Items of one list with successive ranks, seen at the same time, become one ``rendered``.
     """
     runs: list[Any] = []
     places: list[int] = []

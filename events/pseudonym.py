@@ -1,4 +1,4 @@
-"""Who is it, without saying who: how a raw user id becomes the pseudonym that Kafka and the tables carry."""
+"""Pseudonyms: what Kafka and the tables carry in place of raw user ids."""
 
 import hmac
 import zlib
@@ -8,22 +8,22 @@ from typing import Final
 
 from events.model import NO_PROFILE_USER, EventBase, user_key
 
-_EID_SPREAD: Final = 1_024  # keys of nobody's events that carry an eid: enough to spread over all partitions
-_PSEUDONYM_BYTES: Final = 16  # 128 bits: no two users of any site meet by chance
+_EID_SPREAD: Final = 1_024  # keys of anonymous events with an eid: enough to spread over all partitions
+_PSEUDONYM_BYTES: Final = 16  # 128 bits: no two users of a site share one by chance
 RECENT_USERS: Final = 32_768
-"""Whose pseudonyms are kept at hand, 10 MB: a visitor sends many events within minutes, and an HMAC takes as long as to parse one."""
-_RECENT_CHARS: Final = 64  # a longer id is some stranger's, and 32,768 of 4 KB would fill the memory
+"""Users whose pseudonyms are cached, 10 MB. A visitor sends many events within minutes, and an HMAC takes as long as parsing one."""
+_RECENT_CHARS: Final = 64  # longer ids are not cached: 32,768 ids of 4 KB would fill the memory
 
 _ALPHABET: Final = "abcdefghijklmnopqrstuvwxyz234567"
 _PAIRS: Final = tuple([high + low for high in _ALPHABET for low in _ALPHABET])  # 10 bits each
-_QUANTA: Final = Struct(">IBIBIBB").unpack  # thrice 40 bits, and the last 8
+_QUANTA: Final = Struct(">IBIBIBB").unpack  # three times 40 bits, and the last 8
 
 
 def pseudonym(secret: bytes, key_id: str, raw_user: str) -> str:
     """Return ``{key_id}.{26 lower-case base32 letters}``: HMAC-SHA256 under the customer's secret, cut to 128 bits.
 
-    The same secret, key id and raw id give the same pseudonym in every process: the collector writes with it, lookups read
-    with it. User ids are case sensitive and not normalised.
+    The same secret, key id and raw id give the same pseudonym in every process, so lookups find what the collector wrote. User ids
+    are case sensitive and not normalised.
     """
     return (_recent if len(raw_user) <= _RECENT_CHARS else _pseudonym)(secret, key_id, raw_user)
 
@@ -37,7 +37,7 @@ _recent: Final = lru_cache(maxsize=RECENT_USERS)(_pseudonym)
 
 
 def _base32(raw: bytes) -> str:
-    """Return what base64.b32encode makes of 128 bits, in lower case without padding, in a third of its time."""
+    """Return the base32 of 128 bits, in lower case without padding. It takes a third of the time of base64.b32encode."""
     a, b, c, d, e, f, last = _QUANTA(raw)
     return "".join(
         [
@@ -50,10 +50,10 @@ def _base32(raw: bytes) -> str:
 
 
 def journal_key(event: EventBase, spread: int) -> bytes:
-    """Return the Kafka key under which an event enters the journal.
+    """Return the Kafka key of an event in the journal.
 
-    Events of nobody have no order to keep, so they are spread: ``spread`` is a random partition number, drawn by the caller. One
-    with an ``eid`` goes where it went the first time: only that partition knows that it came before.
+    Anonymous events need no order, so ``spread``, a random number from the caller, spreads them over the partitions. With an ``eid``
+    the number follows from it, because only the partition of the first attempt can recognise a retry.
     """
     if event.user == NO_PROFILE_USER:
         if event.eid is not None:

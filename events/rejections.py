@@ -1,6 +1,6 @@
-"""Why an event was not taken: the one list of codes, each with its HTTP status.
+"""Rejections of events, and the one list of their codes with HTTP statuses.
 
-A bad event is a value, not an exception: parsers return a Rejection, app/collector maps it to an answer.
+A bad event is a value, not an exception: a parser returns a Rejection, and app/collector makes an answer from it.
 """
 
 from dataclasses import dataclass
@@ -54,9 +54,10 @@ STATUS: Final[dict[str, int]] = {
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """One refused event. ``sentence`` is for people: the parameter, the value and what it takes.
+    """One refused event.
 
-    ``retry_after_s`` is how long to wait before it is sent again, where that is known.
+    ``sentence`` is for people: the parameter, the value and what the parameter takes. ``retry_after_s`` is the number of seconds
+    that the sender should wait before a retry, if known.
     """
 
     code: str

@@ -1,4 +1,4 @@
-"""What may a customer send: the per-customer settings that parsers and pseudonyms depend on."""
+"""Per-customer rules for parsing and pseudonyms."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from events.pseudonym import pseudonym
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """The rules of one customer. Keys are secrets: they are left out of the repr."""
+    """The rules of one customer (docs/customers.md). The keys are secrets, so the repr leaves them out."""
 
     customer: str
     key_id: str
@@ -18,20 +18,20 @@ class Rules:
     previous_pseudonym_key: bytes | None = field(default=None, repr=False)
     license_key: str | None = field(default=None, repr=False)
     md5_signatures: bool = True
-    """Whether imports may be signed as the tracker API has it, which covers neither user, customer nor event."""
+    """Whether imports may be signed with md5, as in the tracker API. Such a signature covers neither user, customer nor event."""
     time_zone: tzinfo = UTC
     max_itemtype: int = 5
     string_items: bool = True
     strict_scenario: bool = False
     scenarios_of_tracks: Mapping[str, str] = field(default_factory=dict)
-    """Track of a presentation -> the scenario that it is; a track that is not named here is one by itself."""
+    """Track of a presentation -> its scenario. A track that is not listed is its own scenario."""
 
     def user(self, raw_user: str) -> str:
         """Return the pseudonym of a raw user id."""
         return pseudonym(self.pseudonym_key, self.key_id, raw_user)
 
     def previous_user(self, raw_user: str) -> str | None:
-        """Return the pseudonym under the key that is being replaced; None when none is."""
+        """Return the pseudonym under the key that is being replaced, or None while no key is being replaced."""
         if self.previous_pseudonym_key is None or self.previous_key_id is None:
             return None
         return pseudonym(self.previous_pseudonym_key, self.previous_key_id, raw_user)

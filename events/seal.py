@@ -1,7 +1,7 @@
-"""How does an event with raw user ids, as a back end knows them, become one that may enter the journal?
+"""Seals an event of a back end for the journal: checks it, and replaces its raw user ids with pseudonyms.
 
-It must pass the rules that the tracker's parameters pass (events/tracker_fields.py) and those that a record of the journal passes
-(events/codec.py); then pseudonyms take the place of its ids. Pure.
+The event must pass the rules for the tracker's parameters (events/tracker_fields.py) and those for journal records
+(events/codec.py). Pure.
 """
 
 from typing import Any, Final
@@ -28,14 +28,14 @@ from events.target import RefusedError
 _decoder: Final[msgspec.json.Decoder[Event]] = msgspec.json.Decoder(Event)
 
 _NOBODY: Final = tracker_fields.NO_PROFILE_IDS | {NO_PROFILE_USER}
-"""What may stand in ``user`` of an event of nobody."""
+"""Values of ``user`` that mean an anonymous user."""
 
 
 def seal(event: EventBase, rules: Rules) -> EventBase | Rejection:
-    """Return the event of the journal for one whose ``user`` (of a login also ``target``) is a raw id; or why it is refused.
+    """Return the journal's event for an event with raw ids, or the Rejection of an invalid one.
 
-    Types are checked too, for structs do not check what they are made with. Nothing is taken from a clock: an event without
-    ``time_ms`` happens when the broker gets its record.
+    Raw ids are in ``user``, and in ``target`` of a login. Types are checked too, because a struct does not check its arguments. No
+    clock is read: an event without ``time_ms`` happens when the broker receives its record.
     """
     try:
         return _seal(event, rules)
@@ -84,7 +84,7 @@ def _target(login: Login, rules: Rules) -> dict[str, Any]:
 
 
 def _check(event: Event, rules: Rules) -> None:
-    """Raise RefusedError where a field is well-formed but breaks a rule of the customer."""
+    """Raise RefusedError if a field is well-formed but breaks a rule of the customer."""
     if isinstance(event, ItemEvent):
         _check_items((event.item,), event.itemtype, rules)
     elif isinstance(event, ItemsEvent):

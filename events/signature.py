@@ -1,6 +1,6 @@
-"""Was this import sent by the customer: the signatures of an import, as a client makes them and as we check them.
+"""Signatures of imports: makes them as a client does, and checks them (docs/customers.md).
 
-The md5 is the tracker API's; ``v2:`` is ours, and covers customer, event and user too.
+The tracker API defines the md5 signature. Our own, which begins with ``v2:``, also covers customer, event and user.
 """
 
 import hashlib
@@ -12,23 +12,22 @@ from urllib.parse import quote
 
 PARAMETER: Final = "signature"
 V2: Final = "v2:"
-"""What a signature of the second kind begins with."""
+"""The prefix of a signature of the second kind."""
 ABSENT: Final = frozenset(("", "null", "undefined"))
-"""Values that mean "not given" everywhere: JavaScript clients concatenate them."""
+"""Values that mean "not given" everywhere, because JavaScript clients concatenate them."""
 
-_PLAIN: Final = re.compile(r"[A-Za-z0-9_.~-]*")  # most values: nothing to encode, and quote() takes its time
-_JAVASCRIPT_SAFE: Final = (
-    "!*'()"  # what encodeURIComponent leaves alone, beside the unreserved characters of RFC 3986
-)
+_PLAIN: Final = re.compile(r"[A-Za-z0-9_.~-]*")  # most values need no encoding, and quote() is slow
+# encodeURIComponent leaves these alone, in addition to the unreserved characters of RFC 3986.
+_JAVASCRIPT_SAFE: Final = "!*'()"
 
 
 def string_to_sign(
     after_user: Sequence[str], license_key: str, params: Mapping[str, str], *, safe: str = ""
 ) -> str:
-    """Return ``itemtype&item&licensekey&name=value&...``, the parameters sorted by name, absent ones left out.
+    """Return ``itemtype&item&licensekey&name=value&...``, with the given parameters sorted by name.
 
-    ``after_user`` holds the path segments after the user, decoded: item type and item (for a login: the target). Each value
-    is percent-encoded with upper-case hex; the comma between rendered items stays raw.
+    ``after_user`` holds the decoded path segments after the user: item type and item, or the target of a login. Each value is
+    percent-encoded with upper-case hex; the comma between rendered items stays raw.
     """
     parts = [quote(segment, safe=safe + ",") for segment in after_user]
     parts.append(license_key)
@@ -41,7 +40,7 @@ def string_to_sign(
 
 
 def sign(after_user: Sequence[str], license_key: str, params: Mapping[str, str]) -> str:
-    """Return the ``signature`` of a request: lower-case hex md5 of ``string_to_sign``."""
+    """Return the md5 ``signature`` of a request: the lower-case hex md5 of ``string_to_sign``."""
     return _md5(string_to_sign(after_user, license_key, params))
 
 
@@ -50,7 +49,7 @@ def sign_v2(
 ) -> str:
     """Return ``v2:`` and the lower-case hex HMAC-SHA256, under the license key, of ``customer&event&user&`` + ``string_to_sign``.
 
-    ``event`` is the name in the path, an alias as it was sent; ``segments`` are those after it, decoded: the user first.
+    ``event`` is the name in the path as sent, even if it is an alias. ``segments`` are the decoded ones after it, the user first.
     """
     return _hmac(customer, event, segments, license_key, params, "")
 
@@ -63,9 +62,9 @@ def is_valid(
     params: Mapping[str, str],
     signature: str,
 ) -> bool:
-    """Return whether ``signature``, of either kind, fits the request; compared in constant time.
+    """Return whether ``signature``, of either kind, fits the request. The comparison takes constant time.
 
-    Both ways of percent-encoding that clients use are taken: RFC 3986 and JavaScript's encodeURIComponent.
+    Clients may percent-encode by RFC 3986 or by JavaScript's encodeURIComponent.
     """
     given = signature.encode("utf-8", "surrogatepass")
     for safe in ("", _JAVASCRIPT_SAFE):
@@ -92,5 +91,5 @@ def _hmac(
 
 
 def _md5(text: str) -> str:
-    # The algorithm is the wire format's; what it does not protect is written in docs/customers.md.
+    # The wire format requires md5; docs/customers.md says what it does not protect.
     return hashlib.md5(text.encode("utf-8"), usedforsecurity=False).hexdigest()

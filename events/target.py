@@ -1,6 +1,6 @@
-"""What does a request target say: the raw path and query of the tracker API, split first and percent-decoded after.
+"""Request targets of the tracker API: splits the raw path and query first, then percent-decodes the parts.
 
-``read_target`` and ``build_target`` are each other's inverse.
+``build_target`` is the inverse of ``read_target``.
 """
 
 import re
@@ -19,11 +19,11 @@ MAX_PARAMETERS: Final = 1_000  # more pairs than any client sends; a body of 64 
 _ITEM_SEGMENT: Final = 2  # {user}/{itemtype}/{item}
 _BAD_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _ECHO_CHARS: Final = 80
-_PLAIN: Final = re.compile(r"[A-Za-z0-9_.~-]*")  # most texts: nothing to encode, and quote() takes 3 us
+_PLAIN: Final = re.compile(r"[A-Za-z0-9_.~-]*")  # most texts need no encoding, and quote() takes 3 us
 
 
 class RefusedError(Exception):
-    """Carries a Rejection out of nested parsing; caught by the public function that was called, never seen outside."""
+    """Carries a Rejection out of nested parsing. The public function that was called catches it."""
 
     def __init__(
         self, code: str, sentence: str, parameter: str | None = None, value: str | None = None
@@ -33,9 +33,10 @@ class RefusedError(Exception):
 
 
 class Target(msgspec.Struct, gc=False):
-    """A request target, read but not yet understood. ``segments`` are those after the event name, decoded.
+    """A request target, split and decoded.
 
-    ``conflicts`` are the parameters that came more than once with different values; ``params`` holds the first.
+    ``segments`` are those after the event name. ``conflicts`` are the parameters that came more than once with different values;
+    ``params`` has the first value of each.
     """
 
     customer: str
@@ -46,7 +47,7 @@ class Target(msgspec.Struct, gc=False):
 
 
 class RawPath(msgspec.Struct, gc=False):
-    """A path that has been split, its segments after the event name still raw."""
+    """A path that has been split. Its segments after the event name are still raw."""
 
     customer: str
     event: str
@@ -54,7 +55,7 @@ class RawPath(msgspec.Struct, gc=False):
 
 
 def split_path(raw_path: str) -> RawPath | Rejection:
-    """Split ``/{prefix}/{customer}/{event}/...``, where every segment may be percent-encoded."""
+    """Split ``/{prefix}/{customer}/{event}/...``, in which every segment may be percent-encoded."""
     try:
         if "\\" in raw_path or "%5C" in raw_path or "%5c" in raw_path:
             raise RefusedError("backslash_in_path", "the path must not contain a backslash (%5C)")
@@ -71,7 +72,7 @@ def split_path(raw_path: str) -> RawPath | Rejection:
 def read_target(path: RawPath, *raw_params: str) -> Target | Rejection:
     """Decode the rest of a path and its parameters: the raw query and, for a POST, the form-encoded body.
 
-    A ``&`` within the item segment starts stray parameters, as a shipped client builds them (``/consume/u/1/55&a=3``).
+    A ``&`` in the item segment starts parameters too, because an existing client sends ``/consume/u/1/55&a=3``.
     """
     try:
         segments = path.segments
@@ -98,19 +99,19 @@ def build_target(
     *,
     prefix: str = "api",
 ) -> str:
-    """Return the path and query that ``read_target`` reads back. Commas stay raw: they separate rendered items."""
+    """Return the path and query that ``read_target`` reads back. Commas stay raw, because they separate rendered items."""
     path = "/".join([_segment(segment) for segment in (prefix, customer, event, *segments)])
     query = "&".join([f"{_value(name)}={_value(value)}" for name, value in (params or {}).items()])
     return f"/{path}?{query}" if query else f"/{path}"
 
 
 def decode(raw: str, parameter: str) -> str:
-    """Percent-decode one segment or value as strict UTF-8; raise RefusedError when it cannot be."""
+    """Percent-decode one segment or value as strict UTF-8. Raise RefusedError if that is not possible."""
     if "%" not in raw and raw.isascii():
         return raw
     try:
         if _BAD_ESCAPE.search(raw) is None:
-            # A raw byte above 127 arrives as a lone surrogate; it may be part of UTF-8 all the same.
+            # A raw byte above 127 arrives as a lone surrogate. It may still be part of valid UTF-8.
             return unquote_to_bytes(raw.encode("utf-8", "surrogateescape")).decode("utf-8")
     except UnicodeError:
         pass

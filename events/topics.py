@@ -1,6 +1,7 @@
-"""Kafka topics other than changelogs: name, key, what each holds, and how it is kept.
+"""Kafka topics other than changelogs: name, key, content, and how long records are kept.
 
-tables/declare.py adds a changelog for each table. A worker refuses to start on a wrong partition count; a collector answers 503.
+tables/declare.py adds a changelog for each table. If a partition count is wrong, a worker does not start and a collector answers
+503.
 """
 
 from dataclasses import dataclass
@@ -8,9 +9,8 @@ from typing import Final, Literal
 
 DAY_MS: Final = 86_400_000
 _RAW_RETENTION_MS: Final = 7 * DAY_MS
-DELETE_RETENTION_MS: Final = (
-    DAY_MS  # how long a tombstone stays readable; local state older than this is wiped
-)
+# A tombstone stays readable for this long, so local state that is older is wiped.
+DELETE_RETENTION_MS: Final = DAY_MS
 
 JOURNAL: Final = "uptake.events"
 HISTORY: Final = "uptake.events.history"
@@ -22,7 +22,7 @@ DEADLETTERS: Final = "uptake.deadletters"
 META: Final = "uptake.meta"
 
 SOURCES: Final = (JOURNAL, HISTORY, TRANSFERS, PARTIALS)
-"""What a partition reads: partition p of each belongs to the one worker that owns p."""
+"""The topics that a partition reads. One worker owns partition p of all of them."""
 
 
 def changelog(table: str) -> str:
@@ -32,7 +32,10 @@ def changelog(table: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """How one topic must look on the broker. ``is_partitioned``: has the deployment's partition count, else one partition."""
+    """How one topic must look on the broker.
+
+    If ``is_partitioned``, it has the deployment's number of partitions, otherwise one.
+    """
 
     name: str
     key: str
@@ -66,4 +69,4 @@ SHARED_TOPICS: Final[tuple[Topic, ...]] = (
     ),
     Topic(META, "topic", "a creation id per topic", "compact", is_partitioned=False),
 )
-"""Every topic but the changelogs; tables/declare.py has all."""
+"""All topics except the changelogs. ``tables.declare.TOPICS`` has them too."""

@@ -1,7 +1,7 @@
-"""Which event does a request of the tracker API report: one builder per event of TRACKER_API, all rules applied.
+"""Parses requests of the tracker API (docs/http-api.md) into events, with one builder per event.
 
-Pure: the request target, the customer's rules and the time of receipt go in; an event of the journal, "nothing to record"
-or a Rejection comes out.
+Pure. The request target, the customer's rules and the time of receipt go in. An event of the journal, None for "nothing to
+record", or a Rejection comes out.
 """
 
 from collections.abc import Callable
@@ -39,25 +39,25 @@ from events.tracker_fields import Fields
 
 JSONP_NAMES: Final = ("jsonp", "jsonpCallback", "jsonpcallback")
 
-_Own = dict[str, Any]  # the fields that one event has beside the common ones
+_Own = dict[str, Any]  # the fields of one event in addition to the common ones
 
 
 class Accepted(msgspec.Struct, frozen=True, gc=False):
-    """An event that may enter the journal. ``is_history``: signed, so it goes the way of imports."""
+    """An event that may enter the journal. If ``is_history``, it was signed and goes to the history lane."""
 
     event: EventBase
     is_history: bool = False
 
     @property
     def topic(self) -> str:
-        """The topic it belongs to."""
+        """The topic that the event belongs to."""
         return HISTORY if self.is_history else JOURNAL
 
 
 def parse(target: Target, rules: Rules, received_ms: int) -> Accepted | Rejection | None:
-    """Return the event that a request reports, why it is refused, or None when there is nothing to record.
+    """Return the event that a request reports, the Rejection of an invalid one, or None if there is nothing to record.
 
-    None happens for an empty list of rendered items, which a shipped client does send.
+    The result is None for an empty list of rendered items, because an existing client sends such lists.
     """
     name = ALIASES.get(target.event, target.event)
     reader = _READERS.get(name)
@@ -76,7 +76,7 @@ def parse(target: Target, rules: Rules, received_ms: int) -> Accepted | Rejectio
 
 @dataclass(frozen=True, slots=True)
 class _Reader:
-    """How one event is read: its struct, its path, and what its own parameters become. None: nothing to record."""
+    """How one event is read: its struct, its path, and a function for its own parameters (None: nothing to record)."""
 
     struct: type[EventBase]
     path: str
@@ -107,7 +107,7 @@ def _read(reader: _Reader, target: Target, rules: Rules, received_ms: int) -> Ac
         user, previous_user = NO_PROFILE_USER, None
     else:
         user, previous_user = rules.user(raw_user), rules.previous_user(raw_user)
-    if left:  # most events have nothing beyond their own parameters
+    if left:  # most events have only their own parameters
         own |= _common(left)
     event = reader.struct(
         customer=rules.customer,
@@ -124,7 +124,7 @@ def _read(reader: _Reader, target: Target, rules: Rules, received_ms: int) -> Ac
 
 
 def _common(left: Fields) -> _Own:
-    """Take what any event may carry beside its own parameters; what is left then are its properties."""
+    """Take the parameters that any event may have. All that are left then become its properties."""
     left.take(*JSONP_NAMES)
     common = {
         "eid": left.word("eid"),
@@ -140,7 +140,7 @@ def _common(left: Fields) -> _Own:
 
 
 def _signed_override_ms(target: Target, left: Fields, rules: Rules, received_ms: int) -> int | None:
-    """Return the time of a signed import; None for a live event. A timestamp without a right signature is refused."""
+    """Return the time of a signed import, or None for a live event. A timestamp without a valid signature is refused."""
     if not left:
         return None
     text, given = left.take("overridetimestamp"), left.take(signature.PARAMETER)
@@ -219,7 +219,7 @@ def _purchase(segments: tuple[str, ...], left: Fields, rules: Rules) -> _Own:
 
 
 def _basket(segments: tuple[str, ...], left: Fields, rules: Rules) -> _Own:
-    # The table of paths knows no price here: one that we cannot read is an unknown parameter, never an error.
+    # A price counts only if it can be read (docs/http-api.md). An unreadable one is an unknown parameter, not an error.
     price, currency = left.noted_money(must_be_readable=False)
     return _item(segments, left, rules) | {"price": price, "currency": currency}
 
@@ -282,7 +282,7 @@ _READERS: Final[dict[str, _Reader]] = {
 }
 
 TRACKER_EVENTS: Final = tuple(_READERS)
-"""The canonical names of the events that the tracker paths take."""
+"""The canonical names of the events that have a tracker path."""
 
 TRACKER_PATHS: Final = {name: reader.path for name, reader in _READERS.items()}
-"""Event -> its path after the event name, as ``{user}/{itemtype}/{item}``."""
+"""Event -> its path after the event name, such as ``{user}/{itemtype}/{item}``."""

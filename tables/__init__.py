@@ -1,1 +1,1 @@
-"""What is remembered: states, the transitions that change them, window arithmetic, and the store that keeps them."""
+"""Tables: their states, the transitions that change them, window arithmetic, and the store that keeps them on disk."""

@@ -1,6 +1,6 @@
-"""The one list of tables, and what follows from it: column families, changelog topics, and the tables that a login moves.
+"""The one list of tables, from which column families, changelog topics and the tables that a login moves follow.
 
-A new table is a module with its ``TABLE`` and a line in TABLES. The tables that a login moves come first.
+To add a table, write a module with a ``TABLE`` and add a line to TABLES. The tables that a login moves come first.
 """
 
 from typing import Any, Final
@@ -46,7 +46,7 @@ MOVED_TABLES: Final = tuple(table for table in TABLES if table.is_moved)
 """The tables that a login moves from one user to another."""
 
 POSITIONS_TABLE: Final = "positions"
-"""A column family that is kept and restored like a table, from a topic of its own (agents/positions.py)."""
+"""A column family that a worker keeps and restores like a table, from its own topic (agents/positions.py)."""
 
 CHANGELOGS: Final = {**{table.name: changelog(table.name) for table in TABLES}, POSITIONS_TABLE: POSITIONS}
 """Column family -> its changelog topic."""

@@ -1,7 +1,8 @@
-"""Where a partition's rows are kept on disk: one RocksDB a partition, a column family a table, memory bounded for the whole worker.
+"""Keeps a partition's rows on disk: one RocksDB per partition, one column family per table.
 
-The store is written only after the changelog's transaction was committed, rows, changelog offsets and source positions in one
-batch: it is always a prefix of the committed changelog, and recovery is a catch-up from the offsets it holds.
+A worker writes to the store only after a changelog transaction was committed. Rows, changelog offsets and source positions are one
+batch. So the store is always a prefix of the committed changelogs, and recovery reads on from the offsets in it. All stores of a
+worker share their memory budgets.
 """
 
 import json
@@ -13,36 +14,35 @@ from typing import Final
 import rocksdict
 
 FORMAT_VERSION: Final = 1
-OFFSETS: Final = "offsets"  # the column family of the changelog offsets the rows stand for
+OFFSETS: Final = "offsets"  # the column family of the changelog offsets that the rows include
 FORMAT: Final = "format"
 _TOPIC_IDS: Final = "topic ids"
-_OPEN_FILES_PER_DATABASE: Final = (
-    64  # the default, 90 % of the ulimit for each database, exhausts it with a few partitions
-)
+# RocksDB's default is 90 % of the ulimit for each database, so a few partitions would exhaust it.
+_OPEN_FILES_PER_DATABASE: Final = 64
 _MEMTABLE_BYTES: Final = 8 * 1_048_576
-"""Size at which one table's memtable is flushed; the sum over all is bounded by the shared write-buffer manager."""
+"""Size at which RocksDB flushes one table's memtable. The shared write-buffer manager bounds the sum of all."""
 
 Change = tuple[bytes, bytes | None]
-"""A row and its encoded value; None deletes."""
+"""A row's key and its encoded value; None deletes the row."""
 
 
 class StoreError(RuntimeError):
-    """The rows of a partition cannot be kept here; the message says why, and what to do."""
+    """The store cannot be used; the message says why, and what to do."""
 
 
 class StoreDiskError(StoreError):
-    """RocksDB could not write. What it holds stays a prefix of the changelogs, so the worker goes on from there when it can."""
+    """RocksDB could not write. The store is still a prefix of the changelogs, so a restarted worker resumes from it."""
 
     def __init__(self, path: Path, reason: str) -> None:
         super().__init__(
-            f"the state in {path} cannot be written ({reason}): make room on its disk, or choose another --data-dir; nothing is "
-            f"lost, the worker goes on from its position when it is started again"
+            f"the state in {path} cannot be written ({reason}): make room on its disk, or choose another --data-dir, and restart "
+            f"the worker. Nothing is lost: the worker resumes from its position"
         )
         self.path, self.reason = path, reason
 
 
 class StoreFormatError(StoreError):
-    """The directory was written in another format. ``path``, ``found`` and ``expected`` say which; delete it to rebuild."""
+    """The directory ``path`` has the store format ``found``, not ``expected``. Delete it to rebuild the store."""
 
     def __init__(self, path: Path, found: int, expected: int) -> None:
         super().__init__(
@@ -53,9 +53,9 @@ class StoreFormatError(StoreError):
 
 
 class StoreMemory:
-    """The block cache and the memtable budget that all databases of one worker share.
+    """The block cache and the memtable budget that all databases of one worker share (docs/decisions/0007).
 
-    RocksDB's own defaults are 2 GiB of cache and three 64 MiB memtables per table and partition.
+    The defaults are 2 GiB of cache, and three memtables of 64 MiB for each table and partition.
     """
 
     def __init__(self, block_cache_bytes: int, memtable_bytes: int) -> None:
@@ -63,7 +63,7 @@ class StoreMemory:
         self.write_buffers = rocksdict.WriteBufferManager(memtable_bytes, False)
 
     def options(self) -> rocksdict.Options:
-        """Return fresh options (they must not be shared between column families) on the shared budgets."""
+        """Return new options that use the shared budgets. Column families must not share one options object."""
         table = rocksdict.BlockBasedOptions()
         table.set_block_cache(self.cache)
         table.set_bloom_filter(10, False)
@@ -74,9 +74,8 @@ class StoreMemory:
         options.set_block_based_table_factory(table)
         options.set_write_buffer_manager(self.write_buffers)
         options.set_write_buffer_size(_MEMTABLE_BYTES)
-        options.set_arena_block_size(
-            64 * 1024
-        )  # the default, 1 MiB, is taken by every table that has one row
+        # Every table with a row takes at least one block; the default is 1 MiB.
+        options.set_arena_block_size(64 * 1024)
         options.set_max_write_buffer_number(2)
         options.set_max_open_files(_OPEN_FILES_PER_DATABASE)
         options.set_max_total_wal_size(32 * 1_048_576)
@@ -87,7 +86,7 @@ class StoreMemory:
 
 
 class RocksStore:
-    """The rows of one partition on disk. Not thread-safe; one owner, the partition."""
+    """The rows of one partition on disk. It is not thread-safe; its one owner is the partition."""
 
     def __init__(self, path: Path, tables: Iterable[str], memory: StoreMemory) -> None:
         path.mkdir(parents=True, exist_ok=True)
@@ -95,7 +94,7 @@ class RocksStore:
         names = [*tables, OFFSETS]
         families = {name: memory.options() for name in names}
         on_disk = path / "CURRENT"
-        if on_disk.exists():  # RocksDB refuses to open a database without naming each of its families
+        if on_disk.exists():  # RocksDB opens a database only if all of its families are named
             for name in rocksdict.Rdict.list_cf(str(path), memory.options()):
                 families.setdefault(name, memory.options())
         families.pop("default", None)
@@ -119,7 +118,7 @@ class RocksStore:
             raise StoreFormatError(self.path, int(found), FORMAT_VERSION)
 
     def get(self, table: str, key: bytes) -> bytes | None:
-        """Return the stored value of a row, or None."""
+        """Return the stored value of a row, or None if there is no row."""
         value: bytes | None = self._getters[table](key)
         return value
 
@@ -134,7 +133,7 @@ class RocksStore:
             rows.next()
 
     def offsets(self) -> dict[str, int]:
-        """Return, per changelog topic, the offset up to which (exclusive) the rows hold it."""
+        """Return, per changelog topic, the offset after the last record that the rows include."""
         return {
             bytes(key).decode(): int(value)  # type: ignore[arg-type]  # raw mode: keys are bytes
             for key, value in self._families[OFFSETS].items()
@@ -142,16 +141,16 @@ class RocksStore:
         }
 
     def topic_ids(self) -> dict[str, str]:
-        """Return, per changelog topic, the id of the topic that the rows came from, as far as it is known."""
+        """Return, per changelog topic, the id of the topic that the rows came from, if known."""
         found = self._families[OFFSETS].get(_TOPIC_IDS.encode())
         return {} if found is None else json.loads(found)
 
     def write_topic_ids(self, ids: Mapping[str, str]) -> None:
-        """Remember which topics the rows come from."""
+        """Store the ids of the topics that the rows come from."""
         self._families[OFFSETS].put(_TOPIC_IDS.encode(), json.dumps(ids).encode())
 
     def write(self, changes: Mapping[str, Iterable[Change]], offsets: Mapping[str, int]) -> None:
-        """Write changed rows and the changelog offsets they stand for, all or nothing."""
+        """Write changed rows and the changelog offsets that include them, all or nothing. Raise StoreDiskError if the disk fails."""
         batch = rocksdict.WriteBatch(raw_mode=True)
         for table, rows in changes.items():
             handle = self._handles[table]
@@ -172,11 +171,11 @@ class RocksStore:
 
     @property
     def is_open(self) -> bool:
-        """Whether the rows can be read: False once it was closed."""
+        """Whether the rows can be read; False after ``close``."""
         return bool(self._families)
 
     def close(self) -> None:
-        """Release the database and its lock; a second time nothing happens."""
+        """Release the database and its lock. A second call does nothing."""
         if not self._families:
             return
         self._getters.clear()  # another reference to a family would keep the lock
@@ -187,12 +186,12 @@ class RocksStore:
         try:
             self._database.close()
         except Exception:
-            if not self._is_broken:  # else it only repeats what was told
+            if not self._is_broken:  # otherwise it only repeats the error of the write
                 raise
 
 
 def _told(path: Path, error: Exception) -> Exception:
-    """Return a StoreDiskError for what is the disk's fault, known by RocksDB's words alone; any other error as it is."""
+    """Return a StoreDiskError for a fault of the disk, and any other error unchanged. Only RocksDB's text tells them apart."""
     reason = str(error)
     return (
         StoreDiskError(path, reason) if "No space left" in reason or reason.startswith("IO error") else error
@@ -200,11 +199,11 @@ def _told(path: Path, error: Exception) -> Exception:
 
 
 def wipe(path: Path) -> None:
-    """Delete a partition's directory, so that it is rebuilt from the changelogs."""
+    """Delete a partition's directory, so that the worker rebuilds it from the changelogs."""
     shutil.rmtree(path, ignore_errors=True)
 
 
 def last_written_ms(path: Path) -> int | None:
-    """Return when a partition's directory was last written, ms by this machine's clock; None when there is none."""
+    """Return when a partition's directory was last written, in ms by this machine's clock; None if it was never written."""
     newest = max((file.stat().st_mtime_ns for file in path.glob("*.log")), default=None)
     return None if newest is None else newest // 1_000_000

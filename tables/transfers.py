@@ -1,4 +1,4 @@
-"""Transfers on the wire (topic ``uptake.transfers``), and how a target takes in the rows that one carries.
+"""Transfers on the wire (topic ``uptake.transfers``), and the merge of a transfer's rows into those of its target.
 
 A record is a msgpack map, so that other languages can read it. Its ``stretch`` is a map from table to row.
 """
@@ -14,7 +14,7 @@ from tables.user import consumed, playback, rendered
 from tables.user.identity import TRANSFER_VERSION, Transfer
 
 _MAX_NUMBER: Final = 2**48
-"""Of anything in a transfer. A sum beyond 64 bits cannot be stored, and would stop the whole partition at every flush."""
+"""Largest number in a transfer. A sum beyond 64 bits cannot be stored: every flush of the partition would fail."""
 
 _RECORD: Final = msgspec.defstruct(
     "_Record",
@@ -76,14 +76,13 @@ def absorb(own: Stretch, moved: Stretch) -> Stretch:
             own[table] = table.merge(own[table], row)
     watched, known = own[playback.TABLE], own[consumed.TABLE]
     if moved[playback.TABLE] is not None and watched is not None and known is not None:
-        consumed.raise_to(
-            known, playback.percentages(watched)
-        )  # together they may have played more than each
+        # Source and target together may have played more of an item than each alone.
+        consumed.raise_to(known, playback.percentages(watched))
     return own
 
 
 def _is_summable(value: Any) -> bool:
-    """Tell whether every number in a plain value is small enough that sums of thousands of it can be stored."""
+    """Tell whether all numbers in a plain value are so small that the sum of thousands of them can be stored."""
     waiting = [value]
     while waiting:
         value = waiting.pop()

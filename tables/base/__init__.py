@@ -1,1 +1,1 @@
-"""What a table is: its specification, and the rows of one user."""
+"""Base of all tables: the specification of one, and the rows of one user."""

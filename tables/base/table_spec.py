@@ -1,4 +1,4 @@
-"""Describes one table: its rows, its key, and what happens to a row at a login and with age."""
+"""Description of one table: its rows, its key, and what a login and age do to a row."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -9,16 +9,17 @@ import msgspec
 _S = TypeVar("_S")
 
 _OBJECTS_PER_ENCODED_BYTE: Final = 8.0
-"""Memory of a decoded row of Python objects, for each byte of its encoding: measured 7 to 9."""
+"""Bytes of memory that a decoded row of Python objects takes per byte of its encoding; measured 7 to 9."""
 PACKED_PER_ENCODED_BYTE: Final = 1.25
-"""The same for a row that is kept as one run of bytes."""
+"""The same for a row that is kept in memory as one run of bytes."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TableSpec(Generic[_S]):
-    """One table. Its name is that of its column family, and part of the name of its changelog topic.
+    """One table.
 
-    ``key``, ``value`` and ``expiry`` are words for docs/topics-and-tables.md, which a test holds to them.
+    ``name`` is the name of its column family, and part of the name of its changelog topic. ``key``, ``value`` and ``expiry`` are the
+    words of docs/topics-and-tables.md; a test compares them.
     """
 
     name: str
@@ -28,13 +29,13 @@ class TableSpec(Generic[_S]):
     value: str
     expiry: str
     is_user_table: bool = True
-    """Whether the rows of a user are under the user's key."""
+    """Whether the table has one row per user, under the user's key."""
     merge: Callable[[_S | None, _S], _S] | None = None
-    """Joins what a login moved to what the target has. None: a login does not move the table."""
+    """Merges a row that a login moved into the target's row. None: a login does not move the table."""
     has_expired: Callable[[bytes, _S, int], bool] | None = None
-    """Tells from key, row and the time of receipt of the newest event (ms) whether a sweep deletes a row. None: no sweep."""
+    """Decides whether a sweep deletes a row, by its key, its state and the receipt of the newest event (ms). None: no sweep."""
     memory_per_byte: float = _OBJECTS_PER_ENCODED_BYTE
-    """Memory of a decoded row for each byte of its encoding."""
+    """Bytes of memory that a decoded row takes per byte of its encoding."""
 
     encode: Callable[[_S], bytes] = field(init=False)
     """Encodes a row."""
@@ -43,7 +44,7 @@ class TableSpec(Generic[_S]):
 
     @property
     def is_moved(self) -> bool:
-        """Whether a login moves the row to its target."""
+        """Whether a login moves the rows of this table to its target."""
         return self.merge is not None
 
     def __post_init__(self) -> None:
@@ -53,16 +54,16 @@ class TableSpec(Generic[_S]):
 
 
 class Stretch:
-    """Rows of one user, one a table; a table without a row holds nothing. A login moves a stretch."""
+    """The rows of one user, at most one per table. A login moves a stretch to its target."""
 
     __slots__ = ("rows",)
 
     def __init__(self, rows: dict[str, Any] | None = None) -> None:
-        """Take rows by the name of their table; None stands for no row."""
+        """Take rows by the name of their table; None means no row."""
         self.rows = {} if rows is None else {name: row for name, row in rows.items() if row is not None}
 
     def __getitem__(self, table: TableSpec[_S]) -> _S | None:
-        """Return the row of a table, None if there is none."""
+        """Return the row of a table, or None."""
         return self.rows.get(table.name)
 
     def __setitem__(self, table: TableSpec[_S], row: _S) -> None:
@@ -73,7 +74,7 @@ class Stretch:
         """Tell whether the rows are equal."""
         return isinstance(other, Stretch) and self.rows == other.rows
 
-    __hash__ = None  # type: ignore[assignment]  # it changes
+    __hash__ = None  # type: ignore[assignment]  # a stretch is mutable
 
     def __bool__(self) -> bool:
         """Tell whether there is any row."""

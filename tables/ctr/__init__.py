@@ -1,1 +1,1 @@
-"""Click-through rates: panes of one partition, partial counts, and the windows merged from them."""
+"""Click-through rates: panes of one partition, partial counts, and the windows that are merged from them."""

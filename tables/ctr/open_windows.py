@@ -1,7 +1,7 @@
-"""Which windows are not final yet, in the order in which they end: an index, so that closing them reads nothing else.
+"""Index of the windows that are not final, in the order of their ends, so that closing windows reads no others.
 
-Table ``open_windows``. Key: lane, end (13 digits), 0x1f, WindowKey bytes. Value: 0. A row goes when its window becomes final. A change
-of the window that is read twice finds its row there.
+Table ``open_windows``. Key: lane, end (13 digits), 0x1f, WindowKey bytes. Value: 0. Expires: when the window becomes final. A repeated
+change of a window finds its row and changes nothing.
 """
 
 from typing import Final
@@ -14,33 +14,33 @@ _PREFIXES: Final = {LIVE_LANE: b"l", HISTORY_LANE: b"h"}
 
 
 def row_key(lane: int, key: WindowKey) -> bytes:
-    """Return the key of a window's row. A window that ends later than a key can order stands last."""
+    """Return the key of a window's row. A window whose end is too late for a key is last."""
     return b"%s%013d%s%s" % (_PREFIXES[lane], min(end_ms(key), MAX_TIME_MS), SEPARATOR, key.encode())
 
 
 def window_row(row: bytes) -> bytes:
-    """Return the key in ``windows`` of a row."""
+    """Return the key of a row's window in the table ``windows``."""
     return row.split(SEPARATOR, 1)[1]
 
 
 def due_range(watermark_ms: int, grace_ms: int) -> tuple[bytes, bytes]:
-    """Return the half-open range of the rows of windows that wait for the watermark, and need not any more."""
+    """Return the half-open range of the rows of windows that waited for the watermark and are due."""
     passed_ms = min(max(watermark_ms - grace_ms, -1), MAX_TIME_MS - 1)
     return _PREFIXES[LIVE_LANE], b"%s%013d" % (_PREFIXES[LIVE_LANE], passed_ms + 1)
 
 
 def history_range() -> tuple[bytes, bytes]:
-    """Return the half-open range of the rows of windows that wait for the history lane."""
+    """Return the half-open range of the rows of windows that wait for the end of the history lane."""
     return _PREFIXES[HISTORY_LANE], b"i"
 
 
 def track(
     state: WindowState, key: WindowKey, is_history: bool, watermark_ms: int, grace_ms: int
 ) -> dict[bytes, int | None]:
-    """Say which rows change (None: goes) when a live event, or one of the history lane, changed a window. The state is changed.
+    """Return the rows of the index that change (None: deleted) when an event changed a window. Also changes the state.
 
-    A window that only history touched waits for the history lane; the first live event lets it wait for the watermark. What comes
-    when the watermark has passed already corrects the window, emitted or not, and be it one that had been empty.
+    A window that has only events of the history lane waits for the end of that lane. Its first live event makes it wait for the
+    watermark. An event after the watermark has passed corrects the window, even if it was never published or was empty before.
     """
     if state.is_final:
         return {}
@@ -58,7 +58,10 @@ def track(
 
 
 def adopt(state: WindowState, key: WindowKey, watermark_ms: int, grace_ms: int) -> dict[bytes, int | None]:
-    """Say which rows change when a window is met that was stored before there was an index: it waits, or is final. The state is changed."""
+    """Return the rows of the index that change for a window that was stored before the index existed. Also changes the state.
+
+    The window then waits for the watermark, or is final if the watermark has passed.
+    """
     state.lane = LIVE_LANE
     if is_over(key, watermark_ms, grace_ms):
         state.is_final = True

@@ -1,7 +1,7 @@
-"""What one partition counted in one minute: the counters, and the tally that becomes panes at a flush.
+"""Panes, the counts of one partition in one minute, and the tally that becomes panes at a flush.
 
-Table ``panes``. Key: WindowKey bytes. Value: Pane. Expires 7 days after its last event was received. A
-repeated event never gets here (``seen``); the tally counts whatever it is given.
+Table ``panes``. Key: WindowKey bytes. Value: Pane. Expires: 7 days after its last event was received. A repeated event counts again;
+the table ``seen`` stops it before.
 """
 
 from collections import defaultdict
@@ -23,15 +23,14 @@ from tables.ctr.window_keys import (
     pane_start,
 )
 
-PANE_KEEP_MS: Final = 7 * 86_400_000  # by received time, as all trimming
-MAX_AMOUNT: Final = Decimal(10) ** 15  # sums of 10**7 of these still have 6 decimals within 28 digits
+PANE_KEEP_MS: Final = 7 * 86_400_000  # by received time, as everywhere
+MAX_AMOUNT: Final = Decimal(10) ** 15  # a sum of 10**7 of these still has 6 decimals within 28 digits
 
 
 class Counts(msgspec.Struct, array_like=True, gc=False):
-    """The counters of a pane or window. Stored as an array: a new counter is only ever appended.
+    """The counters of a pane or window (docs/topics-and-tables.md). They are stored as an array, so append new ones at the end.
 
-    ``rendered`` and ``viewed`` count items; ``attributed_clicks`` stand in the pane of their impression;
-    ``revenue`` is per currency.
+    ``rendered`` and ``viewed`` count items. ``attributed_clicks`` are in the pane of their impression. ``revenue`` is per currency.
     """
 
     calls: int = 0
@@ -64,7 +63,7 @@ def add(into: Counts, other: Counts) -> None:
 
 
 def subtract(a: Counts, b: Counts) -> Counts:
-    """Return a - b as new counts; a currency whose difference is zero is left out."""
+    """Return a - b as new counts, without currencies whose difference is zero."""
     revenue = dict(a.revenue)
     for currency, amount in b.revenue.items():
         revenue[currency] = revenue.get(currency, Decimal(0)) - amount
@@ -82,7 +81,7 @@ def subtract(a: Counts, b: Counts) -> Counts:
 
 
 def is_zero(counts: Counts) -> bool:
-    """Whether nothing was counted."""
+    """Tell whether nothing was counted."""
     return not (
         counts.rendered
         or counts.calls
@@ -97,16 +96,16 @@ def is_zero(counts: Counts) -> bool:
 
 
 def _is_amount(amount: Decimal) -> bool:
-    """Whether a price can be this: finite, and small enough that sums of it stay exact."""
+    """Tell whether an amount is a possible price: finite, and so small that sums of it stay exact."""
     return amount.is_finite() and abs(amount) <= MAX_AMOUNT
 
 
 class Pane(msgspec.Struct, array_like=True, gc=False):
-    """What this partition counted in one minute, absolute, since ``epoch_ms``.
+    """The absolute counts of this partition in one minute, since ``epoch_ms``.
 
-    ``version`` grows with each flush that changes it. ``epoch_ms`` is the received time at which the pane was
-    made: one that expired and is made again starts from zero in a new epoch, and the merge adds it to what it
-    has instead of replacing it. ``is_history`` while nothing but the history lane was counted in it.
+    ``version`` grows with each flush that changes the pane. ``epoch_ms`` is the received time at which the pane was created. An
+    expired pane that is created again starts from zero in a new epoch. The merge then adds its counts instead of replacing the former
+    ones. ``is_history`` is true while only events of the history lane were counted.
     """
 
     counts: Counts = msgspec.field(default_factory=Counts)
@@ -117,20 +116,20 @@ class Pane(msgspec.Struct, array_like=True, gc=False):
 
 
 def _has_expired(pane: Pane, received_ms: int) -> bool:
-    """Whether the pane is forgotten when events received at ``received_ms`` are folded."""
+    """Tell whether the pane has expired when events received at ``received_ms`` are folded."""
     return received_ms - pane.received_ms > PANE_KEEP_MS
 
 
 # counter or currency, customer, scenario, variant, time // PANE_MS, row, rank of the first item, number of items
-# (0: not about items)
+# (0: the event is not about items)
 _Place = tuple[str, str, str | None, str | None, int, int | None, int | None, int]
 
 
 class Tally:
-    """What a partition counted since its last flush, before it becomes panes.
+    """The counts of a partition since its last flush, before they become panes.
 
-    Counting is one dictionary operation an event, whatever its number of items and dimensions; ``drain`` does
-    the rest once per distinct place. Dropping the tally drops what was not flushed.
+    ``count`` is one dictionary operation per event, whatever its number of items and dimensions. ``drain`` does the rest, once for each
+    distinct place. To drop the tally is to drop the counts that were not flushed.
     """
 
     def __init__(self) -> None:
@@ -138,7 +137,7 @@ class Tally:
         self._revenue: defaultdict[_Place, Decimal] = defaultdict(Decimal)
 
     def __len__(self) -> int:
-        """Return the number of distinct places counted at: what the next drain costs, about three rows each."""
+        """Return the number of distinct places. The next drain changes about three rows for each."""
         return len(self._counted) + len(self._revenue)
 
     def count(
@@ -154,9 +153,8 @@ class Tally:
     ) -> None:
         """Count an event about ``items`` successive ranks, the first at ``rank``, in the pane of ``time_ms``.
 
-        ``counter`` is one of COUNTERS. Scenario and variant get ``items``, each position gets 1; without a rank
-        all items stand at the position (row, None). With ``items=0`` (a recommendation call) scenario and
-        variant get 1 and no position does.
+        ``counter`` is one of COUNTERS. Scenario and variant get ``items``, and each position gets 1. Without a rank, all items count
+        at the position (row, None). With ``items=0`` (a recommendation call), scenario and variant get 1, and no position counts.
         """
         self._counted[counter, customer, scenario, variant, time_ms // PANE_MS, row, rank, items] += 1
 
@@ -171,20 +169,20 @@ class Tally:
         row: int | None = None,
         rank: int | None = None,
     ) -> None:
-        """Add money earned with one item to the pane of ``time_ms``, exactly.
+        """Add the exact revenue of one item to the pane of ``time_ms``.
 
-        An amount that no price can be is left out: a producer other than the collector may write it, and one
-        1E+999999 would drown the sum.
+        Ignore an amount that is not a possible price. A producer other than the collector may write 1E+999999, and all other amounts
+        would be lost in the sum.
         """
         if not _is_amount(amount):
             return
         self._revenue[currency, customer, scenario, variant, time_ms // PANE_MS, row, rank, 1] += amount
 
     def drain(self, load: Callable[[WindowKey], Pane | None], received_ms: int) -> dict[WindowKey, Pane]:
-        """Return the panes that changed since the last drain, absolute, and forget what was counted.
+        """Return the panes that changed since the last drain, with absolute counts, and empty the tally.
 
-        ``load`` returns a stored pane (it is changed and returned) or None; ``received_ms`` is when the newest
-        folded event was received. Counting into a pane that expired, swept or not, makes it anew.
+        ``load`` returns a stored pane, which is changed, or None. ``received_ms`` is when the newest folded event was received. An
+        expired pane, swept or not, is created again.
         """
         counted, self._counted = self._counted, defaultdict(int)
         revenue, self._revenue = self._revenue, defaultdict(Decimal)
@@ -213,7 +211,7 @@ class Tally:
 
 
 def _panes_of(place: _Place) -> list[tuple[WindowKey, int]]:
-    """Return the panes that a place counts in, one list for all DIMENSIONS, each with how often."""
+    """Return the panes of all DIMENSIONS that a place counts in, each with the amount to add per event."""
     _, customer, scenario, variant, minute, row, rank, items = place
     scenario = scenario or UNKNOWN_SCENARIO
     variant = variant or None

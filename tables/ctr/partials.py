@@ -1,7 +1,7 @@
-"""What a partition tells the merge about its panes: the records of ``uptake.ctr.partials``.
+"""Records of ``uptake.ctr.partials``, by which a partition sends its counts to the merge.
 
-One record holds the changed panes of one scenario and flush, absolute, so that a record read twice or
-late does no harm.
+A record holds the changed panes of one scenario and flush. The counts are absolute, so a record that is read twice or late does no
+harm.
 """
 
 from collections.abc import Iterator, Mapping
@@ -18,15 +18,14 @@ _MAX_REVENUE: Final = MAX_AMOUNT * 1_000_000
 
 
 Number = Annotated[int, msgspec.Meta(ge=-(2**62), le=2**62)]
-"""A number that every encoding can hold."""
+"""A number that fits into every encoding."""
 
 
 class Partial(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """The absolute counts of one pane in its source; see tables.ctr.panes.Pane for version and epoch."""
+    """The absolute counts of one pane of a source partition. ``tables.ctr.panes.Pane`` explains version and epoch."""
 
-    dimension: Annotated[
-        str, msgspec.Meta(pattern=r"^[a-z.]{1,64}\Z")
-    ]  # one that we do not know yet is merged, too
+    # The merge accepts dimensions that it does not know.
+    dimension: Annotated[str, msgspec.Meta(pattern=r"^[a-z.]{1,64}\Z")]
     start_ms: Annotated[int, msgspec.Meta(ge=0, le=MAX_TIME_MS, multiple_of=PANE_MS)]
     variant: str | None
     row: Number | None
@@ -39,17 +38,17 @@ class Partial(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
 
 class DrainedLanes(msgspec.Struct, frozen=True, gc=False):
-    """Which lanes a source partition has read to their end, with nothing new for a while."""
+    """The lanes that a source partition has read to their end, without a new record for a while."""
 
     live: bool
     history: bool
 
 
 class Partials(msgspec.Struct, frozen=True, gc=False):
-    """The value of a record: panes of one scenario that changed in one flush of one source partition.
+    """The value of a record: the panes of one scenario that changed in one flush of one source partition.
 
-    ``watermark_ms`` is the greatest live event time that the source had folded. A record with ``lanes`` has no panes: it announces
-    how far the source is, to every partition.
+    ``watermark_ms`` is the newest live event time that the source had folded. A record with ``lanes`` has no panes: it announces the
+    progress of the source to every partition.
     """
 
     customer: str
@@ -61,7 +60,7 @@ class Partials(msgspec.Struct, frozen=True, gc=False):
     lanes: DrainedLanes | msgspec.UnsetType = msgspec.UNSET
 
     def key_of(self, partial: Partial) -> WindowKey:
-        """Return the key of the minute window that the partial belongs to."""
+        """Return the key of the minute window that the partial counts in."""
         return WindowKey(
             self.customer,
             self.scenario,
@@ -81,7 +80,7 @@ _decoder: Final = msgspec.json.Decoder(Partials)
 def records(
     changed: Mapping[WindowKey, Pane], partition: int, watermark_ms: int = 0
 ) -> Iterator[tuple[bytes, bytes]]:
-    """Yield (key, value) of the records that publish the changed panes, split above MAX_RECORD_BYTES."""
+    """Yield (key, value) of the records that publish the changed panes. Records above MAX_PARTIALS_BYTES are split."""
     by_scenario: dict[tuple[str, str], list[Partial]] = {}
     for key, pane in changed.items():
         by_scenario.setdefault((key.customer, key.scenario), []).append(
@@ -112,15 +111,15 @@ def records(
 
 
 def announcement(partition: int, newest_ms: int, lanes: DrainedLanes) -> tuple[bytes, bytes]:
-    """Return key and value of the record that tells every partition how far a source is.
+    """Return key and value of the record that announces the progress of a source to every partition.
 
-    To a worker that does not know of lanes it is a record without panes.
+    For a worker of a version without lanes, it is a record without panes.
     """
     return b"~%d" % partition, _encoder.encode(Partials("", "", partition, [], newest_ms, lanes=lanes))
 
 
 def decode(raw: bytes) -> Partials:
-    """Return the partials of a record; msgspec.DecodeError (a ValueError) when it holds none that can be merged."""
+    """Return the partials of a record. Raise msgspec.DecodeError (a ValueError) if they are invalid or of another version."""
     try:
         partials = _decoder.decode(raw)
     except (UnicodeDecodeError, RecursionError) as error:
@@ -128,10 +127,10 @@ def decode(raw: bytes) -> Partials:
     if partials.v != 1:
         raise msgspec.ValidationError(f"version {partials.v}, this worker reads 1")
     for partial in partials.panes:
-        # Checked here, because a number that no store can hold would stop the whole partition later.
+        # A number that cannot be stored would later fail every flush of the partition, so it is refused here.
         counts = partial.counts
         if not all(0 <= getattr(counts, name) <= _MAX_COUNT for name in COUNTERS):
-            raise msgspec.ValidationError("a counter is below 0 or beyond anything that was counted")
+            raise msgspec.ValidationError("a counter is below 0 or too large")
         if not all(amount.is_finite() and abs(amount) <= _MAX_REVENUE for amount in counts.revenue.values()):
-            raise msgspec.ValidationError("a revenue is no amount of money")
+            raise msgspec.ValidationError("a revenue is not finite or too large")
     return partials

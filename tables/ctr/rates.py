@@ -1,6 +1,7 @@
-"""How often was what was shown also clicked, and how sure is that: rates with their denominators and Wilson intervals.
+"""Click-through rates with their denominators and Wilson intervals.
 
-The rules are SEMANTICS "CTR windows": a rate is never given without its denominator, and nothing is divided by zero.
+A rate always comes with its denominator. If the denominator is 0, the rate is null and has a reason (docs/topics-and-tables.md).
+docs/decisions/0006 explains the choice of the interval.
 """
 
 from functools import cache
@@ -16,7 +17,7 @@ _CONFIDENCE: Final = 0.95
 
 
 class ClickRate(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One rate. ``value``, or the interval, is null when it does not exist, and then ``reason`` says why."""
+    """One rate. If ``value`` or the interval ``low`` to ``high`` does not exist, it is null, and ``reason`` says why."""
 
     value: float | None
     numerator: int
@@ -27,10 +28,10 @@ class ClickRate(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 def wilson(successes: int, n: int, confidence: float = _CONFIDENCE) -> tuple[float, float] | None:
-    """Return the Wilson score interval of a share; None where it does not exist (no trial, or more successes than trials).
+    """Return the Wilson score interval of a share. Return None if there is no trial, or if there are more successes than trials.
 
-    E. B. Wilson, "Probable inference, the law of succession, and statistical inference", JASA 22 (1927); without
-    continuity correction, as scipy's ``proportion_ci(method="wilson")`` and statsmodels have it.
+    E. B. Wilson, "Probable inference, the law of succession, and statistical inference", JASA 22 (1927). Without continuity correction,
+    as in scipy's ``proportion_ci(method="wilson")`` and statsmodels.
     """
     if not 0 <= successes <= n or n == 0:
         return None
@@ -46,12 +47,12 @@ def wilson(successes: int, n: int, confidence: float = _CONFIDENCE) -> tuple[flo
 
 @cache
 def _z(confidence: float) -> float:
-    """Return how many standard deviations either side of the mean hold this share of a normal distribution."""
+    """Return the number of standard deviations on each side of the mean that hold this share of a normal distribution."""
     return NormalDist().inv_cdf(0.5 + confidence / 2)
 
 
 def rate(numerator: int, denominator: int, of: str, by: str) -> ClickRate:
-    """Return numerator / denominator with its 95 % interval. ``of`` and ``by`` name the two counters for people."""
+    """Return numerator / denominator with its 95 % interval. ``of`` and ``by`` are the counters' names, for the reason."""
     if denominator <= 0:
         return ClickRate(None, numerator, denominator, None, None, f"{by} is 0")
     interval = wilson(numerator, denominator)

@@ -1,7 +1,7 @@
-"""How far has time come: the watermark, by which windows become final, from what each source partition announced.
+"""Watermark of a merging partition, by which its windows become final.
 
-Table ``watermarks``. Key: the number of the merging partition. Value: WatermarkState. One row a partition, which never expires. An
-announcement that is read twice changes nothing, and the watermark never goes back. The rules are SEMANTICS "CTR windows".
+Table ``watermarks``. Key: the number of the merging partition. Value: WatermarkState. Expires: never; one row per partition. A
+repeated announcement changes nothing, and the watermark never goes back. The rules are in docs/decisions/0011.
 """
 
 from dataclasses import dataclass
@@ -13,10 +13,10 @@ from tables.base.table_spec import TableSpec
 
 
 class SourceState(msgspec.Struct, array_like=True, gc=False):
-    """What a source partition announced last.
+    """The last announcement of a source partition.
 
-    ``newest_ms`` is its greatest live event time, ``appended_ms`` the broker's time of the announcement; the others say whether a
-    lane had been read to its end for a while.
+    ``newest_ms`` is its newest live event time. ``appended_ms`` is the broker's time of the announcement. The others say whether it had
+    read a lane to its end, without a new record for a while.
     """
 
     newest_ms: int = 0
@@ -26,9 +26,9 @@ class SourceState(msgspec.Struct, array_like=True, gc=False):
 
 
 class WatermarkState(msgspec.Struct, array_like=True, gc=False):
-    """The watermark that was reached, and what each source partition announced.
+    """The watermark, and the last announcement of each source partition.
 
-    ``grew_ms`` is the broker's time at which an announcement last told of an event newer than all before.
+    ``grew_ms`` is the broker's time of the last announcement whose newest event time was later than all before it.
     """
 
     reached_ms: int = 0
@@ -38,7 +38,7 @@ class WatermarkState(msgspec.Struct, array_like=True, gc=False):
 
 @dataclass(frozen=True, slots=True)
 class WatermarkRules:
-    """How many source partitions there are, how long windows wait for events out of order, and how old an announcement may be."""
+    """The number of source partitions, how long windows wait for events out of order, and how old an announcement may be."""
 
     partitions: int
     grace_ms: int
@@ -55,14 +55,14 @@ def announce(
 ) -> WatermarkState:
     """Return the next state after an announcement of source partition ``number``.
 
-    A time that is later than the announcement itself, by the broker's clock, counts as the time of the announcement.
+    An event time after the announcement itself, by the broker's clock, counts as the time of the announcement.
     """
     state = WatermarkState() if state is None else state
     source = state.sources.get(number, SourceState())
     newest_ms = min(said.newest_ms, said.appended_ms)
     if newest_ms > max((each.newest_ms for each in state.sources.values()), default=0):
         state.grew_ms = said.appended_ms
-    if said.appended_ms >= source.appended_ms:  # an older one says nothing new of the lanes
+    if said.appended_ms >= source.appended_ms:  # an older one has no news of the lanes
         source = msgspec.structs.replace(said, newest_ms=source.newest_ms)
     source.newest_ms = max(source.newest_ms, newest_ms)
     state.sources[number] = source
@@ -71,7 +71,7 @@ def announce(
 
 
 def is_history_read(state: WatermarkState, rules: WatermarkRules) -> bool:
-    """Whether every source partition has announced, not too long ago, that it has read the history lane to its end."""
+    """Tell whether every source partition recently announced that it has read the history lane to its end."""
     now_ms = _now(state)
     sources = [state.sources.get(number) for number in range(rules.partitions)]
     return all(
@@ -81,15 +81,16 @@ def is_history_read(state: WatermarkState, rules: WatermarkRules) -> bool:
 
 
 def _now(state: WatermarkState) -> int:
-    """Return the newest time of the broker's clock that an announcement told."""
+    """Return the newest broker's time of all announcements."""
     return max((each.appended_ms for each in state.sources.values()), default=0)
 
 
 def _watermark(state: WatermarkState, rules: WatermarkRules) -> int:
-    """Return the least newest time of the sources that hold: those that lag, that nobody owns, or that never announced.
+    """Return the watermark that follows from the announcements.
 
-    When none holds, it is the newest time of all. When nothing newer came for as long as the grace, event time goes on with the
-    broker's clock, so that the last windows before a silence become final too.
+    It is the least newest time of the sources that hold it back: those that lag, have no owner, or never announced. If there is no such
+    source, it is the newest time of all. If no newer time came for the length of the grace, event time advances with the broker's
+    clock. So the last windows before a silence become final too.
     """
     now_ms = _now(state)
     holding: list[int] = []

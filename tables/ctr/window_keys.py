@@ -6,31 +6,31 @@ from typing import Final, NamedTuple, Self
 
 PANE_MS: Final = 60_000
 PANE_GRANULARITY: Final = "minute"
-MAX_TIME_MS: Final = 9_999_999_999_999  # 13 digits, the year 2286: the widest time that a key can order
+MAX_TIME_MS: Final = 9_999_999_999_999  # 13 digits, the year 2286: keys sort up to this time
 
 SCENARIO: Final = "scenario"
 VARIANT: Final = "scenario.variant"
 POSITION: Final = "scenario.variant.row.rank"
 DIMENSIONS: Final = (SCENARIO, VARIANT, POSITION)
-"""What the counters are kept by. Append a new dimension here, and add its pane to ``_panes_of`` in tables/ctr/panes.py."""
+"""The dimensions of the counters. Append a new dimension here, and add its pane to ``_panes_of`` in tables/ctr/panes.py."""
 
 UNKNOWN_SCENARIO: Final = "unknown"
 SEPARATOR: Final = b"\x1f"
-_PAST_SEPARATOR: Final = b"\x20"  # no escaped value holds a byte below it, so it ends a prefix
+_PAST_SEPARATOR: Final = b"\x20"  # an escaped value has no byte below it, so it ends the range of a prefix
 
 _UNSAFE: Final = re.compile(r"[\x00-\x1f\x7f%]")
 _ESCAPED: Final = re.compile(r"%([0-9A-F]{2})")
 
 
 def pane_start(time_ms: int) -> int:
-    """Return the start of the pane of an event time; times that no key can order go to the first or last."""
+    """Return the start of the pane of an event time. Times outside the range of keys go to the first or last pane."""
     time_ms = min(max(time_ms, 0), MAX_TIME_MS)
     return time_ms - time_ms % PANE_MS
 
 
-@lru_cache(maxsize=4096)  # customers, scenarios and variants are few, and each stands in many keys
+@lru_cache(maxsize=4096)  # there are few customers, scenarios and variants, and each is in many keys
 def escape(value: str) -> bytes:
-    """Return the bytes of a part of a key: control characters and ``%`` as ``%XX``, so that keys stay distinct."""
+    """Return the bytes of a part of a key. Control characters and ``%`` become ``%XX``, so that keys stay distinct."""
     if _UNSAFE.search(value):
         value = _UNSAFE.sub(lambda match: f"%{ord(match[0]):02X}", value)
     return value.encode("utf-8", "surrogatepass")
@@ -43,10 +43,10 @@ def _unescape(raw: bytes) -> str:
 
 
 class WindowKey(NamedTuple):
-    """Names one row of ``panes`` or ``windows``; its bytes are the key in RocksDB and Kafka, in time order.
+    """The key of one row of ``panes`` or ``windows``. Its bytes are the key in RocksDB and Kafka, and sort by time.
 
-    ``customer, scenario, dimension, granularity, start (13 digits), variant, row, rank``, joined by 0x1f. What
-    a dimension does not split by is None, and so is an absent variant, row or rank.
+    The bytes are ``customer, scenario, dimension, granularity, start (13 digits), variant, row, rank``, joined by 0x1f. A part that
+    the dimension does not split by is None, and so is an absent variant, row or rank.
     """
 
     customer: str
@@ -75,7 +75,7 @@ class WindowKey(NamedTuple):
 
     @classmethod
     def decode(cls, raw: bytes) -> Self:
-        """Return the key of these bytes; ValueError when they are none."""
+        """Return the key of these bytes. Raise ValueError if they are not a key."""
         customer, scenario, dimension, granularity, start, variant, row, rank = raw.split(SEPARATOR)
         return cls(
             _unescape(customer),
@@ -90,28 +90,28 @@ class WindowKey(NamedTuple):
 
 
 _PaneKey = WindowKey
-"""A pane is the window of granularity ``minute``; both share their keys."""
+"""A pane has the key of the window of granularity ``minute``."""
 
 
 def scenario_key(customer: str, scenario: str | None) -> bytes:
-    """Return the key of a ``uptake.ctr.partials`` record: one partition merges all windows of a scenario."""
+    """Return the key of a record of ``uptake.ctr.partials``, by which one partition merges all windows of a scenario."""
     return escape(customer) + SEPARATOR + escape(scenario or UNKNOWN_SCENARIO)
 
 
 def range_of(
     customer: str, scenario: str, dimension: str, granularity: str, from_ms: int, to_ms: int
 ) -> tuple[bytes, bytes]:
-    """Return the half-open range of keys that holds every row with ``from_ms <= start_ms < to_ms``."""
+    """Return the half-open range of the keys of all rows with ``from_ms <= start_ms < to_ms``."""
     head = SEPARATOR.join((escape(customer), escape(scenario), dimension.encode(), granularity.encode(), b""))
     low, high = (b"%013d" % min(max(bound, 0), MAX_TIME_MS) for bound in (from_ms, to_ms))
     return head + low, head + high
 
 
 def customer_range(customer: str) -> tuple[bytes, bytes]:
-    """Return the half-open range of keys that holds every row of a customer."""
+    """Return the half-open range of the keys of all rows of a customer."""
     return escape(customer) + SEPARATOR, escape(customer) + _PAST_SEPARATOR
 
 
 def after_scenario(customer: str, scenario: str) -> bytes:
-    """Return the first key behind a scenario's rows: a scan seeks there to find the next scenario."""
+    """Return the first key after a scenario's rows, where a scan finds the next scenario."""
     return scenario_key(customer, scenario) + _PAST_SEPARATOR

@@ -1,6 +1,6 @@
-"""What was counted from one time to another: sums of stored windows, for any span and any step of whole minutes.
+"""Sums of stored windows, for any span and any step of whole minutes.
 
-Larger windows are never stored: 5 minutes, 12 hours, an ISO week or a sliding span are sums of minutes, hours and days.
+Only minutes, hours and days are stored. Other windows, such as 5 minutes, 12 hours, an ISO week or a sliding span, are sums of them.
 """
 
 from collections.abc import Iterable, Set
@@ -19,7 +19,7 @@ _COARSEST_FIRST: Final = tuple(reversed(GRANULARITY_MS))
 
 
 class WindowRow(NamedTuple):
-    """One stored window as lookups read it. ``over_ms``: what ended by then is final where the row was read."""
+    """One stored window, as lookups read it. In the partition that it comes from, windows that ended by ``over_ms`` are final."""
 
     key: WindowKey
     counts: Counts
@@ -29,7 +29,7 @@ class WindowRow(NamedTuple):
 
 
 class StoredSpan(NamedTuple):
-    """A span ``[from_ms, to_ms)`` that is read from the windows of one stored granularity."""
+    """A span ``[from_ms, to_ms)`` to read from the windows of one stored granularity."""
 
     granularity: str
     from_ms: int
@@ -37,7 +37,7 @@ class StoredSpan(NamedTuple):
 
 
 class WindowSum(msgspec.Struct, gc=False):
-    """What was counted in ``[start_ms, end_ms)`` for one scenario, and for one variant and position where asked for."""
+    """The counts in ``[start_ms, end_ms)`` of one scenario, and of one variant and position if the caller asked for them."""
 
     start_ms: int
     end_ms: int
@@ -51,28 +51,28 @@ class WindowSum(msgspec.Struct, gc=False):
 
 
 def dimension_of(by: Set[str]) -> str:
-    """Return the stored dimension that answers ``by``, a subset of ``variant`` and ``position`` (row x rank)."""
+    """Return the stored dimension for ``by``, a subset of ``variant`` and ``position`` (row x rank)."""
     if "position" in by:
         return POSITION
     return VARIANT if "variant" in by else SCENARIO
 
 
 def step_start(time_ms: int, step_ms: int) -> int:
-    """Return the start of the window of ``step_ms`` that holds a time: whole weeks begin on Monday, all else at 1970."""
+    """Return the start of the window of ``step_ms`` that holds a time. Whole weeks begin on Monday, other steps count from 1970."""
     origin_ms = _MONDAY_MS if step_ms % WEEK_MS == 0 else 0
     return time_ms - (time_ms - origin_ms) % step_ms
 
 
 def step_end(time_ms: int, step_ms: int) -> int:
-    """Return the first start of a window of ``step_ms`` that is not before a time."""
+    """Return the first start of a window of ``step_ms`` at or after a time."""
     start_ms = step_start(time_ms, step_ms)
     return start_ms if start_ms == time_ms else start_ms + step_ms
 
 
 def segments(from_ms: int, to_ms: int, step_ms: int | None = None) -> list[StoredSpan]:
-    """Return what must be read to answer a span, in order of time: each part from the coarsest windows that fit.
+    """Return the stored spans that cover a span, in order of time, each of the coarsest windows that fit.
 
-    With a step the span is widened to whole steps, without one to whole minutes.
+    With a step, the span is widened to whole steps, otherwise to whole minutes.
     """
     unit_ms = step_ms or MINUTE_MS
     start_ms = max(0, step_start(from_ms, unit_ms))
@@ -86,11 +86,11 @@ def segments(from_ms: int, to_ms: int, step_ms: int | None = None) -> list[Store
 def sum_windows(
     rows: Iterable[WindowRow], by: Set[str], from_ms: int, to_ms: int, step_ms: int | None, as_of_ms: int
 ) -> list[WindowSum]:
-    """Return the sums of rows of one dimension per step (without one: for the whole span), scenario, variant, position.
+    """Return the sums of rows of one dimension, for each step, scenario, variant and position.
 
-    ``rows`` are those of ``segments``, in any order; the variant is summed over unless ``by`` has it. A sum is final when all of its
-    rows are, and its end is over where they were read and at ``as_of_ms``; its revision is the sum of theirs. Ordered by start,
-    scenario, variant, row, rank; what is absent comes first.
+    ``rows`` are those of ``segments``, in any order. Without a step, one sum spans the whole time. Without ``variant`` in ``by``, a sum
+    is over all variants. A sum is final if all of its rows are final, and its end is not after ``as_of_ms`` or any row's ``over_ms``.
+    Its revision is the sum of theirs. The result is ordered by start, scenario, variant, row and rank; absent values come first.
     """
     sums: dict[tuple[int, str, str | None, int | None, int | None], WindowSum] = {}
     for key, counts, revision, is_final, over_ms in rows:

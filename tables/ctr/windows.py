@@ -1,7 +1,7 @@
-"""How panes of all partitions become windows: the stored granularities and the merge.
+"""Windows, merged from the panes of all partitions, and their stored granularities.
 
-Table ``windows``. Key: WindowKey bytes. Value: WindowState. Kept by received time: minutes 8 days (a day
-longer than panes), hours 90 days, days 2 years. A partial that comes twice, or after a newer one, changes nothing.
+Table ``windows``. Key: WindowKey bytes. Value: WindowState. Expires, by received time: minutes after 8 days (a day later than panes),
+hours after 90 days, days after 2 years. A partial that comes twice, or after a newer one, changes nothing.
 """
 
 from decimal import Decimal
@@ -23,8 +23,8 @@ GRANULARITY_MS: Final = {PANE_GRANULARITY: MINUTE_MS, "hour": HOUR_MS, "day": DA
 """The stored granularities and their sizes, the finest first."""
 
 WINDOW_KEEP_MS: Final = {PANE_GRANULARITY: 8 * DAY_MS, "hour": 90 * DAY_MS, "day": 730 * DAY_MS}
-"""How long after the last received event a row stays. Minutes outlive their panes by a day, so that no pane's
-old counts are merged into a window that has forgotten them."""
+"""How long a row is kept after its last event was received. Minutes outlive their panes by a day. Otherwise the old counts of a pane
+could be merged a second time, into a new window."""
 
 
 LIVE_LANE: Final = 1
@@ -32,7 +32,7 @@ HISTORY_LANE: Final = 2
 
 
 class SourceCounts(msgspec.Struct, array_like=True, gc=False):
-    """The latest that one source partition said about a minute."""
+    """The latest partial of one source partition for a minute."""
 
     epoch_ms: int
     version: int
@@ -42,9 +42,12 @@ class SourceCounts(msgspec.Struct, array_like=True, gc=False):
 class WindowState(msgspec.Struct, array_like=True, gc=False):
     """One window, summed over partitions. ``sources`` (partition -> latest partial) is kept for minutes only.
 
-    ``revision`` counts the corrections since the window first was final; ``received_ms`` is when its
-    newest event was received. ``lane`` says what a window waits for until it is final: LIVE_LANE (the watermark),
-    HISTORY_LANE (the end of the history lane, because nothing else touched it), or 0 (stored before windows became final).
+    ``revision`` counts the corrections since the window was first final. ``received_ms`` is when its newest event was received.
+    ``lane`` says what the window waits for until it is final:
+
+    - LIVE_LANE: the watermark;
+    - HISTORY_LANE: the end of the history lane, because all its events are from there;
+    - 0: not known, because an earlier version stored it.
     """
 
     counts: Counts = msgspec.field(default_factory=Counts)
@@ -69,12 +72,12 @@ def at(key: WindowKey, granularity: str) -> WindowKey:
 
 
 def end_ms(key: WindowKey) -> int:
-    """Return where the window of a key ends (exclusive)."""
+    """Return the end (exclusive) of the window of a key."""
     return key.start_ms + GRANULARITY_MS[key.granularity]
 
 
 def merge_partial(state: WindowState | None, partition: int, partial: Partial) -> tuple[WindowState, Counts]:
-    """Return the next state of a minute window and what the partial adds to it (zero when it is not newer).
+    """Return the next state of a minute window, and the delta that the partial adds to it (zero if it is not newer).
 
     The caller adds the delta to the hour and the day with ``add_delta``.
     """
@@ -89,7 +92,7 @@ def merge_partial(state: WindowState | None, partition: int, partial: Partial) -
 
 
 def add_delta(state: WindowState | None, delta: Counts, received_ms: int) -> WindowState:
-    """Return the next state of a window that a partial adds to; a final window gets a new revision."""
+    """Return the next state of a window after a delta. A final window gets a new revision."""
     state = WindowState() if state is None else state
     if not is_zero(delta):
         add(state.counts, delta)
@@ -99,25 +102,25 @@ def add_delta(state: WindowState | None, delta: Counts, received_ms: int) -> Win
 
 
 def is_over(key: WindowKey, watermark_ms: int, grace_ms: int) -> bool:
-    """Whether the watermark has passed the end of a window, and its grace."""
+    """Tell whether the watermark has passed the end of a window by the grace."""
     return watermark_ms >= end_ms(key) + grace_ms
 
 
 def close(state: WindowState) -> bool:
-    """Mark a window final; return whether it just became so."""
+    """Mark a window final. Return True if it was not final before."""
     was_final, state.is_final = state.is_final, True
     return not was_final
 
 
 def has_expired(state: WindowState, granularity: str, received_ms: int) -> bool:
-    """Whether the row is forgotten when events received at ``received_ms`` are folded."""
+    """Tell whether the row has expired when events received at ``received_ms`` are folded."""
     return received_ms - state.received_ms > WINDOW_KEEP_MS[granularity]
 
 
 class WindowRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False, gc=False):
-    """The value of a record of ``uptake.ctr.windows``: one window, absolute, so that reading it twice does no harm.
+    """The value of a record of ``uptake.ctr.windows``: one window with absolute counts.
 
-    The record's key is the bytes of the WindowKey. Fields are only ever added.
+    The record's key is the bytes of the WindowKey. Reading a record twice does no harm. Fields are only ever added.
     """
 
     customer: str
@@ -150,10 +153,10 @@ _decoder: Final = msgspec.json.Decoder(WindowRecord)
 
 
 def _record(key: WindowKey, state: WindowState) -> WindowRecord:
-    """Return what is published about a window."""
+    """Return the published record of a window."""
     counts = state.counts
     shares = rates(counts)
-    return WindowRecord(  # by name and not by **: made for every changed window of every flush
+    return WindowRecord(  # by name, because ** is slower: every flush makes one for each changed window
         customer=key.customer,
         dimension=key.dimension,
         granularity=key.granularity,
@@ -180,12 +183,12 @@ def _record(key: WindowKey, state: WindowState) -> WindowRecord:
 
 
 def encode_record(key: WindowKey, state: WindowState) -> bytes:
-    """Return the value of the window's record in ``uptake.ctr.windows``: JSON; its key is ``key.encode()``."""
+    """Return the value, as JSON, of the window's record in ``uptake.ctr.windows``. The record's key is ``key.encode()``."""
     return _encoder.encode(_record(key, state))
 
 
 def decode_record(raw: bytes) -> WindowRecord:
-    """Return the window of a record; msgspec.DecodeError (a ValueError) when it holds none."""
+    """Return the window of a record. Raise msgspec.DecodeError (a ValueError) if the value is invalid."""
     return _decoder.decode(raw)
 
 

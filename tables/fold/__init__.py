@@ -1,1 +1,1 @@
-"""What one event changes: the transitions of every table that it concerns, in order."""
+"""Folds: for each kind of event, the transitions of all tables that it changes, in order."""

@@ -1,7 +1,7 @@
-"""What one event changes: which transition is whose, over the tables of its partition.
+"""Folds one event into the tables of its partition, with one fold per kind of event.
 
-Pure: the tables are handed in by Protocol. The order of events is the log's; an event that is folded twice counts twice, so the
-position, not this file, keeps that from happening.
+Pure: the tables are passed as a Protocol. Events are folded in the order of the log. An event that is folded twice counts twice; the
+caller's position prevents that, not this module.
 """
 
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from tables.user import seen
 
 
 def fold(tables: Tables, key: bytes, event: model.Event) -> bool:
-    """Apply one event of the journal; return False when its ``eid`` was folded before and it changed nothing."""
+    """Apply one event of the journal. Return False if an event with its ``eid`` was folded before, so that it changed nothing."""
     if event.eid is not None:
         row = seen.row_key(key, event.eid)
         if seen.is_repeat(tables.rows[seen.TABLE].get(row), event.received_ms):

@@ -1,4 +1,4 @@
-"""What a preference, a login and what a login moves change."""
+"""Folds preferences, logins, and the transfers that logins send."""
 
 from collections.abc import Callable
 from typing import Final
@@ -25,7 +25,7 @@ def fold_preference(
     key: bytes,
     event: model.Rate | model.Blacklist | model.Wishlist | model.DeleteFromWishlist,
 ) -> None:
-    """Remember a preference; within 30 min of a login it goes on to that target, for sites send it with the old id."""
+    """Remember a preference. Within 30 min after a login, forward it to the target, because sites still send the old id."""
     if event.user == NO_PROFILE_USER:
         return
     change = _PREFERENCES[type(event)]
@@ -39,11 +39,11 @@ def fold_preference(
     _keep_moved(tables, key, transfer.stretch)
 
 
-# --- who the user is --------------------------------------------------------------------------------------------------------------
+# --- logins -----------------------------------------------------------------------------------------------------------------------
 
 
 def fold_login(tables: Tables, key: bytes, event: model.Login) -> None:
-    """Send all that the user holds to the target, once, and keep it where the user's own lookups still see it."""
+    """Send the user's stretch to the target, once, and keep it in a second row for the user's own lookups."""
     if event.user == NO_PROFILE_USER:
         return
     held = Stretch({table.name: tables.rows[table].get(key) for table in MOVED_TABLES})
@@ -59,7 +59,7 @@ def fold_login(tables: Tables, key: bytes, event: model.Login) -> None:
 
 
 def fold_rotation(tables: Tables, key: bytes, event: model.EventBase, time_ms: int) -> model.Login | None:
-    """Remember that what is known under the user's former pseudonym is to come here; return the login that brings it, once."""
+    """Return the login that moves the data of the user's former pseudonym here, or None. Remember it, so that it is made once."""
     state, login = identity.rotate(tables.rows[identity.TABLE].get(key), event, time_ms)
     if state is not None:
         tables.rows[identity.TABLE].put(key, state)
@@ -67,7 +67,7 @@ def fold_rotation(tables: Tables, key: bytes, event: model.EventBase, time_ms: i
 
 
 def _keep_moved(tables: Tables, key: bytes, stretch: Stretch) -> None:
-    """Keep what was sent on where the user's own lookups see it and no later login sends it again."""
+    """Keep what was sent on in the user's second row: the user's own lookups see it, and no later login sends it again."""
     _absorb(tables, key + MOVED, stretch)
 
 
@@ -78,7 +78,7 @@ def _absorb(tables: Tables, row: bytes, stretch: Stretch) -> None:
 
 
 def fold_transfer(tables: Tables, transfer: Transfer) -> bool:
-    """Apply what a login moved here, or pass it on; return False when its number was applied before."""
+    """Apply a transfer, or send it on. Return False if its number was applied before."""
     key = user_key(transfer.customer, transfer.target)
     state, verdict = identity.receive(tables.rows[identity.TABLE].get(key), transfer)
     tables.rows[identity.TABLE].put(key, state)

@@ -1,4 +1,4 @@
-"""What the folds need of a partition's tables, by Protocol; agents/overlay.py has them."""
+"""Protocols for the tables of a partition, as the folds use them. agents/overlay.py implements them."""
 
 from typing import Final, Protocol, TypeVar
 
@@ -9,9 +9,9 @@ from tables.user.identity import Transfer
 _S = TypeVar("_S")
 
 MOVED: Final = b"\0moved"
-"""Suffix of the row that keeps what a login moved on: the source's own lookups still see it, and it is never sent again.
+"""Suffix of a user's second row, which keeps what a login moved: the user's own lookups see it, and it is never sent again.
 
-No user key holds a NUL, so no two rows share a key.
+No user key has a NUL, so no two rows share a key.
 """
 
 
@@ -30,7 +30,7 @@ class RowsByTable(Protocol):
 
 
 class Tables(Protocol):
-    """Every table of a partition, the tally of its panes, and the way out for transfers."""
+    """All tables of a partition, the tally of its panes, and the output for transfers."""
 
     @property
     def tally(self) -> Tally: ...

@@ -1,4 +1,4 @@
-"""What a showing, a click and what follows from a click change, and where each counts in the CTR panes."""
+"""Folds impressions, clicks and conversions, and attributes them to CTR panes (docs/events.md, "Counting clicks")."""
 
 from decimal import Decimal
 
@@ -12,7 +12,7 @@ from tables.user.recommended import Served
 
 
 def fold_rendered(tables: Tables, key: bytes, event: model.Rendered) -> None:
-    """Count what was shown, remember it with the user, and count the recommendation call behind it once."""
+    """Count the items, remember the impression, and count the recommendation call behind it once."""
     if not event.items:
         return
     shown = impressions.impression_of(event)
@@ -35,7 +35,7 @@ def fold_rendered(tables: Tables, key: bytes, event: model.Rendered) -> None:
 
 
 def fold_viewed(tables: Tables, key: bytes, event: model.Viewed) -> None:
-    """Count what was seen for a second."""
+    """Count the items that were half visible for a second."""
     if not event.items:
         return
     shown = impressions.impression_of(event)
@@ -64,7 +64,7 @@ def _count_items(
 def _take_from_served(
     tables: Tables, key: bytes, event: model.ItemsEvent, shown: impressions.Impression
 ) -> None:
-    """Give an impression without a scenario that of the list which the back end said it served."""
+    """Give an impression without a scenario the one of the list that the back end served."""
     served = _served(tables, key, item_key(event.itemtype, event.items[0]), event.request_id, event.time_ms)
     if served is None:
         return
@@ -83,17 +83,17 @@ def _served(tables: Tables, key: bytes, item: str, request_id: str | None, time_
 
 
 def _was_told(tables: Tables, key: bytes, request_id: str) -> bool:
-    """Whether the back end told of this request by ``recommended``."""
+    """Tell whether a ``recommended`` event reported this request."""
     lists = tables.rows[recommended.TABLE].get(key)
     return lists is not None and any(served.request_id == request_id for served in lists.lists)
 
 
 def fold_recommended(tables: Tables, key: bytes, event: model.Recommended) -> None:
-    """Each scenario of the call is one call of it, counted once though the page may tell of it before the back end does."""
+    """Count one call for each scenario, unless an impression reported it before, and remember the lists."""
     is_somebody = event.user != NO_PROFILE_USER
     remembered = tables.rows[impressions.TABLE].get(key) if is_somebody else None
     if remembered is not None and _was_told(tables, key, event.request_id):
-        remembered = None  # a call that the back end told of again: it counts again, whatever the page said
+        remembered = None  # a repeated report of the back end counts again, whatever the page reported
     for scenario, variant in dict.fromkeys(
         (served.scenario, served.variant or event.variant) for served in event.lists
     ):
@@ -107,15 +107,15 @@ def fold_recommended(tables: Tables, key: bytes, event: model.Recommended) -> No
 
 
 def fold_click(tables: Tables, key: bytes, event: model.Click) -> None:
-    """Remember a click; the CTR panes count only clicks on recommendations."""
+    """Remember a click. The CTR panes count only clicks on recommendations."""
     if event.user != NO_PROFILE_USER:
         tables.rows[clicked.TABLE].put(key, clicked.click(tables.rows[clicked.TABLE].get(key), event))
 
 
 def fold_clickrecommended(tables: Tables, key: bytes, event: model.ClickRecommended) -> None:
-    """A click counts in its own pane, as sent; joined to its impression it counts, attributed, in the impression's.
+    """Count a click in its own pane, and as attributed in the pane of its impression, if it joins one.
 
-    What the click leads to is counted where it was attributed, else in its own pane. Row and rank are the impression's, for clients
+    Its conversions count where it was attributed, otherwise in its own pane. Row and rank are those of the impression, because clients
     count them in different ways.
     """
     scenario, variant, row, rank = event.scenario, event.variant, event.row, event.rank
@@ -151,18 +151,20 @@ def fold_clickrecommended(tables: Tables, key: bytes, event: model.ClickRecommen
     tables.rows[impressions.TABLE].put(key, impressions.remember_click(remembered, click, event.received_ms))
 
 
-# --- what a click leads to --------------------------------------------------------------------------------------------------------
+# --- conversions ------------------------------------------------------------------------------------------------------------------
 
 
 def _convert(tables: Tables, key: bytes, event: model.ItemEvent, counter: str) -> RecommendedClick | None:
-    """Count a conversion in the pane of the recommended click that it follows from; return that click."""
+    """Count a conversion in the pane of the recommended click that it follows. Return that click, or None."""
     remembered = tables.rows[impressions.TABLE].get(key)
     if remembered is None:
         return None
     click = impressions.converts(remembered, item_key(event.itemtype, event.item), event.time_ms)
     if click is None:
         return None
-    if counter != "purchases":  # each purchase is one; progress events of one consumption are not
+    if (
+        counter != "purchases"
+    ):  # each purchase is a conversion, but progress events of one consumption are only one
         if counter in click.converted:
             return None
         click.converted.append(counter)
@@ -174,7 +176,7 @@ def _convert(tables: Tables, key: bytes, event: model.ItemEvent, counter: str) -
 
 
 def fold_consume(tables: Tables, key: bytes, event: model.Consume) -> None:
-    """Remember how much was consumed, and count it for the recommended click that it follows from."""
+    """Remember how much was consumed, and count a conversion of the recommended click that it follows."""
     if event.user == NO_PROFILE_USER:
         return
     tables.rows[consumed.TABLE].put(key, consumed.consume(tables.rows[consumed.TABLE].get(key), event))
@@ -182,7 +184,7 @@ def fold_consume(tables: Tables, key: bytes, event: model.Consume) -> None:
 
 
 def fold_playback(tables: Tables, key: bytes, event: model.Playback) -> None:
-    """Take in a player's heartbeat; what it adds to what was played counts as a ``consume`` does."""
+    """Fold a player's heartbeat. If it adds playing time, it counts like a ``consume``."""
     if event.user == NO_PROFILE_USER:
         return
     state, heard = playback.hear(tables.rows[playback.TABLE].get(key), event)
@@ -198,7 +200,7 @@ def fold_playback(tables: Tables, key: bytes, event: model.Playback) -> None:
 
 
 def fold_basket(tables: Tables, key: bytes, event: model.Basket) -> None:
-    """Remember what is in the basket, and count it for the recommended click that it follows from."""
+    """Put an item into the basket, and count a conversion of the recommended click that it follows."""
     if event.user == NO_PROFILE_USER:
         return
     tables.rows[basket.TABLE].put(key, basket.put(tables.rows[basket.TABLE].get(key), event))
@@ -219,7 +221,7 @@ def _take_out(tables: Tables, key: bytes, event: model.ItemEvent) -> None:
 
 
 def fold_buy(tables: Tables, key: bytes, event: model.Buy) -> None:
-    """Sum what was bought, take it out of the basket, and count it for the recommended click that it follows from."""
+    """Add a purchase, take the item out of the basket, and count a conversion of the recommended click that it follows."""
     if event.user == NO_PROFILE_USER:
         return
     tables.rows[purchases.TABLE].put(key, purchases.buy(tables.rows[purchases.TABLE].get(key), event))
@@ -239,6 +241,6 @@ def fold_buy(tables: Tables, key: bytes, event: model.Buy) -> None:
 
 
 def fold_owns(tables: Tables, key: bytes, event: model.Owns) -> None:
-    """Remember what is owned: never revenue."""
+    """Mark an item as owned, without revenue."""
     if event.user != NO_PROFILE_USER:
         tables.rows[purchases.TABLE].put(key, purchases.own(tables.rows[purchases.TABLE].get(key), event))

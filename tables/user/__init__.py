@@ -1,1 +1,1 @@
-"""What is remembered of one user: a row a user and table, and the transitions that change it."""
+"""Tables of users: one row per user and table, and the transitions that change it."""

@@ -1,8 +1,9 @@
-"""What lies in a user's basket now, although events of it may arrive in any order.
+"""Items in a user's basket. Events may arrive in any order.
 
-Key: user. Value: item -> when added, category path, price when known, and when taken out (a tombstone, so that an older ``basket``
-does not bring the item back). Expires: tombstones 7 days after the receipt of what last touched them (swept at most once an hour);
-beyond 2,000 items those longest untouched in log order go. A repeated event changes nothing.
+Key: user. Value: item -> when added, category path, price if known, and when taken out. The time of removal is a tombstone: an
+older ``basket`` event does not bring the item back. Expires: a tombstone 7 days after the receipt of the last event about its item,
+at the next sweep (at most one an hour). Beyond 2,000 items, the items that the log touched longest ago. A repeated event changes
+nothing.
 """
 
 from decimal import Decimal
@@ -19,7 +20,7 @@ SWEEP_EVERY_MS: Final = 3_600_000
 
 
 class BasketItem(msgspec.Struct, array_like=True, gc=False):
-    """One item: last added with these facts, last taken out. Each time is an event time, None when that never happened."""
+    """One item: when it was last added, with which facts, and when it was last taken out. Event times; None: never."""
 
     added_ms: int | None = None
     categorypath: str | None = None
@@ -27,24 +28,27 @@ class BasketItem(msgspec.Struct, array_like=True, gc=False):
     currency: str | None = None
     removed_ms: int | None = None
     received_ms: int = 0
-    """When the last event about the item was received; only for trimming."""
+    """When the last event about the item was received. Used only to trim."""
 
 
 class BasketState(msgspec.Struct, array_like=True, gc=False):
-    """A user's basket: item key -> BasketItem, in touch order, the latest last. Ask ``in_basket`` of each."""
+    """A user's basket: item key -> BasketItem, in touch order, the latest last. ``in_basket`` says which ones are in it."""
 
     items: dict[str, BasketItem] = msgspec.field(default_factory=dict)
     swept_ms: int = 0
-    """When old tombstones were last looked for, in received time."""
+    """When old tombstones were last swept, by received time."""
 
 
 def in_basket(item: BasketItem) -> bool:
-    """Tell whether the item lies in the basket: added, and not taken out since or at the same time."""
+    """Tell whether the item is in the basket: added, and not taken out at the same time or later."""
     return item.added_ms is not None and (item.removed_ms is None or item.added_ms > item.removed_ms)
 
 
 def put(state: BasketState | None, event: Basket) -> BasketState:
-    """Put the item in, unless it was taken out at or after this event's time; at equal times the later in the log tells the facts."""
+    """Put the item in, unless it was taken out at this event's time or later.
+
+    The facts are those of the latest event; at equal times, those of the later record in the log.
+    """
     if state is None:
         state = BasketState()
     item = _touch(state, item_key(event.itemtype, event.item), event.received_ms)
@@ -58,7 +62,7 @@ def put(state: BasketState | None, event: Basket) -> BasketState:
 
 
 def take(state: BasketState | None, key: str, time_ms: int, received_ms: int) -> BasketState:
-    """Take the item with this item key out (``deletefrombasket``, ``buy``), whether or not it is known to lie in."""
+    """Take the item with this item key out (``deletefrombasket``, ``buy``), even if it is not known to be in the basket."""
     if state is None:
         state = BasketState()
     item = _touch(state, key, received_ms)
@@ -69,7 +73,7 @@ def take(state: BasketState | None, key: str, time_ms: int, received_ms: int) ->
 
 
 def merge(into: BasketState | None, other: BasketState) -> BasketState:
-    """Add what a login moved: for each item the last addition and the last removal win. ``other`` is used up."""
+    """Merge a row that a login moved: for each item, the last addition and the last removal win. ``other`` is used up."""
     if into is None:
         return other
     items = into.items
@@ -115,7 +119,7 @@ def _merge_item(own: BasketItem, moved: BasketItem) -> BasketItem:
 
 
 def _addition(item: BasketItem) -> tuple[int, str, str, str]:
-    """Order additions of two users, who share no log: by time, then by what they say, so that both orders give one answer."""
+    """Order additions of two users by time, then by content. They share no log, and both orders must give the same result."""
     return (
         -1 if item.added_ms is None else item.added_ms,
         "" if item.price is None else str(item.price),

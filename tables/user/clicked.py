@@ -1,7 +1,7 @@
-"""Which items has a user clicked, how often, and when last: a reason for exclusion on request.
+"""Items that a user clicked, how often and when: a reason for exclusion on request.
 
-Key: user. Value: item -> clicks, the last and the first, and clicks on recommendations. Expires: beyond 2,000 items those longest
-untouched in log order go. A repeated event counts again: what may come twice carries an eid and is stopped before (seen.py).
+Key: user. Value: item -> clicks, the last and the first, and clicks on recommendations. Expires: beyond 2,000 items, the items that
+the log touched longest ago. A repeated event counts again; if it carries an eid, the table ``seen`` stops it before.
 """
 
 from typing import Final
@@ -16,8 +16,8 @@ from tables.user.items import drop_oldest, item_key
 class Clicked(msgspec.Struct, array_like=True, gc=False):
     """How one item was clicked.
 
-    A click on a recommendation fires two events, ``click`` and ``clickrecommended``: ``count`` has the first, ``recommended`` the
-    second, and nobody adds them up. ``first_ms`` and ``last_ms`` are event times over both kinds.
+    For a click on a recommendation, a page sends ``click`` and ``clickrecommended``. ``count`` counts the first and ``recommended``
+    the second; the two are never added up. ``first_ms`` and ``last_ms`` are event times over both kinds.
     """
 
     count: int
@@ -27,13 +27,13 @@ class Clicked(msgspec.Struct, array_like=True, gc=False):
 
 
 class ClickedState(msgspec.Struct, array_like=True, gc=False):
-    """What a user clicked: item key -> Clicked, in touch order, the latest last."""
+    """A user's clicks: item key -> Clicked, in touch order, the latest last."""
 
     items: dict[str, Clicked] = msgspec.field(default_factory=dict)
 
 
 def click(state: ClickedState | None, event: Click | ClickRecommended) -> ClickedState:
-    """Count a click: a ``click`` in ``count``, a ``clickrecommended`` only in ``recommended``."""
+    """Count a ``click`` in ``count``, and a ``clickrecommended`` only in ``recommended``."""
     if state is None:
         state = ClickedState()
     items = state.items
@@ -56,7 +56,7 @@ def click(state: ClickedState | None, event: Click | ClickRecommended) -> Clicke
 
 
 def merge(into: ClickedState | None, other: ClickedState) -> ClickedState:
-    """Add what a login moved: counts summed. ``other`` is used up; what it holds counts as just touched."""
+    """Merge a row that a login moved: sum the counts. ``other`` is used up; its items count as just touched."""
     if into is None:
         return other
     items = into.items

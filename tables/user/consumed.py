@@ -1,7 +1,7 @@
-"""How much of which item has a user consumed: what decides that an item was seen to its end.
+"""Consumption of items by a user, in percent, which decides whether the user saw an item to its end.
 
 Key: user. Value: item -> highest percentage, when first and last, milliseconds played, buffered and paused. Expires: beyond 2,000
-items those longest untouched in log order go. A repeated ``consume`` changes nothing.
+items, the items that the log touched longest ago. A repeated ``consume`` changes nothing.
 """
 
 from collections.abc import Mapping
@@ -16,7 +16,10 @@ from tables.user.playback import Heard
 
 
 class Consumed(msgspec.Struct, array_like=True, gc=False):
-    """How one item was consumed: ``percentage`` 0-100, the highest; event times; from a player's heartbeats the rest."""
+    """How one item was consumed.
+
+    ``percentage`` is the highest, 0-100. ``first_ms`` and ``last_ms`` are event times. The rest comes from a player's heartbeats.
+    """
 
     percentage: int
     first_ms: int
@@ -27,13 +30,13 @@ class Consumed(msgspec.Struct, array_like=True, gc=False):
 
 
 class ConsumedState(msgspec.Struct, array_like=True, gc=False):
-    """What a user consumed: item key -> Consumed, in touch order, the latest last."""
+    """A user's consumption: item key -> Consumed, in touch order, the latest last."""
 
     items: dict[str, Consumed] = msgspec.field(default_factory=dict)
 
 
 def consume(state: ConsumedState | None, event: Consume) -> ConsumedState:
-    """Raise the item's percentage to the event's, when that is higher."""
+    """Raise the item's percentage to the event's, if that is higher."""
     if state is None:
         state = ConsumedState()
     _put(
@@ -46,7 +49,7 @@ def consume(state: ConsumedState | None, event: Consume) -> ConsumedState:
 
 
 def play(state: ConsumedState | None, event: Playback, heard: Heard) -> ConsumedState:
-    """Add what a heartbeat told, and raise the percentage to what was played of the item."""
+    """Add the times of a heartbeat, and raise the percentage to the part of the item that was played."""
     if state is None:
         state = ConsumedState()
     more = Consumed(
@@ -58,14 +61,17 @@ def play(state: ConsumedState | None, event: Playback, heard: Heard) -> Consumed
 
 
 def raise_to(state: ConsumedState, percentages: Mapping[str, int]) -> None:
-    """Raise the percentage of items that are known."""
+    """Raise the percentages of items that are already in the row; ignore other items."""
     for key, percentage in percentages.items():
         if key in state.items:
             state.items[key].percentage = max(state.items[key].percentage, percentage)
 
 
 def merge(into: ConsumedState | None, other: ConsumedState) -> ConsumedState:
-    """Add what a login moved: the highest percentage, the widest times, sums of what was played. ``other`` is used up."""
+    """Merge a row that a login moved. ``other`` is used up.
+
+    For each item, keep the highest percentage, the first and the last time, and the sums of the milliseconds.
+    """
     if into is None:
         return other
     for key, moved in other.items.items():

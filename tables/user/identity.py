@@ -1,10 +1,11 @@
-"""Who turned out to be whom: what a login moves from one user to another, so that nothing is lost or counted twice.
+"""Logins: what one moves from its source to its target, so that nothing is lost or counted twice.
 
-Key: user. Value: as source the current target, when, and how many transfers were sent; as target the highest transfer number applied
-of each source. Expires: never, but for sources beyond 2,000 (below). A repeated login moves what came since the last one; a repeated
-transfer is known by its number and changes nothing. The rules are SEMANTICS "Login"; a transfer travels in topic ``uptake.transfers``.
+Key: user. Value: as source, the current target, when, and how many transfers were sent; as target, the highest transfer number
+applied of each source. Expires: never, except sources beyond 2,000. A repeated login moves the stretch since the last one. A
+repeated transfer is recognised by its number and changes nothing.
 
-Transfers of one source to one target arrive in the order of their numbers: one partition writes them, one reads them.
+A transfer travels in the topic ``uptake.transfers``. Transfers of one source to one target arrive in the order of their numbers,
+because one partition writes them and one reads them. The rules are in docs/decisions/0004.
 """
 
 from typing import Final, Literal
@@ -17,21 +18,21 @@ from tables.user.items import drop_oldest
 
 TRANSFER_VERSION: Final = 1
 FOLLOW_MS: Final = 30 * 60_000
-"""Sites go on sending rate, blacklist and wishlist with the old id for this long after a login."""
+"""For this long after a login, sites still send rate, blacklist and wishlist with the old id."""
 MAX_SOURCES: Final = 2_000
-"""Sources a target remembers (about 80 kB). A forgotten one does no harm: the positions in the flush already keep a transfer
-from being read twice, the numbers are the second guard."""
+"""How many sources a target remembers (about 80 kB). To forget one does no harm: the numbers are only the second guard against a
+repeated transfer. The first are the positions, which are part of every flush."""
 
 REPEAT_LOGIN_MS: Final = 3_600_000
-"""While a key rotates, the login from the old pseudonym is made once, and again after this: a collector that read the new key late, or
-held events back while Kafka was away, wrote some under the old one."""
+"""While a key rotates, the login from the old pseudonym is made once, and repeated after this time. A collector may have written
+events under the old key since, because it read the new key late or held events back without Kafka."""
 
 
 class Transfer(msgspec.Struct, frozen=True, gc=False):
     """What one login moves: a record of ``uptake.transfers`` (tables/transfers.py).
 
-    ``number`` counts the transfers of ``source``, from 1. ``login_ms`` is the event time of the login that sent it here.
-    The stretch belongs to the transfer: encode it before those states are touched again.
+    ``number`` counts the transfers of ``source``, from 1. ``login_ms`` is the event time of the login that sent the transfer here.
+    The transfer shares the states of its stretch, so encode it before they change.
     """
 
     customer: str
@@ -45,7 +46,7 @@ class Transfer(msgspec.Struct, frozen=True, gc=False):
 
 
 class IdentityState(msgspec.Struct, array_like=True, gc=False):
-    """A user as source (``target`` None: never logged in) and as target (``sources``: user -> highest number applied)."""
+    """A user as source (``target`` is None before the first login) and as target (``sources``: user -> highest number applied)."""
 
     target: str | None = None
     login_ms: int = 0
@@ -54,17 +55,18 @@ class IdentityState(msgspec.Struct, array_like=True, gc=False):
     sources: dict[str, int] = msgspec.field(default_factory=dict)
     junk_logins: int = 0
     previous: str | None = None
-    """The pseudonym under the former key whose login to this one was sent, and when, by receipt."""
+    """The pseudonym under the former key, if its login to this one was sent. ``previous_received_ms`` says when, by receipt."""
     previous_received_ms: int = 0
 
 
 def login(
     state: IdentityState | None, event: Login, stretch: Stretch
 ) -> tuple[IdentityState, Transfer | None]:
-    """Record a login of ``event.user`` and return the transfer that moves all of its stretch, which the caller then empties.
+    """Record a login of ``event.user`` and return the transfer that moves its whole stretch. The caller then empties the stretch.
 
-    None when nothing moves: the user logs in as itself, or the target is junk (counted). An empty stretch is sent too, so that the
-    target knows its source. A login older than the current one (by event time) moves its stretch, but the current target stays.
+    Return None for the transfer if nothing moves: the user logs in as itself, or the target is junk, which is counted. An empty
+    stretch is sent too, so that the target knows its source. A login that is older than the current one, by event time, moves its
+    stretch but does not replace the current target.
     """
     if state is None:
         state = IdentityState()
@@ -86,10 +88,10 @@ def login(
 def rotate(
     state: IdentityState | None, event: EventBase, time_ms: int
 ) -> tuple[IdentityState, Login] | tuple[None, None]:
-    """Return the login that takes what is known under ``event.previous_user`` to ``event.user``; None when it was made before.
+    """Return the login that moves the data of ``event.previous_user`` to ``event.user``, or None if it was made before.
 
-    ``time_ms`` is the login's. For a live event it lies before the event's own, so that a login of that very event passes on what
-    arrives by this one (see ``receive``).
+    ``time_ms`` is the time of the login. For a live event it must be before the event's own time. Then, if the event is itself a login,
+    its target receives what this login moves (see ``receive``).
     """
     previous = event.previous_user
     if previous is None or previous == event.user:
@@ -113,11 +115,11 @@ def rotate(
 def receive(
     state: IdentityState | None, transfer: Transfer
 ) -> tuple[IdentityState, Literal["apply", "repeat"] | Transfer]:
-    """Decide what the target does with a transfer: ``apply`` it (see ``absorb``), drop the ``repeat``, or send on what is returned.
+    """Decide what the target does with a transfer: ``apply`` it, drop the ``repeat``, or send on the one returned.
 
-    It is sent on when this user has logged in elsewhere since, that is strictly later than the transfer's login, and then with that
-    later time and this user's own next number. Each hop thus raises the time, and a circle ends. At a tie it stays here: sending on
-    at equal times could go round for ever, and staying loses nothing.
+    A transfer is sent on if this user logged in elsewhere strictly later than the transfer's login. It then has that later time, and
+    the next number of this user. So each hop raises the time, and a circle of logins ends. At equal times the transfer stays here,
+    where nothing is lost; otherwise it could circle for ever.
     """
     if state is None:
         state = IdentityState()
@@ -142,16 +144,16 @@ def receive(
 
 
 def follows(state: IdentityState | None, event_time_ms: int) -> str | None:
-    """Return the target to which a rate, blacklist or wishlist event of this time goes on: within 30 min after the login."""
+    """Return the target to which a rate, blacklist or wishlist event is forwarded: one within 30 min after the login."""
     if state is None or state.target is None:
         return None
     return state.target if 0 <= event_time_ms - state.login_ms <= FOLLOW_MS else None
 
 
 def forward(state: IdentityState, event: EventBase, stretch: Stretch) -> tuple[IdentityState, Transfer]:
-    """Return the transfer that takes one event, folded alone into ``stretch``, on to the current target (see ``follows``)."""
+    """Return the transfer that takes one event to the current target (see ``follows``). ``stretch`` holds only that event."""
     if state.target is None:
-        raise ValueError("forward needs a user that has logged in: ask follows() first")
+        raise ValueError("forward needs a user who has logged in: call follows() first")
     state.sent += 1
     return state, Transfer(
         event.customer, event.user, state.target, state.sent, state.login_ms, event.received_ms, stretch

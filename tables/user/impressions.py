@@ -1,8 +1,8 @@
-"""What was shown to a user lately, as sent, and which recommended clicks followed: so that a click finds its impression.
+"""A user's recent impressions and recommended clicks: a click finds its impression here, and a conversion its click.
 
-Key: user. Value: the last 100 impressions (5,000 items in all) and the last 100 recommended clicks, in log order. Expires: impressions
-after 24 h 30 min, clicks after 25 h, by ``received_ms``: an event's time lies at most 24 h before its receipt, and a click joins at
-most 30 min back, a conversion at most 60 min. A repeated event is remembered again, which changes no answer. Never moved by a login.
+Key: user. Value: the last 100 impressions (5,000 items in all) and the last 100 recommended clicks, in log order. Expires:
+impressions after 24 h 30 min, clicks after 25 h, by ``received_ms``. An event's time is at most 24 h before its receipt; a click joins
+at most 30 min back, a conversion at most 60 min. A repeated event is kept again, which changes no answer. A login never moves the row.
 """
 
 import struct
@@ -19,7 +19,7 @@ MAX_IMPRESSIONS: Final = 100
 MAX_CLICKS: Final = 100
 MAX_CALLS: Final = 100
 MAX_SHOWN_ITEMS: Final = 5_000
-"""Items over all kept impressions, so that a site that shows endless lists does not make a value of megabytes."""
+"""Items in all kept impressions together. Without this bound, endless lists would make a value of megabytes."""
 JOIN_MS: Final = 30 * 60_000
 CONVERSION_MS: Final = 60 * 60_000
 KEEP_IMPRESSIONS_MS: Final = 24 * 3_600_000 + JOIN_MS
@@ -27,7 +27,7 @@ KEEP_CLICKS_MS: Final = 24 * 3_600_000 + CONVERSION_MS
 
 
 class Impression(msgspec.Struct, array_like=True, gc=False):
-    """One list of items as it was shown. ``rank`` is that of the first item; the others follow it."""
+    """One list of items as it was shown. ``rank`` is the rank of the first item; the next items follow it."""
 
     time_ms: int
     received_ms: int
@@ -53,16 +53,16 @@ class RecommendedClick(msgspec.Struct, array_like=True, gc=False):
     row: int | None = None
     rank: int | None = None
     converted: list[str] = msgspec.field(default_factory=list)
-    """The counters of conversions that this click gave one to already: progress of one consumption is one."""
+    """The counters in which this click has already counted: progress events of one consumption are one conversion."""
 
 
 class ImpressionsState(msgspec.Struct, array_like=True, gc=False, eq=False):
-    """What a user was shown lately and clicked in it, both in log order, and the recommendation calls behind it.
+    """A user's recent impressions and recommended clicks, in log order, and the recommendation calls behind the impressions.
 
-    ``impressions`` are one run of bytes, ``kept`` of them, each a header (its length, and when it was received) and msgpack, so that
-    one is added and the oldest dropped without reading the others (decisions/0010); ``impressions_of`` reads them. ``calls`` are the
-    last distinct calls (``call_of``) of which an impression told, each between 0xC1 and 0xFF. Rows of the former format have lists in
-    both places.
+    ``impressions`` is one run of bytes with ``kept`` impressions, which ``impressions_of`` reads. Each has a header (its length, and when
+    it was received) and a msgpack array. So adding one and dropping the oldest reads no others (docs/decisions/0010). ``calls`` holds
+    the last distinct calls (``call_of``) that impressions reported, each between 0xC1 and 0xFF. Rows of the former format have
+    lists in both fields.
     """
 
     impressions: bytearray | list[Impression] = msgspec.field(default_factory=bytearray)
@@ -73,7 +73,7 @@ class ImpressionsState(msgspec.Struct, array_like=True, gc=False, eq=False):
     __hash__ = None  # type: ignore[assignment]
 
     def __eq__(self, other: object) -> bool:
-        """Whether both hold the same."""
+        """Tell whether both states hold the same."""
         if not isinstance(other, ImpressionsState):
             return NotImplemented
         return (_log_of(self), self.clicks, _calls_of(self)) == (
@@ -86,7 +86,7 @@ class ImpressionsState(msgspec.Struct, array_like=True, gc=False, eq=False):
 _decode: Final = msgspec.msgpack.Decoder(Impression).decode
 _encode: Final = msgspec.msgpack.Encoder().encode
 _HEADER: Final = struct.Struct(">IQ")
-"""Before each impression: how long its msgpack is, and when it was received."""
+"""The header of each impression: the length of its msgpack array, and when it was received."""
 _pack_header: Final = _HEADER.pack
 _read_header: Final = _HEADER.unpack_from
 
@@ -97,7 +97,7 @@ def _packed(impression: Impression) -> bytes:
 
 
 def _log_of(state: ImpressionsState) -> bytearray:
-    """Return the impressions of a state as one run of bytes, to be changed in place."""
+    """Return the impressions of a state as one run of bytes, which the caller may change in place."""
     log = state.impressions
     if type(log) is not bytearray:
         state.kept = len(log)
@@ -114,7 +114,7 @@ def _calls_of(state: ImpressionsState) -> bytearray:
 
 
 def _bodies(state: ImpressionsState) -> list[bytes]:
-    """Return the impressions, encoded, in log order."""
+    """Return the encoded impressions in log order."""
     log = bytes(_log_of(state))
     bodies: list[bytes] = []
     at = 0
@@ -126,7 +126,7 @@ def _bodies(state: ImpressionsState) -> list[bytes]:
 
 
 def impressions_of(state: ImpressionsState) -> list[Impression]:
-    """Return the impressions, decoded, in log order."""
+    """Return the decoded impressions in log order."""
     return [_decode(body) for body in _bodies(state)]
 
 
@@ -149,7 +149,7 @@ def impression_of(event: ItemsEvent) -> Impression:
 def remember(
     state: ImpressionsState | None, impression: Impression, now_received_ms: int
 ) -> ImpressionsState:
-    """Keep an impression; drop those that are too many or too old."""
+    """Keep an impression, and drop the oldest that are too many or too old."""
     if state is None:
         state = ImpressionsState()
     log = _log_of(state)
@@ -166,9 +166,8 @@ def remember(
     if drop_bytes:
         del log[:drop_bytes]
     state.kept = kept
-    if (
-        len(impression.items) > MAX_SHOWN_ITEMS // MAX_IMPRESSIONS
-    ):  # as long as none is longer, no sum can exceed the limit
+    # Only a list that is longer than this can bring the sum above the limit.
+    if len(impression.items) > MAX_SHOWN_ITEMS // MAX_IMPRESSIONS:
         _drop_listed(state)
     return state
 
@@ -176,7 +175,7 @@ def remember(
 def remember_click(
     state: ImpressionsState | None, click: RecommendedClick, now_received_ms: int
 ) -> ImpressionsState:
-    """Keep a recommended click; drop those that are too many or too old."""
+    """Keep a recommended click, and drop the oldest that are too many or too old."""
     if state is None:
         return ImpressionsState(clicks=[click])
     clicks = state.clicks
@@ -191,12 +190,12 @@ def remember_click(
 
 
 def call_of(request_id: str, scenario: str | None) -> str:
-    """Return the name of a recommendation call: each scenario that answered a request is one."""
+    """Return the name of a recommendation call. Each scenario that answered a request is a call of its own."""
     return f"{request_id}\x1f{scenario or ''}"
 
 
 def is_new_call(state: ImpressionsState, call: str) -> bool:
-    """Tell whether no impression told of this call before, and remember that one did."""
+    """Record that an impression reported this call; return True if no earlier one did."""
     calls, entry = _calls_of(state), opening_of(call.encode())
     if entry in calls:
         return False
@@ -207,12 +206,12 @@ def is_new_call(state: ImpressionsState, call: str) -> bool:
 
 
 def was_told(state: ImpressionsState, call: str) -> bool:
-    """Tell whether an impression told of this call before."""
+    """Tell whether an impression has reported this call."""
     return opening_of(call.encode()) in _calls_of(state)
 
 
 def _drop_listed(state: ImpressionsState) -> None:
-    """Drop from the front while too many items are listed; the latest impression stays, however long."""
+    """Drop the oldest impressions while all lists together have too many items. The latest always stays."""
     impressions = impressions_of(state)
     drop, listed = 0, sum(len(impression.items) for impression in impressions)
     while listed > MAX_SHOWN_ITEMS and drop < len(impressions) - 1:
@@ -225,10 +224,10 @@ def _drop_listed(state: ImpressionsState) -> None:
 def join(
     state: ImpressionsState, item_key: str, request_id: str | None, time_ms: int
 ) -> tuple[Impression, int] | None:
-    """Return the impression that a click at ``time_ms`` belongs to, and the place of the item in its list.
+    """Return the impression that a click at ``time_ms`` joins, and the place of the item in its list, or None.
 
-    It is the latest by event time (at a tie the later in the log) that shows the item, at most 30 min before the click and not
-    after it, and with the same request id when the click has one.
+    It shows the item, at most 30 min before the click and not after it. If the click has a request id, it has the same one. Of several,
+    it is the latest by event time, and at equal times the later in the log.
     """
     itemtype, item = split_item_key(item_key)
     best: Impression | None = None
@@ -249,9 +248,10 @@ def join(
 
 
 def converts(state: ImpressionsState, item_key: str, time_ms: int) -> RecommendedClick | None:
-    """Return the recommended click that a consume, basket or buy at ``time_ms`` follows from, if any.
+    """Return the recommended click that a consume, basket or buy at ``time_ms`` follows, or None.
 
-    It is the latest by event time (at a tie the later in the log) on the item, at most 60 min before and not after.
+    It is a click on the item, at most 60 min before and not after. Of several, it is the latest by event time, and at equal times the
+    later in the log.
     """
     best: RecommendedClick | None = None
     best_ms = time_ms - CONVERSION_MS - 1

@@ -1,11 +1,12 @@
-"""What a user has really played of an item: which parts, by the heartbeats of a player, however often they were skipped or seen twice.
+"""The parts of each item that a user really played, by the heartbeats of a player.
 
-Key: user. Value: item -> the union of played ranges, its length without credits, and the last heartbeat of its last sessions. Expires:
-beyond 500 items those longest untouched in log order go. A heartbeat that comes again, or after a later one, changes nothing.
+Key: user. Value: item -> the union of played ranges, the length without credits, and the last heartbeat of each of the last two
+sessions. Expires: beyond 500 items, the items that the log touched longest ago. A heartbeat that comes again, or after a later one,
+changes nothing.
 
-Between two heartbeats of a session the range from the first position to the second was played when the first said ``playing`` at a
-rate of at most MAX_RATE, and the way is not longer than the time that passed on the player's clock allows. All else, seeks and
-fast-forwarding among it, is not consumption.
+Two successive heartbeats of a session mark a range: from the position of the first to that of the second. It was played if the
+first said ``playing`` at a rate of at most 2, and enough time passed between them on the player's clock. Anything else, such as seeking
+and fast-forwarding, is not consumption.
 """
 
 from typing import Final, NamedTuple
@@ -16,20 +17,20 @@ from events.model import Playback
 from tables.base.table_spec import TableSpec
 from tables.user.items import drop_oldest, item_key
 
-MAX_PLAYED_ITEMS: Final = 500  # an item has room for its ranges and sessions: together far below 1 MB
+MAX_PLAYED_ITEMS: Final = 500  # with all their ranges and sessions, they are far below 1 MB
 MAX_RANGES: Final = 64
-MAX_SESSIONS: Final = 2  # the living room and the phone
-_MAX_RATE: Final = 2.0  # players offer up to 2x to watch or listen by; what is faster is to find a place
+MAX_SESSIONS: Final = 2  # for example in the living room and on the phone
+_MAX_RATE: Final = 2.0  # people watch or listen at up to 2x, and search at higher rates
 MAX_GAP_MS: Final = 300_000
-"""Beyond it nobody knows what happened between two heartbeats. Players send one every few seconds to a minute."""
-_SLACK_MS: Final = 1_000  # timers of players fire late, and positions are those of key frames
+"""After a longer gap, it is unknown what happened between two heartbeats. Players send one every few seconds to a minute."""
+_SLACK_MS: Final = 1_000  # players' timers fire late, and players report positions of key frames
 _SLACK_SHARE: Final = 0.05
 _MAX_CLOCK_MS: Final = 10**14
-"""Of a player's clock, which may say anything: a greater number could not be moved by a login (tables/user/identity.py)."""
+"""Bound on a player's clock, which may have any value. A login could not move a greater number (tables/transfers.py)."""
 
 
 class Last(msgspec.Struct, array_like=True, gc=False):
-    """The last heartbeat of a session: by the player's clock, by ours, and what it said."""
+    """The last heartbeat of a session: its time by the player's clock, when it was received, and what it said."""
 
     client_ms: int
     received_ms: int
@@ -39,7 +40,7 @@ class Last(msgspec.Struct, array_like=True, gc=False):
 
 
 class Played(msgspec.Struct, array_like=True, gc=False):
-    """One item: ``ranges`` are start, end, start, end ... in ms, sorted, apart from one another; ``end_ms`` is where credits begin."""
+    """One item. ``ranges`` are start, end, start, end ... in ms, sorted and disjoint. ``end_ms`` is where the credits begin."""
 
     end_ms: int
     ranges: list[int] = msgspec.field(default_factory=list)
@@ -47,13 +48,13 @@ class Played(msgspec.Struct, array_like=True, gc=False):
 
 
 class PlaybackState(msgspec.Struct, array_like=True, gc=False):
-    """What a user played: item key -> Played, in touch order, the latest last."""
+    """A user's played items: item key -> Played, in touch order, the latest last."""
 
     items: dict[str, Played] = msgspec.field(default_factory=dict)
 
 
 class Heard(NamedTuple):
-    """What one heartbeat added: milliseconds of the item played, of time buffered and paused, and the percentage now."""
+    """What one heartbeat added: milliseconds played, buffered and paused. ``percentage`` is the item's new total."""
 
     played_ms: int = 0
     buffered_ms: int = 0
@@ -62,7 +63,7 @@ class Heard(NamedTuple):
 
 
 def hear(state: PlaybackState | None, event: Playback) -> tuple[PlaybackState, Heard | None]:
-    """Take in a heartbeat; return what it added, None when it came again or too late."""
+    """Fold a heartbeat. Return what it added, or None if it is a repeat or late."""
     if state is None:
         state = PlaybackState()
     key = item_key(event.itemtype, event.item)
@@ -92,7 +93,10 @@ def hear(state: PlaybackState | None, event: Playback) -> tuple[PlaybackState, H
 
 
 def _is_past(before: Last, now: Last) -> bool:
-    """Whether a heartbeat is a repeat or late. After a clock was set back all would be: so it holds for as long as a gap may be."""
+    """Tell whether a heartbeat is a repeat or late.
+
+    If a player's clock was set back, all its heartbeats seem late, but only until MAX_GAP_MS after the last receipt.
+    """
     return now.client_ms <= before.client_ms and now.received_ms - before.received_ms <= MAX_GAP_MS
 
 
@@ -113,7 +117,7 @@ def _added(ranges: list[int], before: Last, now: Last) -> Heard:
 
 
 def unite(ranges: list[int], start_ms: int, end_ms: int) -> None:
-    """Add a half-open range to a union, in place. Beyond MAX_RANGES the shortest goes, so that never too much is counted."""
+    """Add a half-open range to a union, in place. Beyond MAX_RANGES, drop the shortest, so that the total is never too high."""
     kept: list[int] = []
     for at in range(0, len(ranges), 2):
         start, end = ranges[at], ranges[at + 1]
@@ -130,7 +134,7 @@ def unite(ranges: list[int], start_ms: int, end_ms: int) -> None:
 
 
 def percentage(played: Played) -> int:
-    """Return how much of the item was played, 0-100, without its credits."""
+    """Return how much of the item without its credits was played, 0-100."""
     if played.end_ms <= 0:
         return 0
     covered_ms = sum(
@@ -141,7 +145,7 @@ def percentage(played: Played) -> int:
 
 
 def merge(into: PlaybackState | None, other: PlaybackState) -> PlaybackState:
-    """Add what a login moved: the union of both. ``other`` is used up."""
+    """Merge a row that a login moved: unite the ranges. ``other`` is used up."""
     if into is None:
         return other
     for key, moved in other.items.items():
@@ -162,7 +166,7 @@ def merge(into: PlaybackState | None, other: PlaybackState) -> PlaybackState:
 
 
 def percentages(state: PlaybackState) -> dict[str, int]:
-    """Return of each item how much was played."""
+    """Return item key -> how much of it was played, 0-100."""
     return {key: percentage(played) for key, played in state.items.items()}
 
 

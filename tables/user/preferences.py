@@ -1,7 +1,8 @@
-"""What a user said about an item: the last rating, that it must not be shown again, that it is wished for.
+"""A user's preferences for items: the last rating, a blacklisting, and a place on the wishlist.
 
-Key: user. Value: item -> three independent facets, each last write wins by event time. Expires: a blacklisting one year after its
-event (on reading); beyond 2,000 items those longest untouched in log order go. A repeated event changes nothing.
+Key: user. Value: item -> these three facets, which are independent; in each, the last write by event time wins. Expires: a
+blacklisting one year after its event, on reading. Beyond 2,000 items, the items that the log touched longest ago. A repeated event
+changes nothing.
 """
 
 from typing import Final
@@ -16,7 +17,7 @@ BLACKLISTED_FOR_MS: Final = 365 * 86_400_000
 
 
 class Preference(msgspec.Struct, array_like=True, gc=False):
-    """What was said about one item. ``rating`` is raw, 0-100; a facet nobody spoke of is None."""
+    """A user's preferences for one item. ``rating`` is raw, 0-100. A facet without an event is None."""
 
     rating: int | None = None
     rated_ms: int | None = None
@@ -32,7 +33,7 @@ class PreferencesState(msgspec.Struct, array_like=True, gc=False):
 
 
 def rate(state: PreferencesState | None, event: Rate) -> PreferencesState:
-    """Keep the rating, unless a later one is known; at equal times the later in the log wins."""
+    """Keep the rating, unless a later one is known. At equal times, the later record in the log wins."""
     state, preference = _touch(state, item_key(event.itemtype, event.item))
     if preference.rated_ms is None or event.time_ms >= preference.rated_ms:
         preference.rating = event.rating
@@ -41,7 +42,7 @@ def rate(state: PreferencesState | None, event: Rate) -> PreferencesState:
 
 
 def blacklist(state: PreferencesState | None, event: Blacklist) -> PreferencesState:
-    """Keep the item from being shown until a year after the event."""
+    """Blacklist the item until a year after the event."""
     state, preference = _touch(state, item_key(event.itemtype, event.item))
     preference.blacklisted_until_ms = _latest(
         preference.blacklisted_until_ms, event.time_ms + BLACKLISTED_FOR_MS
@@ -57,26 +58,29 @@ def wish(state: PreferencesState | None, event: Wishlist) -> PreferencesState:
 
 
 def unwish(state: PreferencesState | None, event: DeleteFromWishlist) -> PreferencesState:
-    """Take the item off the wishlist; an older ``wishlist`` does not bring it back."""
+    """Take the item off the wishlist. An older ``wishlist`` event does not bring it back."""
     state, preference = _touch(state, item_key(event.itemtype, event.item))
     preference.unwished_ms = _latest(preference.unwished_ms, event.time_ms)
     return state
 
 
 def is_blacklisted(preference: Preference, as_of_ms: int) -> bool:
-    """Tell whether the item must not be shown at ``as_of_ms``: within the year after the last blacklisting."""
+    """Tell whether the item must not be shown at ``as_of_ms``, which is so within a year after the last blacklisting."""
     until_ms = preference.blacklisted_until_ms
     return until_ms is not None and until_ms - BLACKLISTED_FOR_MS <= as_of_ms < until_ms
 
 
 def is_wished(preference: Preference) -> bool:
-    """Tell whether the item is on the wishlist: put there, and not taken off since or at the same time."""
+    """Tell whether the item is on the wishlist: put there, and not taken off at the same time or later."""
     wished_ms, unwished_ms = preference.wished_ms, preference.unwished_ms
     return wished_ms is not None and (unwished_ms is None or wished_ms > unwished_ms)
 
 
 def merge(into: PreferencesState | None, other: PreferencesState) -> PreferencesState:
-    """Add what a login moved: the last write of each facet wins; of two ratings at one time the higher. ``other`` is used up."""
+    """Merge a row that a login moved. ``other`` is used up.
+
+    The last write of each facet wins; of two ratings at the same time, the higher.
+    """
     if into is None:
         return other
     items = into.items

@@ -1,8 +1,8 @@
-"""What has a user bought or owned, how many, and for how much: a reason for exclusion, and exact revenue.
+"""Items that a user bought or owns, with quantity and exact revenue: a reason for exclusion.
 
 Key: user. Value: item -> quantity, orders, revenue per currency (decimal, stored as text), whether it is owned, when first and last.
-Expires: beyond 2,000 items those longest untouched in log order go. A repeated event counts again: real purchase logs contain equal
-rows that are real; what may come twice carries an eid and is stopped before (seen.py).
+Expires: beyond 2,000 items, the items that the log touched longest ago. A repeated event counts again, because purchase logs contain
+equal rows that are real. If it carries an eid, the table ``seen`` stops it before.
 """
 
 from decimal import Context, Decimal
@@ -15,11 +15,11 @@ from tables.base.table_spec import TableSpec
 from tables.user.items import drop_oldest, item_key
 
 _EXACT: Final = Context(prec=100, traps=[])
-"""Wide enough that sums of real prices are exact, narrow enough that a price of 1E+999999 does not become a megabyte of digits."""
+"""So wide that sums of real prices are exact, and so narrow that a price of 1E+999999 does not become a megabyte of digits."""
 
 
 class Purchase(msgspec.Struct, array_like=True, gc=False):
-    """What is known of one item: units and money of its orders; ``owned`` when an ``owns`` said so. Event times over both."""
+    """One item: units and money of its orders, and whether an ``owns`` event reported it. Event times are over both kinds."""
 
     quantity: int
     revenue: dict[str, Decimal]
@@ -30,13 +30,13 @@ class Purchase(msgspec.Struct, array_like=True, gc=False):
 
 
 class PurchasesState(msgspec.Struct, array_like=True, gc=False):
-    """What a user bought or owns: item key -> Purchase, in touch order, the latest last."""
+    """A user's purchases: item key -> Purchase, in touch order, the latest last."""
 
     items: dict[str, Purchase] = msgspec.field(default_factory=dict)
 
 
 def buy(state: PurchasesState | None, event: Buy) -> PurchasesState:
-    """Add an order: its quantity, and quantity x price in its currency; without a price it is a sale without revenue."""
+    """Add an order: its quantity, and quantity x price in its currency. Without a price it has no revenue."""
     revenue: dict[str, Decimal] = {}
     if event.price is not None and event.currency is not None:
         _add(revenue, event.currency, _EXACT.multiply(Decimal(event.quantity), event.price))
@@ -45,13 +45,13 @@ def buy(state: PurchasesState | None, event: Buy) -> PurchasesState:
 
 
 def own(state: PurchasesState | None, event: Owns) -> PurchasesState:
-    """Mark the item as owned: no order, no quantity, no revenue."""
+    """Mark the item as owned, without an order, a quantity or revenue."""
     purchase = Purchase(0, {}, event.time_ms, event.time_ms, True, 0)
     return _put(state, item_key(event.itemtype, event.item), purchase)
 
 
 def merge(into: PurchasesState | None, other: PurchasesState) -> PurchasesState:
-    """Add what a login moved: quantities, orders and revenue summed. ``other`` is used up."""
+    """Merge a row that a login moved: sum quantities, orders and revenue. ``other`` is used up."""
     if into is None:
         return other
     for key, moved in other.items.items():
@@ -78,7 +78,7 @@ def _put(state: PurchasesState | None, key: str, more: Purchase) -> PurchasesSta
 
 
 def _add(revenue: dict[str, Decimal], currency: str, amount: Decimal) -> None:
-    """Add an amount; one that is no number (a producer other than the collector may write it) must not spoil the sum."""
+    """Add an amount, unless the sum would not be finite: producers other than the collector may write any price."""
     total = _EXACT.add(revenue[currency], amount) if currency in revenue else amount
     if total.is_finite():
         revenue[currency] = total

@@ -1,8 +1,8 @@
-"""Which lists did the back end serve to a user: what gives a ``rendered`` or a click without scenario its own.
+"""Lists that the back end served to a user. An impression or click without a scenario takes the one of its list.
 
-Key: user. Value: the last 50 lists (5,000 items in all), each with request id, scenario, variant, row and when, in log order. Expires:
-what is beyond that goes, the oldest in the log first, and all after 24 h 30 min by ``received_ms``. A repeated event is kept again,
-which changes no answer. Never moved by a login.
+Key: user. Value: the last 50 lists (5,000 items in all), each with request id, scenario, variant, row and time, in log order. Expires:
+lists beyond these bounds, the oldest in the log first; all lists after 24 h 30 min by ``received_ms``. A repeated event is kept
+again, which changes no answer. A login never moves the row.
 """
 
 from typing import Final
@@ -15,14 +15,14 @@ from tables.user.items import split_item_key
 
 MAX_LISTS: Final = 50
 MAX_LISTED_ITEMS: Final = 5_000
-"""Items over all kept lists, so that a value stays far below 1 MB."""
+"""Items in all kept lists together. So a value stays far below 1 MB."""
 FIND_MS: Final = 24 * 3_600_000
-"""A list explains what was shown or clicked at most this long after it was served."""
+"""A list explains impressions and clicks for at most this long after it was served."""
 LIST_KEEP_MS: Final = FIND_MS + 30 * 60_000
 
 
 class ServedList(msgspec.Struct, array_like=True, gc=False):
-    """One served list: its items in rank order from 0."""
+    """One served list. ``items`` are in rank order from 0."""
 
     time_ms: int
     received_ms: int
@@ -36,13 +36,13 @@ class ServedList(msgspec.Struct, array_like=True, gc=False):
 
 
 class RecommendedState(msgspec.Struct, array_like=True, gc=False):
-    """What a user was served lately, in log order."""
+    """The lists that were recently served to a user, in log order."""
 
     lists: list[ServedList] = msgspec.field(default_factory=list)
 
 
 class Served(msgspec.Struct, frozen=True, gc=False):
-    """How one item was served: an answer, never stored. ``rank`` is its place in the list, from 0."""
+    """How one item was served; the result of ``find``, never stored. ``rank`` is its place in the list, from 0."""
 
     scenario: str | None
     variant: str | None
@@ -54,7 +54,7 @@ class Served(msgspec.Struct, frozen=True, gc=False):
 
 
 def serve(state: RecommendedState | None, event: Recommended) -> RecommendedState:
-    """Keep the lists of one recommendation call; drop those that are too many or too old."""
+    """Keep the lists of one recommendation call, and drop the oldest that are too many or too old."""
     if state is None:
         state = RecommendedState()
     lists = state.lists
@@ -77,7 +77,7 @@ def serve(state: RecommendedState | None, event: Recommended) -> RecommendedStat
 
 
 def _drop_old(lists: list[ServedList], before_received_ms: int) -> None:
-    """Drop from the front, the oldest in the log, what is too much or too old; the latest list stays, however long."""
+    """Drop lists that are too many or too old, the oldest in the log first. The latest list always stays."""
     drop, listed = 0, sum(len(served.items) for served in lists)
     while drop < len(lists) - 1 and (
         len(lists) - drop > MAX_LISTS
@@ -90,10 +90,10 @@ def _drop_old(lists: list[ServedList], before_received_ms: int) -> None:
 
 
 def find(state: RecommendedState, item_key: str, request_id: str | None, time_ms: int) -> Served | None:
-    """Return how the item was served for what happened at ``time_ms``: None when the back end did not say.
+    """Return how the item was served before an event at ``time_ms``, or None if no kept list explains it.
 
-    It is the latest list by event time (at a tie the later in the log) that holds the item, at most 24 h before and not after, and
-    of the same request id when one is given.
+    The list holds the item, and was served at most 24 h before and not after. If a request id is given, it has the same one. Of several,
+    it is the latest by event time, and at equal times the later in the log.
     """
     itemtype, item = split_item_key(item_key)
     best: ServedList | None = None

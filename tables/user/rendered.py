@@ -1,8 +1,8 @@
-"""Which items has a user been shown, how often and when: what decides that an item was shown enough.
+"""Items that a user was shown, how often and when, which decides whether an item was shown often enough.
 
-Key: user. Value: item -> number of showings, the first, the last 16 show times, and apart from them the ``viewed`` events
-(half visible for one second). Expires: beyond 2,000 items those longest untouched in log order go; nothing goes by age.
-A repeated event counts again: what may come twice carries an eid and is stopped before (seen.py).
+Key: user. Value: item -> number of showings, the first, the last 16 show times, and the ``viewed`` events (half visible for one
+second). Expires: beyond 2,000 items, the items that the log touched longest ago; none by age. A repeated event counts again; if it
+carries an eid, the table ``seen`` stops it before.
 """
 
 from bisect import bisect_right
@@ -32,17 +32,17 @@ from tables.user.shown_bytes import (
 )
 
 SILENCE_MS: Final = 30 * 60_000
-"""A user's session ends when nothing was shown for this long."""
+"""A user's session ends after this long without a showing."""
 _MIN_ENTRY_BYTES: Final = len(opening_of(b"1/")) + STAMP_BYTES
 _LONG_LIST: Final = 20
-"""A list from which on it is quicker to take the whole row apart than to search it for each item."""
+"""For a list with more items, it is faster to split the whole row than to search it for each item."""
 
 
 class RenderedState(msgspec.Struct, array_like=True, gc=False, eq=False):
-    """What a user was shown: item key -> Shown, in touch order, the latest last, as one run of bytes (tables/user/shown_bytes.py).
+    """The items that a user was shown, in touch order, the latest last.
 
-    Rows and transfers of the former format have a map of arrays there; it is packed by the first function that meets it. ``ShownItems``
-    reads either.
+    ``items`` is one run of bytes (tables/user/shown_bytes.py), which ``ShownItems`` reads. In rows and transfers of the former
+    format it is a map, item key -> Shown, which the first function that reads the state packs.
     """
 
     items: bytearray | dict[str, Shown] = msgspec.field(default_factory=bytearray)
@@ -50,12 +50,12 @@ class RenderedState(msgspec.Struct, array_like=True, gc=False, eq=False):
     __hash__ = None  # type: ignore[assignment]
 
     def __eq__(self, other: object) -> bool:
-        """Whether both hold the same items in the same order."""
+        """Tell whether both states hold the same items in the same order."""
         return isinstance(other, RenderedState) and packed_of(self) == packed_of(other)
 
 
 def packed_of(state: RenderedState) -> bytearray:
-    """Return the run of bytes of a state, to be changed in place."""
+    """Return the run of bytes of a state, which the caller may change in place."""
     items = state.items
     if type(items) is not bytearray:
         items = state.items = pack(items)  # type: ignore[arg-type]
@@ -63,7 +63,7 @@ def packed_of(state: RenderedState) -> bytearray:
 
 
 class ShownItems(Mapping[str, Shown]):
-    """The items of a state as a mapping of item key -> Shown, each read when it is asked for. The state is left as it is."""
+    """The items of a state as a read-only mapping, item key -> Shown. Each item is decoded on access."""
 
     def __init__(self, state: RenderedState) -> None:
         self._bodies = {key.decode(): body for key, body in entries(packed_of(state))}
@@ -79,7 +79,7 @@ class ShownItems(Mapping[str, Shown]):
 
 
 def show(state: RenderedState | None, event: Rendered) -> RenderedState:
-    """Count each item of the list as shown, in the order sent; an item listed twice counts twice."""
+    """Count each item of the list as shown, in the order sent. An item that is listed twice counts twice."""
     if state is None:
         state = RenderedState()
     packed = packed_of(state)
@@ -99,7 +99,7 @@ def show(state: RenderedState | None, event: Rendered) -> RenderedState:
             packed += opening
             packed += stamp
             continue
-        end = find(START, at + 1)  # _take() written out, with one copy less: this is the hottest loop of all
+        end = find(START, at + 1)  # _take() inlined, with one copy less: this is the hottest loop of all
         if end < 0:
             end = len(packed)
         entry = packed[at:end]
@@ -127,7 +127,7 @@ def _show_many(packed: bytearray, event: Rendered, stamp: bytes) -> None:
 
 
 def view(state: RenderedState | None, event: Viewed) -> RenderedState:
-    """Count each item of the list as viewed. A viewing is no showing: thresholds count showings."""
+    """Count each item of the list as viewed. A view is not a showing; thresholds count showings."""
     if state is None:
         state = RenderedState()
     packed = packed_of(state)
@@ -145,7 +145,7 @@ def view(state: RenderedState | None, event: Viewed) -> RenderedState:
 
 
 def merge(into: RenderedState | None, other: RenderedState) -> RenderedState:
-    """Add what a login moved: counts summed, times united. ``other`` is used up; what it holds counts as just touched."""
+    """Merge a row that a login moved: sum the counts, unite the times. ``other`` is used up; its items count as just touched."""
     if into is None:
         return other
     packed = packed_of(into)
@@ -158,7 +158,7 @@ def merge(into: RenderedState | None, other: RenderedState) -> RenderedState:
 
 
 def check(state: RenderedState, max_number: int) -> None:
-    """Raise ValueError unless a state that a stranger may have written can be read, with no number beyond ``max_number``."""
+    """Raise ValueError if the state, which any producer may have written, is invalid or has a number beyond ``max_number``."""
     keys: set[bytes] = set()
     for key, body in entries(packed_of(state)):
         key.decode()
@@ -170,11 +170,11 @@ def check(state: RenderedState, max_number: int) -> None:
         numbers = (shown.total, shown.first_ms, shown.viewed, shown.viewed_last_ms, *times)
         is_countable = all(0 <= number <= min(max_number, MAX_STAMP_MS) for number in numbers)
         if not is_countable or len(times) > MAX_TIMES or times != sorted(times) or shown.total < len(times):
-            raise ValueError(f"no showings of an item: {shown}")
+            raise ValueError(f"invalid showings of an item: {shown}")
 
 
 def _take(packed: bytearray, opening: bytes) -> bytearray | None:
-    """Take an item's entry out; return what followed its opening, None when there is no entry."""
+    """Take an item's entry out. Return what followed its opening, or None if there is no entry."""
     at = packed.find(opening)
     if at < 0:
         return None
@@ -185,9 +185,9 @@ def _take(packed: bytearray, opening: bytes) -> bytearray | None:
 
 
 def _drop_oldest(packed: bytearray) -> None:
-    """Drop the items that were touched longest ago in log order while there are more than ``MAX_ITEMS``."""
+    """Drop the items that the log touched longest ago, until at most ``MAX_ITEMS`` are left."""
     if len(packed) <= MAX_ITEMS * _MIN_ENTRY_BYTES:
-        return  # that many do not fit
+        return  # so many bytes cannot hold too many items
     excess = packed.count(START) - MAX_ITEMS
     if excess > 0:
         at = 0
@@ -209,8 +209,8 @@ def _merge_shown(own: Shown, moved: Shown) -> Shown:
 def shown_within(shown: Shown, since_ms: int | None, as_of_ms: int) -> int:
     """Return how often the item was shown in ``(since_ms, as_of_ms]``; ``since_ms=None`` means from the beginning.
 
-    Exact while the answer needs no time older than the last 16; beyond them a limited span saturates at 16, so a threshold
-    above 16 can be met only from the beginning.
+    The result is exact if it needs no time older than the last 16. Otherwise a limited span saturates at 16, so only a span from the
+    beginning can reach a threshold above 16.
     """
     times = shown.times
     if not times or as_of_ms < shown.first_ms:
@@ -222,10 +222,10 @@ def shown_within(shown: Shown, since_ms: int | None, as_of_ms: int) -> int:
 
 
 def session_start_ms(times_ms: Iterable[int], as_of_ms: int, silence_ms: int = SILENCE_MS) -> int | None:
-    """Return when the session that contains ``as_of_ms`` began, given a user's show times: its first; None when there is none.
+    """Return the start of the session that contains ``as_of_ms``, given a user's show times, or None if there is no session.
 
-    A session is a run of showings of any item with less than ``silence_ms`` between neighbours; it contains ``as_of_ms`` when
-    its last showing up to then is less than ``silence_ms`` ago. Only kept times count (the last 16 of an item).
+    A session is a run of showings of any items with less than ``silence_ms`` between neighbours. It contains ``as_of_ms`` if its last
+    showing up to then is less than ``silence_ms`` ago. Only kept times count, the last 16 of each item.
     """
     start_ms: int | None = None
     reached_ms = as_of_ms
@@ -237,7 +237,7 @@ def session_start_ms(times_ms: Iterable[int], as_of_ms: int, silence_ms: int = S
 
 
 def show_times(items: Mapping[str, Shown]) -> Iterator[int]:
-    """Yield every show time that is kept of the items."""
+    """Yield all kept show times of the items."""
     for shown in items.values():
         yield from shown.times
 

@@ -1,6 +1,6 @@
-"""Was an event seen before: the ids of events that can come twice, so that the same ``eid`` is one event.
+"""Ids of events that were folded, so that events with the same ``eid`` are one event.
 
-Key: ``{user key}`` NUL ``{eid}``. Value: when the first of its kind was received, ms. Expires: 24 h after that. A repeated event
+Key: ``{user key}`` NUL ``{eid}``. Value: when the first of these events was received, ms. Expires: 24 h after that. A repeated event
 changes nothing, not even the expiry: a client that retries for ever does not keep its row for ever.
 """
 
@@ -12,20 +12,20 @@ SEEN_KEEP_MS: Final = 24 * 3_600_000
 
 
 def row_key(user_key: bytes, eid: str) -> bytes:
-    """Return the row of one event id. The rows of a user lie together; a user key holds no NUL, so no two users share a row."""
+    """Return the key of the row of one event id. A user key has no NUL, so no two users share a row."""
     return user_key + b"\0" + eid.encode("utf-8", "surrogatepass")
 
 
 def is_repeat(seen_ms: int | None, received_ms: int) -> bool:
     """Tell whether an event received at ``received_ms`` is a repeat, given its row (None: no row).
 
-    One that seems to be received before the first (another collector's clock) is a repeat too.
+    An event that seems to be received before the first, by another collector's clock, is a repeat too.
     """
     return seen_ms is not None and not is_expired(seen_ms, received_ms)
 
 
 def is_expired(seen_ms: int, now_received_ms: int) -> bool:
-    """Tell whether a row says nothing any more and may be deleted."""
+    """Tell whether a row no longer matters and may be deleted."""
     return now_received_ms - seen_ms >= SEEN_KEEP_MS
 
 
@@ -35,6 +35,6 @@ TABLE: Final = TableSpec(
     key="user, eid",
     value="when it was first received",
     expiry="after 24 h",
-    is_user_table=False,  # a row an event, not a row a user
+    is_user_table=False,  # one row per event, not per user
     has_expired=lambda _key, seen_ms, now_ms: is_expired(seen_ms, now_ms),
 )

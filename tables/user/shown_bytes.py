@@ -1,12 +1,13 @@
-"""How is what a user was shown kept in few bytes, such that an event changes four items of hundreds without reading the others?
+"""Compact encoding of the items that a user was shown.
 
-All items of a user are one run of bytes (docs/decisions/0010). Each item is an entry::
+All items of a user are one run of bytes, so that an event changes four of hundreds of items without decoding the others
+(docs/decisions/0010). This is the entry of an item::
 
     0xC1  item key, UTF-8  0xFF  [total "," first_ms "," viewed "," viewed_last_ms ";"]  show times
 
-Neither delimiter occurs in UTF-8 or in what follows a key. A show time is 8 characters, most significant first, of 6 bits each: the
-characters 0x3F to 0x7E in their order, so that text sorts as time does. The numbers, decimal, stand there only when the times do not
-tell them: as soon as there were more showings than kept times, or a viewing.
+Neither delimiter occurs in UTF-8 or in what follows a key. A show time is 8 characters of 6 bits, most significant first. The
+characters are 0x3F to 0x7E in their order, so that text sorts as time does. The decimal numbers are only there if they do not follow
+from the times: there were more showings than kept times, or a view.
 """
 
 from binascii import a2b_base64, b2a_base64
@@ -32,7 +33,7 @@ KEY_END: Final = b"\xff"
 
 
 class Shown(msgspec.Struct, array_like=True, gc=False):
-    """How one item was shown. ``first_ms`` means something only when ``total`` is not 0 (an item may only have been viewed)."""
+    """How one item was shown. ``first_ms`` is valid only if ``total`` is not 0, because an item may only have been viewed."""
 
     total: int = 0
     first_ms: int = 0
@@ -43,7 +44,7 @@ class Shown(msgspec.Struct, array_like=True, gc=False):
 
 
 def stamp_of(time_ms: int) -> bytes:
-    """Return the 8 characters of a time from 0 to ``MAX_STAMP_MS``; OverflowError beyond."""
+    """Return the 8 characters of a time from 0 to ``MAX_STAMP_MS``. Raise OverflowError for any other time."""
     return b2a_base64(time_ms.to_bytes(6, "big"), newline=False).translate(_TO_STAMP)
 
 
@@ -55,12 +56,12 @@ def _times_of(stamps: bytes | bytearray) -> list[int]:
 
 
 def opening_of(key: bytes) -> bytes:
-    """Return what the entry of an item key (UTF-8) begins with."""
+    """Return the beginning of the entry of an item key (UTF-8)."""
     return START + key + KEY_END
 
 
 def read(body: bytes | bytearray) -> Shown:
-    """Return an entry, given what follows its opening; ValueError when it is none."""
+    """Decode an entry, given what follows its opening. Raise ValueError if it is invalid."""
     head, _, stamps = body.rpartition(b";")
     times = _times_of(stamps)
     if not head:
@@ -81,7 +82,7 @@ def body_of(shown: Shown) -> bytes:
 
 
 def body_shown_again(body: bytes | bytearray, time_ms: int, stamp: bytes) -> bytes:
-    """Return an item's entry, after its opening, with one showing more."""
+    """Return what follows the opening of an item's entry, after one more showing."""
     body = bytes(body)
     head, _, stamps = body.rpartition(b";")
     if head and len(stamps) == TIMES_BYTES and stamps[-STAMP_BYTES:] <= stamp:
@@ -97,7 +98,7 @@ def body_shown_again(body: bytes | bytearray, time_ms: int, stamp: bytes) -> byt
 
 
 def entries(packed: bytes | bytearray) -> Iterator[tuple[bytes, bytes]]:
-    """Yield the item key (UTF-8) and what follows the opening, for each entry in touch order; ValueError when it is none."""
+    """Yield the item key (UTF-8) and what follows the opening of each entry, in touch order. Raise ValueError if one is invalid."""
     if packed:
         before, *parts = bytes(packed).split(START)
         if before:
@@ -110,5 +111,5 @@ def entries(packed: bytes | bytearray) -> Iterator[tuple[bytes, bytes]]:
 
 
 def pack(items: Mapping[str, Shown]) -> bytearray:
-    """Return items, in their order, as one run of bytes."""
+    """Return the items, in their order, as one run of bytes."""
     return bytearray(b"".join([opening_of(key.encode()) + body_of(shown) for key, shown in items.items()]))
