@@ -28,7 +28,7 @@ from events.topics import POSITIONS, changelog
 from tables.declare import BY_NAME
 
 PEER: Final = "plain_faust"
-TAKING_UP: Final = "taking up partitions"
+TAKING_UP: Final = "opening partitions"
 RESTORE_SECONDS: Final = 900.0
 SOURCE: Final = "benchmark.events"
 
