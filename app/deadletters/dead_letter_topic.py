@@ -1,7 +1,8 @@
-"""How dead letters are read, and replayed: each once, however often and wherever it is asked for.
+"""Reads dead letters, and replays each of them once, however often and on whichever machine a replay is started.
 
-A replay is a transaction of records to their source topics and of marks, in the dead letters themselves, that name what was replayed.
-All replays share a transactional id: starting one ends the others, before it looks for their marks.
+A replay sends records to their source topics in a transaction.
+The same transaction writes marks into the topic of the dead letters; they name what was replayed.
+All replays share a transactional id: starting a replay fences the others, before it looks for their marks.
 """
 
 import asyncio
@@ -33,12 +34,12 @@ from tables.declare import TOPICS
 
 _log: Final = logging.getLogger(__name__)
 
-_BATCH_LETTERS: Final = 500  # of one transaction: what a stopped replay sends again, and keeps in memory
+_BATCH_LETTERS: Final = 500  # in one transaction: this many are in memory, and are sent again after a stop
 _BATCH_BYTES: Final = 4 * 1_048_576
 _TRANSACTION_TIMEOUT_MS: Final = 15_000
-"""Workers read nothing behind an open transaction, so one that was killed must not stay open for long."""
+"""Workers read nothing after an open transaction, so that of a killed replay must not stay open for long."""
 _STALL_SECONDS: Final = 90.0
-"""A worker's own open transaction hides what stands behind it for up to UPTAKE_TRANSACTION_TIMEOUT_MS, a minute."""
+"""A worker's own open transaction hides the records after it for up to UPTAKE_TRANSACTION_TIMEOUT_MS, a minute."""
 _POLL_MS: Final = 200
 _POLL_RECORDS: Final = 2_000
 _SAY_SECONDS: Final = 5.0
@@ -46,14 +47,14 @@ _SAY_SECONDS: Final = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How many partitions the dead letters and the source topics have on the broker."""
+    """Partition counts of the dead letters and of the source topics on the broker."""
 
     deadletters: int
     sources: int
 
 
 async def look_at_topics(settings: Settings) -> Layout:
-    """Return the partition counts; UptakeError when a topic is missing, NoBrokerError without a broker."""
+    """Return the partition counts. Raise UptakeError if a topic is missing, NoBrokerError if no broker answers."""
     topics = [topic for topic in TOPICS if topic.name in (DEADLETTERS, JOURNAL)]
     counts: dict[str, int] = {}
     for comparison in await compare_topics(settings, topics):
@@ -68,7 +69,7 @@ async def look_at_topics(settings: Settings) -> Layout:
 async def find(settings: Settings, layout: Layout, choice: Choice, *, is_exact: bool = False) -> FoundLetters:
     """Read all dead letters and return those of a choice.
 
-    ``is_exact``: wait until every record that stands in the topic now is committed or aborted, so that no mark is missed.
+    ``is_exact``: wait until every record that is in the topic now is committed or aborted, so that no mark is missed.
     """
     found = FoundLetters()
     async with _consumer(settings, layout.deadletters) as consumer:
@@ -92,7 +93,7 @@ async def find(settings: Settings, layout: Layout, choice: Choice, *, is_exact: 
 async def read_values(
     settings: Settings, layout: Layout, letters: Iterable[Letter]
 ) -> AsyncIterator[tuple[Letter, bytes | None, bytes | None]]:
-    """Yield letters with their key and value, in the order of partition and offset. One that has expired meanwhile is left out."""
+    """Yield letters with their key and value, in the order of partition and offset. Letters that expired meanwhile are left out."""
     wanted: dict[TopicPartition, dict[int, Letter]] = {}
     for letter in letters:
         tp = TopicPartition(DEADLETTERS, letter.place.partition)
@@ -110,10 +111,10 @@ async def read_values(
 async def replay(
     settings: Settings, layout: Layout, letters: Sequence[Letter], on_sent: Callable[[int], None]
 ) -> int:
-    """Send letters to their source topics again, each that was not sent before; return how many were.
+    """Send letters to their source topics again, except those that were replayed before; return how many were sent.
 
-    ``on_sent`` is called after each transaction with the number of letters that are done with. UptakeError when the broker refuses a
-    transaction: what earlier ones sent stays sent, and is remembered.
+    ``on_sent`` is called with the number of letters that need no more work: first those that were replayed before, then after
+    each transaction. Raise UptakeError if the broker refuses a transaction; what earlier transactions sent stays sent and marked.
     """
     producer = AIOKafkaProducer(
         bootstrap_servers=settings.kafka,
@@ -139,20 +140,20 @@ async def replay(
             await producer.stop()
     except (KafkaError, AssertionError) as error:  # aiokafka asserts on transitions after a fence
         raise UptakeError(
-            f"the replay was stopped after {sent} letters: {error!r}. Another `uptake dlq replay` may have been started, or the "
-            "broker went away. What was replayed is remembered: run it again for the rest"
+            f"the replay stopped after {sent} letters: {error!r}. Another `uptake dlq replay` may have been started, or the "
+            "broker went away. What was replayed is marked: run it again for the rest"
         ) from error
     return sent
 
 
 def _pass_over_left_behind(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """Pass over what aiokafka 0.14 leaves behind when it is fenced: each future would print the error that we raise anyway."""
+    """Ignore the futures that aiokafka 0.14 leaves behind after a fence: each would print the error that is raised anyway."""
     if not isinstance(context.get("exception"), KafkaError):
         loop.default_exception_handler(context)
 
 
 async def _send(settings: Settings, layout: Layout, producer: Any, batch: Sequence[Letter]) -> int:
-    """Replay some letters and mark them, in one transaction; return how many there still were."""
+    """Replay some letters and mark them, in one transaction; return how many had not expired."""
     values = [found async for found in read_values(settings, layout, batch)]
     if not values:
         return 0
@@ -173,7 +174,7 @@ async def _send(settings: Settings, layout: Layout, producer: Any, batch: Sequen
                 sent.append(await producer.send(DEADLETTERS, mark, partition=partition, headers=headers))
             await asyncio.gather(*sent)
     except BaseException:
-        for future in sent:  # asyncio would log each of them that nobody has looked at
+        for future in sent:  # asyncio would log each exception that was never retrieved
             future.add_done_callback(lambda done: done.cancelled() or done.exception())
         raise
     return len(values)
@@ -186,7 +187,7 @@ async def _send(settings: Settings, layout: Layout, producer: Any, batch: Sequen
 async def _consumer(
     settings: Settings, partitions: int, isolation: str = "read_committed"
 ) -> AsyncIterator[Any]:
-    """Yield a consumer of all dead letters, everything paused. KafkaError becomes UptakeError."""
+    """Yield a consumer of all dead letters, with every partition paused. A KafkaError becomes an UptakeError."""
     consumer = AIOKafkaConsumer(
         bootstrap_servers=settings.kafka,
         client_id=f"{settings.app_id}-deadletters",
@@ -217,7 +218,7 @@ async def _high_watermarks(settings: Settings, layout: Layout) -> dict[TopicPart
 async def _read(
     consumer: Any, starts: Mapping[TopicPartition, int], ends: Mapping[TopicPartition, int]
 ) -> AsyncIterator[Any]:
-    """Yield the committed records with ``start <= offset < end`` of each partition; UptakeError when the end is not reached."""
+    """Yield the committed records with ``start <= offset < end`` of each partition; raise UptakeError if the end is not reached."""
     remaining = {tp: end for tp, end in ends.items() if starts[tp] < end}
     positions = {tp: starts[tp] for tp in remaining}
     for tp in remaining:
@@ -232,7 +233,8 @@ async def _read(
                     yield record
         now = time.monotonic()
         for tp in list(remaining):
-            position = await consumer.position(tp)  # passes over commit markers, which no record shows
+            # The position also passes commit markers, which getmany() does not return.
+            position = await consumer.position(tp)
             if position != positions[tp]:
                 positions[tp], moved = position, now
             if position >= remaining[tp]:
@@ -241,8 +243,8 @@ async def _read(
         if now - moved > _STALL_SECONDS:
             raise UptakeError(
                 f"{DEADLETTERS} could not be read to its end within {_STALL_SECONDS:.0f} s: a broker is away, or a transaction "
-                "stays open; `uptake doctor` looks closer"
+                "stays open; run `uptake doctor` to find out why"
             )
         if now - moved > _SAY_SECONDS and now - spoke > _SAY_SECONDS:
             spoke = now
-            _log.warning("waiting for the end of a transaction that is open in %s", DEADLETTERS)
+            _log.warning("waiting for the end of an open transaction in %s", DEADLETTERS)

@@ -1,8 +1,9 @@
-"""What do the dead letters say: which records could not be folded, why, where each must go again, and which have gone already?
+"""Dead letters as values: which records could not be folded, why, where a replay sends them, and which were replayed.
 
-Pure. A letter is a record of ``uptake.deadletters`` with the headers of ``agents/partition.py::Partition.dead_letter``. A *mark* is a
-record of the same topic that says which letters of its partition were replayed. It is written in the transaction that replays them and
-stands behind them, so it is neither lost without them nor expires before them.
+Pure. A *letter* is a record of ``uptake.deadletters`` with the headers of ``agents/partition.py::Partition.dead_letter``.
+A *mark* is a record of the same topic that names the replayed letters of its partition.
+The transaction that replays the letters also writes their mark, so the mark exists exactly if they were replayed.
+It comes after them in the topic, so it does not expire before them.
 """
 
 from collections.abc import Iterable, Sequence
@@ -17,12 +18,12 @@ from events.partitions import partition_of
 from events.topics import DEADLETTERS, HISTORY, JOURNAL, SOURCES
 
 REPLAYED: Final = "replayed"
-"""Header: of a record that was replayed, ``uptake.deadletters/{partition}/{offset}``; of a mark, how many letters it names."""
+"""Header. Of a replayed record: ``uptake.deadletters/{partition}/{offset}``. Of a mark: how many letters it names."""
 _UNKNOWN: Final = "?"  # topic and reason of a record without our headers
 
 
 class LetterRecord(Protocol):
-    """A record of ``uptake.deadletters``, as aiokafka has it."""
+    """A record of ``uptake.deadletters``, as aiokafka returns it."""
 
     partition: int
     offset: int
@@ -34,7 +35,7 @@ class LetterRecord(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class RecordAddress:
-    """Where a record stands; written ``topic/partition/offset``."""
+    """Address of a record, written ``topic/partition/offset``."""
 
     topic: str
     partition: int
@@ -45,7 +46,7 @@ class RecordAddress:
 
     @classmethod
     def parse(cls, text: str) -> "RecordAddress | None":
-        """Return the place that is written ``topic/partition/offset``, or None."""
+        """Return the address written ``topic/partition/offset``; None if the text is not one."""
         topic, _, rest = text.partition("/")
         partition, _, offset = rest.partition("/")
         if not (topic and partition.isdecimal() and offset.isdecimal()):
@@ -58,20 +59,20 @@ class Letter:
     """One dead letter, without its key and value."""
 
     place: RecordAddress
-    """Of the letter itself."""
+    """Address of the letter itself."""
     source: RecordAddress
-    """Of the record that could not be folded."""
+    """Address of the record that could not be folded."""
     written_ms: int
     """When it became a dead letter, by the broker's clock."""
     source_ms: int
-    """The timestamp of the record."""
+    """Timestamp of the record that could not be folded."""
     reason: str
     detail: str
     key_bytes: int | None
     value_bytes: int | None
-    """How long key and value were, when they were cut; else None."""
+    """Original length of the key and of the value if it was cut; else None."""
     home: int
-    """The partition that the record's key belongs to, given how many its topic has; else that where it stood."""
+    """Partition of its source topic that a replay sends it to; -1 if that does not exist."""
     size_bytes: int
 
     @property
@@ -81,11 +82,11 @@ class Letter:
 
     @property
     def refusal(self) -> str | None:
-        """Why it cannot be replayed, or None when it can."""
+        """Why it cannot be replayed; None if it can."""
         if self.source.topic == _UNKNOWN:
-            return "it has not the headers of a dead letter"
+            return "it lacks the headers of a dead letter"
         if self.source.topic not in SOURCES:
-            return f"{self.source.topic} is no topic that workers read"
+            return f"{self.source.topic} is not a topic that workers read"
         if self.is_cut:
             return "it was cut: the rest of its key or value is not kept"
         if self.home < 0:
@@ -94,7 +95,7 @@ class Letter:
 
 
 def read_mark(record: LetterRecord) -> list[int] | None:
-    """Return the offsets, in its own partition, of the letters that a mark names; None for a letter."""
+    """Return the offsets, in its own partition, of the letters that a mark names; None if the record is a letter."""
     names = {name for name, _ in record.headers}
     if REPLAYED not in names or "topic" in names or record.value is None:
         return None
@@ -105,12 +106,12 @@ def read_mark(record: LetterRecord) -> list[int] | None:
 
 
 def write_mark(offsets: Sequence[int]) -> tuple[bytes, list[tuple[str, bytes]]]:
-    """Return value and headers of the mark for these letters of its partition."""
+    """Return the value and headers of the mark for letters at these offsets of its partition."""
     return msgspec.json.encode(sorted(offsets)), [(REPLAYED, b"%d" % len(offsets))]
 
 
 def read_letter(record: LetterRecord, partitions: int) -> Letter:
-    """Return what a record of the dead letters says; ``partitions`` is how many a source topic has."""
+    """Return a record of the dead letters as a letter; ``partitions`` is the partition count of the source topics."""
     headers = {name: value.decode(errors="replace") for name, value in record.headers}
     partition, offset = _number(headers, "partition"), _number(headers, "offset")
     place = RecordAddress(DEADLETTERS, record.partition, record.offset)
@@ -138,10 +139,10 @@ def _number(headers: dict[str, str], name: str) -> int | None:
 
 
 def _home_of(source: RecordAddress, key: bytes | None, partitions: int) -> int:
-    """Return the partition that a replayed record goes to, -1 when there is none.
+    """Return the partition that a replayed record goes to; -1 if that does not exist.
 
-    Events go where their key belongs, as every producer writes them. Transfers and partial counts go where they stood: their producer
-    chose, by a key of its own.
+    Events go to the partition of their key, as from every producer. Transfers and partial counts go back to their own partition:
+    their producer chose it, by a key of its own.
     """
     if key is not None and source.topic in (JOURNAL, HISTORY):
         return partition_of(key, partitions)
@@ -153,14 +154,17 @@ def _home_of(source: RecordAddress, key: bytes | None, partitions: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Which letters a command is about: of one of the reasons, of one of the source topics, dead since; empty: of any."""
+    """The letters that a command selects: by reason, by source topic, and by the time since which they are dead.
+
+    An empty set selects all reasons or topics.
+    """
 
     reasons: frozenset[str] = frozenset()
     topics: frozenset[str] = frozenset()
     since_ms: int = 0
 
     def has(self, letter: Letter) -> bool:
-        """Say whether the letter is among them."""
+        """Return whether the letter is selected."""
         return (
             letter.written_ms >= self.since_ms
             and (not self.reasons or letter.reason in self.reasons)
@@ -169,7 +173,7 @@ class Choice:
 
 
 def parse_since_ms(text: str, now_ms: int) -> int | None:
-    """Return the time that ``PT2H`` (so long ago) or ``2026-05-01T10:00`` (UTC unless it says otherwise) names; None for others."""
+    """Return the time of ``PT2H`` (two hours ago) or ``2026-05-01T10:00`` (UTC unless it has an offset); None for other texts."""
     ago_ms = parse_duration_ms(text)
     if ago_ms is not None:
         return now_ms - ago_ms
@@ -182,7 +186,7 @@ def parse_since_ms(text: str, now_ms: int) -> int | None:
 
 @dataclass(slots=True)
 class LetterGroup:
-    """The letters of one source topic and reason: how many, how many of them were replayed or are cut, the first and the last."""
+    """Letters of one source topic and reason: how many there are, were replayed and are cut; the first and the last."""
 
     topic: str
     reason: str
@@ -207,14 +211,14 @@ class LetterGroup:
 
 @dataclass(slots=True)
 class FoundLetters:
-    """The letters of a choice, in the order of partition and offset, and the places of all that were replayed."""
+    """The letters of a choice, in the order of partition and offset, and the offsets of all letters that were replayed."""
 
     letters: list[Letter] = field(default_factory=list)
     replayed: set[tuple[int, int]] = field(default_factory=set)
-    """(partition, offset) of the letter."""
+    """(partition, offset) of each letter."""
 
     def is_replayed(self, letter: Letter) -> bool:
-        """Say whether the letter was replayed."""
+        """Return whether the letter was replayed."""
         return (letter.place.partition, letter.place.offset) in self.replayed
 
     def groups(self) -> list[LetterGroup]:
@@ -233,7 +237,7 @@ class FoundLetters:
         return sorted(groups.values(), key=lambda group: (-group.letters, group.topic, group.reason))
 
     def waiting(self) -> list[Letter]:
-        """Return the letters that were not replayed and can be."""
+        """Return the letters that can be replayed and were not."""
         return [letter for letter in self.letters if letter.refusal is None and not self.is_replayed(letter)]
 
     def refused(self) -> list[Letter]:
@@ -259,7 +263,7 @@ def as_dict(letter: Letter) -> dict[str, Any]:
 
 
 def printable(data: bytes | None, limit: int | None = 400) -> str:
-    """Return bytes as one line that no terminal can mistake for a command, cut at ``limit`` characters."""
+    """Return bytes as one line without control characters for a terminal, cut at ``limit`` characters."""
     if data is None:
         return "(null)"
     shown = data if limit is None else data[: 4 * limit]
@@ -273,12 +277,12 @@ def printable(data: bytes | None, limit: int | None = 400) -> str:
 
 
 def utc(time_ms: int) -> str:
-    """Return a time for people."""
+    """Return a time for people, in UTC."""
     return datetime.fromtimestamp(time_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def batches(letters: Iterable[Letter], max_letters: int, max_bytes: int) -> list[list[Letter]]:
-    """Return the letters in runs that fit into one transaction each."""
+    """Return the letters in batches that each fit into one transaction."""
     runs: list[list[Letter]] = []
     size_bytes = 0
     for letter in letters:

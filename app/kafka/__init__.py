@@ -1,1 +1,1 @@
-"""How Kafka is reached: Faust transport, recovery, transactional producers, topics, and the local broker."""
+"""The parts that all Kafka clients share: topics and their settings, topic ids, a probe for brokers, and stopping a client."""

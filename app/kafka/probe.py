@@ -1,4 +1,4 @@
-"""Does a Kafka broker answer at this address? One metadata request over a plain socket, no client library."""
+"""Checks whether a Kafka broker answers at an address: one metadata request over a plain socket, without a client library."""
 
 import socket
 import struct
@@ -7,13 +7,13 @@ from typing import Final
 from app.base.errors import UptakeError
 
 _METADATA: Final = 3
-_VERSION: Final = 7  # the newest one with fixed-size fields; served by brokers from 2.1 on
+_VERSION: Final = 7  # the newest version with fixed-size fields; brokers from 2.1 on support it
 _CLIENT: Final = b"uptake-probe"
 _CORRELATION: Final = 1
 
 
 def answers(host: str, port: int, timeout_s: float = 1.0) -> bool:
-    """Say whether the broker at ``host:port`` answers a metadata request and knows at least one broker of its cluster."""
+    """Return whether the broker at ``host:port`` answers a metadata request and knows at least one broker of its cluster."""
     body = struct.pack(">hhih", _METADATA, _VERSION, _CORRELATION, len(_CLIENT)) + _CLIENT
     body += struct.pack(">i?", 0, False)  # no topics; none created
     try:
@@ -30,12 +30,12 @@ def answers(host: str, port: int, timeout_s: float = 1.0) -> bool:
 
 
 def any_answers(bootstrap: str, timeout_s: float = 1.0) -> bool:
-    """Say whether one of the brokers of ``host:port[,host:port]`` answers. An address without a port means 9092."""
+    """Return whether one of the brokers of ``host:port[,host:port]`` answers. The default port is 9092."""
     return any(answers(host, port, timeout_s) for host, port in addresses(bootstrap))
 
 
 def addresses(bootstrap: str) -> list[tuple[str, int]]:
-    """Return the (host, port) pairs of ``host:port[,host:port]``; UptakeError for a port that is no number."""
+    """Return the (host, port) pairs of ``host:port[,host:port]``; raise UptakeError if a port is not a number."""
     pairs = []
     for part in filter(None, (piece.strip() for piece in bootstrap.split(","))):
         if part.startswith("["):

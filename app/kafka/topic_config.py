@@ -1,4 +1,4 @@
-"""How each topic of events/topics.py must look on this deployment's broker, and in what a topic that was found differs."""
+"""Settings that each topic of events/topics.py must have on the broker, and how a topic that was found differs."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,12 +9,10 @@ from app.base.settings import Settings
 from events.topics import DAY_MS, DELETE_RETENTION_MS, Topic
 
 _FOREVER: Final = str(2**63 - 1)
-_SEGMENT_BYTES: Final = (
-    32 * 1_048_576
-)  # of compacted topics: the active segment is never compacted, so it stays small
-_COMPACTION_LAG_MS: Final = (
-    7 * DAY_MS
-)  # an erased user is gone from a quiet changelog too, after this and the tombstone
+# Of compacted topics. The broker never compacts the active segment, so it stays small.
+_SEGMENT_BYTES: Final = 32 * 1_048_576
+# After this time and the retention of the tombstone, an erased user is gone from a quiet changelog too.
+_COMPACTION_LAG_MS: Final = 7 * DAY_MS
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +26,7 @@ class FoundTopic:
 
 @dataclass(frozen=True, slots=True)
 class TopicDifference:
-    """One thing in which a topic is not as it must be. ``what`` is ``topic``, ``partitions``, ``replication`` or a setting."""
+    """One difference between a topic and what it must be. ``what`` is ``topic``, ``partitions``, ``replication`` or a setting."""
 
     topic: str
     what: str
@@ -38,7 +36,7 @@ class TopicDifference:
 
     @property
     def is_missing(self) -> bool:
-        """The topic is not there at all."""
+        """The topic does not exist."""
         return self.what == "topic"
 
     @property
@@ -51,7 +49,7 @@ class TopicDifference:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """A topic of ours beside what the broker has: ``found`` is None when it has none."""
+    """A topic of ours with what the broker has; ``found`` is None if the topic does not exist."""
 
     topic: Topic
     partitions: int
@@ -65,12 +63,12 @@ def partitions_of(topic: Topic, settings: Settings) -> int:
 
 
 def binding_config(topic: Topic) -> dict[str, str]:
-    """Return the settings that the rules of Uptake rest on: another value is reported as a difference."""
+    """Return the settings that Uptake's rules depend on: another value is reported as a difference."""
     config = {
         "cleanup.policy": topic.cleanup,
         "max.message.bytes": str(topic.max_message_bytes),
-        # Events carry their own times, so a record's is the broker's: nobody else's clock decides when a raw record expires, and a
-        # ``received_ms`` from the future is found out. Nor does the broker refuse a record for its age.
+        # Events carry their own times, so the record's timestamp is the broker's. Only its clock decides when a raw record expires,
+        # and a ``received_ms`` in the future is detected. The broker refuses no record for its age.
         "message.timestamp.type": "LogAppendTime" if topic.cleanup == "delete" else "CreateTime",
         "message.timestamp.before.max.ms": _FOREVER,
         "message.timestamp.after.max.ms": _FOREVER,
@@ -83,22 +81,22 @@ def binding_config(topic: Topic) -> dict[str, str]:
 
 
 def creation_config(topic: Topic, settings: Settings) -> dict[str, str]:
-    """Return all settings that a topic is created with: the binding ones, and some that an operator may tune."""
+    """Return all settings of a new topic: the binding ones, and some that an operator may tune."""
     config = binding_config(topic)
-    # With three replicas one may be away; an acknowledged record is on two.
+    # With three replicas, one may be away; an acknowledged record is on two.
     config["min.insync.replicas"] = str(max(1, settings.replication - 1))
     if topic.cleanup == "compact":
         config["segment.bytes"] = str(_SEGMENT_BYTES)
         config["segment.ms"] = str(DAY_MS)
         config["max.compaction.lag.ms"] = str(_COMPACTION_LAG_MS)
     elif topic.retention_ms is not None:
-        # A segment goes as a whole: with the default of a week, records would stay for two.
+        # The broker deletes whole segments: with the default of a week, records would stay for two weeks.
         config["segment.ms"] = str(min(DAY_MS, topic.retention_ms))
     return config
 
 
 def compare(topic: Topic, settings: Settings, found: FoundTopic | None) -> Comparison:
-    """Return the topic beside what was found, with every difference that matters."""
+    """Return the topic with what was found, and every difference that matters."""
     partitions = partitions_of(topic, settings)
     differences: list[TopicDifference] = []
 
@@ -126,7 +124,7 @@ def compare(topic: Topic, settings: Settings, found: FoundTopic | None) -> Compa
 
 
 def refuse_wrong_partitions(comparisons: list[Comparison]) -> None:
-    """Raise TopicMismatchError for the first topic whose partition count is wrong: users would move between partitions."""
+    """Raise TopicMismatchError for the first topic with a wrong partition count: users would move between partitions."""
     for comparison in comparisons:
         if comparison.found is not None and comparison.found.partitions != comparison.partitions:
             raise TopicMismatchError(

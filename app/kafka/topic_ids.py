@@ -1,6 +1,7 @@
-"""Is this still the topic that our state came from? Kafka gives each topic an id when it is created, and a recreated one another.
+"""Topic ids: they show whether a topic is still the one that our state came from.
 
-aiokafka asks for metadata of an older version, without the ids (0.14); this is the request that has them.
+Kafka gives each topic an id when the topic is created, and another one when it is recreated.
+aiokafka 0.14 requests an older version of the metadata, without ids. This module sends the request that has them.
 """
 
 import logging
@@ -25,12 +26,12 @@ from app.base.errors import UptakeError
 
 _log: Final = logging.getLogger(__name__)
 _METADATA: Final = 3
-_VERSION: Final = 10  # the first with ids; Kafka 2.8 and later answer it
+_VERSION: Final = 10  # the first version with ids; brokers from 2.8 on support it
 _NONE: Final = bytes(16)
 
 
 class TopicRecreatedError(UptakeError):
-    """A topic was deleted and made again, and state that cannot do without the former one is left. ``topics`` says which."""
+    """Topics were deleted and recreated, but state that needs the former ones is left. ``topics`` has their names."""
 
     def __init__(self, partition: int, topics: Iterable[str], consequence: str) -> None:
         self.partition, self.topics = partition, sorted(topics)
@@ -125,13 +126,13 @@ class _TopicIds(Request[_Question]):  # type: ignore[misc]
 
 
 async def read_topic_ids(bootstrap: str, names: Iterable[str]) -> dict[str, str]:
-    """Return the id of each topic that the broker knows now. Empty for a broker before 2.8: nothing can be told then."""
+    """Return the current id of each topic that the broker knows. Empty for a broker before 2.8, which has no ids."""
     client = AIOKafkaClient(bootstrap_servers=bootstrap)
     try:
         await client.bootstrap()
         answer = await client.send(client.get_random_node(), _TopicIds(names))
     except (NotImplementedError, IncompatibleBrokerVersion) as error:
-        _log.warning("the broker tells no ids of topics, so a recreated one may go unnoticed: %r", error)
+        _log.warning("the broker reports no topic ids, so a recreated topic may go unnoticed: %r", error)
         return {}
     finally:
         await client.close()
@@ -143,5 +144,5 @@ async def read_topic_ids(bootstrap: str, names: Iterable[str]) -> dict[str, str]
 
 
 def recreated(known: Mapping[str, str], now: Mapping[str, str], names: Iterable[str]) -> list[str]:
-    """Return those of ``names`` that had another id; one whose id was or is not known is taken for the same."""
+    """Return those of ``names`` whose id changed; a topic whose id was or is unknown counts as unchanged."""
     return [name for name in names if name in known and name in now and known[name] != now[name]]

@@ -1,4 +1,4 @@
-"""Are the topics of events/topics.py on the broker, as they must be? Compares them, and creates the missing ones."""
+"""Compares the topics of events/topics.py with those on the broker, and creates the missing ones."""
 
 import asyncio
 import json
@@ -34,13 +34,13 @@ _NO_ERROR: Final = 0
 _TOPIC_EXISTS: Final = 36
 _PAUSE_S: Final = 0.25
 _SAY_AGAIN_S: Final = 10.0
-_GRACE_S: Final = 10.0  # nothing is said of a broker that is just starting, as in `uptake up`
+_GRACE_S: Final = 10.0  # no warning about a broker that is just starting, as in `uptake up`
 
 
 async def compare_topics(
     settings: Settings, topics: Sequence[Topic] = TOPICS, *, wait_ms: int | None = 5_000
 ) -> list[Comparison]:
-    """Return each topic beside what the broker has.
+    """Return each topic with what the broker has.
 
     Wait for a broker that does not answer, up to ``wait_ms`` (None: without end), then raise NoBrokerError.
     """
@@ -51,10 +51,10 @@ async def compare_topics(
 async def ensure_topics(
     settings: Settings, topics: Sequence[Topic] = TOPICS, *, wait_ms: int | None = None
 ) -> list[TopicDifference]:
-    """Create the topics that are missing, and return in what the others differ.
+    """Create the missing topics, and return how the others differ.
 
-    Raise TopicMismatchError when a topic has another partition count: partition p of all partitioned topics belongs together.
-    Safe to run in several processes at once.
+    Raise TopicMismatchError if a topic has another partition count: partition p of all partitioned topics belongs together.
+    Several processes may call this at once.
     """
     async with _admin(settings, wait_ms) as admin:
         comparisons = await _compare(admin, settings, topics)
@@ -79,7 +79,11 @@ async def ensure_topics(
 async def require_topics(
     settings: Settings, topics: Sequence[Topic] = TOPICS, *, wait_ms: int | None = None
 ) -> None:
-    """Return when all topics are there; TopicMismatchError for a wrong partition count. A missing one is waited for, loudly."""
+    """Wait until all topics exist, with a warning every 10 s.
+
+    Raise TopicMismatchError for a wrong partition count.
+    Raise UptakeError if topics are still missing after ``wait_ms`` (None: wait without end), NoBrokerError if no broker answers.
+    """
     deadline = None if wait_ms is None else time.monotonic() + wait_ms / 1000
     said = time.monotonic() - _SAY_AGAIN_S + _GRACE_S
     while True:
@@ -103,7 +107,7 @@ async def require_topics(
 
 
 async def _wait_for_broker(settings: Settings, wait_ms: int | None = None) -> None:
-    """Return when a broker answers at ``settings.kafka``; NoBrokerError after ``wait_ms`` (None: wait without end)."""
+    """Wait for an answer at ``settings.kafka``; raise NoBrokerError after ``wait_ms`` (None: wait without end)."""
     start = time.monotonic()
     said = start - _SAY_AGAIN_S + _GRACE_S
     while not await asyncio.to_thread(any_answers, settings.kafka):
@@ -111,25 +115,25 @@ async def _wait_for_broker(settings: Settings, wait_ms: int | None = None) -> No
         if wait_ms is not None and waited_s * 1000 >= wait_ms:
             raise NoBrokerError(
                 f"no Kafka answers at {settings.kafka}; start one (`uptake kafka`, `uptake up`, docker compose up) or "
-                f"say where it is with --kafka host:port (UPTAKE_KAFKA); `uptake doctor` looks closer"
+                f"say where it is with --kafka host:port (UPTAKE_KAFKA); run `uptake doctor` to find out why"
             )
         if time.monotonic() - said >= _SAY_AGAIN_S:
             said = time.monotonic()
             _log.warning(
-                "no Kafka answers at %s, waiting for it (`uptake doctor` looks closer)", settings.kafka
+                "no Kafka answers at %s, waiting for it (run `uptake doctor` to find out why)", settings.kafka
             )
         await asyncio.sleep(_PAUSE_S)
 
 
 @asynccontextmanager
 async def _admin(settings: Settings, wait_ms: int | None) -> AsyncIterator[Any]:
-    """Yield a started admin client; wait for the broker first, because the client itself gives up at once."""
+    """Yield a started admin client. Wait for the broker first, because the client itself gives up at once."""
     while True:
         await _wait_for_broker(settings, wait_ms)
         admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka, request_timeout_ms=20_000)
         try:
             await admin.start()
-        except KafkaConnectionError:  # it went away between the two
+        except KafkaConnectionError:  # the broker went away after it had answered
             await admin.close()
             await asyncio.sleep(_PAUSE_S)
             continue
@@ -175,7 +179,7 @@ async def _describe(admin: Any, names: list[str]) -> dict[str, FoundTopic]:
 
 
 async def _create(admin: Any, settings: Settings, topics: Sequence[Topic]) -> list[str]:
-    """Create the topics and return the names of those that we, not another process, created."""
+    """Create the topics; return the names of those that this process created, and not another one."""
     wanted = [
         NewTopic(
             topic.name,
@@ -214,7 +218,7 @@ async def _wait_for_leaders(admin: Any, expected: dict[str, int], wait_ms: int =
 
 
 async def _write_creation_ids(settings: Settings, names: list[str]) -> None:
-    """Write the id of each created topic into uptake.meta: state that names another id belongs to a former topic."""
+    """Write the id of each created topic into uptake.meta. State with another id belongs to a former topic."""
     ids = await read_topic_ids(settings.kafka, names)
     producer = AIOKafkaProducer(bootstrap_servers=settings.kafka, acks="all", enable_idempotence=True)
     await producer.start()

@@ -1,1 +1,1 @@
-"""What other programs read: JSON Schemas and the AsyncAPI document."""
+"""Documents for other programs: JSON Schemas and the AsyncAPI document."""

@@ -1,6 +1,6 @@
-"""Which topics may other programs write and read, with which keys and messages: the AsyncAPI 3.0 document, made from our lists.
+"""The AsyncAPI 3.0 document of the topics that other programs may write and read, with their keys and messages.
 
-Seen from Uptake, as AsyncAPI wants it: it receives events and sends windows.
+It is generated from our lists of topics and events. As AsyncAPI asks, it describes Uptake's side: it receives events and sends windows.
 """
 
 from typing import Any, Final
@@ -16,7 +16,7 @@ _KAFKA_BINDING: Final = "0.5.0"
 _USER_KEY: Final = {
     "type": "string",
     "pattern": f"^[!-{{}}~]{{1,200}}\\|([!-~]{{1,200}}|{NO_PROFILE_USER}[0-9]+)$",
-    "description": "{customer}|{user}, ASCII; for nobody's events {customer}|~{n}, n any number. Partitioner: murmur2, Java's default",
+    "description": "{customer}|{user}, ASCII; {customer}|~{number} for events without a user. Partitioner: murmur2, Java's default",
 }
 _WINDOW_KEY: Final = {
     "type": "string",
@@ -24,7 +24,7 @@ _WINDOW_KEY: Final = {
 }
 _CHANNELS: Final = {
     JOURNAL: ("events", "Live events. Everything one user does is in one partition, in order."),
-    HISTORY: ("history", "Events of the past: any time_ms before now is taken."),
+    HISTORY: ("history", "Past events: any time_ms before now is accepted."),
     WINDOWS: ("windows", "Click-through rates. Absolute: keep the last record of each key."),
 }
 
@@ -41,8 +41,8 @@ def document() -> dict[str, Any]:
         "info": {
             "title": "Uptake",
             "version": "1.0.0",
-            "description": "What users did with what they were shown: events in, click-through rates out. "
-            "docs/producing.md tells how to make the pseudonyms and choose the partition.",
+            "description": "What users did with the items they were shown: events in, click-through rates out. "
+            "docs/producing.md explains how to make the pseudonyms and choose the partition.",
             "license": {"name": "Apache-2.0"},
         },
         "defaultContentType": "application/json",
@@ -50,7 +50,7 @@ def document() -> dict[str, Any]:
             "local": {
                 "host": "127.0.0.1:9092",
                 "protocol": "kafka",
-                "description": "What `uptake up` starts.",
+                "description": "The broker that `uptake up` starts.",
             }
         },
         "channels": {
@@ -61,8 +61,12 @@ def document() -> dict[str, Any]:
             "receiveEvents": _operation(
                 "receive", "events", "Workers fold each event into the user's tables."
             ),
-            "receiveHistory": _operation("receive", "history", "The same, beside the live events."),
-            "sendWindows": _operation("send", "windows", "Windows, while they fill and when they are final."),
+            "receiveHistory": _operation(
+                "receive",
+                "history",
+                "Workers fold past events in the same way, in addition to the live events.",
+            ),
+            "sendWindows": _operation("send", "windows", "Windows while they fill, and when they are final."),
         },
         "components": {
             "messages": messages,
@@ -79,7 +83,7 @@ def _schemas(events: dict[str, dict[str, Any]]) -> dict[str, Any]:
 
 
 def moved(part: Any) -> Any:
-    """Return a schema whose references point to where this document keeps its schemas."""
+    """Return a schema whose references point to the schemas of this document."""
     if isinstance(part, dict):
         return {
             name: value.replace("#/definitions/", "#/components/schemas/") if name == "$ref" else moved(value)

@@ -1,7 +1,7 @@
-"""What must a record look like, for programs that are not ours: the JSON Schema of every event, made from events/model.py.
+"""JSON Schemas of every event and of windows for other programs, generated from events/model.py.
 
-`make schemas` writes docs/schemas/ and docs/asyncapi.json again after a change of the model; a test holds them to the code.
-The form is draft 07, which AsyncAPI builds on.
+After a change of the model, `make schemas` writes docs/schemas/ and docs/asyncapi.json; a test compares them with the code.
+The schemas are of draft 07, on which AsyncAPI builds.
 """
 
 from typing import Any, Final
@@ -14,7 +14,7 @@ from tables.ctr.windows import WindowRecord
 _DRAFT: Final = "http://json-schema.org/draft-07/schema#"
 LIST_NAME: Final = "RecommendedList"
 
-# What events/codec.py checks beside the types, and what the types of Python cannot say.
+# Checks of events/codec.py that the types of Python cannot express.
 _CUSTOMER: Final = {"type": "string", "pattern": "^[!-{}~]{1,200}$"}
 _NAME: Final = {"type": "string", "pattern": "^[!-~]{1,200}$"}
 _PRICE: Final = {
@@ -23,29 +23,29 @@ _PRICE: Final = {
     "description": "of one item, decimal; with a currency",
 }
 _TOLD: Final[dict[str, dict[str, Any]]] = {
-    "customer": {**_CUSTOMER, "description": "whose event it is; printable ASCII without |"},
-    "user": {**_NAME, "description": "{key id}.{pseudonym}, never a raw id; ~ for nobody"},
+    "customer": {**_CUSTOMER, "description": "the customer of the event; printable ASCII without |"},
+    "user": {**_NAME, "description": "{key id}.{pseudonym}, never a raw id; ~ without a user"},
     "previous_user": {**_NAME, "description": "the pseudonym under the former key, while a key rotates"},
     "target": {**_NAME, "description": "the pseudonym of the user that `user` turned out to be"},
     "v": {"const": EVENT_VERSION, "default": EVENT_VERSION, "description": "version of the format"},
     "price": _PRICE,
 }
 _DESCRIPTIONS: Final = {
-    "time_ms": "when it happened, ms since 1970 UTC; 0 or absent: when the broker got it",
-    "received_ms": "when the collector got it; leave it out when you write to Kafka yourself",
-    "eid": "your own id of this event, the same again when you send it again",
+    "time_ms": "when it happened, ms since 1970 UTC; 0 or absent: when the broker received it",
+    "received_ms": "when the collector received it; omit it when you write to Kafka yourself",
+    "eid": "your own id of this event; use the same one when you send the event again",
     "created_ms": "the client's clock when it happened; kept, not used",
     "sent_ms": "the client's clock when it was sent; kept, not used",
-    "is_clamped": "the client's time lay outside the 24 hours before receipt",
+    "is_clamped": "the client's time was outside the 24 hours before receipt",
     "row": "position of the list, from 0",
     "rank": "position of the first item, from 0",
-    "properties": "anything else, name to text",
+    "properties": "other data, each a name and a text",
     "request_id": "the id of the recommendation call",
 }
 
 
 def event_schemas() -> dict[str, dict[str, Any]]:
-    """Return event name -> its schema, with references to ``#/definitions/RecommendedList`` where it has lists."""
+    """Return each event's schema by its name. References to ``#/definitions/RecommendedList`` stand for lists."""
     return {name: _event_schema(event) for name, event in EVENTS.items()}
 
 
@@ -63,7 +63,7 @@ def window_schema() -> dict[str, Any]:
 
 
 def files() -> dict[str, dict[str, Any]]:
-    """Return file name in docs/schemas -> what stands in it: one for each event, one for any event, one for windows."""
+    """Return the content of each file in docs/schemas by its name: one per event, one for any event, one for windows."""
     listed = list_schema()
     every: dict[str, dict[str, Any]] = {}
     for name, schema in event_schemas().items():
@@ -79,7 +79,7 @@ def files() -> dict[str, dict[str, Any]]:
 
 
 def text(document: dict[str, Any]) -> str:
-    """Return a document as it is written to a file."""
+    """Return a document as the text of its file."""
     return msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n"
 
 
@@ -107,7 +107,7 @@ def _schemas(types: list[type]) -> dict[str, dict[str, Any]]:
 
 
 def _portable(part: Any) -> Any:
-    """Return a schema as other languages read it: the end of a text is ``$`` to them, where Python writes a backslash and Z."""
+    """Return a schema for other languages: in patterns they write ``$`` for the end of a text, Python a backslash and Z."""
     if isinstance(part, dict):
         return {
             name: value.replace("\\Z", "$") if name == "pattern" else _portable(value)

@@ -1,1 +1,1 @@
-"""The parts of a worker: Faust transport, restore, standbys, transactions, and where they are wired together."""
+"""The parts of a worker: Faust transport, restore, standbys, transactions, and their wiring."""

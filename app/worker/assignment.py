@@ -1,7 +1,9 @@
-"""Who owns which partition, and who keeps a copy of it? A pure rule over what each worker had before.
+"""Assigns partitions and copies to workers: a pure rule over what each worker had before.
 
-Faust's own rule leaves workers idle where there is more than half a worker a partition (8 partitions, 7 workers: 2, 2, 2, 2, 0, 0, 0;
-docs/decisions/0012). This one keeps its order of wishes: what is where stays there, who has a copy takes over, loads are even.
+With more than half a worker per partition, Faust's own rule leaves workers idle.
+For example, it gives 8 partitions to 7 workers as 2, 2, 2, 2, 0, 0, 0.
+This rule keeps the order of Faust's aims: partitions stay where they are, a worker with a copy takes over, loads are even.
+See docs/decisions/0012-copies-that-follow-changelogs.md.
 """
 
 from collections.abc import Mapping
@@ -10,21 +12,22 @@ from dataclasses import dataclass, field
 
 @dataclass(slots=True)
 class WorkerPlacement:
-    """What one worker has: the partitions it owns, and those that it has a copy of."""
+    """The partitions that one worker owns, and those that it keeps a copy of."""
 
     owned: set[int] = field(default_factory=set)
     copied: set[int] = field(default_factory=set)
 
     @property
     def stores(self) -> int:
-        """How many databases that makes."""
+        """Number of databases: one for each owned partition and each copy."""
         return len(self.owned) + len(self.copied)
 
 
 def place(count: int, before: Mapping[str, WorkerPlacement], copies: int) -> dict[str, WorkerPlacement]:
-    """Return what each worker has from now on: each of ``count`` partitions one owner, and ``copies`` copies at others.
+    """Return what each worker has from now on: one owner for each of ``count`` partitions, and ``copies`` copies on others.
 
-    Numbers of owned partitions differ by one at most. There are never more copies of a partition than other workers.
+    ``before`` is what each worker had. The numbers of owned partitions differ by at most one.
+    A partition never has more copies than there are other workers.
     """
     after = {member: WorkerPlacement() for member in sorted(before)}
     orphans = _keep(count, before, after)
@@ -39,7 +42,10 @@ def place(count: int, before: Mapping[str, WorkerPlacement], copies: int) -> dic
 
 
 def _keep(count: int, before: Mapping[str, WorkerPlacement], after: dict[str, WorkerPlacement]) -> list[int]:
-    """Leave each partition to one of those who had it (two have, after a worker has slept); return what nobody had."""
+    """Leave each partition with a worker that had it; return the partitions that no worker had.
+
+    Two workers had the same partition if one of them was suspended while the other took over.
+    """
     orphans: list[int] = []
     for partition in range(count):
         had = [member for member in after if partition in before[member].owned]
@@ -56,7 +62,10 @@ def _rooms(
     after: Mapping[str, WorkerPlacement],
     orphans: list[int],
 ) -> dict[str, int]:
-    """Return how many partitions each worker shall own: where one more is left over, it goes to who has or can take over most."""
+    """Return how many partitions each worker is to own.
+
+    If they do not divide evenly, the workers that have or can take over most partitions own one more.
+    """
     least, more = divmod(count, len(after))
     ranked = sorted(
         after,
@@ -72,7 +81,7 @@ def _rooms(
 def _surplus(
     member: str, mine: WorkerPlacement, room: Mapping[str, int], before: Mapping[str, WorkerPlacement]
 ) -> list[int]:
-    """Return what a worker has to give up: first what another has a copy of."""
+    """Return the partitions that a worker has to give up: first those that another worker has a copy of."""
 
     def is_copied(partition: int) -> bool:
         return any(partition in place.copied for other, place in before.items() if other != member)
@@ -87,7 +96,7 @@ def _give(
     after: dict[str, WorkerPlacement],
     room: Mapping[str, int],
 ) -> None:
-    """Give each partition without an owner to a worker that has a copy, else to the one with most room."""
+    """Give each partition without an owner to a worker that has a copy, else to the one with the most room."""
 
     def space(member: str) -> int:
         return room[member] - len(after[member].owned)
@@ -109,10 +118,11 @@ def _give(
 def _copy(
     count: int, before: Mapping[str, WorkerPlacement], after: dict[str, WorkerPlacement], copies: int
 ) -> None:
-    """Spread the copies: where there is one, or where the owner was until now, as long as that is no more than a fair share.
+    """Spread the copies: first to workers that have one, then to former owners, each up to a fair share.
 
-    Of all stores, owned or copied, and of the copies of one owner's partitions: when it is gone, one worker would not have room for
-    all of them. What is left goes where most room will be then.
+    The fair share limits all stores of a worker, owned or copied.
+    A second share limits the copies of one owner's partitions: if that owner fails, no worker has room for all of them.
+    The remaining copies go to the workers that would own the fewest partitions after that.
     """
     owner = {partition: member for member, place in after.items() for partition in place.owned}
     if _is_settled(count, before, after, copies):
@@ -121,7 +131,7 @@ def _copy(
         return
     fair = -(-count * (1 + copies) // len(after))
     share = {member: -(-len(mine.owned) * copies // max(1, len(after) - 1)) for member, mine in after.items()}
-    for had in ("copied", "owned"):  # what is followed is nearer to the end than what was let go
+    for had in ("copied", "owned"):  # a copy is closer to the end than the store of a released partition
         for partition in range(count):
             for member, mine in after.items():
                 if (
@@ -153,7 +163,7 @@ def _copy(
 
 
 def better_copy(places: Mapping[str, WorkerPlacement]) -> tuple[int, str, str] | None:
-    """Return a copy (partition, from, to) whose move would make the numbers of stores more even; None when there is none."""
+    """Return a copy (partition, from, to) whose move would make the numbers of stores more even; None if no move would."""
     ranked = sorted(places, key=lambda member: (places[member].stores, member))
     for rich in reversed(ranked):
         for poor in ranked:
@@ -168,7 +178,7 @@ def better_copy(places: Mapping[str, WorkerPlacement]) -> tuple[int, str, str] |
 def _is_settled(
     count: int, before: Mapping[str, WorkerPlacement], after: Mapping[str, WorkerPlacement], copies: int
 ) -> bool:
-    """Tell whether nothing moved and all copies are there, so that they may stay where they are."""
+    """Return whether no partition moved and all copies exist, so that they may stay where they are."""
     return (
         all(
             before[member].owned == mine.owned and not before[member].copied & mine.owned

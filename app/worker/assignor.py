@@ -1,6 +1,7 @@
-"""How do the workers of a group learn who owns which partition and who keeps a copy: Faust's assignor, with a rule of our own.
+"""Faust's assignor with our own rule for the owners and copies of partitions.
 
-The group's leader places (app/worker/assignment.py), and sends each worker what it has with the map of all; Faust's protocol carries both.
+The group's leader applies the rule of app/worker/assignment.py.
+It sends each worker its own partitions and copies, and the map of all workers. Faust's protocol carries both.
 """
 
 import logging
@@ -21,17 +22,20 @@ from events.topics import JOURNAL
 
 log = logging.getLogger(__name__)
 
-_GROUP: Final = 0  # Faust numbers groups of topics that are partitioned alike; all of ours are
+_GROUP: Final = 0  # Faust numbers groups of topics that are partitioned alike; ours are one group
 
 
 class CopyingAssignor(PartitionAssignor):
     """Faust's assignor: ``replicas`` copies of each partition, on workers that do not own it.
 
-    Faust's map of changelogs, of no use without Faust tables, carries who has the copies.
+    Faust's map of changelogs carries which workers have the copies; without Faust tables it has no other use.
     """
 
     def on_disk(self, partitions: set[int]) -> None:
-        """Say, before the group is joined, what this worker has the recent state of: it can take that over as if it had a copy."""
+        """Report the partitions of which this worker has a recent state on disk. Call it before the worker joins the group.
+
+        The leader treats this state as a copy, so that the worker can take these partitions over.
+        """
         self._assignment = ClientAssignment(actives={}, standbys={JOURNAL: sorted(partitions)})
 
     def _perform_assignment(
@@ -42,7 +46,7 @@ class CopyingAssignor(PartitionAssignor):
         topics = {topic for data in member_metadata.values() for topic in data.subscription}
         sizes = {topic: len(cluster.partitions_for_topic(topic) or ()) for topic in topics}
         for topic in sorted(topic for topic, size in sizes.items() if not size):
-            log.warning("the group is given nothing of %s: the topic is missing", topic)
+            log.warning("no partition of %s is assigned: the topic is missing", topic)
         before = {
             member: WorkerPlacement(
                 set(data.assignment.actives.get(JOURNAL, ())), set(data.assignment.standbys.get(JOURNAL, ()))
@@ -74,23 +78,23 @@ class CopyingAssignor(PartitionAssignor):
 
 
 def copied_here(assignor: Any) -> set[int]:
-    """Return the partitions that this worker was told to keep a copy of."""
+    """Return the partitions of which the leader assigned a copy to this worker."""
     return {tp.partition for tp in assignor.assigned_standbys() if tp.topic == JOURNAL}
 
 
 class GroupOwners:
-    """Faust's account of who has which partition, as the group's leader last sent it. ``app`` is the Faust app."""
+    """The owners and copies of all partitions, as the group's leader last sent them. ``app`` is the Faust app."""
 
     def __init__(self, app: Any) -> None:
         self._app = app
 
     @property
     def is_rebalancing(self) -> bool:
-        """Whether the partitions are being given out again."""
+        """Whether a rebalance is in progress."""
         return bool(self._app.rebalancing)
 
     def owner_of(self, partition: int) -> str | None:
-        """Return the address of the worker that owns a partition, None if it has no owner."""
+        """Return the address of the worker that owns a partition; None if it has no owner."""
         url: str | None = self._app.assignor._external_tps_url.get(TP(JOURNAL, partition))
         return url
 

@@ -1,4 +1,7 @@
-"""How are changelogs read into stores: one consumer without a group, from where each store is, never past what was committed."""
+"""Reads changelogs into stores, with one consumer that has no group.
+
+It starts where each store is, and reads committed records only.
+"""
 
 import logging
 from collections.abc import Iterable
@@ -17,7 +20,10 @@ TABLE_OF: Final = {topic: table for table, topic in CHANGELOGS.items()}
 
 
 def changelog_consumer(bootstrap: str, client_id: str, fetch_bytes: int) -> AIOKafkaConsumer:
-    """Return a consumer that is not started; ``fetch_bytes`` a partition are held in memory at most, and the largest record."""
+    """Return a consumer that is not started.
+
+    It holds at most ``fetch_bytes`` per partition in memory, or one record if that is larger.
+    """
     return AIOKafkaConsumer(
         bootstrap_servers=bootstrap,
         client_id=client_id,
@@ -32,10 +38,10 @@ def changelog_consumer(bootstrap: str, client_id: str, fetch_bytes: int) -> AIOK
 def assign_changelogs(
     consumer: AIOKafkaConsumer, numbers: Iterable[int], others: Iterable[str] = ()
 ) -> list[TopicPartition]:
-    """Assign these partitions of every changelog, and of ``others``, all at once; return them.
+    """Assign these partitions of every changelog and of ``others``; return them.
 
-    Once only: aiokafka 0.14 loses the cancellation of a stop() that follows a second assign(). All at once, because topics that it
-    does not know cost a retry of 100 ms each.
+    Call it once per consumer: aiokafka 0.14 loses the cancellation of a stop() that follows a second assign().
+    It assigns all topics at once, because each topic that the consumer does not know costs a retry of 100 ms.
     """
     everything = [TopicPartition(topic, number) for number in numbers for topic in (*TABLE_OF, *others)]
     consumer.assign(everything)
@@ -45,9 +51,9 @@ def assign_changelogs(
 async def starts_and_ends(
     consumer: AIOKafkaConsumer, held: dict[int, RocksStore], stores: Stores
 ) -> tuple[dict[TopicPartition, int], dict[TopicPartition, int]]:
-    """Return from where each changelog is to be read, and where it ends (exclusive, committed).
+    """Return the offset from which to read each changelog, and its end (exclusive, committed).
 
-    A store that is ahead of a changelog is of another one: it is replaced, in ``held`` too, by an empty one.
+    A store that is ahead of a changelog belongs to a former one. An empty store replaces it, also in ``held``.
     """
     changelogs = [TopicPartition(topic, number) for number in held for topic in TABLE_OF]
     begins = await consumer.beginning_offsets(changelogs)

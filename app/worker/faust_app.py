@@ -16,7 +16,7 @@ from app.worker.standby import Standbys
 from app.worker.transport import ChunkTransport
 
 _METADATA_MAX_AGE_MS: Final = 10_000
-"""How long a topic that was missing may stay unnoticed once it exists. Until then the group is given nothing of it."""
+"""How long a topic that was missing may stay unnoticed once it exists. Until then no partition of it is assigned."""
 _POLL_RECORDS: Final = 8_000
 """Records of one fetch: about 10 MB, and as much again waits in the agents' queues."""
 

@@ -1,7 +1,10 @@
-"""How old may be what a copy of a partition lacks? Pure: what was asked of the broker, and what was read since, in; a time, out.
+"""Computes as of when a copy of a partition is complete.
 
-A copy is *complete as of* a time when it holds what every record counts that stood in the partition's source topics by then. Positions
-alone do not tell: commit markers stand between the last record and the end, and ``uptake.positions`` is read apart from the rows.
+Pure: it receives the ends that the broker reported and the offsets that were read since, and returns a time.
+
+A copy is *complete as of* a time if it holds the effects of all records that the partition's source topics had then.
+Positions alone do not show this, for two reasons. Commit markers lie between the last record and the end.
+And ``uptake.positions`` is read independently of the rows.
 """
 
 from collections import deque
@@ -12,10 +15,10 @@ MAX_ROUNDS: Final = 64
 
 
 class Round(NamedTuple):
-    """What was seen at one moment (``asked_ms``, this machine's clock). Ends are exclusive and of committed records.
+    """The ends at one moment (``asked_ms``, this machine's clock). They are exclusive and count committed records only.
 
-    ``position`` (next offset per source) was read from the copy before the ends were asked for: when the copy has read the changelogs
-    up to ``changelog_ends``, it holds all rows that this position covers.
+    ``position`` (next offset per source) was read from the copy before the broker was asked for the ends.
+    So when the copy has read the changelogs up to ``changelog_ends``, it holds all rows that this position covers.
     """
 
     asked_ms: int
@@ -25,7 +28,7 @@ class Round(NamedTuple):
 
 
 class Freshness:
-    """What is known of one copy. ``complete_ms`` only grows; None until anything is known."""
+    """As of when one copy is complete: ``complete_ms``. It only grows, and is None until a time is known."""
 
     def __init__(self) -> None:
         self.complete_ms: int | None = None
@@ -37,7 +40,7 @@ class Freshness:
         self._missing: dict[str, tuple[int, int]] = {}
 
     def ask(self, seen: Round) -> None:
-        """Note a round; of too many that wait, the newest are left out."""
+        """Add a round. When MAX_ROUNDS rounds wait, it replaces the newest of them."""
         before = self._waiting[-1].source_ends if self._waiting else {}
         self._is_quiet = {topic: before.get(topic) == end for topic, end in seen.source_ends.items()}
         for rounds in (self._rounds, self._waiting):
@@ -60,7 +63,11 @@ class Freshness:
             self._complete(min(known))
 
     def doubts(self) -> dict[str, int]:
-        """Return, per source topic of which it is not known whether records or only markers are left, from where to look."""
+        """Return the source topics from which the caller must fetch, each with the offset to start from.
+
+        Either records are left there or only commit markers; only a fetch tells.
+        The caller passes the result to ``found`` or ``found_none``.
+        """
         if self._whole is None:
             return {}
         return {
@@ -75,7 +82,7 @@ class Freshness:
         self._missing[topic] = (offset, timestamp_ms)
 
     def found_none(self, topic: str, end: int) -> None:
-        """Note that no record stands between what the copy covers and ``end`` (exclusive)."""
+        """Note that there is no record between what the copy covers and ``end`` (exclusive)."""
         self._clear[topic] = max(end, self._clear.get(topic, 0))
 
     def _reached(self, topic: str) -> int:
@@ -83,7 +90,7 @@ class Freshness:
         return max(self._whole.position.get(topic, 0), self._clear.get(topic, 0))
 
     def _time(self, topic: str, seen: Round) -> int | None:
-        """Return as of when a topic is complete, by what was seen in a round; None when that is not known."""
+        """Return as of when a topic is complete, according to a round; None if that is unknown."""
         reached = self._reached(topic)
         if reached >= seen.source_ends[topic]:
             return seen.asked_ms

@@ -1,4 +1,4 @@
-"""How far is this worker behind: records of its source topics that no committed flush covers yet, or that were not folded yet."""
+"""Lag of a worker: the records of its source topics that are not folded yet, or not covered by a committed flush."""
 
 from typing import Any
 
@@ -10,16 +10,16 @@ from events.topics import SOURCES
 
 
 def lag_of(consumer: Any, partition: Partition) -> int:
-    """Return how many offsets of a partition's sources are not durable yet; commit markers that were passed over do not count.
+    """Return how many offsets of a partition's sources are not durable yet. Commit markers that were passed do not count.
 
-    What is not fetched is taken from the broker's last fetch answer, so a record shows at most half a second late; of a topic that is
-    paused, from the watchdog's last look.
+    The end of a topic comes from the broker's last fetch answer, so a new record counts after at most half a second.
+    The end of a paused topic comes from the watchdog's last check.
     """
     return sum(topic_lag(consumer, partition, topic) for topic in SOURCES)
 
 
 def topic_lag(consumer: Any, partition: Partition, topic: str) -> int:
-    """Return the same of one source topic."""
+    """Return the lag of one source topic, counted as by ``lag_of``."""
     tp = TP(topic, partition.number)
     unread, delivered = consumer.unread(tp), consumer.delivered(tp)
     lag: int = unread + max(0, delivered - partition.durable.get(topic, 0))
@@ -27,7 +27,7 @@ def topic_lag(consumer: Any, partition: Partition, topic: str) -> int:
 
 
 class ConsumerFeed:
-    """How far Faust's consumer is, for partitions and lookups, which are built before it. ``app`` is the Faust app."""
+    """Shows partitions and lookups how far Faust's consumer is. ``app`` is the Faust app, which is built after them."""
 
     app: Any
 
@@ -36,9 +36,9 @@ class ConsumerFeed:
         return lag_of(self.app.consumer, partition)
 
     def reach(self, topic: str, partition: int) -> Reach | None:
-        """Return how far the consumer is; None when the broker has not told yet where the partition ends.
+        """Return how far the consumer is; None until the broker has reported where the partition ends.
 
-        None too for a topic that is paused: what waits there is not read, so windows must not be closed over it.
+        A paused topic also gives None: its waiting records are not read, so no window may close over them.
         """
         consumer = self.app.consumer
         if consumer.ownership.is_paused(topic, partition):

@@ -1,4 +1,4 @@
-"""What a worker answers lookups from: the partitions that are open in it, and Faust's map of who has the others."""
+"""The data behind a worker's lookups: its open partitions and copies, and Faust's map of the owners of all partitions."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
@@ -23,14 +23,14 @@ _RETRY_AFTER_S = 2
 
 
 class Owners(Protocol):
-    """Who has which partition, and whether this is about to change (app/worker/assignor.py)."""
+    """The owners and copies of all partitions, and whether they are about to change (app/worker/assignor.py)."""
 
     @property
     def is_rebalancing(self) -> bool:
-        """Whether the partitions are being given out again."""
+        """Whether a rebalance is in progress."""
 
     def owner_of(self, partition: int) -> str | None:
-        """Return the address of the worker that owns a partition, None if it has no owner."""
+        """Return the address of the worker that owns a partition; None if it has no owner."""
 
     def owners(self) -> Mapping[int, str]:
         """Return the address of the owner of each partition that has one."""
@@ -40,7 +40,7 @@ class Owners(Protocol):
 
 
 class WorkerLookups:
-    """Reads the partitions of this worker; every read sees what was folded so far, flushed or not."""
+    """Reads the partitions of this worker; every read includes what was folded so far, flushed or not."""
 
     def __init__(
         self,
@@ -55,9 +55,9 @@ class WorkerLookups:
         stalls: Callable[[Iterable[int]], Sequence[Stall]] = lambda _: (),
         warnings: Callable[[], Sequence[str]] = tuple,
     ) -> None:
-        """``lag`` returns how far a partition is behind; ``stalls`` the alarms of the watchdog for these partitions.
+        """``lag`` returns the lag of a partition; ``stalls`` returns the watchdog's active alarms of these partitions.
 
-        ``warnings`` returns sentences for an operator that make nothing unready.
+        ``warnings`` returns sentences for an operator; they do not make the worker unready.
         """
         self.customers, self.partition_count = customers, partition_count
         self._stalls, self._warnings = stalls, warnings
@@ -70,17 +70,17 @@ class WorkerLookups:
         return partition_of(key, self.partition_count)
 
     def owner_of(self, partition: int) -> str | None:
-        """Return the address of the worker to which the group's leader gave a partition; None when it gave it to nobody."""
+        """Return the address of the worker to which the group's leader assigned a partition; None if it has no owner."""
         return self._owners.owner_of(partition)
 
     def standbys_of(self, partition: int) -> list[str]:
-        """Return the addresses of the other workers to which the group's leader gave a copy of a partition."""
+        """Return the addresses of the other workers to which the group's leader assigned a copy of a partition."""
         return [
             url for url in self._owners.standbys_of(partition) if url.rstrip("/") != self._url.rstrip("/")
         ]
 
     def is_local(self, partition: int) -> bool:
-        """Tell whether this worker owns a partition, restored or not."""
+        """Return whether this worker owns a partition, restored or not."""
         owner = self.owner_of(partition)
         return owner is not None and owner.rstrip("/") == self._url.rstrip("/")
 
@@ -93,12 +93,15 @@ class WorkerLookups:
         return partition
 
     def user_view(self, partition: int, key: bytes) -> UserView:
-        """Return all that is known of a user; raise PartitionNotReady."""
+        """Return all that is known of a user; raise PartitionNotReady if the partition is not open."""
         tables = self._open(partition).overlay.tables
         return _view(lambda table, row: tables[table].get(row), key)
 
     def stale_view(self, partition: int, key: bytes, max_stale_ms: int) -> UserView | None:
-        """Return what this worker's copy of a partition knows of a user; None without a copy, or when it may lack older events."""
+        """Return what this worker's copy of a partition holds of a user.
+
+        None without a copy, or if the copy may lack events older than ``max_stale_ms``.
+        """
         reading = self._standbys.reading(partition)
         if reading is None:
             return None
@@ -120,7 +123,10 @@ class WorkerLookups:
         dimension: str,
         segments: Sequence[StoredSpan],
     ) -> list[WindowRow]:
-        """Return the windows merged in a partition that start within the segments; raise PartitionNotReady."""
+        """Return the windows merged in a partition that start within the segments.
+
+        Raise PartitionNotReady if the partition is not open.
+        """
         owned = self._open(partition)
         overlay, over_ms = owned.overlay, owned.watermark_ms - owned.rules.grace_ms
         scenarios = self._scenarios(overlay, customer) if scenario is None else [scenario]
@@ -142,7 +148,7 @@ class WorkerLookups:
 
     @staticmethod
     def _scenarios(overlay: Any, customer: str) -> list[str]:
-        """Return the scenarios that have windows here, by skipping from one to the next."""
+        """Return the scenarios that have windows here. Each read skips to the next scenario."""
         found: list[str] = []
         start, end = customer_range(customer)
         while (key := overlay.first_key("windows", start, end)) is not None:
@@ -152,7 +158,7 @@ class WorkerLookups:
         return found
 
     def status(self) -> Mapping[str, Any]:
-        """Return the state of this worker: ready when every partition that the group gave it is open."""
+        """Return the state of this worker for JSON; docs/operations.md lists the fields."""
         owners = self._owners.owners()
         assigned = sorted(
             number for number, url in owners.items() if url.rstrip("/") == self._url.rstrip("/")
@@ -181,8 +187,8 @@ class WorkerLookups:
             }
         stalls = [stall.as_dict() for stall in self._stalls(assigned)]
         halts = [halt.as_dict() for partition in self._partitions for halt in partition.halts.values()]
-        # With more workers than partitions some own none, and are ready to take over.
-        # What is paused is answered, and so is the rest: it does not make a worker unready. What stands still may be wrong anywhere.
+        # With more workers than partitions, some workers own no partition; they are ready to take over.
+        # A paused topic does not make a worker unready: lookups of all partitions continue. After a stall any answer may be wrong.
         is_ready = (
             bool(owners)
             and all(entry["ready"] for entry in partitions.values())

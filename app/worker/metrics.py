@@ -1,4 +1,4 @@
-"""What does a worker tell Prometheus of its windows: how far event time has come, and how many final windows were corrected."""
+"""Prometheus metrics of a worker's windows: how far event time has come, and how many final windows were corrected."""
 
 from collections.abc import Iterator
 
@@ -9,13 +9,13 @@ from agents.registry import Partitions
 
 
 class WindowMetrics(Collector):
-    """Reads the partitions that are open here when Prometheus asks; a count begins anew when its partition is opened."""
+    """Reads the open partitions when Prometheus asks. A count starts from zero when its partition is opened."""
 
     def __init__(self, partitions: Partitions) -> None:
         self._partitions = partitions
 
     def collect(self) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:
-        """Yield the metrics, one sample a partition."""
+        """Yield the metrics, one sample per partition."""
         late = CounterMetricFamily("uptake_late", "Final windows that were corrected", labels=["partition"])
         watermark = GaugeMetricFamily(
             "uptake_watermark_seconds", "Event time up to which windows are complete", labels=["partition"]

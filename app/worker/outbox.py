@@ -1,6 +1,6 @@
-"""How a partition writes to Kafka: one transactional producer a partition, one transaction a flush.
+"""Writes partitions to Kafka: one transactional producer per partition, one transaction per flush.
 
-Starting the producer fences every earlier one of the same partition, so whoever starts it last is the only writer.
+Starting a producer fences every earlier producer of the same partition, so the one started last is the only writer.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ _Record = tuple[bytes | None, bytes | None, tuple[tuple[str, bytes], ...]]
 
 
 class _Delivery(NamedTuple):
-    """A batch on its way: of which changelog (None: of another topic), how many records, and the broker's answer."""
+    """A batch in flight: its changelog (None for another topic), its number of records, and the broker's answer."""
 
     changelog: str | None
     records: int
@@ -44,7 +44,11 @@ class KafkaOutbox:
     async def start(
         cls, bootstrap: str, app_id: str, partition: int, transaction_timeout_ms: int
     ) -> "KafkaOutbox":
-        """Return a producer that is now the only one that may write for the partition; what an earlier one left open is ended."""
+        """Start a producer that is from now on the partition's only writer, and return it.
+
+        The broker aborts a transaction that an earlier producer left open.
+        Raise KafkaConnectionError if the client knows no broker.
+        """
         producer = AIOKafkaProducer(
             bootstrap_servers=bootstrap,
             client_id=f"{app_id}-flush-{partition}",
@@ -59,10 +63,10 @@ class KafkaOutbox:
         outbox = cls(producer, partition)
         try:
             await producer.start()
-            # makes the topics known now: asked one by one in the first flush, each would cost a retry of 100 ms
+            # fetches the metadata of all topics now: in the first flush, each topic would cost a retry of 100 ms
             await asyncio.gather(*(producer.partitions_for(topic) for topic in _TOPICS))
         except AssertionError as error:
-            # aiokafka asserts that it knows a broker; one that has just woken up may name none
+            # aiokafka asserts that it knows a broker; a broker that was frozen may not name one for a moment
             await outbox.close()
             raise KafkaConnectionError(f"no broker is known: {error}") from error
         except BaseException:
@@ -73,16 +77,13 @@ class KafkaOutbox:
     async def commit(self, flush: Flush) -> Committed:
         """Write a flush in one transaction and return where its changelog records ended.
 
-        Every failure loses the partition: a fence because it has another owner, any other error because the fate of the
-        transaction is not known, and only a new producer and a look at the changelog tells.
+        Every failure raises PartitionLostError. After a fence, the partition has another owner.
+        After any other error, the fate of the transaction is unknown: only a new producer that reads the changelog can tell.
         """
         try:
             return await self._commit(flush)
-        except (
-            KafkaError,
-            AssertionError,
-            OSError,
-        ) as error:  # aiokafka asserts on transitions after a fence
+        # aiokafka raises AssertionError on transitions after a fence
+        except (KafkaError, AssertionError, OSError) as error:
             raise PartitionLostError(self._partition, repr(error)) from error
 
     async def _commit(self, flush: Flush) -> Committed:
@@ -91,14 +92,14 @@ class KafkaOutbox:
         try:
             committed = await self._deliver(flush, deliveries)
         except BaseException:
-            for delivery in deliveries:  # asyncio would log each of them that nobody has looked at
+            for delivery in deliveries:  # asyncio would log each exception that was never retrieved
                 delivery.future.add_done_callback(lambda future: future.cancelled() or future.exception())
             raise
         await self._producer.commit_transaction()
         return committed
 
     async def _deliver(self, flush: Flush, deliveries: list[_Delivery]) -> Committed:
-        """Send all records of a flush and wait until the broker has them."""
+        """Send all records of a flush and wait until the broker has acknowledged them."""
         for table, changes in flush.changes.items():
             topic = CHANGELOGS[table]
             rows = ((key, value, ()) for key, value in changes)
@@ -124,7 +125,7 @@ class KafkaOutbox:
         partition: int,
         records: Iterable[_Record],
     ) -> AsyncIterator[tuple[int, asyncio.Future[Any]]]:
-        """Hand records to the producer in batches; yield each batch's number of records and its delivery."""
+        """Pass records to the producer in batches; yield each batch's number of records and its delivery."""
         producer = self._producer
         batch, count = producer.create_batch(), 0
         for key, value, headers in records:
@@ -139,6 +140,6 @@ class KafkaOutbox:
             yield count, await producer.send_batch(batch, topic, partition=partition)
 
     async def close(self) -> None:
-        """Let go of the producer; what is in flight is left to the broker, which aborts it when the next owner starts."""
+        """Stop the producer. The broker aborts a transaction in flight when the next owner starts."""
         if not await stop_within(self._producer, _STOP_SECONDS):
             log.warning("the producer of partition %d did not stop in time and is abandoned", self._partition)

@@ -1,6 +1,6 @@
-"""What happens at an assignment: every partition is opened anew, the consumer sought to the positions, and only then resumed.
+"""Opens all partitions after an assignment, seeks the consumer to their positions, and then resumes it.
 
-Takes the place of Faust's table recovery. Faust knows no tables here; its recovery service still says when.
+It replaces Faust's table recovery, since there are no Faust tables. Faust's recovery service still decides when it runs.
 """
 
 import asyncio
@@ -28,27 +28,27 @@ _MAX_PAUSE_SECONDS: Final = 10.0
 
 
 class _SourceRecreatedError(UptakeError):
-    """A source topic ends before the position that was reached in it: it was deleted and made again."""
+    """A source topic ends before the position in it: the topic was deleted and recreated."""
 
     def __init__(self, tp: TP, position: int, end: int) -> None:
         super().__init__(
-            f"{tp.topic} partition {tp.partition} ends at {end}, but {position} was reached: the topic was recreated. "
+            f"{tp.topic} partition {tp.partition} ends at {end}, but the position is {position}: the topic was recreated. "
             "Restore it, or start afresh: docs/operations.md says how"
         )
         self.tp, self.position, self.end = tp, position, end
 
 
 def check_numbers(numbers: set[int], partitions: int) -> None:
-    """Raise TopicMismatchError when the journal has more partitions than this deployment: somebody added some.
+    """Raise TopicMismatchError if the journal has more partitions than this deployment: somebody added some.
 
-    Nothing else has partitions of these numbers, and every user would be looked for where it is not.
+    No other topic has partitions with these numbers, and users would be looked up in the wrong partitions.
     """
     if numbers and max(numbers) >= partitions:
         raise TopicMismatchError(JOURNAL, partitions, max(numbers) + 1)
 
 
 class PositionRecovery(Recovery):
-    """Opens partitions and seeks to their positions. What it works with is set by the table manager."""
+    """Opens partitions and seeks to their positions. The table manager sets its attributes."""
 
     partitions: Partitions
     restorer: Restorer
@@ -60,14 +60,13 @@ class PositionRecovery(Recovery):
         consumer = app.consumer
         consumer.stop_flow()
         await self._wait(consumer.wait_idle())
-        await (
-            self.partitions.on_revoked()
-        )  # nothing is open after a rebalance; something may be after a lost partition
+        # After a rebalance nothing is open; after a lost partition, other partitions may still be open.
+        await self.partitions.on_revoked()
         await app.on_rebalance_complete.send()
         assignment: set[TP] = set(consumer.assignment())
         if app.consumer_generation_id != generation_id:
-            return  # another assignment is under way and will signal again
-        owned = {tp.partition for tp in assignment}  # of any source topic: one of them may be missing
+            return  # another assignment is in progress and will signal again
+        owned = {tp.partition for tp in assignment}  # in any source topic: one of them may be missing
         await self.standbys.turn_to(copied_here(app.assignor), owned)
         if assignment:
             await self._take_up(consumer, owned, assignment)
@@ -80,7 +79,7 @@ class PositionRecovery(Recovery):
         app.on_rebalance_end()
 
     async def _take_up(self, consumer: Any, numbers: set[int], assignment: set[TP]) -> None:
-        log.info("taking up partitions %s", ", ".join(map(str, sorted(numbers))))
+        log.info("opening partitions %s", ", ".join(map(str, sorted(numbers))))
         pause = 0.5
         while True:
             try:
@@ -92,7 +91,7 @@ class PositionRecovery(Recovery):
                 await self._wait(asyncio.sleep(pause))
                 pause = min(pause * 2, _MAX_PAUSE_SECONDS)
             except (UptakeError, StoreError) as error:
-                self.restorer.on_failed(error)  # raised from here, it would be a page of traceback
+                self.restorer.on_failed(error)  # raising it here would log a page of traceback
                 await self._wait(asyncio.Event().wait())
         consumer.resume_partitions(assignment)
         log.info("ready: partitions %s", ", ".join(map(str, sorted(numbers))))
@@ -129,7 +128,7 @@ class PositionRecovery(Recovery):
         self.standbys.forget(numbers)
 
     def on_lost(self, error: PartitionLostError) -> None:
-        """Take the partitions up again, unless a rebalance, which is the usual cause, comes first."""
+        """Reopen the partitions, unless a rebalance comes first. A rebalance is the usual cause of the loss."""
         log.warning("%s", error)
         generation = self.app.consumer_generation_id
 
@@ -144,7 +143,7 @@ class PositionRecovery(Recovery):
 
 
 class PositionTables(TableManager):
-    """Faust's table manager without Faust tables: it lets partitions go on stop and opens them by PositionRecovery."""
+    """Faust's table manager without Faust tables: it opens partitions by PositionRecovery and releases them on stop."""
 
     partitions: Partitions
     restorer: Restorer
@@ -163,7 +162,7 @@ class PositionTables(TableManager):
         return self._recovery  # type: ignore[return-value]
 
     async def on_stop(self) -> None:
-        """Flush and let go of all partitions, after the fetcher has stopped."""
+        """Flush and release all partitions, after the fetcher has stopped."""
         await super().on_stop()
         try:
             await self.partitions.on_revoked()
@@ -174,7 +173,7 @@ class PositionTables(TableManager):
 def table_manager(
     partitions: Partitions, restorer: Restorer, standbys: Standbys, reopen_pause_seconds: float
 ) -> Callable[..., PositionTables]:
-    """Return what Faust's ``TableManager`` setting wants: a factory, with what it needs filled in."""
+    """Return a factory for Faust's ``TableManager`` setting, with these arguments filled in."""
 
     def create(app: Any, **kwargs: Any) -> PositionTables:
         manager = PositionTables(app, **kwargs)

@@ -1,7 +1,10 @@
-"""How a partition is taken up: fence its former owner, open its store, and catch up with the changelogs' committed end.
+"""Opens partitions: fences the former owner, opens the store, and catches up with the committed end of the changelogs.
 
-Our own, because Faust's recovery reads uncommitted records one by one, waits for the offset of a last record that a log ending in a
-commit marker never shows, and resumes from the group's offsets instead of the position (docs/decisions/0002).
+It replaces Faust's recovery (docs/decisions/0002-one-transaction-a-flush.md), which has three faults:
+
+- It reads uncommitted records, one by one.
+- It waits for the offset of the last record, which it never sees in a log that ends in a commit marker.
+- It resumes from the group's offsets instead of the position.
 """
 
 import asyncio
@@ -31,12 +34,12 @@ _POLL_MS: Final = 200
 _POLL_RECORDS: Final = 20_000
 _FETCH_BYTES: Final = 4 * 1_048_576
 _PROGRESS_SECONDS: Final = 2.0
-_LAST_KEY: Final = b"\xff" * 32  # above every key of ours
+_LAST_KEY: Final = b"\xff" * 32  # greater than every key
 
 
 @dataclass(slots=True)
 class RestoreProgress:
-    """How far a restore is: records still to be read, read so far, and when it began (monotonic seconds)."""
+    """Progress of a restore: all records to read, records read so far, and when it began (monotonic seconds)."""
 
     total: int = 0
     done: int = 0
@@ -49,13 +52,13 @@ class RestoreProgress:
 
     @property
     def seconds_left(self) -> float | None:
-        """Estimate of the time left, None before there is any."""
+        """Estimate of the time left; None until a record was read."""
         return (self.total - self.done) / self.rate if self.done else None
 
 
 @dataclass(slots=True)
 class Restorer:
-    """Opens partitions. One a worker."""
+    """Opens partitions. A worker has one restorer."""
 
     bootstrap: str
     app_id: str
@@ -68,7 +71,10 @@ class Restorer:
     progress: RestoreProgress | None = None
 
     async def open(self, numbers: Iterable[int], epoch: int) -> list[Partition]:
-        """Return the partitions, caught up and ready to fold from their positions. Everything is released when it fails."""
+        """Return the partitions, caught up and ready to fold from their positions. On failure everything is released.
+
+        Raise TopicRecreatedError if a source topic or ``uptake.positions`` was recreated.
+        """
         numbers = sorted(numbers)
         outboxes = await self._fence(numbers)
         stores: dict[int, RocksStore] = {}
@@ -108,7 +114,7 @@ class Restorer:
             self.progress = None
 
     async def _fence(self, numbers: list[int]) -> dict[int, KafkaOutbox]:
-        """Start the producers before anything is read: from then on no former owner can add to what we read."""
+        """Start the producers before anything is read: from then on no former owner can write to the changelogs."""
         starts = [
             asyncio.ensure_future(
                 KafkaOutbox.start(self.bootstrap, self.app_id, number, self.transaction_timeout_ms)
@@ -138,7 +144,7 @@ class Restorer:
     async def _seek(
         self, consumer: AIOKafkaConsumer, stores: dict[int, RocksStore]
     ) -> dict[TopicPartition, int]:
-        """Assign what is behind, from where each store is; return where each changelog ends (exclusive, committed)."""
+        """Seek to where each store is; return the end (exclusive, committed) of each changelog that the store is behind."""
         everything = assign_changelogs(consumer, stores)
         consumer.pause(*everything)
         starts, ends = await starts_and_ends(consumer, stores, self.stores)
@@ -168,7 +174,8 @@ class Restorer:
                     {tp.topic: records[-1].offset + 1},
                 )
             for tp, end in list(remaining.items()):
-                position = await consumer.position(tp)  # passes over commit markers, which no record shows
+                # The position also passes commit markers, which getmany() does not return.
+                position = await consumer.position(tp)
                 progress.done += position - read_from[tp]
                 read_from[tp] = position
                 if position >= end:
@@ -190,16 +197,16 @@ class Restorer:
 
 
 def _check_sources(number: int, store: RocksStore, ids: Mapping[str, str]) -> dict[str, str]:
-    """Return the ids of the source topics that the partition's position is of; TopicRecreatedError when it is of former ones."""
+    """Return the ids of the source topics. Raise TopicRecreatedError if the partition's position belongs to a former topic."""
     known = read_source_ids(store, number)
     gone = recreated(known, ids, read_positions(store, number))
     if gone:
-        raise TopicRecreatedError(number, gone, "The position that was reached is one of the former topic.")
+        raise TopicRecreatedError(number, gone, "The position belongs to the former topic.")
     return known | {topic: ids[topic] for topic in SOURCES if topic in ids}
 
 
 def check_position(partition: Partition) -> None:
-    """Raise TopicRecreatedError when a partition has rows and no position: whatever its sources still hold would count again."""
+    """Raise TopicRecreatedError if a partition has rows but no position: all records in its sources would count again."""
     if partition.positions:
         return
     for table in STORED:
@@ -207,5 +214,5 @@ def check_position(partition: Partition) -> None:
             raise TopicRecreatedError(
                 partition.number,
                 [POSITIONS],
-                f"{CHANGELOGS[table]} has rows, and nobody knows what they count.",
+                f"{CHANGELOGS[table]} has rows, and no position says what they count.",
             )

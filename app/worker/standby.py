@@ -1,7 +1,7 @@
-"""How does a worker keep copies of partitions that others own: it reads their changelogs all the time into stores of its own.
+"""Keeps copies of partitions that other workers own, by reading their changelogs continuously.
 
-A copy has the form of the owner's store, so whoever takes the partition up goes on from it, in seconds. Until then lookups that allow
-it are answered from the copy, with how old may be what it lacks (app/worker/freshness.py).
+A copy is a store in the owner's format, so this worker can open the partition from it within seconds.
+Until then the copy answers lookups that allow older answers, and states how old they are (app/worker/freshness.py).
 """
 
 import asyncio
@@ -28,23 +28,22 @@ from tables.store import Change, RocksStore
 log = logging.getLogger(__name__)
 
 _POLL_MS: Final = 200
-_POLL_RECORDS: Final = 500  # written without a turn for lookups: about a millisecond
-_FETCH_BYTES: Final = 131_072  # a changelog partition: some 14 of them a copy may wait in memory
+_POLL_RECORDS: Final = 500  # written in one go, while lookups wait: about a millisecond
+_FETCH_BYTES: Final = 131_072  # per changelog partition; about 14 of them per copy may wait in memory
 _ROUND_SECONDS: Final = 1.0
-_TOUCH_SECONDS: Final = (
-    600.0  # a quiet copy is written so often, or it would look older than tombstones are kept
-)
+# A quiet copy is written this often; otherwise it would seem older than tombstones are kept.
+_TOUCH_SECONDS: Final = 600.0
 _MAX_PAUSE_SECONDS: Final = 10.0
 _STOP_SECONDS: Final = 2.0
 
 
 class _ReadBackwardsError(Exception):
-    """A changelog is shorter than what was read of it: it was made again."""
+    """A changelog is shorter than what was read of it: it was recreated."""
 
 
 @dataclass(slots=True)
 class _Copy:
-    """One copy: its store, up to where each changelog was read, and how many records it was behind when that was last asked."""
+    """One copy: its store, the offset up to which each changelog was read, and the lag in records when last asked."""
 
     store: RocksStore
     read: dict[str, int] = field(default_factory=dict)
@@ -53,7 +52,7 @@ class _Copy:
 
 
 class Standbys:
-    """The copies of one worker. ``turn_to`` says which; everything else goes by itself."""
+    """The copies of one worker. ``turn_to`` sets which partitions; everything else runs in the background."""
 
     def __init__(
         self,
@@ -63,7 +62,7 @@ class Standbys:
         clock: Clock,
         on_failed: Callable[[BaseException], None],
     ) -> None:
-        """``on_failed`` is told, once, of what cannot be gone on from: it must end the worker."""
+        """``on_failed`` is called once, with an error that retries cannot solve. It must end the worker."""
         self._bootstrap, self._app_id, self._stores = bootstrap, app_id, stores
         self._clock, self._on_failed = clock, on_failed
         self._copies: dict[int, _Copy] = {}
@@ -71,9 +70,10 @@ class Standbys:
         self._following: asyncio.Task[None] | None = None
 
     async def turn_to(self, wanted: Iterable[int], owned: Iterable[int]) -> None:
-        """Keep copies of ``wanted`` from now on. What is ``owned`` stays readable until its owner opens it, and is not written.
+        """Keep copies of ``wanted`` from now on. Copies of ``owned`` partitions stay readable until these are opened.
 
-        Nothing of the former copies is written once this returns; the new ones are opened and read in the background.
+        When this returns, nothing writes to the former copies any more, nor to those of ``owned`` partitions.
+        The new copies are opened and read in the background.
         """
         owned = frozenset(owned)
         wanted = frozenset(wanted) - owned
@@ -87,19 +87,25 @@ class Standbys:
             self._following = asyncio.get_running_loop().create_task(self._follow())
 
     def forget(self, numbers: Iterable[int]) -> None:
-        """Note that these are open as partitions now: nobody may take them for copies any more."""
+        """Stop using these copies: they are open as partitions now."""
         for number in numbers:
             self._stores.freshness.pop(number, None)
 
     def reading(self, number: int) -> tuple[RocksStore, int] | None:
-        """Return a copy to read, and how old may be what it lacks (ms); None when there is none, or that is not known."""
+        """Return a copy to read, and the age (ms) up to which it may lack events.
+
+        None if there is no copy, or its age is unknown.
+        """
         store, freshness = self._stores.opened(number), self._stores.freshness.get(number)
         if store is None or freshness is None or freshness.complete_ms is None:
             return None
         return store, max(0, self._clock.now_ms() - freshness.complete_ms)
 
     def status(self) -> dict[str, Any]:
-        """Return, per copy, ``lag`` (changelog records not read, None before it is known) and ``stale_ms``, as JSON."""
+        """Return ``lag`` and ``stale_ms`` of each copy, for JSON; None while unknown.
+
+        ``lag`` is the number of changelog records that the copy has not read.
+        """
         found: dict[str, Any] = {}
         for number in sorted(self._wanted):
             copy, reading = self._copies.get(number), self.reading(number)
@@ -139,18 +145,18 @@ class Standbys:
             try:
                 await self._read_on()
             except (KafkaError, OSError, AssertionError, _ReadBackwardsError) as error:
-                # aiokafka asserts that it knows a broker; one that has just woken up may name none
+                # aiokafka asserts that it knows a broker; a broker that was frozen may not name one for a moment
                 if time.monotonic() - started > 2 * _MAX_PAUSE_SECONDS:
                     pause = 0.5
                 log.warning("standby copies cannot be read, trying again in %.1f s: %r", pause, error)
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, _MAX_PAUSE_SECONDS)
-            except Exception as error:  # noqa: BLE001 - a task's error is seen by nobody; this ends the worker
+            except Exception as error:  # noqa: BLE001 - an error of a task would go unnoticed; this ends the worker
                 self._on_failed(error)
                 return
 
     async def _read_on(self) -> None:
-        """Open the copies, and read their changelogs until something fails."""
+        """Open the copies, and read their changelogs until an error occurs."""
         ids = await read_topic_ids(self._bootstrap, TABLE_OF)
         for number in sorted(self._wanted):
             self._copies[number] = _Copy(self._stores.open(number, ids))
@@ -213,7 +219,8 @@ class Standbys:
             self._copies[number].store.write(tables, offsets[number])
 
     async def _note(self, consumer: AIOKafkaConsumer, tp: TopicPartition, copy: _Copy) -> None:
-        position = await consumer.position(tp)  # passes over commit markers, which no record shows
+        # The position also passes commit markers, which getmany() does not return.
+        position = await consumer.position(tp)
         if position < copy.read[tp.topic]:
             raise _ReadBackwardsError(f"{tp.topic} partition {tp.partition} went back to {position}")
         copy.read[tp.topic] = position
@@ -224,7 +231,7 @@ class Standbys:
             copy.store.write({}, copy.read)
 
     async def _ask(self, consumer: AIOKafkaConsumer) -> dict[TopicPartition, int]:
-        """Ask where everything ends now, and let each copy's freshness know."""
+        """Ask the broker where all topics end now, and pass the ends to each copy's freshness."""
         positions = {number: read_positions(copy.store, number) for number, copy in self._copies.items()}
         asked_ms = self._clock.now_ms()
         ends: dict[TopicPartition, int] = await consumer.end_offsets(consumer.assignment())
@@ -238,7 +245,7 @@ class Standbys:
     async def _look(
         self, consumer: AIOKafkaConsumer, looking: dict[TopicPartition, int], ends: dict[TopicPartition, int]
     ) -> None:
-        """Look whether records or only commit markers are left in sources that stand still: a fetch tells, and nothing else does."""
+        """Find out whether records or only commit markers are left in quiet sources. Only a fetch shows this."""
         for tp, end in list(looking.items()):
             if await consumer.position(tp) >= end:
                 self._stores.freshness[tp.partition].found_none(tp.topic, end)

@@ -1,6 +1,7 @@
-"""How is a partition's directory opened: no older than tombstones are kept, of this format, and from the changelogs of today.
+"""Opens the state directories of partitions, and wipes state that is too old or belongs to former changelogs.
 
-Used by whoever owns a partition (app/worker/restore.py) and by whoever keeps a copy of it (app/worker/standby.py).
+State is usable if it is no older than tombstones are kept, has the current format, and comes from the current changelogs.
+Owners (app/worker/restore.py) and standbys (app/worker/standby.py) open partitions through this module.
 """
 
 import logging
@@ -20,17 +21,17 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Stores:
-    """The directories of a worker. A partition is open once at most: opening it again closes what was open."""
+    """The state directories of a worker. A partition is open at most once: opening it again closes the former store."""
 
     state_dir: Path
     memory: StoreMemory
     clock: Clock
     freshness: dict[int, Freshness] = field(default_factory=dict)
-    """Of the partitions that are copies here: how old what they lack may be. What is wiped is no copy any more."""
+    """By partition, as of when its copy is complete. A wiped partition is no longer a copy."""
     _opened: dict[int, RocksStore] = field(default_factory=dict)
 
     def on_disk(self) -> set[int]:
-        """Return the partitions with a state that is recent enough to go on from."""
+        """Return the partitions whose state on disk is recent enough to use."""
         if not self.state_dir.is_dir():
             return set()
         numbers = {int(path.name) for path in self.state_dir.iterdir() if path.name.isdecimal()}
@@ -41,11 +42,12 @@ class Stores:
         }
 
     def open(self, number: int, ids: Mapping[str, str]) -> RocksStore:
-        """Return the store of a partition; ``ids`` are those that the changelogs have now. What is of no use is wiped first.
+        """Return the store of a partition; unusable state is wiped first. ``ids`` are the current ids of the changelogs.
 
-        StoreFormatError when a newer version wrote it, TopicRecreatedError when only ``uptake.positions`` is another.
+        Raise StoreFormatError if a newer version wrote the state.
+        Raise TopicRecreatedError if ``uptake.positions`` was recreated and another changelog was not.
         """
-        is_old = self._is_old(number)  # before the close, which writes
+        is_old = self._is_old(number)  # asked before close(), which writes
         self.close(number)
         if is_old:
             log.warning(
@@ -57,7 +59,7 @@ class Stores:
             store = RocksStore(self._path(number), STORED, self.memory)
         except StoreFormatError as error:
             if error.found > error.expected:
-                raise  # somebody went back to an older version, which may not read the changelogs either
+                raise  # this version is older than the one that wrote it, and may not read the changelogs either
             log.warning("the state of partition %d is rebuilt: %s", number, error)
             self._wipe(number)
             store = RocksStore(self._path(number), STORED, self.memory)
@@ -65,9 +67,9 @@ class Stores:
         known = store.topic_ids()
         gone = recreated(known, changelogs, CHANGELOGS.values())
         if POSITIONS in gone and len(gone) < len(known):
-            # without its position, whatever the journal still holds would count again; where all are new, so it must
+            # Without the position, all records in the journal would count again. If all changelogs are new, that is right.
             store.close()
-            raise TopicRecreatedError(number, gone, "Nobody would know what the other tables have counted.")
+            raise TopicRecreatedError(number, gone, "No position says what the other tables have counted.")
         if gone:
             log.warning(
                 "the state of partition %d came from a former %s, which was recreated: it is rebuilt",
@@ -83,7 +85,7 @@ class Stores:
         return store
 
     def rebuild(self, number: int) -> RocksStore:
-        """Return an empty store in place of one that is open and of no use."""
+        """Replace an open store that is unusable by an empty one, and return it."""
         ids = self._opened[number].topic_ids()
         self.close(number)
         self._wipe(number)
@@ -92,12 +94,12 @@ class Stores:
         return store
 
     def opened(self, number: int) -> RocksStore | None:
-        """Return the store of a partition when it is open here."""
+        """Return the store of a partition; None if it is not open here."""
         store = self._opened.get(number)
         return store if store is not None and store.is_open else None
 
     def close(self, number: int) -> None:
-        """Release a partition; nothing happens when it is not open."""
+        """Close the store of a partition, if it is open."""
         store = self._opened.pop(number, None)
         if store is not None:
             store.close()

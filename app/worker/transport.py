@@ -1,7 +1,8 @@
-"""How records come out of Faust's consumer: as chunks, one message for a run of records of one partition.
+"""Faust transport that delivers chunks: one message for a run of records of one partition.
 
-Faust's cost is per message (docs/decisions/0001). The group, its assignment and its rebalances stay Faust's; what may be committed is
-the partitions' own account, for Faust's bookkeeping of gaps does not fit messages that stand for many offsets.
+Faust's cost is per message (docs/decisions/0001-chunks-through-faust.md).
+Faust still handles the group, its assignment and its rebalances. The partitions themselves say which offsets may be committed:
+Faust's bookkeeping of gaps does not fit messages that stand for many offsets.
 """
 
 import asyncio
@@ -18,30 +19,30 @@ from agents.ports import Chunk, Reach
 
 CHUNK_RECORDS: Final = 2_000
 _FETCH_MAX_WAIT_MS: Final = 500
-_POLL_SECONDS: Final = 0.25  # a rebalance waits for a poll that is under way
+_POLL_SECONDS: Final = 0.25  # a rebalance waits for a running poll
 _FETCH_BYTES_PER_PARTITION: Final = 1_048_576
 _NO_BROKER_PAUSE_SECONDS: Final = 0.1
 
 
 class Ownership(Protocol):
-    """What the consumer tells, and asks, of those who own partitions."""
+    """What the consumer asks of the registry of owned partitions, and reports to it."""
 
     @property
     def epoch(self) -> int:
-        """The number of times that partitions were let go of: a chunk of an earlier epoch must not be folded."""
+        """How often partitions were released. A chunk of an earlier epoch must not be folded."""
 
     async def on_revoked(self) -> None:
-        """Flush and let go of every partition: all of them are taken up again, or not, at the next assignment."""
+        """Flush and release every partition. The next assignment says which ones this worker opens again."""
 
     def durable(self, topic: str, partition: int) -> int | None:
-        """Return the next offset that a committed flush covers, or None when the partition is not owned here."""
+        """Return the offset after the last one that a committed flush covers; None if the partition is not owned here."""
 
     def is_paused(self, topic: str, partition: int) -> bool:
-        """Tell whether nothing of a source partition is to be fetched until it is taken up anew."""
+        """Return whether a source partition is paused: it must not be fetched until the partition is opened again."""
 
 
 class _ChunkThread(driver.AIOKafkaConsumerThread):
-    """Faust's consumer thread with a consumer that reads only what was committed, and always Faust's assignor."""
+    """Faust's consumer thread with a consumer that reads committed records only and always uses the app's assignor."""
 
     def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
         conf = self.app.conf
@@ -66,25 +67,27 @@ class _ChunkThread(driver.AIOKafkaConsumerThread):
         )
 
     async def on_start(self) -> None:
-        """Connect, and see to it that the group's coordination neither begins too early nor ends unseen."""
+        """Connect. Group coordination must not start before a broker is known, and must not end unnoticed."""
         await super().on_start()
         consumer: Any = self._consumer
         client = consumer._client
-        # A broker that has just woken up may be out of its own cluster for a moment and name none. aiokafka 0.14 asserts that it
-        # knows one when it looks for the coordinator.
+        # A broker that was frozen may be out of its own cluster for a moment, and then names no broker.
+        # aiokafka 0.14 asserts that it knows one when it looks for the coordinator.
         while not (client.cluster.brokers() or self.should_stop):
             await client.force_metadata_update()
             await asyncio.sleep(_NO_BROKER_PAUSE_SECONDS)
         consumer._coordinator._coordination_task.add_done_callback(self._on_coordination_end)
 
     def _stopped_set(self) -> None:
-        with contextlib.suppress(
-            RuntimeError
-        ):  # after a crash the thread may have ended before, and closed its loop
+        # after a crash the thread may already have ended and closed its loop
+        with contextlib.suppress(RuntimeError):
             super()._stopped_set()
 
     def _on_coordination_end(self, task: "asyncio.Task[None]") -> None:
-        """Tell of coordination that failed: nobody joins the group again, and without partitions nobody would ever ask."""
+        """Report failed coordination, so that the worker ends.
+
+        The consumer would not join the group again, and without partitions no other part would notice.
+        """
         error = None if task.cancelled() else task.exception()
         if error is not None:
             consumer: Any = self.consumer
@@ -92,11 +95,11 @@ class _ChunkThread(driver.AIOKafkaConsumerThread):
 
 
 class ChunkConsumer(driver.Consumer):
-    """Faust's consumer, handing on chunks. A chunk's message has the offset of its last record and a Chunk as value."""
+    """Faust's consumer, which delivers chunks. The message of a chunk has the offset of its last record, and a Chunk as value."""
 
     ownership: Ownership
     on_failed: Callable[[BaseException], None]
-    """Called in the app's loop when the consumer cannot go on; it must end the worker."""
+    """Called in the app's loop when the consumer cannot continue; it must end the worker."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -106,7 +109,7 @@ class ChunkConsumer(driver.Consumer):
         self._idle.set()
         self._delivered: dict[TP, int] = {}
         self.ends: dict[TP, int] = {}
-        """Where the watchdog last saw a source partition end; a fetch tells nothing of one that is not fetched."""
+        """Where the watchdog last saw a source partition end. Fetches report this only of partitions that are fetched."""
         self._fetched: dict[TP, int] = {}
 
     def _new_consumer_thread(self) -> _ChunkThread:
@@ -126,14 +129,14 @@ class ChunkConsumer(driver.Consumer):
         for tp, run in runs.items():
             for start in range(0, len(run), CHUNK_RECORDS):
                 if not self.flow_active or self.ownership.epoch != epoch:
-                    return  # read again from the position, which is sought before the flow is resumed
+                    return  # recovery seeks to the position before it resumes the flow, so these are read again
                 self._delivered[tp] = run[min(start + CHUNK_RECORDS, len(run)) - 1].offset + 1
                 yield tp, self._chunk(tp, run[start : start + CHUNK_RECORDS], epoch)
 
     async def _fetch(self, timeout: float) -> tuple[Mapping[TP, Any] | None, set[TP] | None]:
         if not self.flow_active:
             await self.wait(self.can_resume_flow.wait())
-            return None, None  # the generation may be another now: begin again
+            return None, None  # the generation may have changed: start again
         self._idle.clear()
         try:
             return await self._wait_next_records(timeout)
@@ -141,7 +144,7 @@ class ChunkConsumer(driver.Consumer):
             self._idle.set()
 
     def _get_active_partitions(self) -> set[TP]:
-        """Return what Faust's fetch asks for: what is paused is left out, until an assignment makes it active again."""
+        """Return the partitions for Faust's fetch, without paused ones. An assignment makes these active again."""
         active: set[TP] = super()._get_active_partitions()
         active.difference_update([tp for tp in active if self.ownership.is_paused(tp.topic, tp.partition)])
         return active
@@ -165,15 +168,18 @@ class ChunkConsumer(driver.Consumer):
         )
 
     async def wait_idle(self) -> None:
-        """Wait until no fetch is under way: what one brings that began before a seek must not be delivered after it."""
+        """Wait until no fetch is running: records of a fetch that began before a seek must not be delivered after it."""
         await self._idle.wait()
 
     def delivered(self, tp: TP) -> int:
-        """Return the offset after the last record handed on since the partition was taken up, 0 before there is any."""
+        """Return the offset after the last record delivered since the partition was assigned; 0 before the first."""
         return self._delivered.get(tp, 0)
 
     def reach(self, tp: TP) -> Reach | None:
-        """Return where what can be read of a partition ends, as far as the broker told, and how far it was fetched; None before that."""
+        """Return where the readable records of a partition end, as last reported, and how far they were fetched.
+
+        None until the broker has reported an end, and if the partition is not assigned.
+        """
         consumer = self._thread._consumer
         subscription = None if consumer is None else consumer._subscription.subscription
         if subscription is None or subscription.assignment is None or tp not in subscription.assignment.tps:
@@ -187,12 +193,12 @@ class ChunkConsumer(driver.Consumer):
         return Reach(max(stable or 0, self.ends.get(tp, 0)), state.position, self._fetched.get(tp, 0))
 
     def unread(self, tp: TP) -> int:
-        """Return how many offsets are on the broker, as far as it told, and not fetched; 0 before the first fetch."""
+        """Return how many offsets the broker has, as last reported, that are not fetched; 0 before the first report."""
         reach = self.reach(tp)
         return 0 if reach is None else max(0, reach.end - reach.next)
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
-        """Stop the flow, then let every partition flush and go, before Faust forgets what it had."""
+        """Stop the flow, then flush and release every partition, before Faust forgets the assignment."""
         self.stop_flow()
         self._delivered.clear()
         self.ends.clear()
@@ -201,20 +207,20 @@ class ChunkConsumer(driver.Consumer):
         await super().on_partitions_revoked(revoked)
 
     def _new_offset(self, tp: TP) -> int | None:
-        """Return what may be committed to the group, for lag monitors: what a flush made durable. Nobody resumes from it."""
+        """Return the offset to commit to the group: what a flush made durable. It is for lag monitors; no worker resumes from it."""
         self._acked[tp].clear()
         self._acked_index[tp].clear()
         return self.ownership.durable(tp.topic, tp.partition)
 
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
-        """Keep no gaps: a chunk's message stands for all offsets up to its own."""
+        """Ignore gaps: a chunk's message stands for all offsets up to its own."""
 
     async def perform_seek(self) -> None:
-        """Leave the place alone: recovery seeks to the positions, never to the group's offsets."""
+        """Do nothing: recovery seeks to the positions, never to the group's offsets."""
 
 
 class ChunkTransport(driver.Transport):
-    """Faust's aiokafka transport with the chunk consumer, which gets what it works with from here."""
+    """Faust's aiokafka transport with ``ChunkConsumer``, which takes ``ownership`` and ``on_failed`` from here."""
 
     Consumer: ClassVar[type[ChunkConsumer]] = ChunkConsumer
 

@@ -1,7 +1,6 @@
-"""What the watchdog looks at, and how it ends a process: a thread with a loop and a connection of its own.
+"""Thread that feeds the watchdog and ends a process that it gives up, with its own loop and its own connection.
 
-What it watches may hang: the worker's loop, or the thread of its consumer. So it shares neither with them, and reads what they have
-reached as plain values.
+The worker's loop or its consumer's thread may hang. So this thread does not use them: it reads their progress as plain values.
 """
 
 import asyncio
@@ -28,18 +27,18 @@ log = logging.getLogger(__name__)
 
 _LONGEST_INTERVAL_MS: Final = 10_000
 _LOOKS_PER_ALARM: Final = 6
-_ANSWER_SECONDS: Final = 5.0  # a broker that takes longer is away
+_ANSWER_SECONDS: Final = 5.0  # a broker that takes longer counts as away
 END_SECONDS: Final = 30.0
-"""What a worker that is to end gets for it; one whose loop hangs never will, and is ended as by kill -9."""
+"""How long a failed worker may take to end by itself. If it does not, because its loop hangs, it is ended as by kill -9."""
 
 
 def interval_ms(alarm_ms: int) -> int:
-    """Return the time between two looks."""
+    """Return the time between two checks (ms)."""
     return min(_LONGEST_INTERVAL_MS, max(100, alarm_ms // _LOOKS_PER_ALARM))
 
 
 class Watch(Service):
-    """Asks the broker where the source partitions of this worker end, compares with what is durable, and tells the watchdog."""
+    """Asks the broker where this worker's source partitions end, compares that with what is durable, and informs the watchdog."""
 
     def __init__(
         self,
@@ -67,28 +66,28 @@ class Watch(Service):
         self._opened_with: dict[int, Mapping[str, str]] = {}
 
     async def on_start(self) -> None:
-        """Begin to look."""
+        """Start the thread."""
         loop = asyncio.get_running_loop()
         threading.Thread(target=self._run, args=(loop,), name="watchdog", daemon=True).start()
 
     async def on_stop(self) -> None:
-        """Look no more; a look that is under way ends by itself."""
+        """Stop checking; a running check ends by itself."""
         self._is_over.set()
 
     def alarms(self, numbers: Iterable[int]) -> list[Stall]:
-        """Return what stands still now of these partitions, and was told of."""
+        """Return the active alarms of these partitions."""
         return self._watchdog.alarms(numbers)
 
     def _run(self, workers_loop: asyncio.AbstractEventLoop) -> None:
         try:
             asyncio.run(self._look_regularly())
-        except Exception as error:  # noqa: BLE001 - what it found, or a fault of its own: a thread's error is seen by nobody; a worker must not go on unwatched
+        except Exception as error:  # noqa: BLE001 - an alarm or a bug here; both would go unnoticed in a thread, and no worker may run unwatched
             self._end(workers_loop, error)
 
     def _end(self, workers_loop: asyncio.AbstractEventLoop, error: BaseException) -> None:
         workers_loop.call_soon_threadsafe(self._on_failed, error)
-        time.sleep(self._end_seconds)  # a daemon's thread: it does not keep a process that ends by itself
-        log.error("the worker does not end by itself, and is ended: %s", error)
+        time.sleep(self._end_seconds)  # a daemon thread does not delay a process that ends by itself
+        log.error("the worker did not end by itself and is killed: %s", error)
         os._exit(1)
 
     async def _look_regularly(self) -> None:
@@ -101,14 +100,16 @@ class Watch(Service):
             await self._disconnect()
 
     async def _sights(self) -> dict[SourcePartition, Sight] | None:
-        """Return what is open here and how far behind; None when the broker does not answer.
+        """Return the position and lag of each open source partition that is not paused; None if the broker does not answer.
 
-        TopicRecreatedError when a source topic is another than the one that was opened: its records would be taken for read already.
+        Raise TopicRecreatedError if a source topic was recreated since its partition was opened.
+        The records of the new topic would be mistaken for records that were already read.
         """
         if self._faust_app.rebalancing:
             return {}
         partitions = [(topic, partition) for partition in self._partitions for topic in SOURCES]
-        # Remembered: while a topic is deleted the group is given nothing of it, and what comes back under its name is another.
+        # Kept after partitions are released: while a topic is deleted, the group assigns no partition of it.
+        # What comes back under its name is another topic.
         self._opened_with.update((each.number, each.topic_ids) for each in self._partitions)
         if not self._opened_with:
             return {}
@@ -123,9 +124,7 @@ class Watch(Service):
         for number, known in self._opened_with.items():
             gone = recreated(known, ids, SOURCES)
             if gone:
-                raise TopicRecreatedError(
-                    number, gone, "The position that was reached is one of the former topic."
-                )
+                raise TopicRecreatedError(number, gone, "The position belongs to the former topic.")
         consumer.ends.update({TP(tp.topic, tp.partition): end for tp, end in ends.items()})
         return {
             SourcePartition(topic, partition.number): Sight(
@@ -136,7 +135,7 @@ class Watch(Service):
         }
 
     async def _ends(self, partitions: list[TopicPartition]) -> dict[TopicPartition, int]:
-        """Return where each source partition ends: the offset behind the last committed record."""
+        """Return where each source partition ends: the offset after the last committed record."""
         async with asyncio.timeout(_ANSWER_SECONDS):
             if self._consumer is None:
                 consumer = AIOKafkaConsumer(

@@ -1,7 +1,12 @@
-"""Does a partition stand still while more and more waits for it? Pure: looks come in, alarms come out (ARCHITECTURE.md, rule 6).
+"""Detects source partitions that make no progress while their lag grows.
 
-What may stand without anything being wrong is not counted: time in which the broker does not answer (it is waited for), in which a
-partition is not open (it is being restored, or on its way to another worker), is paused, or in which this process itself was stopped.
+Pure: it receives what each check saw, and returns alarms. The page docs/operations.md#stands_still describes the alarm.
+These times do not count, because nothing is wrong with the partition:
+
+- The broker does not answer: the worker waits for it.
+- The partition is not open: it is being restored, or another worker opens it.
+- The source topic is paused in the partition.
+- This process itself was stopped.
 """
 
 from collections.abc import Iterable, Mapping
@@ -12,14 +17,14 @@ from app.base.errors import UptakeError
 
 _CAUSES: Final = (
     "Likely causes: a flush that the broker does not end (uptake.deadletters, a changelog or the transaction log without "
-    "enough in-sync replicas), a disk that hangs, or a fault of ours"
+    "enough in-sync replicas), a disk that hangs, or a bug in Uptake"
 )
 _LONGEST_STEP: Final = 3
-"""Looks that one may stand for: a process that was stopped for an hour has stood still, but has not been seen to."""
+"""At most this many intervals count between two checks: if the process was stopped for an hour, no check saw that hour."""
 
 
 class SourcePartition(NamedTuple):
-    """A source partition."""
+    """A partition of a source topic."""
 
     topic: str
     partition: int
@@ -27,7 +32,7 @@ class SourcePartition(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """What one look saw of an open partition: opened in ``epoch``, durable up to ``position`` (next offset), ``lag`` offsets behind."""
+    """What one check saw of an open partition: opened in ``epoch``, durable up to ``position`` (next offset), ``lag`` offsets behind."""
 
     epoch: int
     position: int
@@ -36,25 +41,25 @@ class Sight:
 
 @dataclass(slots=True)
 class Stall:
-    """A partition that stands still: since how long (ms that count), where, and how far behind it was then and is now."""
+    """A partition without progress: for how long (ms that count), at which position, and its lag then and now."""
 
     place: SourcePartition
     sight: Sight
     lag_before: int
     standing_ms: int = 0
     standing_here_ms: int = 0
-    """Since it was opened last: one that is opened anew again and again stands because of something outside."""
+    """Since the partition was last opened. If it is reopened again and again, the cause is outside the process."""
     told_ms: int = 0
-    """Of ``standing_ms``, when it was told last; 0 before the first alarm."""
+    """``standing_ms`` at the last alarm; 0 before the first."""
 
     @property
     def is_growing(self) -> bool:
-        """More waits than when it began to stand."""
+        """The lag is greater than when the stall began."""
         return self.sight.lag > self.lag_before
 
     def __str__(self) -> str:
         return (
-            f"{self.place.topic} partition {self.place.partition} stands still at {self.sight.position} for "
+            f"{self.place.topic} partition {self.place.partition} has been stalled at {self.sight.position} for "
             f"{self.standing_ms / 1000:.0f} s, while its lag has grown from {self.lag_before} to {self.sight.lag}. {_CAUSES}"
         )
 
@@ -72,34 +77,34 @@ class Stall:
 
 
 class StandsStillError(UptakeError):
-    """A partition stood still for so long that the process must be started again."""
+    """A partition was stalled for so long that the process must be restarted."""
 
     def __init__(self, stall: Stall) -> None:
         super().__init__(
-            f"{stall}. The worker ends, so that it is started again; it goes on from the position"
+            f"{stall}. The worker ends, so that it is restarted; it then resumes from the position"
         )
         self.stall = stall
 
 
 @dataclass(slots=True)
 class Watchdog:
-    """Remembers since when each source partition stands. One a worker; times are of a monotonic clock, ms.
+    """Tracks how long each source partition has been stalled. A worker has one watchdog; times are monotonic, in ms.
 
-    ``alarm_ms``: a partition that stood for so long while its lag grew is told of, and again after each further ``alarm_ms``.
-    ``exit_ms``: one that stood so long without being opened anew ends the process; 0: never.
+    ``alarm_ms``: after this time without progress while the lag grew, raise an alarm; repeat it after each further ``alarm_ms``.
+    ``exit_ms``: after this time without progress and without being reopened, the process must end; 0: never.
     """
 
     alarm_ms: int
     exit_ms: int
     interval_ms: int
-    """Between two looks."""
+    """Time between two checks."""
     _stalls: dict[SourcePartition, Stall] = field(default_factory=dict)
     _looked_ms: int | None = None
 
     def look(self, now_ms: int, sights: Mapping[SourcePartition, Sight] | None) -> list[Stall]:
-        """Take what is open and not paused now, None when the broker did not answer; return what is to be told.
+        """Take what a check saw of the partitions that are open and not paused; return the alarms to log.
 
-        StandsStillError when the process must end.
+        ``sights`` is None if the broker did not answer. Raise StandsStillError if the process must end.
         """
         passed_ms = 0 if self._looked_ms is None else now_ms - self._looked_ms
         passed_ms = min(passed_ms, _LONGEST_STEP * self.interval_ms)
@@ -127,7 +132,7 @@ class Watchdog:
         return told
 
     def alarms(self, numbers: Iterable[int]) -> list[Stall]:
-        """Return what was told of and still stands, of these partitions: others have another owner now."""
+        """Return the active alarms of these partitions; other partitions have another owner now."""
         ours = set(numbers)
         return [
             stall for stall in list(self._stalls.values()) if stall.told_ms and stall.place.partition in ours

@@ -72,7 +72,7 @@ def freezes(
         load.finish()
         watch.finish()
         cluster.wait_drained()
-        assert "stands still" not in cluster.log("w0"), "the watchdog does not wait for a frozen broker"
+        assert "has been stalled" not in cluster.log("w0"), "the watchdog does not wait for a frozen broker"
         truth, lost, doubled = compare(cluster, load)
         outcome = Outcome(
             "F4 with kills" if kills else "F4",

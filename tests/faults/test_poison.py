@@ -188,7 +188,7 @@ def poisoned(broker: LocalBroker, directory: Path, *, rounds: int, events: int, 
         waiting = lag_of_paused(cluster)
         assert cluster.get("/health/ready")[0] == 200
         assert pages_differ(cluster, fold(broker.bootstrap, skip=one_by_one), SETTLED) == 0
-        assert "stands still" not in cluster.log("w0"), "what is paused does not stand still"
+        assert "has been stalled" not in cluster.log("w0"), "what is paused is not stalled"
         drained = {place for place in letters(cluster) if place not in one_by_one}
         assert drained == {
             place for place in poison.expected if place not in one_by_one and place[1] < alarm["position"]

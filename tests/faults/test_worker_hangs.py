@@ -11,7 +11,7 @@ from tests.faults.ledger import Outcome, compare
 from tests.faults.load import Load
 
 ALARM_MS, EXIT_MS = 1_000, 2_500
-STANDS_STILL = "stands still at"
+STANDS_STILL = "has been stalled at"
 
 
 def flushes(cluster: Cluster) -> int:

@@ -145,7 +145,7 @@ def test_letters_that_are_cut_or_of_a_foreign_topic_stay_where_they_are(cluster:
     told = dlq(cluster, "replay", "--reason", "unfit", "--yes", status=1)
     assert "0 to replay" in told
     assert "it was cut" in told
-    assert "uptake.positions is no topic that workers read" in told
+    assert "uptake.positions is not a topic that workers read" in told
     assert replayed(cluster, b"cut") == []
 
 

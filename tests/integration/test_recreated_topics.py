@@ -155,4 +155,4 @@ def test_tables_without_their_positions_are_refused_also_on_a_new_disk(cluster: 
     fill(cluster, POSITIONS)
     dies_saying(cluster, f"{POSITIONS}: recreated", "docs/operations.md")
     cluster.wipe("w0")
-    dies_saying(cluster, f"{POSITIONS}: recreated", "nobody knows what they count", "docs/operations.md")
+    dies_saying(cluster, f"{POSITIONS}: recreated", "no position says what they count", "docs/operations.md")

@@ -88,9 +88,9 @@ async def test_what_a_worker_writes_is_read_back() -> None:
     [
         (a_record(extra=(("value_bytes", b"600000"),)), "cut"),
         (a_record(extra=(("key_bytes", b"60000"),)), "cut"),
-        (a_record("uptake.positions"), "uptake.positions is no topic that workers read"),
-        (a_record("__consumer_offsets"), "no topic that workers read"),
-        (a_record(DEADLETTERS), "no topic that workers read"),
+        (a_record("uptake.positions"), "uptake.positions is not a topic that workers read"),
+        (a_record("__consumer_offsets"), "not a topic that workers read"),
+        (a_record(DEADLETTERS), "not a topic that workers read"),
         (a_record(TRANSFERS, source_partition=PARTITIONS), f"no partition {PARTITIONS}"),
         (a_record(key=None, source_partition=99), "no partition 99"),
         (Stored(), "headers"),

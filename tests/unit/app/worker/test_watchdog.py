@@ -48,7 +48,13 @@ def test_alarm_names_partition_position_lag_and_causes() -> None:
     watched.look(position=42)
     watched.look_for(60, position=42)
     (stall,) = watched.watchdog.alarms([3])
-    for words in ("uptake.events partition 3", "stands still at 42", "60 s", "from 1 to 7", "Likely causes"):
+    for words in (
+        "uptake.events partition 3",
+        "has been stalled at 42",
+        "60 s",
+        "from 1 to 7",
+        "Likely causes",
+    ):
         assert words in str(stall)
     assert stall.as_dict() | {"message": ""} == {
         "alarm": "stands_still",
@@ -130,7 +136,7 @@ def test_process_ends_when_the_partition_stood_for_too_long() -> None:
     watched = Watched()
     watched.look()
     watched.look_for(290)
-    with pytest.raises(StandsStillError, match="stands still at 7 for 300 s"):
+    with pytest.raises(StandsStillError, match="has been stalled at 7 for 300 s"):
         watched.look()
 
 
