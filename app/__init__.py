@@ -1,1 +1,1 @@
-"""How one reaches it: settings, wiring, command line, Kafka, collector and lookups."""
+"""The processes and tools around the core: collector, worker, lookups, importer, replay, local Kafka and the command line."""

@@ -1,4 +1,4 @@
-"""``python -m app``: the same as the command ``uptake``, for children that must run with this very Python."""
+"""``python -m app``: the command ``uptake``, for child processes that must run with the same Python."""
 
 from app.cli import main
 

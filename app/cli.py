@@ -1,6 +1,6 @@
-"""The command line: which commands there are, and how an error that we foresaw is told.
+"""The command line: the list of commands, and how a foreseen error ends them.
 
-Each command lives in a module of its own that is imported only when it is called, so that `uptake --help` is quick.
+Each command is a module of its own, imported only when the command is called: `uptake --help` stays fast.
 """
 
 import importlib
@@ -16,7 +16,7 @@ from app.base.errors import EXIT_FORESEEN, UptakeError
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A command: the function, or the group of commands, ``function`` of ``module``, and its line in `uptake --help`."""
+    """A command: ``function`` of ``module`` (a function or a group of commands), and its line in `uptake --help`."""
 
     name: str
     module: str
@@ -33,33 +33,31 @@ COMMANDS: Final = (
         "collector", "app.commands.collector", "collector", "Take events over HTTP and write them to Kafka."
     ),
     Command("worker", "app.commands.worker", "worker", "Keep the tables of some users and answer lookups."),
-    Command("topics", "app.commands.topics", "topics", "Show the topics, and what differs on the broker."),
+    Command("topics", "app.commands.topics", "topics", "Show the topics, and differences on the broker."),
     Command(
         "customers",
         "app.commands.customers",
         "customers",
-        "Show whom we serve, add customers, rotate keys.",
+        "Show and add customers, rotate keys.",
     ),
-    Command("kafka", "app.commands.kafka", "kafka", "Run only the local Kafka, until Ctrl-C."),
+    Command("kafka", "app.commands.kafka", "kafka", "Run only the local Kafka until Ctrl-C."),
     Command(
-        "doctor", "app.commands.doctor", "doctor", "Check this machine and the broker, and name the cures."
+        "doctor", "app.commands.doctor", "doctor", "Check this machine and the broker, and say what to do."
     ),
     Command(
         "import",
         "app.commands.import_files",
         "import_files",
-        "Import past events from files, and go on after a stop.",
+        "Import past events from files, and resume after a stop.",
     ),
     Command("replay", "app.commands.replay", "replay", "Send a file of events to a collector."),
-    Command(
-        "dlq", "app.commands.dlq", "dlq", "Show the records that could not be folded, and send them again."
-    ),
+    Command("dlq", "app.commands.dlq", "dlq", "Show records that could not be folded, and send them again."),
 )
 
 _HELP: Final = """Uptake: what users did with what they were shown.
 
-`uptake demo` shows it on real events; `uptake up` runs it. `uptake COMMAND --help` tells more. Every option may also be set in the
-environment: --data-dir as UPTAKE_DATA_DIR.
+`uptake demo` shows it on real events; `uptake up` runs it. `uptake COMMAND --help` explains a command. Options can also be set in the
+environment: UPTAKE_DATA_DIR for --data-dir.
 """
 
 
@@ -75,7 +73,7 @@ def _create_cli(chosen: str | None) -> typer.Typer:
 
     @cli.callback()
     def uptake() -> None:
-        pass  # keeps the name of the command necessary, and _HELP the help
+        pass  # with a callback, Typer always requires a command's name and shows _HELP
 
     for command in COMMANDS:
         if command.name == chosen:
@@ -90,7 +88,7 @@ def _create_cli(chosen: str | None) -> typer.Typer:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run the command line and exit: 0, 1 as a command says, 2 for wrong usage and errors with a message, 130 after Ctrl-C."""
+    """Run the command line and exit: 0, 1 as a command says, 2 for wrong usage and foreseen errors, 130 after Ctrl-C."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     chosen = next((word for word in arguments if not word.startswith("-")), None)
     try:

@@ -1,1 +1,1 @@
-"""What every process needs: settings, errors, clocks, logs and durable files."""
+"""Shared basis of every process: settings, errors, clocks, logs and durable files."""

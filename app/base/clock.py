@@ -21,5 +21,5 @@ class SystemClock:
 
 
 def monotonic_ms() -> int:
-    """Return milliseconds of a clock that only goes forward, for how long something has taken."""
+    """Return milliseconds of a clock that never goes back, to measure durations."""
     return time.monotonic_ns() // 1_000_000

@@ -1,4 +1,4 @@
-"""Which errors of the application are foreseen: each message says what happened and what the reader can do."""
+"""Foreseen errors of the application: each message says what happened and what the reader can do."""
 
 from typing import Final
 
@@ -11,29 +11,29 @@ class UptakeError(Exception):
 
 
 class NoBrokerError(UptakeError):
-    """No Kafka can be had on this machine, or the one asked for does not come up."""
+    """No Kafka answers as needed, or the local one cannot run on this machine."""
 
 
 class PortTakenError(UptakeError):
-    """A port that was asked for belongs to another program."""
+    """Another program uses a port that a process was to listen on."""
 
     def __init__(self, host: str, port: int, what: str) -> None:
         super().__init__(
             f"port {port} on {host} is taken by another program, so the {what} cannot listen there; "
-            f"stop that program or choose another port"
+            f"stop that program, or choose another port"
         )
         self.host = host
         self.port = port
 
 
 class TopicMismatchError(UptakeError):
-    """A topic on the broker has another partition count than this deployment."""
+    """A topic on the broker has a different partition count than this deployment."""
 
     def __init__(self, topic: str, expected: int, found: int) -> None:
         super().__init__(
-            f"topic {topic} has {found} partitions on the broker, expected {expected}. Either run with "
-            f"--partitions {found} (UPTAKE_PARTITIONS={found}), if all partitioned topics have that count, or use "
-            f"a new cluster, or delete the topics and the data directories of the workers and start afresh"
+            f"topic {topic} has {found} partitions on the broker, expected {expected}. If all partitioned topics "
+            f"have {found}, run with --partitions {found} (UPTAKE_PARTITIONS={found}). Otherwise use a new cluster, "
+            f"or delete the topics and the data directories of the workers and start afresh"
         )
         self.topic = topic
         self.expected = expected

@@ -1,4 +1,4 @@
-"""How a process logs: lines for people, or JSON (``--log-json``), with the noise of the libraries kept down."""
+"""Log output of a process: lines for people or JSON (``--log-json``), with little noise from libraries."""
 
 import logging
 import sys
@@ -13,31 +13,30 @@ from app.base.errors import UptakeError
 from app.base.settings import Settings
 
 _LIBRARIES: Final = ("aiokafka", "faust", "mode", "kafka")
-# They log each request with its address: raw user ids stand in it, and these may be in no line above DEBUG.
+# These log the address of each request. An address holds raw user ids, which may appear only at DEBUG.
 _ACCESS_LOGS: Final = ("aiohttp.access",)
-# What aiokafka retries by itself, as when a topic is new or a coordinator moves: worth a line only when it goes on.
+# Errors that aiokafka retries by itself, for example when a topic is new or a coordinator moves: logged only if they last.
 _RETRIED: Final = (
     "NotLeaderForPartitionError",
     "CoordinatorLoadInProgressError",
     "GroupCoordinatorNotAvailableError",
     "NotCoordinatorForGroupError",
-    "because it is rebalancing",  # how a worker hears that another one came or went
+    "because it is rebalancing",  # another worker joined or left the group
 )
-_SERVICE: Final = (
-    "[^-"  # how mode marks the starts and stops of its services, under the logger of the service's module
-)
+# Mode begins its lines about starts and stops of services with this, under the logger of the service's module.
+_SERVICE: Final = "[^-"
 _AGAIN_S: Final = 10.0
 
 
 def setup_logging(settings: Settings, stream: TextIO | None = None) -> None:
-    """Send every log record of this process, ours and the libraries', to ``stream`` (standard error) in one form.
+    """Send all log records of this process, ours and the libraries', to ``stream`` (None: standard error) in one format.
 
-    Raise UptakeError for a log level that there is not.
+    Raise UptakeError if the log level is unknown.
     """
     stream = stream or sys.stderr
     level = logging.getLevelNamesMapping().get(settings.log_level.upper())
     if level is None:
-        raise UptakeError(f"log level {settings.log_level!r} is none of debug, info, warning, error")
+        raise UptakeError(f"log level {settings.log_level!r} is unknown; use debug, info, warning or error")
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -71,19 +70,21 @@ def setup_logging(settings: Settings, stream: TextIO | None = None) -> None:
 
 
 class LibraryNoise(logging.Filter):
-    """Drops the libraries' chatter, and lets each other line of theirs pass once in 10 s.
+    """Drops routine lines of the libraries, and passes each kind of warning or error of theirs once in 10 s.
 
-    Without it an absent broker fills the log with thousands of equal lines. What a library retries by itself passes when it has
-    gone on for 10 s. Our own lines always pass.
+    Without it, an unreachable broker fills the log with thousands of equal lines. An error that a library retries by itself passes
+    only after it has lasted for 10 s. Our own lines always pass.
     """
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
         self._now = now
-        self._seen: dict[tuple[str, str], tuple[float, int]] = {}  # kind -> when last shown, held back since
+        self._seen: dict[
+            tuple[str, str], tuple[float, int]
+        ] = {}  # kind -> time last shown, number dropped since
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Say whether the record is shown; a shown one tells how many equal ones were not."""
+        """Return whether to show the record. A shown one says how many of its kind were dropped before it."""
         if record.levelno == logging.INFO and str(record.msg).startswith(_SERVICE):
             return False
         if record.name.partition(".")[0] not in _LIBRARIES or record.levelno <= logging.INFO:
@@ -125,5 +126,5 @@ def _form(settings: Settings, stream: TextIO) -> list[Processor]:
 
 
 def _short_time(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
-    event["time"] = str(event["time"])[11:23]  # people read it while it runs: no date
+    event["time"] = str(event["time"])[11:23]  # read while the process runs, so without the date
     return event

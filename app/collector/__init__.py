@@ -1,1 +1,1 @@
-"""HTTP in: the tracker API, answered when Kafka has acknowledged the event."""
+"""Event intake over HTTP: a request is answered when its events are durable, or refused."""

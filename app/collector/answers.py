@@ -1,4 +1,4 @@
-"""Outcomes as HTTP answers, in the form that the client asked for."""
+"""HTTP answers to events, in the form that the client asked for: empty, image, script, text or problem document."""
 
 import re
 import time
@@ -18,7 +18,7 @@ from events.rejections import Rejection
 GIF: Final = bytes.fromhex(
     "47494638396101000100800000000000ffffff21f90401000000002c00000000010001000002024401003b"
 )
-"""A transparent image of 1x1."""
+"""A transparent 1x1 image."""
 
 TRACKER_METHODS: Final = "GET, POST, HEAD, OPTIONS"
 POST_METHODS: Final = "POST, OPTIONS"
@@ -37,7 +37,7 @@ def is_callback(name: str) -> bool:
 
 
 def base_headers(customer: Customer | None, origin: str | None) -> CIMultiDict[str]:
-    """Return the headers of every answer: never cached, never sniffed, and readable for the origins the customer names."""
+    """Return the headers of every answer: no caching, no sniffing, and readable by the origins that the customer names."""
     headers = _BASE.copy()
     if customer is None or "*" in customer.cors_origins:
         headers["Access-Control-Allow-Origin"] = "*"
@@ -51,7 +51,7 @@ def base_headers(customer: Customer | None, origin: str | None) -> CIMultiDict[s
 def accepted(
     request: web.BaseRequest, customer: Customer, *, callback: str | None = None
 ) -> web.StreamResponse:
-    """Return the answer to an event that is durable (or to one with nothing to record): 204, or 200 with an image or script."""
+    """Return the answer to an event that is durable, or that leaves nothing to record: 204, or 200 with an image or script."""
     origin = request.headers.get("Origin")
     if callback is not None:
         return _script(200, base_headers(customer, origin), callback, {"status": 204})
@@ -67,14 +67,13 @@ def accepted(
 
 
 class _Prepared(web.StreamResponse):
-    """An answer whose bytes are there already: aiohttp's own takes as long to build its head as we take to read an event.
+    """An answer made of cached bytes: aiohttp takes as long to build a head as we take to read an event.
 
-    It is sent whole by ``prepare``, with the date, to a request of HTTP/1.1 that is no HEAD.
+    ``prepare`` sends it whole, with the date. The request must be HTTP/1.1 and no HEAD.
     """
 
-    def __init__(
-        self, prepared: "tuple[int, bytes, bytes]"
-    ) -> None:  # not super's: there are no headers to hold
+    def __init__(self, prepared: "tuple[int, bytes, bytes]") -> None:
+        # super().__init__ is not called: it would build headers, and this answer has none to build.
         self._prepared, self._is_last = prepared, False
 
     @property
@@ -88,11 +87,11 @@ class _Prepared(web.StreamResponse):
         return not self._is_last
 
     def force_close(self) -> None:
-        """Let the connection end with this answer."""
+        """Close the connection after this answer."""
         self._is_last = True
 
     async def prepare(self, request: web.BaseRequest) -> None:
-        """Send it; raise ConnectionResetError when the client has gone."""
+        """Send the answer; raise ConnectionResetError if the client has gone."""
         transport = request.transport
         if transport is None or transport.is_closing():
             raise ConnectionResetError
@@ -100,15 +99,16 @@ class _Prepared(web.StreamResponse):
         _, head, body = self._prepared
         ends = _LAST if self._is_last else _END
         transport.write(b"".join((head, _date(int(time.time())), ends, body)))
-        await request.writer.drain()  # a client that does not read its answers waits for itself
+        # Backpressure: a client that does not read its answers delays only itself.
+        await request.writer.drain()
 
     async def write_eof(self, data: bytes = b"") -> None:
-        """Nothing is left to be sent."""
+        """Do nothing: ``prepare`` has sent everything."""
 
 
 @lru_cache(maxsize=1_024)
 def _prepared(allowed_origin: str | None, *, is_image: bool) -> tuple[int, bytes, bytes]:
-    """Return status, head up to the date, and body. An origin is of the customer's list, or ``*``: so they are few."""
+    """Return status, head up to the date, and body. Origins come from customers' lists or are ``*``: few enough to cache."""
     headers = dict(_BASE)
     if allowed_origin != "*":
         headers["Vary"] = "Origin"
@@ -132,7 +132,7 @@ def _date(now_s: int) -> bytes:
 def rejected(
     rejection: Rejection, headers: CIMultiDict[str], *, accept: str = "", callback: str | None = None
 ) -> web.Response:
-    """Return the answer to a refused event, as a script where it was asked for with a JSONP callback."""
+    """Return the answer to a refused event; a script if the request named a JSONP callback."""
     if rejection.status == 401:
         headers["WWW-Authenticate"] = 'Basic realm="uptake"'
     if rejection.status == 405:
@@ -144,7 +144,7 @@ def rejected(
 def preflight(
     headers: CIMultiDict[str], asked_headers: str | None, *, methods: str = TRACKER_METHODS
 ) -> web.Response:
-    """Return the answer to OPTIONS: what a browser may send."""
+    """Return the answer to OPTIONS: the methods and headers that a browser may send."""
     headers["Access-Control-Allow-Methods"] = methods
     headers["Access-Control-Allow-Headers"] = (
         "Authorization, Content-Encoding, Content-Type" if asked_headers else "Content-Type"
@@ -155,7 +155,8 @@ def preflight(
 
 
 def _script(status: int, headers: CIMultiDict[str], callback: str, value: object) -> web.Response:
-    # The comment keeps old plug-ins from reading the callback's name as a file of theirs; JSON escapes what ends a script.
+    # `/**/` keeps old plug-ins from reading the callback's name as the start of a file of theirs. `<` could end the script, and
+    # the two line separators end a line in old versions of JavaScript.
     headers["Content-Type"] = _SCRIPT
     json = (
         msgspec.json.encode(value)

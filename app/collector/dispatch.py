@@ -1,4 +1,4 @@
-"""Which endpoint answers a request, and what is answered when one fails: the dispatch, and the pages for operators."""
+"""Dispatches requests to endpoints, answers those that fail, and serves the pages for operators."""
 
 import functools
 import logging
@@ -34,7 +34,7 @@ _NO_CUSTOMER: Final = Rejection(
 
 
 class Collector:
-    """The handler of every request of one collector."""
+    """Handles every request of one collector."""
 
     def __init__(
         self,
@@ -62,13 +62,13 @@ class Collector:
         self.is_draining = False
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Answer one request; whatever happens, with a status that says what became of the event."""
+        """Answer one request. The status says what became of the event, even after an unforeseen error."""
         try:
             response = await self._answer(request)
         except ConnectionError:
             raise
-        except Exception as error:  # noqa: BLE001 - the last line of defence: logged, and answered 500
-            # The message of an exception may hold what the client sent, so only its kind and place are logged.
+        except Exception as error:  # noqa: BLE001 - the last resort: logged, and answered 500
+            # The message of an exception may hold what the client sent, so log only its type and place.
             frames = "".join(traceback.format_tb(error.__traceback__))
             log.error("a request failed with %s at\n%s", type(error).__name__, frames)
             response = self._recorder.reject(_INTERNAL, request, None)
@@ -82,7 +82,7 @@ class Collector:
         return self._recorder.reject_unread(rejection)
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
-        if request.version.major != 1:  # the parser reads HTTP/0.9 and a lone line of HTTP/2, too
+        if request.version.major != 1:  # the parser also accepts HTTP/0.9 and a single line of HTTP/2
             return self._recorder.reject(_OTHER_VERSION, request, None)
         raw_path, _, raw_query = request.raw_path.partition("?")
         if not raw_path.startswith("/"):
@@ -98,7 +98,7 @@ class Collector:
     async def _answer_beside(
         self, request: web.BaseRequest, raw_path: str, raw_query: str, refused: Rejection
     ) -> web.StreamResponse:
-        """Answer what the tracker's paths do not: the pages for operators, and the endpoints that take other bodies."""
+        """Answer a request outside the tracker's paths: a page for operators, or an endpoint for other bodies."""
         if raw_path in self._pages:
             return self._pages[raw_path](self, request)
         if raw_path in presentation.PATHS:
@@ -118,9 +118,8 @@ class Collector:
         customer_id = self._presentation.customer_id(request, raw_query)
         if customer_id is None:
             headers = answers.base_headers(None, None)
-            if (
-                request.method == "OPTIONS"
-            ):  # a browser asks without the credentials that would name the customer
+            # A browser's preflight request carries no credentials, which could name the customer.
+            if request.method == "OPTIONS":
                 asked = request.headers.get("Access-Control-Request-Headers")
                 return answers.preflight(headers, asked, methods=answers.POST_METHODS)
             return self._recorder.reject(_NO_CUSTOMER, request, None)
@@ -132,7 +131,7 @@ class Collector:
     def _let_in(
         self, request: web.BaseRequest, customer_id: str, methods: frozenset[str], allow: str
     ) -> Customer | web.Response:
-        """Return the customer whose events a request brings, or the answer where it ends."""
+        """Return the customer of a request, or the final answer: a refusal, or the reply to a preflight request."""
         customer = self._customers.get(customer_id)
         if customer is None:
             unknown = Rejection("unknown_customer", f"there is no customer {customer_id[:64]!r}", "customer")
@@ -186,7 +185,7 @@ class Collector:
 
 @functools.cache
 def _openapi_json() -> bytes:
-    from app.collector import openapi  # takes 50 ms that most collectors never need
+    from app.collector import openapi  # imported here: it takes 50 ms, and most collectors never need it
 
     return msgspec.json.encode(openapi.document())
 

@@ -1,6 +1,6 @@
-"""Is a request of a customer let in: its credentials, and whether the customer has events left at this rate.
+"""Admits or refuses requests of a customer: checks credentials and the customer's rate limit.
 
-Asked before anything of the request is parsed, and never after an event was handed on. Keys stand in no answer and no log.
+The gate decides before any part of the request is parsed, and never after an event was handed on. No answer and no log line holds a key.
 """
 
 import base64
@@ -27,9 +27,9 @@ _FORBIDDEN: Final = Rejection("forbidden", "these are the credentials of another
 
 @dataclass(slots=True)
 class Bucket:
-    """What is left of a rate: it fills with ``events_per_second`` up to ``burst``, and may owe.
+    """A token bucket: it fills with ``events_per_second`` up to ``burst``, and its level may fall below 0.
 
-    A batch larger than the burst is taken when the bucket is full, and what it cost beyond that is waited for afterwards.
+    A batch larger than the burst is admitted when the bucket is full. The level is then negative, and later requests wait.
     """
 
     limit: RateLimit
@@ -37,16 +37,17 @@ class Bucket:
     filled_s: float
 
     def take(self, cost: int, now_s: float, *, charged: int = 0) -> float:
-        """Take ``cost`` events out and return 0, or take nothing and return after how many seconds they would be there.
+        """Take ``cost`` events and return 0, or take nothing and return the seconds until the bucket holds enough.
 
-        ``charged`` were taken before for the same request: a bucket that was full then counts as full, and a second try costs them again.
+        ``charged`` events were taken before for the same request: a bucket that was full then counts as full. A second try of the
+        request is charged for them again, so the returned time includes them.
         """
         limit = self.limit
         elapsed_s = max(0.0, now_s - self.filled_s)
         self.level = min(float(limit.burst), self.level + elapsed_s * limit.events_per_second)
         self.filled_s = now_s
         needed = min(cost, limit.burst - charged)
-        # A level that is a rounding error below a whole event has it: 0.1 s at 10 events a second are one.
+        # Allow for rounding: 0.1 s at 10 events a second is one event, though the level may be slightly below 1.
         if self.level + 1e-9 < needed:
             return (needed + charged - self.level) / limit.events_per_second
         self.level -= cost
@@ -54,7 +55,7 @@ class Bucket:
 
 
 class Gate:
-    """Who is let into one collector process. ``clock_s`` is monotonic."""
+    """Admits requests to one collector process. ``clock_s`` is monotonic, in seconds."""
 
     def __init__(
         self, customers: Mapping[str, Customer], clock_s: Callable[[], float] = time.monotonic
@@ -63,34 +64,34 @@ class Gate:
         self._buckets: dict[str, Bucket] = {}
 
     def admit(self, customer: Customer, authorization: str | None) -> Rejection | None:
-        """Return why a request is not let in; None when it is, and then it has been charged one event.
+        """Charge the request one event and return None, or return why it is refused.
 
-        ``authorization`` is the header as it came. Where the customer does not require credentials it is not looked at.
+        ``authorization`` is the header as received. It is ignored if the customer does not require credentials.
         """
         if customer.require_credentials and not self.has_credentials(customer, authorization):
             return _FORBIDDEN if self._is_of_another(customer, authorization) else _UNAUTHORIZED
         return None if customer.rate_limit is None else self.charge(customer, 1)
 
     def has_credentials(self, customer: Customer, authorization: str | None) -> bool:
-        """Tell whether the header brings HTTP Basic ``customer:license key`` of this very customer."""
+        """Return whether the header holds HTTP Basic credentials of this customer: its id and its license key."""
         given = _basic(authorization)
         return given is not None and _fits(customer, *given)
 
     def charge_rest(self, customer: Customer, events: int) -> Rejection | None:
-        """Charge a request of many events all but the one that ``admit`` charged; ask before the first is handed on."""
+        """Charge a request of many events for all but the one that ``admit`` charged. Call it before the first is handed on."""
         return self.charge(customer, events - 1, charged=1)
 
     def charge(self, customer: Customer, events: int, *, charged: int = 0) -> Rejection | None:
-        """Charge so many events, all or nothing; return the rejection, with the time to wait, when they are not there.
+        """Charge ``events`` events, all or none; return the rejection with the time to wait if the rate does not allow them.
 
-        ``charged``: how many this request has been charged before.
+        ``charged``: how many events this request was charged before.
         """
         limit = customer.rate_limit
         if limit is None or events <= 0:
             return None
         now_s = self._clock_s()
         bucket = self._buckets.get(customer.id)
-        if bucket is None or bucket.limit != limit:  # new, or the customers file was read again
+        if bucket is None or bucket.limit != limit:  # a new customer, or a new limit in the customers file
             bucket = self._buckets[customer.id] = Bucket(limit, limit.burst, now_s)
         wait_s = bucket.take(events, now_s, charged=charged)
         if not wait_s:
@@ -122,7 +123,7 @@ def _bytes(text: str) -> bytes:
 
 
 def _basic(authorization: str | None) -> tuple[str, str] | None:
-    """Return user and password of an ``Authorization: Basic`` header; None when it is none."""
+    """Return user and password of an ``Authorization: Basic`` header; None if it is not a valid one."""
     if authorization is None or len(authorization) > _MAX_AUTHORIZATION_CHARS:
         return None
     scheme, _, encoded = authorization.partition(" ")

@@ -1,6 +1,6 @@
-"""What happens to a request that carries JSON: a body of many events, each judged and answered for itself.
+"""Answers requests with JSON bodies: many events, each accepted or rejected by itself.
 
-``POST /v1/{customer}/events`` takes every event; ``.../recommended`` and ``.../playback`` take one kind, also a single one.
+``POST /v1/{customer}/events`` accepts every event. ``.../recommended`` and ``.../playback`` accept one kind, also a single event.
 """
 
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from events.json_events import Reader
 from events.rejections import Rejection
 
 PATHS: Final[dict[str, str | None]] = {"events": None, "recommended": "recommended", "playback": "playback"}
-"""Last segment of the path -> the kind of event that is taken there; None: each element names its own."""
+"""Last segment of the path -> the kind of event that it accepts; None: each element names its own."""
 
 METHODS: Final = frozenset(("POST",))
 _JSON: Final = frozenset(("", "application/json", "text/plain"))  # text/plain: navigator.sendBeacon
@@ -28,7 +28,7 @@ _LINES: Final = frozenset(("application/x-ndjson", "application/ndjson", "applic
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much of a body is read: as it was sent, unpacked, how many elements, and for how long."""
+    """Limits of a body: bytes as sent, bytes unpacked, number of elements, and seconds until it has arrived."""
 
     max_bytes: int
     max_unpacked_bytes: int
@@ -37,7 +37,7 @@ class Limits:
 
 
 class NativeEndpoint:
-    """``POST /v1/{customer}/{name}``, with a name of PATHS."""
+    """Endpoint of ``POST /v1/{customer}/{name}``, for the names in PATHS."""
 
     def __init__(self, recorder: Recorder, gate: Gate, limits: Limits) -> None:
         self._recorder, self._gate, self._limits = recorder, gate, limits
@@ -45,7 +45,7 @@ class NativeEndpoint:
     async def answer(
         self, request: web.BaseRequest, name: str, customer: Customer, received_ms: int
     ) -> web.StreamResponse:
-        """Answer a body of events: 200 with a result for each; a single one that names no kind as a tracker request."""
+        """Answer a body of events: 200 with a result for each. A single event on a path of one kind is answered like a tracker's."""
         read = await self._read(request)
         if isinstance(read, Rejection):
             return self._recorder.reject(read, request, customer)
@@ -69,7 +69,7 @@ class NativeEndpoint:
         return results.answer_each(self._recorder, request, customer, values, fates)
 
     async def _read(self, request: web.BaseRequest) -> tuple[list[Element], bool, bool] | Rejection:
-        """Return the elements, whether there is a single one, and whether the body is plain."""
+        """Return the elements, whether the body is a single one, and whether it is plain (``json_bodies.is_plain``)."""
         limits = self._limits
         sent = await bodies.read_body(
             request, limit_bytes=limits.max_bytes, timeout_seconds=limits.timeout_seconds
@@ -95,6 +95,6 @@ class NativeEndpoint:
 
 
 def split(raw_path: str) -> tuple[str, str] | None:
-    """Return customer and name of ``/v1/{customer}/{name}``; None when the path is another. Customer ids need no encoding."""
+    """Return customer and name of ``/v1/{customer}/{name}``, or None for another path. Customer ids are never percent-encoded."""
     parts = raw_path.split("/")
     return (parts[2], parts[3]) if len(parts) == 4 and parts[1] == "v1" and parts[3] in PATHS else None

@@ -1,4 +1,4 @@
-"""What does the collector count: the one list of its Prometheus metrics."""
+"""The Prometheus metrics of the collector, in one list."""
 
 from typing import Final
 
@@ -12,7 +12,7 @@ _BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0,
 
 
 class Metrics:
-    """The metrics of one collector, in a registry of their own. Every label value is there from the start, at zero."""
+    """The metrics of one collector, in a registry of their own. Every label value exists from the start, at 0."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -21,7 +21,7 @@ class Metrics:
         )
         rejected = Counter(
             "uptake_collector_rejected",
-            "Requests refused, and elements of batches, by rejection code",
+            "Refused requests and refused elements of batches, by rejection code",
             ["code"],
             registry=self.registry,
         )
@@ -32,12 +32,12 @@ class Metrics:
         )
         self.clamped = Counter(
             "uptake_collector_clamped",
-            "Events whose client time was further than 24 h before, or after, their receipt",
+            "Events whose client time was more than 24 h before or after their receipt",
             registry=self.registry,
         )
         self.seconds = Histogram(
             "uptake_collector_request_seconds",
-            "From a request's head to its answer, for requests that reached Kafka",
+            "Seconds from a request's head to its answer, for requests that reached Kafka",
             registry=self.registry,
             buckets=_BUCKETS,
         )

@@ -1,4 +1,4 @@
-"""What may a client ask: the OpenAPI 3.1 document of the collector, made from the lists that the code itself goes by."""
+"""The OpenAPI 3.1 document of the collector, made from the lists that the code itself uses."""
 
 from typing import Any, Final
 
@@ -14,7 +14,7 @@ Schema = dict[str, Any]
 OPERATOR_PAGES: Final[dict[str, tuple[str, str]]] = {
     # path: (what it answers, media type)
     "/health/live": ("The process runs.", "text/plain"),
-    "/health/ready": ("Whether events can be taken now; 503 names what is in the way.", "application/json"),
+    "/health/ready": ("Whether events are accepted now; 503 lists the problems.", "application/json"),
     "/metrics": ("Prometheus metrics.", "text/plain"),
     "/openapi.json": ("This document.", "application/json"),
 }
@@ -36,7 +36,7 @@ def document() -> Schema:
         "info": {
             "title": "Uptake collector",
             "version": "1",
-            "description": "Takes events of the tracker API. What each parameter does is in docs/http-api.md.",
+            "description": "Accepts events of the tracker API. docs/http-api.md describes each parameter.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "paths": paths | openapi_json.paths(),
@@ -48,7 +48,7 @@ def document() -> Schema:
 
 
 def codes_of(status: int) -> list[str]:
-    """Return the rejection codes that a status may stand for."""
+    """Return the rejection codes that are answered with a status, sorted."""
     return sorted(code for code, its in STATUS.items() if its == status)
 
 
@@ -59,7 +59,7 @@ def _template(path: str) -> str:
 def _event(name: str, event: str) -> Schema:
     places = [segment.strip("{}") for segment in _template(TRACKER_PATHS[event]).split("/")]
     shared = [
-        _in_path("prefix", {"type": "string", "enum": sorted(PREFIXES)}, "all equal"),
+        _in_path("prefix", {"type": "string", "enum": sorted(PREFIXES)}, "all mean the same"),
         _in_path(
             "customer", {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$"}, "the customer's id, a string"
         ),
@@ -93,7 +93,7 @@ def _event(name: str, event: str) -> Schema:
 def _summary(method: str, name: str) -> str:
     if method == "options":
         return "A browser's preflight"
-    return f"Check a {name}, and record nothing" if method == "head" else f"Report a {name}"
+    return f"Check a {name} and record nothing" if method == "head" else f"Report a {name}"
 
 
 def _in_path(name: str, schema: Schema, said: str) -> Schema:
@@ -102,7 +102,7 @@ def _in_path(name: str, schema: Schema, said: str) -> Schema:
 
 def _in_query(name: str, schema: Schema, said: str, method: str) -> Schema:
     parameter: Schema = {"name": name, "in": "query", "schema": schema, "description": said}
-    if name in REQUIRED and method in _NO_BODY:  # in a POST it may stand in the body
+    if name in REQUIRED and method in _NO_BODY:  # a POST may have it in the body
         parameter["required"] = True
     return parameter
 
@@ -111,7 +111,7 @@ def _answers(method: str) -> Schema:
     script = {"application/javascript": {"schema": {"type": "string"}}}
     answers: Schema = {
         "200": {
-            "description": "Accepted; with an image of 1x1 for `Accept: image/...`, or the JSONP script",
+            "description": "Accepted; with a 1x1 image for `Accept: image/...`, or the JSONP script",
             "content": {
                 **script,
                 **({} if method == "post" else {"image/gif": {"schema": {"type": "string"}}}),
@@ -134,7 +134,7 @@ def _answers(method: str) -> Schema:
 
 
 def _preflight() -> Schema:
-    said: Schema = {"204": {"description": "What a page may send"}}
+    said: Schema = {"204": {"description": "The methods and headers that a page may send"}}
     for status in (400, 404):
         said[str(status)] = {
             "description": ", ".join(codes_of(status)),
@@ -168,7 +168,7 @@ def _problem() -> Schema:
             "status": {"type": "integer"},
             "detail": {
                 "type": "string",
-                "description": "for people: the parameter, the value and what it takes",
+                "description": "for people: the parameter, its value and which values are valid",
             },
             "code": {"type": "string", "enum": sorted(STATUS)},
             "parameter": text,

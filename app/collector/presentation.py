@@ -1,4 +1,4 @@
-"""What happens to a request of a video page: what its carousels showed, and the click on one of them.
+"""Answers requests of video pages: what the carousels showed, and the click on one of them.
 
 ``POST /uitracking/users/presentationtracking`` and ``POST /uitracking/users/click``, form-encoded or JSON.
 """
@@ -28,11 +28,11 @@ _JSON: Final = "application/json"
 _LINES: Final = "application/x-ndjson"
 
 _Page = dict[str, Any]
-"""What a request says beside its elements."""
+"""The fields of a request outside its elements."""
 
 
 class PresentationEndpoint:
-    """The paths of PATHS."""
+    """Endpoint of the paths in PATHS."""
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class PresentationEndpoint:
         self._user_cookie, self._default_customer = user_cookie, default_customer
 
     def customer_id(self, request: web.BaseRequest, raw_query: str) -> str | None:
-        """Return whose page it is: ``?customer=``, the user name of HTTP Basic, or the host's setting."""
+        """Return the customer of the page: ``?customer=``, else the user name of HTTP Basic, else ``default_customer``."""
         query = presentation.read_form(raw_query)
         named = None if isinstance(query, Rejection) else query.get("customer")
         return named or _basic_user(request.headers.get("Authorization")) or self._default_customer
@@ -55,7 +55,7 @@ class PresentationEndpoint:
     async def answer(
         self, request: web.BaseRequest, path: str, raw_query: str, customer: Customer, received_ms: int
     ) -> web.StreamResponse:
-        """Answer what was shown, or what was clicked."""
+        """Answer a report of what was shown or clicked."""
         query = presentation.read_form(raw_query)
         body = query if isinstance(query, Rejection) else await self._body(request)
         if isinstance(body, Rejection):
@@ -113,7 +113,7 @@ class PresentationEndpoint:
         return answers.accepted(request, customer)
 
     def _shown(self, query: _Page, body: str | list[Element]) -> tuple[_Page, list[Element]] | Rejection:
-        """Return what the request says of the page, and its elements."""
+        """Return the fields of the page, and the elements."""
         most = self._limits.max_elements
         if isinstance(body, str):
             form = presentation.read_form(body)
@@ -131,7 +131,7 @@ class PresentationEndpoint:
         return presentation.user_of(page, request.cookies.get(self._user_cookie))
 
     async def _body(self, request: web.BaseRequest) -> str | list[Element] | Rejection:
-        """Return a form-encoded body as text, a JSON body as its elements: those of its array or lines, or one object."""
+        """Return a form-encoded body as text, or a JSON body as elements: those of its array or lines, or its one object."""
         limits = self._limits
         sent = await bodies.read_body(
             request, limit_bytes=limits.max_bytes, timeout_seconds=limits.timeout_seconds

@@ -1,4 +1,4 @@
-"""What becomes of an outcome: an accepted event is made durable, a refused one counted and answered. Every endpoint ends here."""
+"""Records the outcome of every request: makes accepted events durable, counts and answers refused ones."""
 
 import time
 from collections import Counter
@@ -18,17 +18,21 @@ _FATE_UNKNOWN: Final = Rejection(
     "fate_unknown",
     "the event was handed on, but not acknowledged in time; send it again only with the same eid",
 )
-_CLOSES: Final = frozenset(("body_too_large", "request_timeout"))  # the rest of the body is not read
+# The rest of the body is not read, so the connection must close.
+_CLOSES: Final = frozenset(("body_too_large", "request_timeout"))
 
 
 class Recorder:
-    """Hands events to the sink, and counts what became of them."""
+    """Hands events to the sink and counts the outcomes. All endpoints share one."""
 
     def __init__(self, sink: EventSink, metrics: Metrics) -> None:
         self._sink, self.metrics = sink, metrics
 
     async def record(self, accepted: Accepted, started: float) -> Accepted | Rejection:
-        """Make an event durable; return it, or why it is not known to be. ``started``: time.perf_counter() at the request's head."""
+        """Make an event durable; return it, or the rejection if it is not known to be durable.
+
+        ``started``: time.perf_counter() when the request's head had arrived.
+        """
         event = accepted.event
         try:
             await self._sink.send(accepted.topic, event)
@@ -43,7 +47,10 @@ class Recorder:
         return accepted
 
     async def record_many(self, accepted: Sequence[Accepted]) -> list[Rejection | None]:
-        """Make events durable; return of each None, or why it is not known to be. Events of one user keep their order."""
+        """Make events durable, those of one user in their order.
+
+        Return for each None, or the rejection if the event is not known to be durable.
+        """
         outcomes = await self._sink.send_many([(each.topic, each.event) for each in accepted])
         taken: Counter[type] = Counter()
         clamped = 0
@@ -80,7 +87,7 @@ class Recorder:
         return response
 
     def reject_unread(self, rejection: Rejection) -> web.Response:
-        """Count a request of which nothing could be read, and return its answer in plain words."""
+        """Count a request that the parser could not read, and return its answer as plain text."""
         self.metrics.rejected[rejection.code].inc()
         return answers.rejected(rejection, answers.base_headers(None, None))
 

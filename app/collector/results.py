@@ -1,4 +1,4 @@
-"""What is answered to a request of many events: one result for each, so that its sender can send again just what failed."""
+"""Answers to requests of many events: one result for each, so that the sender can send again only those that failed."""
 
 import asyncio
 from collections import Counter
@@ -16,21 +16,21 @@ from events.json_bodies import Element
 from events.rejections import Rejection
 from events.tracker import Accepted
 
-_SLICE: Final = 200  # elements between two turns of the loop: a few ms
+_SLICE: Final = 200  # elements that are read before the event loop gets a turn: a few ms
 _ACCEPTED: Final = b'{"status":"accepted"}'
 
 ElementResult = Rejection | None
-"""What became of an element; None: it is durable, or there was nothing to record."""
+"""The fate of an element. None: it is durable, or there was nothing to record."""
 
 
 ElementOutcome = Accepted | Rejection | None
-"""What an element was read as; None: there is nothing to record."""
+"""An element as it was read. None: there is nothing to record."""
 
 
 async def read_each(
     read: Callable[[Element], ElementOutcome], values: Sequence[Element]
 ) -> list[ElementOutcome]:
-    """Read each element, and let others have their turn meanwhile."""
+    """Read each element, and let other tasks run in between."""
     outcomes: list[ElementOutcome] = []
     for start in range(0, len(values), _SLICE):
         if start:
@@ -40,7 +40,7 @@ async def read_each(
 
 
 async def record(recorder: Recorder, outcomes: Sequence[ElementOutcome]) -> list[ElementResult]:
-    """Make the accepted ones durable; return what became of each, in order."""
+    """Make the accepted events durable; return the fate of each element, in order."""
     accepted = [outcome for outcome in outcomes if isinstance(outcome, Accepted)]
     fates = iter(await recorder.record_many(accepted) if accepted else ())
     recorder.metrics.empty.inc(outcomes.count(None))
@@ -54,7 +54,11 @@ def answer_each(
     values: Sequence[Element],
     results: Sequence[ElementResult],
 ) -> web.Response:
-    """Return 200 with a result for each element; 503 when nothing at all could be taken. Counts what was refused."""
+    """Count the refused elements and return 200 with a result for each.
+
+    The status is 503 if no element was accepted, at least one was ``unavailable``, and none has an unknown fate. The whole request may
+    then be sent again.
+    """
     rejected = Counter(result.code for result in results if result is not None)
     for code, number in rejected.items():
         recorder.metrics.rejected[code].inc(number)

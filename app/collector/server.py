@@ -1,4 +1,4 @@
-"""How does a collector start, serve and stop: ``run_collector`` is the whole process."""
+"""Starts, serves and stops a collector: ``run_collector`` is the whole process."""
 
 import asyncio
 import gc
@@ -26,20 +26,17 @@ from app.journal.spool_metrics import SpoolMetrics
 
 log = logging.getLogger(__name__)
 
-_SHUTDOWN_SECONDS: Final = 9.0  # an answer in flight takes at most this long after the stop began
+_SHUTDOWN_SECONDS: Final = 9.0  # the most that an answer in flight may take after the stop began
 _BACKLOG: Final = 1024
-_GC_THRESHOLDS: Final = (
-    50_000,
-    20,
-    100,
-)  # of Python's own, the search for cycles took 4 % beside many events on their way
+# With Python's own thresholds, the search for cycles took 4 % of the time when many events were in flight.
+_GC_THRESHOLDS: Final = (50_000, 20, 100)
 _DRAIN_STEP_SECONDS: Final = 0.02
 
 
 def run_collector(settings: Settings) -> None:
-    """Run a collector until SIGTERM or SIGINT. Raises UptakeError when it cannot start for a reason that stays."""
+    """Run a collector until SIGTERM or SIGINT. Raise UptakeError if it cannot start and another try would not help."""
     customers = Customers.load(settings.customers_file)
-    gc.freeze()  # what the imports made lives as long as the process
+    gc.freeze()  # the objects that imports made live as long as the process
     gc.set_threshold(*_GC_THRESHOLDS)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_run(settings, customers))
@@ -63,7 +60,7 @@ async def serve_collector(
 ) -> None:
     """Serve until ``stop`` is set; then stop accepting, answer what is in flight, and wait for the sink.
 
-    ``on_listening`` is told the address, which matters when the port in the settings is 0.
+    ``on_listening`` is called with host and port: the port is not known before if it is 0 in the settings.
     """
     metrics = Metrics()
     metrics.registry.register(CustomersMetrics(customers))
@@ -96,7 +93,7 @@ async def serve_collector(
     await runner.setup()
     port = COLLECTOR_PORT if settings.port is None else settings.port
     try:
-        await sink.start()  # first, so that no event comes before the sink is there for it
+        await sink.start()  # first, so that the sink is ready for the first event
         site = web.TCPSite(runner, settings.host, port, backlog=_BACKLOG)
         try:
             await site.start()
@@ -122,9 +119,9 @@ async def serve_collector(
 
 
 async def _drain(server: Server, seconds: float) -> None:
-    """Let connections end by an answer that says ``Connection: close``.
+    """Wait until each connection has ended with an answer that says ``Connection: close``, for ``seconds`` at most.
 
-    An idle connection that is closed at once may have a request on its way, which its client would see fail.
+    A request may be on its way on an idle connection: closing that connection at once would make the request fail.
     """
     end = time.monotonic() + seconds
     while server.connections and time.monotonic() < end:

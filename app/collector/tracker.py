@@ -1,4 +1,4 @@
-"""What happens to one request of the tracker paths: read it, make an event of it, answer when the event is durable."""
+"""Answers one request of the tracker paths: reads it, makes an event of it, and waits until the event is durable."""
 
 import time
 from typing import Final
@@ -20,7 +20,7 @@ _EVENTS: Final = frozenset(TRACKER_EVENTS)
 
 
 class TrackerEndpoint:
-    """``/{prefix}/{customer}/{event}/...``."""
+    """Endpoint of ``/{prefix}/{customer}/{event}/...``."""
 
     def __init__(self, recorder: Recorder, *, max_body_bytes: int, timeout_seconds: float) -> None:
         self._recorder, self._metrics = recorder, recorder.metrics

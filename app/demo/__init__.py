@@ -1,1 +1,1 @@
-"""Does it work, on real events: everything started, data/obd replayed, and what was counted compared with what the files say."""
+"""The demo: starts everything, replays data/obd, and compares the counts with those of the files."""

@@ -1,4 +1,4 @@
-"""How are counts of the demo's data named and compared: flat cells, so that no number can be left out of the comparison."""
+"""Names and compares the counts of the demo's data: flat cells, so that no number can be left out."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -10,7 +10,7 @@ CountPart = Literal["total", "position", "day", "hour"]
 
 
 class Cell(NamedTuple):
-    """Names one number. ``group`` is ``{variant}/{scenario}`` as in ``bts/all``.
+    """The name of one number. ``group`` is ``{variant}/{scenario}``, as in ``bts/all``.
 
     ``at`` depends on the part: empty for ``total``, ``1`` for a position, ``2019-11-24`` for a UTC day, ``2019-11-24 05`` for an hour.
     """
@@ -27,11 +27,11 @@ class Cell(NamedTuple):
 
 
 CellCounts = dict[Cell, int]
-"""A cell that is not there is 0: a window without events does not exist."""
+"""Number of each cell. A missing cell is 0: a window without events does not exist."""
 
 
 class CountDifference(NamedTuple):
-    """A number that is not as expected. ``read`` says from where it was read."""
+    """A number that is not as expected. ``read`` names the source of ``found``."""
 
     read: str
     cell: Cell
@@ -39,12 +39,12 @@ class CountDifference(NamedTuple):
     found: int
 
     def __str__(self) -> str:
-        """Return the sentence of this difference."""
+        """Return the difference as a sentence."""
         return f"{self.read}: {self.cell}: expected {self.expected:,}, found {self.found:,}"
 
 
 def compare(expected: Mapping[Cell, int], found: Mapping[Cell, int], read: str) -> list[CountDifference]:
-    """Return every cell of either side in which they differ, in order."""
+    """Return every cell in which the two sides differ, in order. ``read`` names the source of ``found``."""
     return [
         CountDifference(read, cell, expected.get(cell, 0), found.get(cell, 0))
         for cell in sorted({*expected, *found})
@@ -53,19 +53,19 @@ def compare(expected: Mapping[Cell, int], found: Mapping[Cell, int], read: str) 
 
 
 def add(counts: CellCounts, group: str, part: CountPart, at: str, numbers: Mapping[str, int]) -> None:
-    """Add numbers, by counter, to the cells of one place."""
+    """Add numbers to the cells of one place; ``numbers`` is counter -> number."""
     for counter, number in numbers.items():
         cell = Cell(group, part, at, counter)
         counts[cell] = counts.get(cell, 0) + number
 
 
 def group_of(variant: str | None, scenario: str) -> str:
-    """Return the name of a group; what has no variant shows a dash."""
+    """Return the name of a group; a missing variant is a dash."""
     return f"{variant or '-'}/{scenario}"
 
 
 def position_of(row: int | None, rank: int | None) -> str:
-    """Return a position as the files count it: row 0, rank p-1 is position p. Anything else is named as it is."""
+    """Return a position as the files count it: row 0, rank p-1 is position p. Other places keep row and rank."""
     return f"{rank + 1}" if row == 0 and rank is not None else f"row {row} rank {rank}"
 
 

@@ -1,4 +1,4 @@
-"""Has everything that was accepted been folded, merged and committed: the workers' own account, watched until it stands still."""
+"""Waits until all accepted events are folded, merged and committed, as the workers' status pages report it."""
 
 import asyncio
 import time
@@ -11,7 +11,7 @@ from yarl import URL
 from app.base.errors import UptakeError
 from app.demo.measured_counts import get_json
 
-_PAUSE_S: Final = 1.0  # longer than a broker's fetch answer may be old
+_PAUSE_S: Final = 1.0  # longer than the greatest age of a broker's fetch answer
 _STUCK_S: Final = 60.0
 
 
@@ -26,7 +26,7 @@ async def wait_until_drained(
 ) -> None:
     """Return when every partition has an owner and no lag, twice in a row with the same durable positions.
 
-    UptakeError when nothing has moved for ``stuck_s``.
+    Raise UptakeError if no durable position has changed for ``stuck_s``.
     """
     before: dict[str, Any] | None = None
     moved_at = time.monotonic()
@@ -38,7 +38,7 @@ async def wait_until_drained(
                 return
             if time.monotonic() - moved_at > stuck_s:
                 raise UptakeError(
-                    f"the workers have not moved for {stuck_s:g} s: {lag:,} records wait, {len(durable)} of {partitions} "
+                    f"the workers made no progress for {stuck_s:g} s: {lag:,} records wait, {len(durable)} of {partitions} "
                     f"partitions are ready"
                 )
         else:
@@ -49,7 +49,7 @@ async def wait_until_drained(
 
 
 async def _look(session: aiohttp.ClientSession, workers: Sequence[str]) -> tuple[dict[str, Any], int]:
-    """Return the durable positions of the partitions that are ready, and the lag of all."""
+    """Return the durable positions of the ready partitions, and the sum of their lag."""
     durable: dict[str, Any] = {}
     lag = 0
     for worker in workers:

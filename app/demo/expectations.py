@@ -1,4 +1,4 @@
-"""What must be counted: the numbers of ``expected_counts.json``, which lies beside the files."""
+"""Expected counts of the demo's data: reads ``expected_counts.json`` from the directory of the files."""
 
 from pathlib import Path
 from typing import Annotated, Final
@@ -15,7 +15,7 @@ _Pair = tuple[_Number, _Number]
 
 
 class _Group(msgspec.Struct):
-    """What is expected of one ``policy/campaign``: pairs are [impressions, clicks]. Other fields are not ours."""
+    """Expected counts of one ``policy/campaign``; pairs are [impressions, clicks]. Other fields are ignored."""
 
     impressions: _Number
     clicks: _Number
@@ -25,9 +25,9 @@ class _Group(msgspec.Struct):
 
 
 def read_expectations(data: Path) -> CellCounts:
-    """Return the expected counts of a directory; UptakeError when they are missing or malformed.
+    """Return the expected counts of a directory; raise UptakeError if they are missing or malformed.
 
-    Each click carries the request id of its impression, so every click must be attributed: both are the same number.
+    Each click carries the request id of its impression, so every click must be attributed: the two counts are equal.
     """
     path = data / _FILE
     try:
@@ -35,7 +35,7 @@ def read_expectations(data: Path) -> CellCounts:
     except OSError as error:
         raise UptakeError(f"{path}: --check needs the expected counts: {error.strerror}") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise UptakeError(f"{path}: these are no expected counts: {error}") from None
+        raise UptakeError(f"{path}: these are not expected counts: {error}") from None
     counts: CellCounts = {}
     for name, group in groups.items():
         add(counts, name, "total", "", _numbers((group.impressions, group.clicks)))

@@ -1,4 +1,4 @@
-"""What do the files themselves say: their counts, their span, and who was shown what, by plain counting of rows."""
+"""Counts of the files themselves, by plain counting of rows: events, time span, and the items shown to each user."""
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
@@ -18,9 +18,9 @@ _SPANS: Final = (("PT30M", 30 * 60_000), ("PT6H", 6 * HOUR_MS), ("P1D", DAY_MS),
 
 @dataclass(slots=True)
 class Facts:
-    """What the files say. Times are floored to whole seconds: an ``overridetimestamp`` has no more.
+    """The counts of the files. Times are rounded down to whole seconds, the unit of ``overridetimestamp``.
 
-    ``shown`` is user -> item -> times.
+    ``shown`` is user -> item -> times in ms.
     """
 
     paths: tuple[Path, ...] = ()
@@ -45,7 +45,7 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """An exclusion lookup, and the items that must come out: shown ``threshold`` times in ``(as_of - within, as_of]``."""
+    """An exclusion lookup and the items expected: those shown ``threshold`` times in ``(as_of - within, as_of]``."""
 
     user: str
     threshold: int
@@ -55,7 +55,7 @@ class Question:
 
 
 def files_of(data: Path) -> tuple[Path, ...]:
-    """Return the files of a directory of the form of data/obd; UptakeError when there are none."""
+    """Return the files of a directory with the layout of data/obd; raise UptakeError if it has no such file."""
     paths = tuple(sorted([*data.glob("*.csv"), *data.glob("*.csv.gz")]))
     if not paths:
         raise UptakeError(f"{data}: there is no {{policy}}_{{campaign}}.csv.gz in this directory")
@@ -63,7 +63,7 @@ def files_of(data: Path) -> tuple[Path, ...]:
 
 
 def read_facts(paths: tuple[Path, ...]) -> Facts:
-    """Read all files once; UptakeError when they hold no event."""
+    """Read all files once; raise UptakeError if they hold no event."""
     facts = Facts(paths)
     shown: defaultdict[str, defaultdict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
     ends: list[int] = []
@@ -110,9 +110,9 @@ def _count(
 
 
 def questions(facts: Facts, count: int = 2) -> list[Question]:
-    """Return exclusion lookups worth asking at the data's end: of the users with most impressions that have an answer.
+    """Return ``count`` exclusion lookups as of the data's end, for the users with the most impressions whose answer is not empty.
 
-    The span is the shortest in which as many users have one.
+    The span is the shortest in which that many users have an answer. Without such a span, it is the one with the most users.
     """
     best: list[Question] = []
     for within, span_ms in _SPANS:

@@ -1,4 +1,4 @@
-"""Which items must two visitors not be shown again: exclusion lookups, their answers, and what the files say."""
+"""Exclusion lookups of the demo: which items two visitors must not see again, compared with the files."""
 
 from dataclasses import dataclass
 from typing import Any, Final
@@ -14,7 +14,7 @@ _SHOWN_ITEMS: Final = 12
 
 @dataclass(frozen=True, slots=True)
 class Lookup:
-    """A question, where it was asked, and what was answered."""
+    """A question, the URL at which it was asked, and the answer."""
 
     question: Question
     url: str
@@ -27,17 +27,17 @@ class Lookup:
 
     @property
     def is_right(self) -> bool:
-        """Say whether the files give the same items."""
+        """Whether the files give the same items."""
         return self.items == self.question.items
 
     @property
     def curl(self) -> str:
-        """The command that asks it."""
+        """The command that makes this lookup."""
         return f"curl '{self.url}'"
 
 
 def _lookup_url(worker: str, customer: str, question: Question) -> URL:
-    """Return the address of a question."""
+    """Return the URL of a question."""
     return (URL(worker) / "v1" / customer / "users" / question.user / "exclusions").with_query(
         itemtype="1",
         threshold=str(question.threshold),
@@ -48,13 +48,13 @@ def _lookup_url(worker: str, customer: str, question: Question) -> URL:
 
 
 async def ask(session: aiohttp.ClientSession, worker: str, customer: str, question: Question) -> Lookup:
-    """Ask a worker."""
+    """Ask a worker and return the lookup with its answer."""
     url = _lookup_url(worker, customer, question)
     return Lookup(question, str(url), await get_json(session, url))
 
 
 def sentence(lookup: Lookup) -> str:
-    """Return a finding for people, such as: the files say the same."""
+    """Return the result for people: the items, and whether the files say the same."""
     names = sorted(lookup.items)
     more = f" and {len(names) - _SHOWN_ITEMS} more" if len(names) > _SHOWN_ITEMS else ""
     found = ", ".join(names[:_SHOWN_ITEMS]) or "none"

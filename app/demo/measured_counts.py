@@ -1,4 +1,4 @@
-"""What was counted: the same cells read twice, through HTTP and from the topic of windows."""
+"""Measured counts of the demo: the same cells read twice, over HTTP and from the topic of windows."""
 
 import asyncio
 import time
@@ -25,7 +25,10 @@ _QUESTIONS: Final = (
 
 
 async def get_json(session: aiohttp.ClientSession, url: URL, timeout_s: float = 30.0) -> Any:
-    """Return the JSON of an answer; wait where the worker says 503 and when to ask again. UptakeError for any other status."""
+    """Return the JSON of an answer. On a 503, ask again after ``Retry-After``.
+
+    Raise UptakeError for any other status, and for a 503 that would last longer than ``timeout_s``.
+    """
     deadline = time.monotonic() + timeout_s
     while True:
         async with session.get(url) as response:
@@ -41,7 +44,7 @@ async def get_json(session: aiohttp.ClientSession, url: URL, timeout_s: float = 
 async def read_over_http(
     session: aiohttp.ClientSession, worker: str, customer: str, from_ms: int, to_ms: int
 ) -> CellCounts:
-    """Return the counts that a worker answers for whole UTC days, over all scenarios: four questions."""
+    """Return the counts that a worker answers for whole UTC days and all scenarios, in four requests."""
     counts: CellCounts = {}
     url = URL(worker) / "v1" / customer / "ctr"
     span = {"from": str(from_ms), "to": str(to_ms)}
@@ -67,13 +70,13 @@ async def read_over_http(
 
 
 async def read_from_topic(bootstrap: str, customer: str, partitions: int) -> CellCounts:
-    """Return the counts of ``uptake.ctr.windows``: the last record of each key, day windows summed for total and position."""
+    """Return the counts of ``uptake.ctr.windows``: the last record of each key; totals and positions are sums of day windows."""
     latest: dict[bytes, WindowRecord] = {}
     owner = escape(customer)
     consumer = AIOKafkaConsumer(
         WINDOWS,
         bootstrap_servers=bootstrap,
-        group_id=None,  # all partitions are ours, and nothing is committed
+        group_id=None,  # without a group: read all partitions, commit nothing
         isolation_level="read_committed",
         auto_offset_reset="earliest",
     )
@@ -84,7 +87,7 @@ async def read_from_topic(bootstrap: str, customer: str, partitions: int) -> Cel
             raise UptakeError(f"{WINDOWS} has {len(assigned)} partitions, expected {partitions}")
         ends = await consumer.end_offsets(assigned)
         deadline = time.monotonic() + _READ_TIMEOUT_S
-        # A log ends in a commit marker, which no record shows: only the position reaches the end.
+        # A partition ends in a commit marker, which is not delivered as a record: only the position reaches the end.
         while any([await consumer.position(tp) < ends[tp] for tp in assigned]):
             if time.monotonic() > deadline:
                 raise UptakeError(f"{WINDOWS} could not be read to its end in {_READ_TIMEOUT_S:g} s")
@@ -101,7 +104,7 @@ async def read_from_topic(bootstrap: str, customer: str, partitions: int) -> Cel
 
 
 def _is_wanted(raw_key: bytes, customer: bytes) -> bool:
-    """Say whether a record is one that is summed. Most are minutes: the key's parts tell without decoding it."""
+    """Return whether a record is needed. Most are of minutes; the parts of the key tell this without decoding."""
     owner, _, dimension, granularity, *_ = raw_key.split(SEPARATOR)
     return owner == customer and (dimension, granularity) in _WANTED
 

@@ -1,15 +1,15 @@
-"""How much memory has a process taken: what the kernel remembers of it."""
+"""Memory of a process, as the kernel reports it in ``/proc``."""
 
 from pathlib import Path
 
 
 def peak_mb(pid: int) -> float | None:
-    """Return the greatest resident size of a process so far, in MB (10^6 bytes); None where the system does not tell."""
+    """Return the peak resident size of a process, in MB (10^6 bytes); None if the system does not report it."""
     return _field(pid, "VmHWM")
 
 
 def resident_mb(pid: int) -> float | None:
-    """Return the resident size of a process now, in MB (10^6 bytes); None where the system does not tell."""
+    """Return the current resident size of a process, in MB (10^6 bytes); None if the system does not report it."""
     return _field(pid, "VmRSS")
 
 

@@ -1,4 +1,4 @@
-"""What does the reader of a demo get to see: rates beside what the files say, lookups with their curl, and what to try next."""
+"""Output of a demo for people: rates next to those of the files, lookups with their curl commands, and what to try next."""
 
 from typing import Final
 
@@ -15,7 +15,7 @@ _SHOWN_DIFFERENCES: Final = 40
 
 
 def show_result(console: Console, result: DemoResult) -> None:
-    """Print everything."""
+    """Print rates, lookups, times and the verdict."""
     console.print(_rates(result, "total", "CTR by scenario and variant"))
     console.print()
     console.print(_rates(result, "position", "CTR by position"))
@@ -54,7 +54,7 @@ def _show_verdict(console: Console, result: DemoResult) -> None:
 
 
 def show_what_to_try(console: Console, result: DemoResult, customer: str, from_ms: int, to_ms: int) -> None:
-    """Print what the reader may do with the running system."""
+    """Print commands that the reader can try on the running system."""
     stack = result.stack
     worker, collector = stack.workers[0], stack.collector
     span = f"from={from_ms}&to={to_ms}"
@@ -68,7 +68,7 @@ def show_what_to_try(console: Console, result: DemoResult, customer: str, from_m
     if result.lookups:
         user = result.lookups[0].question.user
         lines += [
-            "  everything known of a visitor",
+            "  everything known about a visitor",
             f"    curl '{worker}/v1/{customer}/users/{user}?pretty=1'",
         ]
     lines += [
@@ -77,7 +77,7 @@ def show_what_to_try(console: Console, result: DemoResult, customer: str, from_m
         f"    curl -i '{collector}/api/{customer}/clickrecommended/you/1/12?scenario=mine'",
         f"    curl '{worker}/v1/{customer}/ctr?scenario=mine&pretty=1'",
         f"    curl '{worker}/v1/{customer}/users/you/exclusions?threshold=1&pretty=1'",
-        f"  Kafka at {stack.kafka}, the state of the worker",
+        f"  the state of the worker (Kafka is at {stack.kafka})",
         f"    curl '{worker}/v1/status?pretty=1'",
         "",
         "Ctrl-C stops everything and removes its data.",
@@ -153,5 +153,5 @@ def _times(result: DemoResult) -> str:
 
 
 def _line(console: Console, text: str, style: str | None = None) -> None:
-    """Print a line as it is: commands must be copied whole."""
+    """Print a line without wrapping it, so that a command can be copied."""
     console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)

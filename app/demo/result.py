@@ -1,4 +1,4 @@
-"""What came out of a demo: counts and differences, lookups, times and memory, also as one JSON object."""
+"""Result of a demo: counts and differences, lookups, times and memory; also as one JSON object."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +12,7 @@ from app.replay.lanes import ReplayTally
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Of one worker, in MB; None where the system does not tell."""
+    """Memory of one worker, in MB (10^6 bytes); None if the system does not report it."""
 
     name: str
     peak_mb: float | None
@@ -20,13 +20,13 @@ class Memory:
 
     @classmethod
     def of(cls, name: str, pid: int) -> "Memory":
-        """Return what a process has taken."""
+        """Return the memory of a process."""
         return cls(name, peak_mb(pid), resident_mb(pid))
 
 
 @dataclass(frozen=True, slots=True)
 class DemoResult:
-    """Everything that a demo found out. ``compared`` is how many cells each of the two readings was compared in."""
+    """Everything that a demo found out. ``compared`` is the number of cells that each of the two readings was compared in."""
 
     stack: Stack
     ready_seconds: float
@@ -42,11 +42,11 @@ class DemoResult:
 
     @property
     def is_equal(self) -> bool:
-        """Say whether all that was read is as expected."""
+        """Whether all counts and lookups are as expected."""
         return not self.differences and all(lookup.is_right for lookup in self.lookups)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it for JSON."""
+        """Return the result for JSON; docs/demo.md describes the fields."""
         return {
             "equal": self.is_equal,
             "ready_seconds": round(self.ready_seconds, 2),

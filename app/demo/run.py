@@ -1,4 +1,4 @@
-"""The demo's course: start everything, replay the files, wait until it is folded, read what was counted and compare."""
+"""Runs the demo: starts everything, replays the files, waits until all is folded, reads the counts and compares them."""
 
 import time
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ _SHOWN_REJECTS: Final = 5
 
 @dataclass(frozen=True, slots=True)
 class Demo:
-    """What a demo is given. ``started`` is when the command began (time.monotonic)."""
+    """The input of a demo. ``started`` is time.monotonic() at the start of the command."""
 
     settings: Settings
     plan: Plan
@@ -43,7 +43,7 @@ class Demo:
     started: float
 
     async def run(self, supervisor: Supervisor) -> DemoResult:
-        """Do everything and return what came out; the system keeps running. The caller stops the supervisor."""
+        """Run the demo and return its result. The system keeps running: the caller stops the supervisor."""
         console = self.console
         console.print("starting Kafka, collector and workers", highlight=False)
         stack = await start_stack(supervisor, self.settings, self.plan, runtime=self.runtime)
@@ -99,10 +99,10 @@ class Demo:
 
 
 def _author_of(customers_file: Path) -> Author:
-    """Return who signs the demo's events: the one customer of its own customers file."""
+    """Return the author of the demo's requests: the only customer of the demo's customers file."""
     rules = Customers.load(customers_file)[FIRST_CUSTOMER].rules
     if rules.license_key is None:
         raise UptakeError(
-            f"{customers_file}: customer {FIRST_CUSTOMER} has no license_key, so no time of the past can be signed"
+            f"{customers_file}: customer {FIRST_CUSTOMER} has no license_key, so times of the past cannot be signed"
         )
     return Author(rules.customer, rules.license_key, rules.time_zone, rules.md5_signatures)

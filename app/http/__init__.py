@@ -1,1 +1,1 @@
-"""What our HTTP servers share: connections, limits and refusals."""
+"""Shared parts of the HTTP servers: connections, limits and refusals."""

@@ -1,4 +1,4 @@
-"""How much of a body do we read, and for how long: bounded in bytes and in time, whoever sends it."""
+"""Reads and unpacks request bodies, within limits of bytes and of time."""
 
 import asyncio
 import zlib
@@ -11,7 +11,7 @@ from events.rejections import Rejection
 FORM: Final = "application/x-www-form-urlencoded"
 FORMS: Final = frozenset(("", FORM, "text/plain"))  # text/plain: navigator.sendBeacon
 _READ_ANYWAY: Final = 4  # times the limit
-_GZIP: Final = 16 + zlib.MAX_WBITS  # zlib's way of saying: with gzip's header and checksum
+_GZIP: Final = 16 + zlib.MAX_WBITS  # makes zlib expect gzip's header and checksum
 _BAD_GZIP: Final = Rejection(
     "bad_body", "the body is not gzip, or it is cut off or damaged", "Content-Encoding"
 )
@@ -20,14 +20,14 @@ _BAD_GZIP: Final = Rejection(
 async def read_body(
     request: web.BaseRequest, *, limit_bytes: int, timeout_seconds: float
 ) -> bytearray | Rejection:
-    """Return the body as it was sent, at most ``limit_bytes`` of it, arrived within ``timeout_seconds``."""
+    """Return the body as it was sent, or a rejection if it exceeds ``limit_bytes`` or takes longer than ``timeout_seconds``."""
     announced = request.content_length or 0
     if announced <= limit_bytes and request.headers.get("Expect", "").lower() == "100-continue":
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
     body = bytearray()
     try:
         async with asyncio.timeout(timeout_seconds):
-            # A little more than the limit is read and thrown away, so that the client gets to read the answer.
+            # Some bytes over the limit are read and discarded: closing at once would lose the answer to the client.
             while len(body) <= limit_bytes * _READ_ANYWAY and (piece := await request.content.readany()):
                 body += piece
     except TimeoutError:
@@ -38,12 +38,12 @@ async def read_body(
 
 
 def content_type(request: web.BaseRequest) -> str:
-    """Return the media type of a body in lower case, without its parameters; empty when none was named."""
+    """Return the media type of a body in lower case, without its parameters; empty if the request names none."""
     return request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
 
 
 async def read_form(request: web.BaseRequest, *, limit_bytes: int, timeout_seconds: float) -> str | Rejection:
-    """Return a form-encoded body, still encoded; bytes that are no UTF-8 arrive as lone surrogates."""
+    """Return a form-encoded body, still encoded; bytes that are not UTF-8 become lone surrogates."""
     body = await read_body(request, limit_bytes=limit_bytes, timeout_seconds=timeout_seconds)
     if isinstance(body, Rejection):
         return body
@@ -59,9 +59,9 @@ async def read_form(request: web.BaseRequest, *, limit_bytes: int, timeout_secon
 
 
 def unpacked(body: bytes | bytearray, encoding: str, *, limit_bytes: int) -> bytes | bytearray | Rejection:
-    """Return a body without its ``Content-Encoding``: gzip is taken, of one or more members, and nothing else.
+    """Return a body without its ``Content-Encoding``, which may only be gzip, of one or more members.
 
-    Never more than ``limit_bytes`` and a little are unpacked, however small the body that holds them.
+    At most ``limit_bytes`` + 1 bytes are unpacked, so a small body cannot fill the memory.
     """
     encoding = encoding.strip().lower()
     if encoding in ("", "identity"):

@@ -1,7 +1,7 @@
-"""One HTTP/1.1 connection with limits, on aiohttp's low-level server.
+"""HTTP/1.1 connections with limits, on aiohttp's low-level server.
 
-aiohttp answers 400 to whatever its parser refuses and logs it with the request. Here a refused request gets the right status (414, 431),
-and no log line holds what was sent, because it may hold user ids.
+aiohttp answers 400 to every request that its parser refuses, and logs the request. Here a refused request gets the right status
+(414, 431), and no log line holds what was sent, because it may hold user ids.
 """
 
 import asyncio
@@ -17,16 +17,16 @@ Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 _MAX_HEADERS: Final = 64
 _MAX_HEADER_BYTES: Final = 8_000
-_LINGER_SECONDS: Final = (
-    1.0  # how long we listen to the rest of a refused request, so that its sender gets to read why
-)
+# How long we read the rest of a refused request, so that its sender receives the answer.
+_LINGER_SECONDS: Final = 1.0
 _QUIET_SECONDS: Final = 0.05
 
 
 class Server(web.Server):
     """Makes a Connection for each socket, up to ``max_connections``.
 
-    ``refuse`` counts and answers what the parser refuses. ``on_connections`` is called with the number of open connections when it changes.
+    ``refuse`` counts a request that the parser refuses, and returns its answer. ``on_connections`` is called with the number of open
+    connections when it changes.
     """
 
     def __init__(
@@ -48,12 +48,12 @@ class Server(web.Server):
         return Connection(
             self,
             loop=self._loop,
-            # aiohttp's timer runs from the last answer (or the start) to the next complete head: it ends both silent
+            # aiohttp's timer runs from the last answer (or the start) to the next complete head. So it ends both silent
             # connections and heads that are sent byte by byte.
             keepalive_timeout=self._timeout_seconds,
             access_log=None,
             max_line_size=self._max_uri_bytes,
-            # The parser tells a long line from a long header by the limit that it broke, so the two must differ.
+            # The parser's error names only the limit that was exceeded, so those of lines and of headers must differ.
             max_field_size=_MAX_HEADER_BYTES + (self._max_uri_bytes == _MAX_HEADER_BYTES),
             max_headers=_MAX_HEADERS,
             lingering_time=_LINGER_SECONDS,
@@ -71,7 +71,7 @@ class Connection(web.RequestHandler):
         self._discarded_at = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take the connection, unless there are too many."""
+        """Accept the connection, unless too many are open."""
         super().connection_made(transport)
         open_now = len(self._server.connections)
         self._server.on_connections(open_now)
@@ -79,19 +79,19 @@ class Connection(web.RequestHandler):
             self.force_close()
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Forget the connection."""
+        """Report the new number of open connections."""
         super().connection_lost(exc)
         self._server.on_connections(len(self._server.connections))
 
     def data_received(self, data: bytes) -> None:
-        """Feed the parser, until it has refused something: what follows is then thrown away."""
+        """Feed the parser until it refuses a request; discard everything that follows."""
         if self._is_refused:
             self._discarded_at = self._loop.time()
             return
         super().data_received(data)
 
     def _make_error_handler(self, err_info: Any) -> Handler:
-        """Return the handler of a request that the parser refused; aiohttp's own method, replaced."""
+        """Return the handler of a request that the parser refused; overrides aiohttp's method."""
         self._is_refused = True
         refused = self._rejection(err_info.exc)
 
@@ -104,9 +104,9 @@ class Connection(web.RequestHandler):
         return handler
 
     async def _linger(self) -> None:
-        """Wait until the client has said all it wanted to, within bounds.
+        """Wait until the client stops sending, for ``_LINGER_SECONDS`` at most.
 
-        Closing a socket that holds unread bytes resets the connection, and the client would lose our answer.
+        Closing a socket with unread bytes resets the connection, and the client would lose our answer.
         """
         end = self._loop.time() + _LINGER_SECONDS
         while self._loop.time() < end:
@@ -125,4 +125,4 @@ class Connection(web.RequestHandler):
         return Rejection("malformed_request", "this is not a well-formed HTTP/1.1 request")
 
     def log_exception(self, *_args: Any, **_kw: Any) -> None:
-        """Say nothing: the handler logs its own failures, without what the client sent."""
+        """Log nothing: the handler logs its own failures, without what the client sent."""

@@ -1,4 +1,4 @@
-"""Refusals as HTTP answers: words for people, or a problem document (RFC 9457)."""
+"""Refusals as HTTP answers: plain text, or a problem document (RFC 9457)."""
 
 from http import HTTPStatus
 from typing import Final
@@ -10,16 +10,16 @@ from multidict import CIMultiDict
 from events.rejections import Rejection
 
 SAFE_HEADERS: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
-"""Headers of every answer of ours: never cached, never sniffed."""
+"""Headers of every answer: no caching, and no guessing of the content's type."""
 
 RETRY_AFTER_SECONDS: Final = 1
-"""What a 429 or 503 asks for where the rejection names no time of its own."""
+"""``Retry-After`` of a 429 or 503 whose rejection names no time."""
 
 _PROBLEM: Final = "application/problem+json"
 
 
 def refusal(rejection: Rejection, headers: CIMultiDict[str], *, accept: str = "") -> web.Response:
-    """Return the answer to a refused request: its status, and a problem document where ``accept`` asks for one."""
+    """Return the answer to a refused request, with a problem document if ``accept`` asks for one."""
     if rejection.status in (429, 503):
         headers["Retry-After"] = str(rejection.retry_after_s or RETRY_AFTER_SECONDS)
     if _PROBLEM in accept:

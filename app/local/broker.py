@@ -1,7 +1,7 @@
 """One real Apache Kafka on this machine, as a child process: for `uptake up`, the demo and the tests.
 
-The broker dies with its owner, also with one that was killed with -9 (app/local/child_process.py), keeps its log in its data directory, and
-counts as ready when it answers a metadata request.
+The broker dies with its owner, even if the owner is killed with -9 (app/local/child_process.py). It keeps its log in its data directory,
+and is ready when it answers a metadata request.
 """
 
 import base64
@@ -25,7 +25,7 @@ from app.local.tcp_ports import free_port, is_free
 
 HOST: Final = "127.0.0.1"
 _LOG4J: Final = Path(__file__).with_name("log4j2.properties")
-# Chosen for a short start (1.7 s on 2 cores): C1 only, the serial collector.
+# Options for a short start (1.7 s on 2 cores): the C1 compiler only, and the serial garbage collector.
 _JVM: Final = (
     "-Xms128m",
     "-Xmx512m",
@@ -36,9 +36,9 @@ _JVM: Final = (
 
 
 class LocalBroker:
-    """One node, broker and controller in one, on loopback.
+    """One node on loopback, broker and controller in one.
 
-    ``data_dir`` keeps topics between runs; its lock admits one owner. The port stays the same over ``stop`` or ``kill`` and
+    ``data_dir`` keeps topics between runs; a lock on it admits one owner. The port stays the same after ``stop`` or ``kill`` and
     ``start``. ``properties`` overrides lines of server.properties. Start it from the main thread (app/local/child_process.py says why).
     """
 
@@ -68,7 +68,7 @@ class LocalBroker:
 
     @property
     def log_path(self) -> Path:
-        """The log of the broker."""
+        """The broker's log file."""
         return self.data_dir / "broker.log"
 
     @property
@@ -80,11 +80,14 @@ class LocalBroker:
 
     @property
     def is_running(self) -> bool:
-        """Say whether the process lives (it may be frozen, or not ready yet)."""
+        """Whether the process runs; it may be frozen, or not ready yet."""
         return self._process is not None and self._process.poll() is None
 
     def start(self, timeout_ms: int = 60_000) -> str:
-        """Launch the broker, wait until it is ready and return its bootstrap address; NoBrokerError when it is not."""
+        """Launch the broker, wait until it is ready and return its bootstrap address.
+
+        Raise NoBrokerError if it ends, or is not ready within ``timeout_ms``.
+        """
         self.launch()
         deadline = time.monotonic() + timeout_ms / 1000
         while not self.is_ready():
@@ -95,7 +98,7 @@ class LocalBroker:
         return self.bootstrap
 
     def launch(self) -> None:
-        """Start the process without waiting for it; the first time the directory is formatted, which takes 0.8 s."""
+        """Start the process without waiting until it is ready. The first start formats the directory, which takes 0.8 s."""
         require_main_thread()
         if self.is_running:
             raise RuntimeError("the broker is running already")
@@ -118,26 +121,24 @@ class LocalBroker:
             raise
 
     def is_ready(self) -> bool:
-        """Say whether the broker answers; NoBrokerError when its process has ended."""
+        """Return whether the broker answers; raise NoBrokerError if its process has ended."""
         if not self.is_running:
-            raise NoBrokerError(
-                f"Kafka ended while it started: {self.last_words()}; its log: {self.log_path}"
-            )
+            raise NoBrokerError(f"Kafka ended while starting: {self.last_words()}; its log: {self.log_path}")
         return answers(HOST, self.port)
 
     @property
     def status(self) -> int | None:
-        """The exit status of a broker that ended, else None."""
+        """The exit status of a broker that has ended, else None."""
         return self._process.poll() if self._process is not None else None
 
     def terminate(self) -> None:
-        """Ask the broker to end, without waiting for it."""
+        """Ask the broker to end, without waiting until it has."""
         if self._process is not None:
             self._process.terminate()
-            self.thaw()  # a frozen process would never hear it
+            self.thaw()  # a frozen process does not handle signals
 
     def stop(self, timeout_ms: int = 15_000) -> None:
-        """Ask the broker to end, and kill it when it has not within the time. Nothing happens when it does not run."""
+        """Ask the broker to end, and kill it after ``timeout_ms``. Do nothing if it does not run."""
         if self._process is None:
             return
         self.terminate()
@@ -149,23 +150,23 @@ class LocalBroker:
         self._forget()
 
     def kill(self) -> None:
-        """Kill the broker with -9; ``start`` brings it back with its data on the same port."""
+        """Kill the broker with -9. ``start`` starts it again with its data, on the same port."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
             self._forget()
 
     def freeze(self) -> None:
-        """Stop the process with SIGSTOP: connections stay open and nothing answers."""
+        """Freeze the process with SIGSTOP: connections stay open, but get no answers."""
         os.kill(self.pid, signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Let a frozen process go on."""
+        """Let a frozen process continue."""
         if self.is_running:
             os.kill(self.pid, signal.SIGCONT)
 
     def destroy(self) -> None:
-        """Kill the broker and throw its data away."""
+        """Kill the broker and delete its data."""
         self.kill()
         shutil.rmtree(self.data_dir, ignore_errors=True)
 
@@ -204,7 +205,7 @@ class LocalBroker:
             "share.coordinator.state.topic.replication.factor": "1",
             "share.coordinator.state.topic.min.isr": "1",
             "share.coordinator.state.topic.num.partitions": "1",
-            # After kill -9 the node waits for its own former session to end before it may register again: 9 s by default.
+            # After kill -9, the node can register again only when its previous session has expired: 9 s by default.
             "broker.session.timeout.ms": "2000",
             "broker.heartbeat.interval.ms": "500",
             "group.initial.rebalance.delay.ms": "0",
@@ -221,7 +222,7 @@ class LocalBroker:
 
     def _format(self, runtime: Runtime, config: Path) -> None:
         cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        # `=` joins the id: one that begins with "-" would be read as an option.
+        # With `=`: an id that begins with "-" would be read as an option.
         argv = self._java(runtime, "kafka.tools.StorageTool", "format", f"--cluster-id={cluster}")
         argv += ["--config", str(config)]
         done = subprocess.run(
@@ -262,10 +263,10 @@ class LocalBroker:
         self._release_lock()
 
     def last_words(self) -> str:
-        """Return the last line the broker wrote."""
+        """Return the last line that the broker wrote."""
         for path in (self.data_dir / "broker.out", self.log_path):
             if path.is_file():
                 lines = path.read_text(encoding="utf-8", errors="replace").strip().splitlines()
                 if lines:
                     return lines[-1]
-        return "it said nothing"
+        return "it wrote nothing"

@@ -1,8 +1,8 @@
-"""How a child process is started so that it never outlives its owner, not even one killed with -9.
+"""Starts child processes that never outlive their owner, even if the owner is killed with -9.
 
-On Linux the child asks the kernel to be killed when the thread that started it ends (PR_SET_PDEATHSIG). It does so itself, in a
-small Python that then becomes the real program with the same pid: ``preexec_fn`` would run Python between fork and exec, which
-may deadlock beside other threads. Elsewhere than on Linux a killed owner leaves its children; an orderly end does not.
+On Linux the child asks the kernel to kill it when the thread that started it ends (PR_SET_PDEATHSIG). A small Python program asks, and
+then becomes the real program with the same pid. The alternative ``preexec_fn`` runs Python between fork and exec, which may deadlock if
+the owner has other threads. On other systems, an owner that is killed leaves its children running; one that stops in order does not.
 """
 
 import ctypes
@@ -19,10 +19,10 @@ _PR_SET_PDEATHSIG = 1
 
 
 def _guarded(argv: Sequence[str]) -> list[str]:
-    """Return the command line that starts ``argv`` tied to the life of the calling process."""
+    """Return the command line that starts ``argv`` as a child that dies with the calling process."""
     if sys.platform != "linux":
         return list(argv)
-    # -I -S: neither site-packages nor the environment can change the start; it takes 20 ms.
+    # -I -S: neither site-packages nor the environment can affect this start, which takes 20 ms.
     return [sys.executable, "-I", "-S", __file__, str(os.getpid()), *argv]
 
 
@@ -30,7 +30,7 @@ def require_main_thread() -> None:
     """Raise RuntimeError outside the main thread: the kernel would kill the child as soon as that thread ends."""
     if threading.current_thread() is not threading.main_thread():
         raise RuntimeError(
-            "children are started from the main thread, they die with the thread that started them"
+            "start child processes from the main thread: they die with the thread that started them"
         )
 
 
@@ -41,7 +41,7 @@ def spawn(
     cwd: Path | None = None,
     stdout: int | IO[bytes] | None = None,
 ) -> subprocess.Popen[bytes]:
-    """Start ``argv`` in a process group of its own (a Ctrl-C on the terminal reaches the owner only), stderr with stdout."""
+    """Start ``argv`` with stderr joined to stdout, in a process group of its own: Ctrl-C on the terminal reaches only the owner."""
     require_main_thread()
     return subprocess.Popen(
         _guarded(argv),
@@ -58,7 +58,7 @@ def _become(owner: int, argv: list[str]) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0:
         sys.exit(f"prctl failed: {os.strerror(ctypes.get_errno())}")
-    if os.getppid() != owner:  # the owner died before the request was made
+    if os.getppid() != owner:  # the owner died before prctl was called
         sys.exit(1)
     try:
         os.execvp(argv[0], argv)

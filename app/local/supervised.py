@@ -1,4 +1,4 @@
-"""What the supervisor runs: one part is one child process, a command of ours or the local Kafka."""
+"""Parts that the supervisor runs: each is one child process, an `uptake` command or the local Kafka."""
 
 import asyncio
 import contextlib
@@ -16,7 +16,7 @@ from app.base.errors import NoBrokerError
 from app.local.broker import LocalBroker
 from app.local.child_process import spawn
 
-# A library shows and hides the cursor of a terminal that a pipe is not; colours stay.
+# Codes that move, show or hide a terminal's cursor, which some library writes even into a pipe. Colours are kept.
 _CURSOR = re.compile(r"\x1b\[(?:\?25[hl]|[0-9;]*[A-HJKSTfsu])")
 _LONGEST_LINE = 64 * 1024
 
@@ -30,29 +30,29 @@ class Part(Protocol):
 
     @property
     def is_running(self) -> bool:
-        """Say whether the process lives."""
+        """Whether the process runs."""
 
     @property
     def pid(self) -> int:
-        """The id of the process, or of the last one."""
+        """The process id of the current run, or of the last one."""
 
     async def launch(self) -> None:
         """Start the process without waiting for it."""
 
     def is_ready(self) -> bool:
-        """Say whether it does its work. Blocks for a second at most; called in a thread."""
+        """Return whether the process is ready for work. Blocks for a second at most; called in a thread."""
 
     def terminate(self) -> None:
-        """Ask it to end."""
+        """Ask the process to end."""
 
     async def finish(self) -> None:
-        """Kill it if it still runs, reap it, and take the rest of its output."""
+        """Kill the process if it still runs, reap it, and read the rest of its output."""
 
     def ending(self) -> str:
-        """How it ended, as in `ended with status 1`."""
+        """Return how the process ended, as in `ended with status 1`."""
 
     def last_lines(self) -> list[str]:
-        """The last lines it wrote."""
+        """Return the last lines that the process wrote."""
 
 
 class CommandPart:
@@ -82,12 +82,12 @@ class CommandPart:
 
     @property
     def is_running(self) -> bool:
-        """Say whether the process lives."""
+        """Whether the process runs."""
         return self._process is not None and self._process.poll() is None
 
     @property
     def pid(self) -> int:
-        """The id of the process, or of the last one."""
+        """The process id of the current run, or of the last one."""
         return self._process.pid if self._process is not None else 0
 
     async def launch(self) -> None:
@@ -99,22 +99,22 @@ class CommandPart:
         )
 
     def is_ready(self) -> bool:
-        """Say whether ``ready_url`` answers 200; without one, whether the process lives."""
+        """Return whether ``ready_url`` answers 200; without a URL, whether the process runs."""
         return self.is_running if self._ready_url is None else answers_200(self._ready_url)
 
     def terminate(self) -> None:
-        """Ask it to end."""
+        """Ask the process to end."""
         self._signal(signal.SIGTERM)
-        self._signal(signal.SIGCONT)  # one that was frozen would never hear it
+        self._signal(signal.SIGCONT)  # a frozen process does not handle SIGTERM
 
     async def finish(self) -> None:
-        """Kill it, and what it started, if it still runs; reap it, and take the rest of its output."""
+        """Kill the process and its children if it still runs, reap it, and read the rest of its output."""
         if self._process is None:
             return
         if self.is_running:
             self._signal(signal.SIGKILL, whole_group=True)
         self._process.wait()
-        # Not wait_for: in Python 3.11 it swallows a cancellation that meets the end of what it waits for.
+        # Not wait_for: in Python 3.11 it loses a cancellation that arrives just when its awaitable ends.
         with contextlib.suppress(TimeoutError):  # a grandchild may hold the pipe open
             async with asyncio.timeout(1):
                 await self._output_ended.wait()
@@ -124,12 +124,12 @@ class CommandPart:
             await asyncio.sleep(0)
 
     def ending(self) -> str:
-        """How it ended."""
+        """Return how the process ended."""
         return _describe_status(self._process.poll() if self._process is not None else None)
 
     def last_lines(self) -> list[str]:
-        """The last lines it wrote."""
-        return list(self._last) or ["it said nothing"]
+        """Return the last lines that the process wrote."""
+        return list(self._last) or ["it wrote nothing"]
 
     def _take_line(self, line: str) -> None:
         line = _CURSOR.sub("", line)
@@ -160,12 +160,12 @@ class BrokerPart:
 
     @property
     def is_running(self) -> bool:
-        """Say whether the process lives."""
+        """Whether the process runs."""
         return self._broker.is_running
 
     @property
     def pid(self) -> int:
-        """The id of the process, or of the last one."""
+        """The process id of the current run, or of the last one."""
         return self._pid
 
     async def launch(self) -> None:
@@ -174,31 +174,31 @@ class BrokerPart:
         self._pid = self._broker.pid
 
     def is_ready(self) -> bool:
-        """Say whether it answers a metadata request."""
+        """Return whether the broker answers a metadata request."""
         try:
             return self._broker.is_ready()
-        except NoBrokerError:  # it ended; the supervisor sees that too
+        except NoBrokerError:  # it ended, and the supervisor notices by itself
             return False
 
     def terminate(self) -> None:
-        """Ask it to end."""
+        """Ask the process to end."""
         self._broker.terminate()
 
     async def finish(self) -> None:
-        """Kill it if it still runs, and give its directory free."""
+        """Kill the broker if it still runs, and release the lock on its directory."""
         self._broker.kill()
 
     def ending(self) -> str:
-        """How it ended."""
+        """Return how the process ended."""
         return f"{_describe_status(self._broker.status)} (its log: {self._broker.log_path})"
 
     def last_lines(self) -> list[str]:
-        """The last line it wrote."""
+        """Return the last line that the broker wrote."""
         return [self._broker.last_words()]
 
 
 class _Lines(asyncio.Protocol):
-    """Cuts a pipe's bytes into lines, and a line that is too long into pieces."""
+    """Splits a pipe's bytes into lines, and lines that are too long into pieces."""
 
     def __init__(self, take: Callable[[str], None], on_end: Callable[[], None]) -> None:
         self._take = take
@@ -206,7 +206,7 @@ class _Lines(asyncio.Protocol):
         self._rest = b""
 
     def data_received(self, data: bytes) -> None:
-        """Hand on every whole line."""
+        """Pass on every complete line."""
         *lines, self._rest = (self._rest + data).split(b"\n")
         for line in lines:
             self._take(line.decode("utf-8", "replace"))
@@ -215,7 +215,7 @@ class _Lines(asyncio.Protocol):
             self._rest = b""
 
     def connection_lost(self, _error: Exception | None) -> None:
-        """Hand on what came after the last line end."""
+        """Pass on the text after the last line end."""
         if self._rest:
             self._take(self._rest.decode("utf-8", "replace"))
             self._rest = b""
@@ -223,7 +223,7 @@ class _Lines(asyncio.Protocol):
 
 
 def _describe_status(status: int | None) -> str:
-    """Return an exit status in words: of a process that was killed, the signal."""
+    """Return an exit status in words; for a process that was killed, the name of the signal."""
     if status is None:
         return "ended"
     if status < 0:
@@ -232,7 +232,7 @@ def _describe_status(status: int | None) -> str:
 
 
 def answers_200(url: str, timeout_s: float = 1.0) -> bool:
-    """Say whether a GET of ``url`` answers 200. No proxy is asked: these are addresses on this machine."""
+    """Return whether a GET of ``url`` answers 200. No proxy is used: the addresses are on this machine."""
     parts = urlsplit(url)
     connection = http.client.HTTPConnection(parts.hostname or "", parts.port or 80, timeout=timeout_s)
     try:

@@ -1,7 +1,7 @@
-"""How several processes run as one: started, watched, restarted after a crash, stopped in order, and never left behind.
+"""Runs several processes as one: starts and watches them, restarts those that crash, stops them in order, and leaves none behind.
 
 `uptake up`, the demo and the tests add their parts (the local Kafka, workers, the collector) and get one merged log. Parts stop in
-stages, the highest first. All methods belong to the main thread (app/local/child_process.py says why).
+stages, the highest first. Call all methods from the main thread (app/local/child_process.py says why).
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from app.local.supervised import BrokerPart, CommandPart, Part
 _log: Final = logging.getLogger(__name__)
 _FIRST_PAUSE_S: Final = 1.0
 _LONGEST_PAUSE_S: Final = 30.0
-_STEADY_S: Final = 60.0  # a part that lived this long is restarted without a long pause
+_STEADY_S: Final = 60.0  # after a run this long, the restart pause is the first one again
 _TICK_S: Final = 0.05
 _SAY_AGAIN_S: Final = 10.0
 _COLOURS: Final = (36, 33, 32, 35, 34, 96, 93, 92)
@@ -35,7 +35,7 @@ class NotReadyError(UptakeError):
 class Supervisor:
     """The parts of one system on this machine.
 
-    ``write(name, line)`` gets each line of a part's output; the default prints it with a coloured name.
+    ``write(name, line)`` receives each line of a part's output; the default prints it with a coloured name.
     """
 
     def __init__(self, write: Write | None = None, *, first_pause_s: float = _FIRST_PAUSE_S) -> None:
@@ -48,12 +48,12 @@ class Supervisor:
 
     @property
     def pids(self) -> dict[str, int]:
-        """Name -> process id of every part that runs now."""
+        """Name -> process id, for every part that runs now."""
         return {name: part.pid for name, part in self._parts().items() if part.is_running}
 
     @property
     def restarts(self) -> dict[str, int]:
-        """Name -> how often a part was started again after a crash."""
+        """Name -> number of restarts after a crash."""
         return {name: watched.restarts for name, watched in self._watched.items()}
 
     def add(
@@ -66,7 +66,7 @@ class Supervisor:
         stage: int = 1,
         stop_timeout_ms: int = 15_000,
     ) -> None:
-        """Add a command. ``env``: its whole environment (None: ours). It is ready when ``ready_url`` answers 200."""
+        """Add a command. ``env`` is its whole environment (None: ours). The part is ready when ``ready_url`` answers 200."""
         self._add(CommandPart(name, argv, env, ready_url, stage, stop_timeout_ms, self._write))
 
     def add_broker(self, broker: LocalBroker, name: str = "kafka", *, stage: int = 0) -> None:
@@ -74,7 +74,7 @@ class Supervisor:
         self._add(BrokerPart(name, broker, stage))
 
     async def start(self) -> None:
-        """Start every part that was added and not started yet, and watch over all of them."""
+        """Start every part that was added and not started yet, and watch all parts from now on."""
         for watched in self._watched.values():
             if not watched.is_started:
                 watched.is_started = True
@@ -83,7 +83,10 @@ class Supervisor:
             self._watcher = asyncio.create_task(self._watch())
 
     async def wait_ready(self, timeout_ms: int = 60_000) -> None:
-        """Return when every started part is ready; NotReadyError names the parts that are not, and their last lines."""
+        """Return when every started part is ready.
+
+        Raise NotReadyError after ``timeout_ms`` or ``stop``, with the parts that are not ready and their last lines.
+        """
         start = said = time.monotonic()
         while True:
             waiting = [w.part for w in self._watched.values() if w.is_started and not await _is_ready(w.part)]
@@ -99,7 +102,7 @@ class Supervisor:
             await asyncio.sleep(_TICK_S)
 
     async def run_until_signal(self) -> None:
-        """Return at the first SIGINT or SIGTERM. A second one, during ``stop``, kills what is left at once."""
+        """Return at the first SIGINT or SIGTERM. A second one, during ``stop``, kills the remaining parts at once."""
         loop = asyncio.get_running_loop()
         asked = asyncio.Event()
 
@@ -113,7 +116,7 @@ class Supervisor:
         await asked.wait()
 
     async def stop(self) -> None:
-        """Stop all parts, stage by stage, each by SIGTERM with a deadline, then SIGKILL. Safe to call twice."""
+        """Stop all parts, stage by stage: SIGTERM, and SIGKILL after the part's deadline. Safe to call twice."""
         self._is_stopping = True
         if self._watcher is not None:
             self._watcher.cancel()
@@ -151,7 +154,7 @@ class Supervisor:
 
 
 class _Watched:
-    """A part, when it was started, and when it may be started again."""
+    """A part, the time of its last start, and the time of its next restart."""
 
     def __init__(self, part: Part, first_pause_s: float) -> None:
         self.part = part
@@ -168,7 +171,7 @@ class _Watched:
         await self.part.launch()
 
     async def look(self) -> None:
-        """Start the part again when it has ended and its pause is over."""
+        """Restart the part if it has ended and its pause is over."""
         if self.part.is_running:
             return
         now = time.monotonic()
@@ -189,7 +192,7 @@ class _Watched:
 
 
 class LinePrinter:
-    """Prints each line with the name of its part, coloured on a terminal, to standard output."""
+    """Prints each line to standard output, with the name of its part; the name is coloured on a terminal."""
 
     def __init__(self, stream: TextIO | None = None, *, has_names: bool = True) -> None:
         self._stream = stream or sys.stdout

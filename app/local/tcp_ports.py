@@ -1,18 +1,18 @@
-"""Which TCP ports are free on this machine."""
+"""Finds free TCP ports on this machine."""
 
 import random
 import socket
 from typing import Final
 
-# Below Linux's range of ephemeral ports (32768 up), so that no outgoing connection takes a port between choice and use.
+# Below Linux's ephemeral ports (from 32768), so that no outgoing connection takes a port between choice and use.
 _RANGE: Final = (20_000, 32_000)
 
 
 def is_free(host: str, port: int) -> bool:
-    """Say whether a server could listen on ``host:port`` now."""
+    """Return whether a server could listen on ``host:port`` now."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # TIME_WAIT does not make a port taken
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port in TIME_WAIT counts as free
         try:
             probe.bind((host, port))
             probe.listen(1)
@@ -22,7 +22,7 @@ def is_free(host: str, port: int) -> bool:
 
 
 def free_port(host: str = "127.0.0.1") -> int:
-    """Return a port on which nobody listens now. Another program may still take it before it is used."""
+    """Return a port on which no program listens now. Another program may still take it before it is used."""
     chooser = random.SystemRandom()
     for _ in range(200):
         port = chooser.randrange(*_RANGE)
@@ -32,7 +32,7 @@ def free_port(host: str = "127.0.0.1") -> int:
 
 
 def first_free(host: str, wanted: int, count: int = 20) -> int:
-    """Return ``wanted`` or the next free port within ``count`` after it, else any free one."""
+    """Return the first free port of the ``count`` from ``wanted``, else any free port."""
     for port in range(wanted, wanted + count):
         if is_free(host, port):
             return port

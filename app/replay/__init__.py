@@ -1,1 +1,1 @@
-"""How a file of events is sent to a collector: files are read into requests, and requests are sent in lanes, one a user."""
+"""Sends files of events to a collector: reads them as requests, and sends the requests in lanes, one for each user."""

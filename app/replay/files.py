@@ -1,4 +1,4 @@
-"""What do these files hold together: their requests in the order of time, and how many there are."""
+"""Merges several files into one sequence of requests in order of time, and counts their requests."""
 
 import heapq
 from collections.abc import Iterator, Sequence
@@ -11,7 +11,7 @@ from app.replay.request import Author, Entries, ReplayEntry, Request
 
 
 def check_files(paths: Sequence[Path]) -> None:
-    """Raise UptakeError for a file that is not there or whose name does not fit its layout."""
+    """Raise UptakeError if a file does not exist, or if its name does not fit its layout."""
     for path in paths:
         if not path.is_file():
             raise UptakeError(f"{path}: there is no such file")
@@ -20,14 +20,14 @@ def check_files(paths: Sequence[Path]) -> None:
 
 
 def read_files(paths: Sequence[Path], author: Author) -> Entries:
-    """Yield the requests of all files, merged by time. Within a file the order is never changed."""
+    """Yield the requests of all files, merged by time. Requests of one file keep their order."""
     sources = (_in_order(number, _read(path, author)) for number, path in enumerate(paths))
     for _, _, entry in heapq.merge(*sources, key=lambda timed: timed[:2]):
         yield entry
 
 
 def count_files(paths: Sequence[Path]) -> int:
-    """Return how many requests all files hold, unreadable ones included."""
+    """Return the number of requests in all files, unreadable ones included."""
     return sum(count_obd(path) if is_obd(path) else count_lines(path) for path in paths)
 
 
@@ -36,7 +36,7 @@ def _read(path: Path, author: Author) -> Entries:
 
 
 def _in_order(number: int, entries: Entries) -> Iterator[tuple[int, int, ReplayEntry]]:
-    """Yield (time, file, entry) with times that never fall: what has no time, or an earlier one, takes the last."""
+    """Yield (time, file, entry) with times that never decrease: an entry without a time, or with an earlier one, gets the latest."""
     latest_ms = 0
     for entry in entries:
         if isinstance(entry, Request) and entry.time_ms is not None:

@@ -1,6 +1,6 @@
-"""How is one request sent and answered: a lean HTTP/1.1 client connection, one request at a time, kept alive.
+"""A small HTTP/1.1 client: a kept-alive connection that sends one request at a time.
 
-A client library takes longer for a request than the collector takes to answer it; this one costs some 25 us.
+A client library takes longer to send a request than the collector takes to answer it. This client takes about 25 us.
 """
 
 import asyncio
@@ -14,22 +14,21 @@ import httptools
 
 from app.base.errors import UptakeError
 
-_MAX_IDLE_S: Final = (
-    5.0  # a server closes silent connections; one that is idle longer is not trusted any more
-)
+# A server closes silent connections, so one that was idle for longer is not used again.
+_MAX_IDLE_S: Final = 5.0
 _CONNECT_TIMEOUT_S: Final = 5.0
 
 
 class NoConnectionError(Exception):
-    """No connection: nothing was sent, so the request may be sent again."""
+    """The connection could not be opened: nothing was sent, so the request may be sent again."""
 
 
 class NoAnswerError(Exception):
-    """The request was sent and no whole answer came: whether the event was recorded is not known."""
+    """The request was sent, but no complete answer came: the event may or may not be recorded."""
 
 
 class Answer(NamedTuple):
-    """What the server said. ``retry_after_s`` is None when it named no time in seconds."""
+    """The server's answer. ``retry_after_s`` is None if the server named no time in seconds."""
 
     status: int
     body: bytes
@@ -37,15 +36,15 @@ class Answer(NamedTuple):
 
 
 def basic_header(customer: str, license_key: str) -> str:
-    """Return the value of ``Authorization`` that says who sends: HTTP Basic."""
+    """Return the value of the ``Authorization`` header that identifies the sender by HTTP Basic."""
     return "Basic " + base64.b64encode(f"{customer}:{license_key}".encode()).decode("ascii")
 
 
 class Endpoint:
-    """Where the collector is: ``http://host:port`` or ``https://host``."""
+    """The address of a collector: ``http://host:port`` or ``https://host``."""
 
     def __init__(self, url: str, credentials: tuple[str, str] | None = None) -> None:
-        """``credentials`` (customer, license key) go with every request, by HTTP Basic."""
+        """Every request carries ``credentials`` (customer, license key) by HTTP Basic. Raise UptakeError for an invalid URL."""
         try:
             parts = urlsplit(url)
             port = parts.port
@@ -63,17 +62,17 @@ class Endpoint:
         self._common = common.encode("ascii")
 
     def request(self, target: str) -> bytes:
-        """Return the bytes of a GET of a target, which is printable ASCII without blanks."""
+        """Return the bytes of a GET. ``target`` is printable ASCII without blanks."""
         return b"GET " + target.encode("ascii") + self._common + b"\r\n"
 
     def post(self, target: str, body: bytes, headers: Mapping[str, str]) -> bytes:
-        """Return the bytes of a POST. ``headers`` are those of the body and of the sender, printable ASCII."""
+        """Return the bytes of a POST. ``headers`` are added to those of every request; they are printable ASCII."""
         lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         head = b"POST " + target.encode("ascii") + self._common
         return head + f"{lines}Content-Length: {len(body)}\r\n\r\n".encode("ascii") + body
 
     async def connect(self) -> "ClientConnection":
-        """Open a connection; raise NotSentError when there is none to be had."""
+        """Open a connection; raise NoConnectionError if the collector cannot be reached."""
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(_CONNECT_TIMEOUT_S):
@@ -101,13 +100,13 @@ class ClientConnection(asyncio.Protocol):
 
     @property
     def is_usable(self) -> bool:
-        """Say whether the next request can go this way."""
+        """Whether the next request can use this connection."""
         transport = self._transport
         is_fresh = self._loop.time() - self._used_at < _MAX_IDLE_S
         return transport is not None and not transport.is_closing() and is_fresh
 
     async def ask(self, raw_request: bytes, timeout_s: float) -> Answer:
-        """Send a request and return its answer; raise NoAnswerError when there is none within the time."""
+        """Send a request and return its answer; raise NoAnswerError if none comes within ``timeout_s``."""
         assert self._transport is not None
         answer: asyncio.Future[Answer] = self._loop.create_future()
         self._answer = answer
@@ -127,18 +126,18 @@ class ClientConnection(asyncio.Protocol):
 
     # asyncio.Protocol
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take the socket."""
-        self._transport = cast("asyncio.Transport", transport)  # uvloop's does not say so
+        """Keep the transport."""
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's transport is not typed as one
 
     def data_received(self, data: bytes) -> None:
-        """Read what came of an answer."""
+        """Parse a part of an answer."""
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError as error:
             self._give_up(f"the answer is not HTTP: {error}")
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """End the wait for an answer: it will not come."""
+        """Fail the pending request: its answer will not come."""
         self._give_up(f"the connection was closed before the answer came{f': {exc}' if exc else ''}")
 
     # httptools.HttpResponseParser
@@ -148,7 +147,7 @@ class ClientConnection(asyncio.Protocol):
         self._retry_after_s = None
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Keep the one header that tells us something."""
+        """Keep ``Retry-After``, the only header that is used."""
         if name.lower() == b"retry-after" and value.isdigit() and len(value) < 6:
             self._retry_after_s = float(value)
 
@@ -157,7 +156,7 @@ class ClientConnection(asyncio.Protocol):
         self._body += body
 
     def on_message_complete(self) -> None:
-        """Hand the answer on; close the connection where the server wants that."""
+        """Deliver the answer; close the connection if the server does not keep it alive."""
         if self._parser.get_status_code() < 200:
             return
         if not self._parser.should_keep_alive():

@@ -1,6 +1,6 @@
-"""In which order are requests sent: those of one user one after another, of different users side by side.
+"""Sends requests in lanes: those of one user one after another, those of different users at the same time.
 
-A user's next event is sent when the last one was acknowledged, so that a click stays behind its impression also when the collector
+A user's next event is sent when the last one was acknowledged. So a click stays behind its impression, even when the collector
 pushes back. Connections are shared: a free one takes the user whose next event is the oldest.
 """
 
@@ -18,18 +18,18 @@ from app.replay.http import Answer, ClientConnection, Endpoint, NoAnswerError, N
 from app.replay.request import ReplayEntry, Request, Unreadable
 
 _READ_AHEAD: Final = 10_000  # requests held in memory
-PAUSE_S: Final = 1.0  # before a second try, where the collector names no pause
+PAUSE_S: Final = 1.0  # before a second try, if the collector names no pause
 LONGEST_PAUSE_S: Final = 30.0
 _TIMEOUT_S: Final = 30.0  # longer than a collector waits for Kafka
 _GIVE_UP_S: Final = 60.0
-_TURN: Final = 50  # requests read before the connections get a turn
+_TURN: Final = 50  # requests that are read before the connections get a turn
 _PUSHED_BACK: Final = frozenset((429, 503))
-_UNKNOWN: Final = frozenset((502, 504))  # handed on by a collector, or by a proxy before it
+_UNKNOWN: Final = frozenset((502, 504))  # a collector, or a proxy in front of it, had passed the event on
 
 
 @dataclass(slots=True)
 class ReplayTally:
-    """What became of the entries. ``accepted`` were acknowledged by Kafka; ``unknown`` may have been; all others were not."""
+    """Number of entries for each outcome. ``accepted`` ones were acknowledged, ``unknown`` ones may have been, all others were not."""
 
     accepted: int = 0
     rejected: int = 0
@@ -41,21 +41,21 @@ class ReplayTally:
 
     @property
     def done(self) -> int:
-        """How many entries came to an end."""
+        """The number of entries that have an outcome."""
         return self.accepted + self.not_accepted
 
     @property
     def not_accepted(self) -> int:
-        """How many are not known to be recorded."""
+        """The number of entries that are not known to be recorded."""
         return self.rejected + self.unreadable + self.failed + self.unknown
 
     @property
     def per_second(self) -> float:
-        """Entries a second."""
+        """Entries per second."""
         return self.done / self.seconds if self.seconds else 0.0
 
     def as_dict(self) -> dict[str, float]:
-        """Return it for JSON."""
+        """Return the tally for JSON."""
         return {
             "accepted": self.accepted,
             "rejected": self.rejected,
@@ -69,7 +69,7 @@ class ReplayTally:
 
 
 class RejectedEntry(msgspec.Struct, frozen=True):
-    """One entry that is not known to be recorded. ``outcome``: rejected, unreadable, failed or unknown."""
+    """One entry that is not known to be recorded. ``outcome`` is rejected, unreadable, failed or unknown."""
 
     where: str
     outcome: str
@@ -81,8 +81,8 @@ class RejectedEntry(msgspec.Struct, frozen=True):
 class ReplayLanes:
     """Sends requests to one collector.
 
-    ``speed`` is how many seconds of the events' time pass in one second, None: as fast as it goes. A collector that cannot take an
-    event for ``give_up_s`` makes that event ``failed``. ``on_reject`` is told of everything that is not accepted.
+    ``speed`` is how many seconds of the events' time are sent in one second; None: as fast as possible. An event that the collector
+    cannot accept for ``give_up_s`` is ``failed``. ``on_reject`` is called with each entry that is not accepted.
     """
 
     def __init__(
@@ -102,23 +102,23 @@ class ReplayLanes:
         self._on_reject = on_reject
         self._pause_s, self._timeout_s, self._give_up_s = pause_s, timeout_s, give_up_s
         self._queues: dict[str, deque[tuple[int, Request]]] = {}
-        # (number of the lane's next request, lane), each lane at most once, and not while a request of it is on its way
+        # (number of the lane's next request, lane); each lane at most once, and only while no request of it is in flight
         self._ready: asyncio.PriorityQueue[tuple[int, str]] = asyncio.PriorityQueue()
         self._room = asyncio.Semaphore(read_ahead)
         self._stop = asyncio.Event()
         self._started = 0.0
 
     def stop(self) -> None:
-        """Send nothing more, but wait for the answers to what was sent."""
+        """Send no more requests, but wait for the answers to those in flight."""
         self._stop.set()
 
     @property
     def is_stopped(self) -> bool:
-        """Say whether it was told to stop before the end."""
+        """Whether ``stop`` was called."""
         return self._stop.is_set()
 
     async def run(self, entries: Iterable[ReplayEntry]) -> ReplayTally:
-        """Send all entries and return what became of them."""
+        """Send all entries and return the number for each outcome. Raise UptakeError if a file cannot be read."""
         self._started = time.monotonic()
         try:
             async with asyncio.TaskGroup() as group:
@@ -128,13 +128,13 @@ class ReplayLanes:
                 for connection in connections:
                     connection.cancel()
         except ExceptionGroup as errors:
-            raise errors.exceptions[0] from None  # a file that cannot be read: the reader is alone in failing
+            raise errors.exceptions[0] from None  # only the reader of entries raises: a file cannot be read
         finally:
             self.tally.seconds = time.monotonic() - self._started
         return self.tally
 
     def seconds(self) -> float:
-        """Return how long it has run so far."""
+        """Return how many seconds the replay has run so far."""
         return self.tally.seconds or time.monotonic() - self._started
 
     async def _read_all(self, entries: Iterable[ReplayEntry]) -> None:
@@ -161,7 +161,7 @@ class ReplayLanes:
             queue.append((number, entry))
 
     async def _wait_until_sent(self) -> None:
-        """Return when the last lane is empty; with ``stop``, when no request is on its way."""
+        """Return when the last lane is empty; after ``stop``, when no request is in flight."""
         await self._ready.join()
 
     async def _send_all(self) -> None:
@@ -191,7 +191,7 @@ class ReplayLanes:
     async def _deliver(
         self, request: Request, connection: ClientConnection | None
     ) -> ClientConnection | None:
-        """Send a request until its fate is decided; return the connection that the next one may use."""
+        """Send a request until its outcome is decided; return the connection that the next request may use."""
         raw = self._endpoint.request(request.target)
         first_try = time.monotonic()
         pause_s = self._pause_s
@@ -215,7 +215,7 @@ class ReplayLanes:
                 status, reason = answer.status, _reason(answer)
                 wait_s = pause_s if answer.retry_after_s is None else answer.retry_after_s
             if self.is_stopped or time.monotonic() + wait_s - first_try > self._give_up_s:
-                self._end(request, "failed", status, f"not taken, and given up: {reason}")
+                self._end(request, "failed", status, f"not accepted, and given up: {reason}")
                 return connection
             self.tally.retries += 1
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
@@ -235,7 +235,7 @@ class ReplayLanes:
         self._on_reject(RejectedEntry(request.where, outcome, status, reason, request.target))
 
     async def _pause(self, seconds: float) -> None:
-        """Sleep, but not through a stop."""
+        """Sleep, but return at once on ``stop``."""
         if seconds > 0:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(seconds):

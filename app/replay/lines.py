@@ -1,7 +1,7 @@
-"""Which request does a line of text hold: the JSON of an event, or a request target of the tracker API as it is.
+"""Reads lines of text as requests: the JSON of an event, or a request target of the tracker API.
 
-A JSON line has the fields of events/model.py, but its ``user`` (of a login also its ``target``) is a raw id: the collector makes the
-pseudonym. A target (``/api/00000/click/u/1/11?lang=en``) is sent unchanged, so it may also be one that will be refused.
+A JSON line has the fields of events/model.py, but its ``user`` (for a login also its ``target``) is a raw id: the collector makes the
+pseudonym. A target (``/api/00000/click/u/1/11?lang=en``) is sent unchanged, so the collector may refuse it.
 """
 
 import gzip
@@ -49,18 +49,18 @@ _PARAMETERS: Final = {
 
 
 def read_lines(path: Path, author: Author) -> Entries:
-    """Yield the requests of a file, one a line; blank lines and lines that begin with ``#`` are skipped."""
+    """Yield the requests of a file, one for each line. Skip blank lines and lines that begin with ``#``."""
     for number, line in _lines(path):
         yield read_line(line, author, f"{path.name}:{number}")
 
 
 def count_lines(path: Path) -> int:
-    """Return how many requests a file holds, unreadable lines included."""
+    """Return the number of requests in a file, unreadable lines included."""
     return sum(1 for _ in _lines(path))
 
 
 def read_line(line: str, author: Author, where: str) -> ReplayEntry:
-    """Return the request of one line."""
+    """Return the request of one line. ``where`` is file:line, for reports."""
     if line.startswith("/"):
         return _as_it_is(line, author, where)
     try:
@@ -88,14 +88,14 @@ def _as_it_is(line: str, author: Author, where: str) -> ReplayEntry:
     raw_path, _, raw_query = line.partition("?")
     path = split_path(raw_path)
     target = path if isinstance(path, Rejection) else read_target(path, raw_query)
-    if isinstance(target, Rejection):  # the collector will say what is wrong with it
+    if isinstance(target, Rejection):  # the collector's answer will say what is wrong
         return Request(line, raw_path, None, where)
     lane = target.segments[0] if target.segments else raw_path
     return Request(line, lane, parse_override(target.params.get(OVERRIDE, ""), author.zone), where)
 
 
 def _after_user(event: EventBase) -> tuple[str, ...] | str:
-    """Return the path segments after the user; a sentence when the tracker API has no path for the event."""
+    """Return the path segments after the user, or a sentence that says why the tracker API has no path for the event."""
     if event.__struct_config__.tag not in TRACKER_EVENTS:
         return f"the tracker API has no path for {event.__struct_config__.tag!r}"
     if isinstance(event, ItemsEvent):
@@ -138,7 +138,7 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def _open(path: Path) -> TextIO:
-    # What is not UTF-8 arrives as lone surrogates, so that one bad line is reported and the next one read.
+    # Bytes that are not UTF-8 become lone surrogates: a bad line is reported, and the next one is still read.
     if path.name.endswith(".gz"):
         return gzip.open(path, "rt", encoding="utf-8", errors="surrogateescape", newline="\n")
     return path.open(encoding="utf-8", errors="surrogateescape", newline="\n")

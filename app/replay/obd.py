@@ -1,4 +1,4 @@
-"""Which requests does a file of the Open Bandit Dataset hold: each row an item shown, and a click where it was clicked.
+"""Reads files of the Open Bandit Dataset as requests: each row is an item shown, and also a click if it was clicked.
 
 The layout is that of data/obd: ``{policy}_{campaign}.csv[.gz]`` with the columns timestamp_ms, user, item_id, position, click.
 """
@@ -14,18 +14,21 @@ from app.replay.request import Author, Entries, Request, Unreadable
 
 _COLUMNS: Final = ("timestamp_ms", "user", "item_id", "position", "click")
 _ITEMTYPE: Final = "1"
-_ROW: Final = "0"  # the three places of a page are one row
+_ROW: Final = "0"  # the three positions of a page form one row
 _ENDINGS: Final = (".csv", ".csv.gz")
 _MAX_MS: Final = 10**14
 
 
 def is_obd(path: Path) -> bool:
-    """Say whether a file has the name of this layout."""
+    """Return whether a file's name ends like those of this layout."""
     return path.name.endswith(_ENDINGS)
 
 
 def policy_and_campaign(path: Path) -> tuple[str, str]:
-    """Return what the name of a file tells: ``bts_all.csv.gz`` is policy bts, campaign all."""
+    """Return policy and campaign from the name of a file: ``bts_all.csv.gz`` is policy bts, campaign all.
+
+    Raise UptakeError if the name has another form.
+    """
     policy, _, campaign = _stem(path).partition("_")
     if not policy or not campaign:
         raise UptakeError(f"{path}: the name must be {{policy}}_{{campaign}}.csv.gz, as in bts_all.csv.gz")
@@ -44,7 +47,7 @@ class ObdRow(NamedTuple):
 
 
 def read_rows(path: Path) -> Iterator[ObdRow | Unreadable]:
-    """Yield the rows of a file."""
+    """Yield the rows of a file. Raise UptakeError if the file cannot be read or lacks a column."""
     for number, values in _values(path):
         problem = _problem(values)
         if problem is None:
@@ -80,12 +83,12 @@ def read_obd(path: Path, author: Author) -> Entries:
 
 
 def count_obd(path: Path) -> int:
-    """Return how many requests a file holds, unreadable rows included."""
+    """Return the number of requests in a file, unreadable rows included."""
     return sum(1 if isinstance(row, Unreadable) else 1 + row.is_clicked for row in read_rows(path))
 
 
 def _values(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """Yield (row number from 1, the five values in the order of COLUMNS); a row that is too short has fewer."""
+    """Yield (row number from 1, the five values in the order of _COLUMNS); a row that is too short has fewer values."""
     with _open(path) as file:
         reader = csv.reader(file)
         try:

@@ -1,4 +1,4 @@
-"""How far is it: a progress bar on a terminal, a line now and then elsewhere."""
+"""Progress of a replay or an import: a bar on a terminal, elsewhere a line every 10 s."""
 
 import asyncio
 import contextlib
@@ -13,21 +13,21 @@ _LINE_S: Final = 10.0
 
 
 class Counted(Protocol):
-    """What became of the entries so far."""
+    """Counts of the entries so far."""
 
     @property
     def done(self) -> int:
-        """How many entries came to an end."""
+        """The number of entries with an outcome."""
         ...
 
     @property
     def not_accepted(self) -> int:
-        """How many of them are not known to be recorded."""
+        """The number of those that are not known to be recorded."""
         ...
 
 
 class ProgressSource(Protocol):
-    """What is watched: ``Lanes`` of a replay, or an import."""
+    """A sender whose progress is shown: ``ReplayLanes``, or an import."""
 
     @property
     def tally(self) -> Counted:
@@ -35,7 +35,7 @@ class ProgressSource(Protocol):
         ...
 
     def seconds(self) -> float:
-        """How long it has run."""
+        """Return how many seconds it has run."""
         ...
 
 
@@ -43,7 +43,7 @@ class ProgressSource(Protocol):
 async def shown_progress(
     console: Console, sender: ProgressSource, total: int, what: str
 ) -> AsyncIterator[None]:
-    """Show how far the sender is while the body runs."""
+    """Show the sender's progress while the body runs."""
     show = _bar if console.is_terminal else _lines
     showing = asyncio.create_task(show(console, sender, total, what))
     try:

@@ -1,4 +1,4 @@
-"""What is sent: one request to a collector, and how a time of the past is signed into it."""
+"""Requests to a collector, with signed times of the past."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,9 +13,9 @@ OVERRIDE = "overridetimestamp"
 
 
 class Request(NamedTuple):
-    """One request. Those of a ``lane`` (a user) are sent one after another; ``where`` is file:line, for reports.
+    """One request. Requests of one ``lane`` (a user) are sent one after another; ``where`` is file:line, for reports.
 
-    ``time_ms`` is when it happened, None when the file does not say.
+    ``time_ms`` is the time of the event; None if the file does not say.
     """
 
     target: str
@@ -25,7 +25,7 @@ class Request(NamedTuple):
 
 
 class Unreadable(NamedTuple):
-    """A line that is no event; ``reason`` says why, ``text`` is its beginning."""
+    """A line that is not an event; ``reason`` says why, ``text`` is its beginning."""
 
     where: str
     reason: str
@@ -38,10 +38,10 @@ Entries = Iterator[ReplayEntry]
 
 @dataclass(frozen=True, slots=True)
 class Author:
-    """Writes the requests of one customer. With a license key they are signed imports of the past, without one live events.
+    """Writes the requests of one customer: signed imports of the past with a license key, live events without one.
 
-    ``zone`` is that of the customer: ``overridetimestamp`` is wall time of it, in whole seconds. ``takes_md5``: whether the customer
-    takes the md5 of the tracker API, which any compatible collector reads; else the signature is ours, ``v2:``.
+    ``zone`` is the customer's: ``overridetimestamp`` is wall time in that zone, in whole seconds. If the customer ``takes_md5``, the
+    signature is the md5 of the tracker API, which any compatible collector reads. Otherwise it is ours, ``v2:``.
     """
 
     customer: str

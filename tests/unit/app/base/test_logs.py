@@ -71,7 +71,7 @@ def test_requests_with_raw_ids_are_logged_at_debug_only() -> None:
 
 
 def test_unknown_level_is_refused() -> None:
-    with pytest.raises(UptakeError, match="'loud' is none of debug, info, warning, error"):
+    with pytest.raises(UptakeError, match="'loud' is unknown; use debug, info, warning or error"):
         setup_logging(Settings(log_level="loud"))
 
 

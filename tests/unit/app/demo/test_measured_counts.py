@@ -125,7 +125,7 @@ async def test_partition_that_nobody_answers_for_is_waited_for(worker: Worker, i
 
 async def test_work_that_does_not_move_ends_with_a_sentence(worker: Worker) -> None:
     worker.answers.append(a_status(3, 1))
-    with pytest.raises(UptakeError, match=r"have not moved for .*: 6 records wait"):
+    with pytest.raises(UptakeError, match=r"made no progress for .*: 6 records wait"):
         await drained(worker, stuck_s=0.05)
 
 
