@@ -142,5 +142,7 @@ def sections() -> list[str]:
     return [
         f"docs/{name}, {heading}: "
         for name in ("http-api.md", "events.md")
-        for heading in re.findall(r"^#+ (.+)$", (ROOT / "docs" / name).read_text(encoding="utf-8"), re.M)
+        for heading in re.findall(
+            r"^#+ (.+)$", (ROOT / "docs" / name).read_text(encoding="utf-8"), re.MULTILINE
+        )
     ]
