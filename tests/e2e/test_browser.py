@@ -46,7 +46,7 @@ FLAGS = (
 
 
 def browser() -> str:
-    """Return the path of a Chromium; skip the test if there is none."""
+    """Return the path of a Chromium; without one, skip the test."""
     for name in ("chromium", "chromium-browser", "google-chrome", "chrome"):
         found = shutil.which(name)
         if found is not None:
