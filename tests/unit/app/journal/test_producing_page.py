@@ -12,7 +12,7 @@ from events.model import user_key
 from events.partitions import murmur2, partition_of
 from events.pseudonym import pseudonym
 
-PAGE = (Path(__file__).parents[2] / "docs" / "producing.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[4] / "docs" / "producing.md").read_text(encoding="utf-8")
 VECTORS = re.findall(r"^\| `([^`]+)` \| `(k1\.[^`]+)` \| (\d+) \| (\d+) \| (\d+) \|$", PAGE, re.MULTILINE)
 
 
