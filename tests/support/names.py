@@ -1,4 +1,4 @@
-"""Reads the packages as trees of names: which module defines what, and which other module uses it."""
+"""Reads the packages as trees of names: which module defines a name, and which other modules use it."""
 
 import ast
 import re

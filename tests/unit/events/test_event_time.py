@@ -106,12 +106,7 @@ SKEW_MS = 300_000
         (NOW_MS - MAX_SKEW_MS - 1, NOW_MS, MAX_SKEW_MS, (NOW_MS - MAX_SKEW_MS, NOW_MS, True)),
         (1, NOW_MS, None, (1, NOW_MS, False)),  # a signed import may be of any time
         (NOW_MS, NOW_MS + SKEW_MS, MAX_SKEW_MS, (NOW_MS, NOW_MS + SKEW_MS, False)),
-        (
-            NOW_MS,
-            NOW_MS + SKEW_MS + 1,
-            MAX_SKEW_MS,
-            (NOW_MS, NOW_MS, False),
-        ),  # from a collector in the future
+        (NOW_MS, NOW_MS + SKEW_MS + 1, MAX_SKEW_MS, (NOW_MS, NOW_MS, False)),  # a collector ahead
         (NOW_MS + 9, NOW_MS + SKEW_MS + 1, None, (NOW_MS, NOW_MS, True)),
         (-5, NOW_MS, MAX_SKEW_MS, (NOW_MS - MAX_SKEW_MS, NOW_MS, True)),
     ],
