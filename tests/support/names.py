@@ -16,7 +16,7 @@ USERS: Final = (*PACKAGES, "tests", "benchmarks")
 
 @dataclass(frozen=True)
 class Definition:
-    """A top-level function, class or constant. ``is_entry``: decorated, so that a framework calls it."""
+    """A top-level function, class or constant. ``is_entry``: it is decorated, so that a framework calls it."""
 
     module: str
     name: str
