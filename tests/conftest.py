@@ -1,4 +1,4 @@
-"""What every test may ask for: a broker (`kafka`, `own_broker`, `broker_factory`) and names that nobody else uses (`unique`)."""
+"""Fixtures for every test: a broker (`kafka`, `own_broker`, `broker_factory`) and unique names (`unique`)."""
 
 import os
 import uuid
@@ -21,18 +21,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if {"kafka", "own_broker", "broker_factory"} & set(getattr(item, "fixturenames", ())):
             item.add_marker("broker")
-    # Of two processes that share the files, none is left with a long one at the end while the other has nothing to do.
+    # With two test processes, a long test at the end would leave one process idle: long tests run first.
+
     items.sort(key=lambda item: _room(item.path))
 
 
 def _room(path: Path) -> int:
-    """Return the place of a test's folder in the order: those that wait longest for real processes come first."""
+    """Return the rank of a test's folder: folders that wait longest for real processes come first."""
     room = path.relative_to(Path(__file__).parent).parts[0]
     return LONGEST_FIRST.index(room) if room in LONGEST_FIRST else len(LONGEST_FIRST)
 
 
 def no_broker(reason: str) -> None:
-    """End the test: an error in CI, where a skipped broker test would prove nothing, a skip on a laptop."""
+    """End the test: as failed in CI, where a skip would prove nothing; as skipped on a laptop."""
     if os.environ.get("CI"):
         pytest.fail(f"no Kafka for the tests: {reason}", pytrace=False)
     pytest.skip(f"no Kafka on this machine, so what needs one was not tested: {reason.splitlines()[0]}")
@@ -58,7 +59,7 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def broker_factory(tmp_path: Path) -> Iterator[BrokerFactory]:
-    """Return ``make(name="own", **options) -> LocalBroker``: started, and the test's own to kill or freeze."""
+    """Return ``make(name="own", **options) -> LocalBroker``: a started broker that the test may kill or freeze."""
     made: list[LocalBroker] = []
 
     def make(name: str = "own", **options: object) -> LocalBroker:

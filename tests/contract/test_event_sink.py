@@ -1,4 +1,4 @@
-"""What every EventSink keeps: the double in memory and the real one on Kafka pass the same tests."""
+"""The contract of an EventSink: the in-memory double and the real sink on Kafka pass the same tests."""
 
 import asyncio
 import contextlib
@@ -26,7 +26,7 @@ def a_click(user: str = "k1.a", item: str = "1") -> Click:
 
 
 class Case(Protocol):
-    """A sink, not yet started, with a topic for it and a reader that is not the sink's own code."""
+    """A sink that is not started, a topic for it, and a reader that shares no code with the sink."""
 
     sink: EventSink
     topic: str
@@ -82,7 +82,7 @@ async def until_ready(sink: EventSink) -> None:
 
 
 def items_of(records: list[Record], users: list[str]) -> dict[str, list[str]]:
-    """Return the items of each user in the order of the log; a record of anybody else is an error."""
+    """Return the items of each user in log order; a record of any other user is an error."""
     found: dict[str, list[str]] = {user: [] for user in users}
     for _, _, value, _ in records:
         click = decode(value)

@@ -1,4 +1,4 @@
-"""What every outbox does: the transactional producer of a partition, and the double that stands for it in tests."""
+"""The contract of an outbox: a partition's transactional producer and its in-memory double pass the same tests."""
 
 import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -21,7 +21,7 @@ _partitions = itertools.cycle(range(PARTITIONS))
 
 
 class Seen(NamedTuple):
-    """A record as a reader of committed records sees it; ``offset`` counts from where the test began."""
+    """A record as a read_committed reader sees it; ``offset`` counts from the start of the test."""
 
     offset: int
     key: bytes | None
@@ -40,7 +40,7 @@ class Bench(Protocol):
     def seen(self, topic: str, partition: int | None = None) -> list[Seen]: ...
 
     def offset(self, topic: str, offset: int) -> int:
-        """Return an offset counted from where the test began."""
+        """Return an offset counted from the start of the test."""
 
 
 class MemoryBench:
@@ -59,7 +59,7 @@ class MemoryBench:
 
 
 class KafkaBench:
-    """On the broker of the session, whose topics are shared: each test has a partition, and reads from where that ended."""
+    """Uses the session's broker, whose topics are shared: each test has one partition and reads from its former end."""
 
     def __init__(self, kafka: str, app_id: str) -> None:
         self.kafka, self.app_id, self.partition = kafka, app_id, next(_partitions)
@@ -221,9 +221,9 @@ async def test_what_an_owner_left_open_is_aborted_when_the_next_one_starts(kafka
     await ensure_topics(Settings(kafka=kafka, partitions=PARTITIONS), wait_ms=20_000)
     bench = KafkaBench(kafka, unique("outbox"))
     older: Any = await bench.start()
-    await older._producer.begin_transaction()  # killed in the middle of a commit
+    await older._producer.begin_transaction()  # it dies in the middle of a commit
     await older._producer.send_and_wait(RENDERED, b"open", key=b"a", partition=bench.partition)
-    await bench.start()  # a reader of what is committed is not held up from here on
+    await bench.start()  # from here on, a read_committed reader is not blocked
     assert bench.seen(RENDERED) == []
     await lose(older.commit(a_flush()), bench.partition)
     await bench.close()

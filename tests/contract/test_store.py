@@ -1,4 +1,4 @@
-"""What every store does: the rows on disk, and the dictionaries that stand for them in tests."""
+"""The contract of a store: rows on disk and their in-memory double pass the same tests."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,7 +20,7 @@ Open = Callable[[], Store]
 
 @pytest.fixture(params=["rocks", "memory"])
 def reopen(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Open]:
-    """Return a function that opens the store on the same disk, after the one opened before was closed."""
+    """Return a function that closes the open store and opens another one on the same disk."""
     opened: list[Store] = []
     disk = Disk()
 
@@ -120,7 +120,7 @@ def test_abandoned_scan_does_not_keep_the_disk_locked(reopen: Open) -> None:
     first = reopen()
     first.write({"rendered": [(b"a", b"1"), (b"b", b"1")]}, {})
     for _ in first.scan("rendered", b"", b"z"):
-        break  # as Overlay.first_key does; RocksDB keeps its lock for as long as an iterator lives
+        break  # as Overlay.first_key does; RocksDB keeps its lock as long as an iterator lives
     assert rows(reopen()) == [(b"a", b"1"), (b"b", b"1")]
 
 
@@ -179,7 +179,7 @@ def test_directory_in_another_format_is_refused_with_what_to_do(tmp_path: Path, 
     with pytest.raises(StoreFormatError, match="delete the directory") as raised:
         RocksStore(tmp_path, TABLES, MEMORY)
     assert (raised.value.path, raised.value.found, raised.value.expected) == (tmp_path, 7, 1)
-    with pytest.raises(StoreFormatError):  # and the refusal did not keep the lock
+    with pytest.raises(StoreFormatError):  # the refused attempt released the lock
         RocksStore(tmp_path, TABLES, MEMORY)
 
 
@@ -211,9 +211,8 @@ WRITES = st.lists(
 )
 
 
-@settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)  # each example has a directory of its own
+# Each example has a directory of its own.
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(writes=WRITES, start=KEYS, end=KEYS)
 def test_both_hold_the_same_after_any_writes_and_reopenings(
     tmp_path_factory: pytest.TempPathFactory, writes, start: bytes, end: bytes

@@ -1,4 +1,4 @@
-"""What the tests of whole commands share: the ports that Uptake has unless it is told otherwise."""
+"""Fixtures for the tests of whole commands: a lock on Uptake's default ports."""
 
 import fcntl
 from collections.abc import Iterator
@@ -8,7 +8,10 @@ import pytest
 
 @pytest.fixture
 def usual_ports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Hold the ports 6067, 8080 and 9092 against other test processes: a command looks for a free one before it takes it."""
+    """Hold a lock, so that only one test process at a time runs a command that looks for free default ports.
+
+    The ports are 6067, 8080 and 9092; a command checks that a port is free before it binds it.
+    """
     base = tmp_path_factory.getbasetemp()
     with (base.parent / "usual-ports").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

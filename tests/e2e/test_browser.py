@@ -1,6 +1,7 @@
-"""A page in a real browser: what docs/examples/tracking.html sends by image tag, image script, fetch and sendBeacon reaches Kafka.
+"""A page in a real browser: what it sends by image tag, image script, fetch and sendBeacon reaches Kafka.
 
-The page lies on another port than the collector, so for the browser it is of another origin.
+The page is docs/examples/tracking.html.
+Its port differs from the collector's, so the browser treats the requests as cross-origin.
 """
 
 import functools
@@ -22,7 +23,7 @@ pytestmark = [pytest.mark.broker, pytest.mark.timeout(300)]
 
 PAGE = Path(__file__).parents[2] / "docs" / "examples" / "tracking.html"
 WRITTEN_COLLECTOR = "http://127.0.0.1:8080"
-# A visitor: clicks a recommendation and the basket's button, stays for a moment and goes to another page.
+# A visitor clicks a recommendation and the basket's button, waits a moment and leaves for another page.
 VISITOR = """
 <script>
   document.querySelector('[data-item="155"]').click();
@@ -45,7 +46,7 @@ FLAGS = (
 
 
 def browser() -> str:
-    """Return the path of a Chromium; without one, this cannot be shown here."""
+    """Return the path of a Chromium; without one, skip the test."""
     for name in ("chromium", "chromium-browser", "google-chrome", "chrome"):
         found = shutil.which(name)
         if found is not None:
@@ -57,7 +58,7 @@ def browser() -> str:
 
 class Quiet(http.server.SimpleHTTPRequestHandler):
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture
@@ -69,7 +70,7 @@ def collector(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 @pytest.fixture
 def site(collector: LiveCollector, tmp_path: Path) -> Iterator[str]:
-    """The shop, on a port of its own: for the browser another origin than the collector."""
+    """Serve the shop on a port of its own, so that the collector is another origin for the browser."""
     text = PAGE.read_text(encoding="utf-8")
     assert text.count(WRITTEN_COLLECTOR) == 2
     page = text.replace(WRITTEN_COLLECTOR, collector.url)
@@ -84,7 +85,7 @@ def site(collector: LiveCollector, tmp_path: Path) -> Iterator[str]:
 
 @pytest.fixture
 def open_page(tmp_path: Path) -> Iterator[Callable[..., "subprocess.Popen[bytes]"]]:
-    """Return ``open(url, *flags)``: a Chromium with a profile of its own, ended with the test."""
+    """Return ``open(url, *flags)``: a Chromium with a profile of its own, which ends with the test."""
     opened: list[subprocess.Popen[bytes]] = []
 
     def start(url: str, *flags: str) -> "subprocess.Popen[bytes]":

@@ -1,4 +1,4 @@
-"""The demo works from its command: real events end equal, an altered expectation is named, and Ctrl-C leaves nothing behind."""
+"""The demo as a command: real events end equal, an altered expectation is named, and Ctrl-C leaves nothing behind."""
 
 import csv
 import gzip
@@ -50,7 +50,7 @@ def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
 
 @pytest.fixture
 def temporary(tmp_path: Path) -> Iterator[Path]:
-    """A directory for what the demo keeps while it runs; it must be empty afterwards."""
+    """A directory for the demo's working files; it must be empty afterwards."""
     folder = tmp_path / "temporary"
     folder.mkdir()
     yield folder
@@ -60,7 +60,7 @@ def temporary(tmp_path: Path) -> Iterator[Path]:
 
 
 def pids_that_mention(folder: Path) -> list[str]:
-    """Return the processes that name the folder in their command line or environment: the demo's children do."""
+    """Return the processes that name the folder in their command line or environment, as the demo's children do."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
@@ -74,14 +74,14 @@ def pids_that_mention(folder: Path) -> list[str]:
 
 @pytest.fixture
 def small(tmp_path: Path) -> Path:
-    """The first rows of two files, with expectations counted here, by other code than the demo's."""
+    """The first rows of two files; the expectations are counted here, not by the demo's code."""
     folder = tmp_path / "small"
     folder.mkdir()
     expected: dict[str, Any] = {}
     for name in ("bts_all", "random_men"):
         with gzip.open(ROOT / "data" / "obd" / f"{name}.csv.gz", "rt") as file:
             lines = [next(file) for _ in range(ROWS + 1)]
-        lines[5] = lines[5].rstrip()[:-1] + "1\n"  # the first rows hold few clicks
+        lines[5] = lines[5].rstrip()[:-1] + "1\n"  # a click, because the first rows hold few
         (folder / f"{name}.csv").write_text("".join(lines))
         rows = list(csv.DictReader(lines))
         hours = [

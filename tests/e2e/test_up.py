@@ -1,4 +1,4 @@
-"""`uptake up` as a user runs it: everything gets ready, one signal stops it cleanly, and a kill -9 leaves nothing behind."""
+"""`uptake up` as a user runs it: all parts become ready, one signal stops them cleanly, and a kill -9 leaves none behind."""
 
 import json
 import os
@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.broker, pytest.mark.timeout(300), pytest.mark.usefixtu
 
 
 class Up:
-    """A running `uptake up`, its output read until it says that it is ready."""
+    """A running `uptake up`, whose log shows when it is ready."""
 
     def __init__(self, directory: Path, *arguments: str) -> None:
         self.port = free_port()
@@ -57,7 +57,7 @@ class Up:
         return line.split()[1]
 
     def family(self) -> list[int]:
-        """The process ids of all that it started."""
+        """The process ids of its children."""
         return [
             int(path.parent.name)
             for path in Path("/proc").glob("[0-9]*/stat")
@@ -88,7 +88,7 @@ def _wait_until_gone(pids: list[int]) -> None:
 
 @pytest.fixture
 def up(kafka: str, tmp_path: Path) -> Iterator[Up]:
-    """One `uptake up` (the fixture `kafka` sees to it that a local Kafka can be had)."""
+    """One `uptake up`; the fixture `kafka` ensures that this machine can run a Kafka."""
     running = Up(tmp_path)
     yield running
     if running.process.poll() is None:
@@ -126,7 +126,7 @@ def test_up_answers_stops_at_one_signal_and_keeps_its_data(up: Up, tmp_path: Pat
         again.wait_ready()
         assert _excluded(again.worker()) == {"1": 2}
         family = again.family()
-        again.process.kill()  # nothing of ours can run now: the kernel ends the children
+        again.process.kill()  # none of our code can run now: the kernel ends the children
         again.process.wait()
         _wait_until_gone(family)
     finally:

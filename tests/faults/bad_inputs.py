@@ -1,4 +1,4 @@
-"""What may a stranger send: the bad inputs of the HTTP side as bytes on the wire, each with the answer that docs/http-api.md gives it."""
+"""Bad HTTP requests as bytes on the wire, each with the answer that docs/http-api.md documents."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,9 +15,9 @@ _IN_2100: Final = "overridetimestamp=2100-01-01T00%3A00%3A00&signature=2e58ec230
 
 @dataclass(frozen=True)
 class BadInput:
-    """One request that must be refused. ``code`` is the rejection's, None where the answer is plain words (or none).
+    """One request that must be refused. ``code`` is the rejection's; None if the answer holds none.
 
-    Status 200: a body of many events, each of which must be refused with the code.
+    With status 200, each of the body's events must be refused with the code.
     """
 
     name: str
@@ -36,7 +36,7 @@ def post(target: str, body: bytes, headers: bytes = _FORM) -> bytes:
 
 
 def tracker_cases() -> Iterator[BadInput]:
-    """Yield what is wrong in the path, the query or the form body of an event."""
+    """Yield requests with a fault in the path, the query or the form body of an event."""
     click, event = "/api/00000/click/u/1/5", "/api/00000/"
     for name, target, code in [
         ("encoded backslash", f"{event}click/a%5Cb/1/5", "backslash_in_path"),
@@ -88,7 +88,7 @@ def tracker_cases() -> Iterator[BadInput]:
         ("timestamp on 30 February", f"{click}?{_FEB_30}", "bad_timestamp"),
         ("JSONP with script", f"{click}?jsonp=%3Cscript%3Ealert(1)%3C/script%3E", "bad_jsonp"),
         ("JSONP with CR LF", f"{click}?jsonp=f%0D%0ASet-Cookie:%20a=b", "bad_jsonp"),
-        ("customer of nobody", "/api/00001/click/u/1/5", "unknown_customer"),
+        ("unknown customer", "/api/00001/click/u/1/5", "unknown_customer"),
         ("customer with a slash", "/api/00000%2F..%2Fx/click/u/1/5", "unknown_customer"),
     ]:
         yield BadInput(name, get(target), 404 if code.startswith("unknown") else 400, code)
@@ -99,7 +99,7 @@ def tracker_cases() -> Iterator[BadInput]:
 
 
 def http_cases() -> Iterator[BadInput]:
-    """Yield what is wrong around the event: the request line, the headers, the lengths, the kind of body."""
+    """Yield requests with a fault around the event: in the request line, headers, lengths, or kind of body."""
     click = "/api/00000/click/u/1/5"
     start = b"GET /api/00000/click/u/1/5"
     yield BadInput("raw backslash", get("/api/00000/click/a\\b/1/5"), 400)

@@ -1,4 +1,4 @@
-"""What may a stranger send as JSON: bad bodies of the native endpoints as bytes on the wire, each with its documented answer."""
+"""Bad JSON bodies for the native endpoints as bytes on the wire, each with its documented answer."""
 
 import gzip
 import json
@@ -18,7 +18,7 @@ DEPTH: Final = 10_000
 
 
 def body_cases() -> Iterator[BadInput]:
-    """Yield bodies that cannot be read as a whole."""
+    """Yield bodies that the collector cannot read as a whole."""
     for name, body in [
         ("arrays 10,000 deep", DEPTH * b"[" + DEPTH * b"]"),
         ("objects 10,000 deep", b"[" + DEPTH * b'{"a":' + b"1" + DEPTH * b"}" + b"]"),
@@ -58,7 +58,7 @@ def body_cases() -> Iterator[BadInput]:
     xml = b"Content-Type: text/xml\r\n"
     yield BadInput("JSON: wrong content type", post(EVENTS, b"[]", xml), 400, "bad_body")
     yield BadInput("JSON: GET", get(EVENTS), 405, "method_not_allowed")
-    yield BadInput("JSON: nobody's customer", post("/v1/00001/events", b"[]", _JSON), 404, "unknown_customer")
+    yield BadInput("JSON: unknown customer", post("/v1/00001/events", b"[]", _JSON), 404, "unknown_customer")
     yield BadInput("JSON: another path", post("/v1/00000/event", b"[]", _JSON), 404, "unknown_path")
     alone = json.dumps({"user": "u", "lists": []}).encode()
     yield BadInput("JSON: no request_id", post(RECOMMENDED, alone, _JSON), 400, "bad_parameter")
@@ -67,7 +67,7 @@ def body_cases() -> Iterator[BadInput]:
 
 
 def element_cases() -> Iterator[BadInput]:
-    """Yield events that are refused by themselves: the body is answered 200 with the reason of each."""
+    """Yield events that are refused one by one: the answer is 200, with a reason for each."""
     for name, changed, code in [
         ("no type", {"type": None}, "unknown_event"),
         ("another type", {"type": "like"}, "unknown_event"),

@@ -34,9 +34,9 @@ SESSION_MS = 1_500
 
 
 class Cluster:
-    """A broker and some workers. Everything it starts it stops, by process id.
+    """A broker and its workers. It stops everything it starts, by process id.
 
-    ``program`` is the module that is started as the worker, ``env`` what all workers get beside the settings of fault tests.
+    ``program`` is the module that runs as the worker; ``env`` adds settings to those of all fault tests.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Cluster:
         self.ports: dict[str, int] = {}
 
     def start_worker(self, name: str = "w0", **env: str) -> None:
-        """Start a worker on its own directory and port, the same ones again after a kill."""
+        """Start a worker with its own directory and port; after a kill it gets the same ones."""
         port = self.ports.setdefault(name, free_port("127.0.0.1"))
         log = (self.directory / f"{name}.log").open("ab")
         self.workers[name] = spawn(
@@ -89,44 +89,44 @@ class Cluster:
         log.close()
 
     def data_dir(self, name: str) -> Path:
-        """Where a worker keeps its state."""
+        """Return the directory of a worker's state."""
         return self.directory / name
 
     def log(self, name: str) -> str:
-        """What a worker has written, over all its lives."""
+        """Return what a worker has logged, over all its runs."""
         return (self.directory / f"{name}.log").read_text(errors="replace")
 
     def kill(self, name: str) -> None:
-        """Kill -9."""
+        """Kill a worker with -9."""
         self.workers[name].kill()
         self.workers[name].wait()
 
     def stop(self, name: str, timeout_seconds: float = 20) -> int:
-        """SIGTERM, and the exit status."""
+        """Stop a worker with SIGTERM; return its exit status."""
         self.workers[name].terminate()
         return self.workers[name].wait(timeout_seconds)
 
     def freeze(self, name: str) -> None:
-        """SIGSTOP: its connections stay open, and nothing answers."""
+        """Freeze a worker with SIGSTOP: its connections stay open, and it answers nothing."""
         os.kill(self.workers[name].pid, signal.SIGSTOP)
 
     def thaw(self, name: str) -> None:
-        """SIGCONT."""
+        """Let a frozen worker continue (SIGCONT)."""
         os.kill(self.workers[name].pid, signal.SIGCONT)
 
     def wipe(self, name: str) -> None:
-        """Lose the disk of a worker that is not running."""
+        """Delete the state of a worker that is not running, as if its disk were lost."""
         shutil.rmtree(self.data_dir(name) / "state")
 
     def close(self) -> None:
-        """Stop what still runs."""
+        """Kill the workers that still run."""
         for worker in self.workers.values():
             if worker.poll() is None:
                 worker.kill()
                 worker.wait()
 
     def get(self, path: str, name: str = "w0", timeout_seconds: float = 5) -> tuple[int, Any]:
-        """Return status and body of a lookup; 0 when the worker does not listen, or not answer."""
+        """Return status and body of a lookup; status 0 if the worker does not listen or does not answer."""
         try:
             url = f"http://127.0.0.1:{self.ports[name]}{path}"
             with urllib.request.urlopen(url, timeout=timeout_seconds) as answer:
@@ -138,14 +138,14 @@ class Cluster:
             return 0, None
 
     def partitions_of(self, name: str) -> dict[str, Any]:
-        """Return the open partitions of a worker as its status tells of them; empty when it does not answer."""
+        """Return the open partitions of a worker from its status page; empty if it does not answer."""
         status, body = self.get("/v1/status", name)
         if status != 200:
             return {}
         return {number: each for number, each in body["partitions"].items() if each["ready"]}
 
     def move_group(self, topic: str, offset: int) -> None:
-        """Set the consumer group's offsets of a topic, as an operator may; no worker may run. -1: to the end."""
+        """Set the consumer group's offsets of a topic, as an operator can while no worker runs. -1: to the end."""
         admin = AdminClient({"bootstrap.servers": self.broker.bootstrap, "log_level": 0})
         places = [TopicPartition(topic, number, offset) for number in range(self.partitions)]
         if offset < 0:
@@ -186,7 +186,7 @@ class Cluster:
         raise AssertionError(f"{name} is not ready; its log ends with:\n{self.log(name)[-4000:]}")
 
     def wait_drained(self, timeout_seconds: float = 60) -> None:
-        """Wait until all running workers own all partitions and nothing is left to fold, twice in a row."""
+        """Wait until all running workers own all partitions and have no lag, in two checks in a row."""
         deadline = time.monotonic() + timeout_seconds
         before: Any = None
         while time.monotonic() < deadline:
@@ -211,7 +211,10 @@ class Cluster:
 
 @contextmanager
 def started_cluster(directory: Path, partitions: int) -> Iterator[Cluster]:
-    """Yield a Kafka of its own with one worker that is ready, for the tests of a module; end or skip them where there is no Kafka."""
+    """Yield a cluster with a Kafka of its own and one ready worker, for the tests of a module.
+
+    Without a Kafka the tests end or are skipped.
+    """
     broker = LocalBroker(directory / "kafka")
     try:
         broker.start()

@@ -1,4 +1,4 @@
-"""A collector as a child process that may be killed, with its spool in a directory that stays."""
+"""A collector as a child process that tests can kill; its spool directory survives."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from app.local.tcp_ports import free_port
 
 
 class CollectorProcess:
-    """One collector on a fixed port. Everything it starts it stops, by process id."""
+    """One collector on a fixed port. It stops everything it starts, by process id."""
 
     def __init__(
         self, bootstrap: str, directory: Path, customers_file: Path, partitions: int, **env: str
@@ -34,7 +34,7 @@ class CollectorProcess:
         self.lives = 0
 
     def start(self) -> None:
-        """Start it, and return when it listens."""
+        """Start the collector; return when it listens."""
         with (self.directory / "collector.log").open("ab") as log:
             self._process = spawn(
                 [sys.executable, "-m", "app", "collector", "--port", str(self.port)],
@@ -46,13 +46,13 @@ class CollectorProcess:
         self.wait_until(lambda _: True, "it answers")
 
     def kill(self) -> None:
-        """Kill -9."""
+        """Kill the collector with -9."""
         assert self._process is not None
         self._process.kill()
         self._process.wait()
 
     def stop(self, timeout_seconds: float = 20) -> float:
-        """SIGTERM; return the seconds until it has ended with status 0."""
+        """Stop the collector with SIGTERM; return the seconds until it has ended with status 0."""
         assert self._process is not None
         started = time.monotonic()
         self._process.terminate()
@@ -60,17 +60,17 @@ class CollectorProcess:
         return time.monotonic() - started
 
     def close(self) -> None:
-        """Stop what still runs."""
+        """Kill the collector if it still runs."""
         if self._process is not None and self._process.poll() is None:
             self._process.kill()
             self._process.wait()
 
     def log(self) -> str:
-        """What it has written, over all its lives."""
+        """Return what the collector has logged, over all its runs."""
         return (self.directory / "collector.log").read_text(errors="replace")
 
     def ready(self) -> tuple[int, dict[str, Any]]:
-        """Return status and body of the readiness page; 0 when it does not listen."""
+        """Return status and body of the readiness page; status 0 if the collector does not listen."""
         url = f"http://127.0.0.1:{self.port}/health/ready"
         try:
             with urllib.request.urlopen(url, timeout=5) as response:
@@ -82,7 +82,7 @@ class CollectorProcess:
             return 0, {}
 
     def wait_until(self, holds: Any, what: str, timeout_seconds: float = 60) -> float:
-        """Wait until ``holds(body)`` of the readiness page; return the seconds it took."""
+        """Wait until ``holds(body)`` is true for the readiness page; return the seconds it took."""
         started = time.monotonic()
         while True:
             status, body = self.ready()

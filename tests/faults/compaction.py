@@ -1,4 +1,4 @@
-"""How do changelogs look that Kafka has compacted, and has it? By default it waits for days; tests let it begin at once."""
+"""Compacts changelogs at once, where Kafka by default waits for days, and measures how much is gone."""
 
 from typing import Final
 
@@ -9,12 +9,12 @@ from tables.declare import CHANGELOGS
 from tests.faults.oracle import dump
 
 EAGER: Final = {"log.cleaner.backoff.ms": "200"}
-"""Of a broker: how long its cleaner sleeps when it has found nothing to do."""
+"""Broker setting: how long the cleaner sleeps after it has found nothing to do."""
 _TOPIC: Final = {"segment.ms": "1000", "min.cleanable.dirty.ratio": "0.01", "min.compaction.lag.ms": "0"}
 
 
 def compact_eagerly(bootstrap: str) -> None:
-    """Let every changelog begin a new segment each second, and be compacted up to it as soon as the cleaner comes by."""
+    """Make every changelog begin a new segment each second, so that the cleaner soon compacts all older ones."""
     admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
     entries = [
         ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
@@ -29,7 +29,7 @@ def compact_eagerly(bootstrap: str) -> None:
 
 
 def compacted_away(bootstrap: str, topic: str) -> tuple[int, int]:
-    """Return how many offsets of a topic hold no committed record any more, markers included, and how many there are in all."""
+    """Return (offsets of a topic that hold no committed record any more, markers included; all of its offsets)."""
     kept = sum(1 for _ in dump(bootstrap, topic))
     consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "unused", "log_level": 0})
     try:

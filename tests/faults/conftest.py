@@ -1,4 +1,7 @@
-"""Which faults run: the short ones with every test run, the others by `make test-faults`; `ONLY=F7` chooses one, `FORM` how long."""
+"""Selects the faults that run: the short ones in every test run, all of them by `make test-faults`.
+
+`ONLY=F7` selects one fault; `FORM` is its length, ``short`` or ``long``.
+"""
 
 import os
 
@@ -25,7 +28,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(scope="session")
 def is_long() -> bool:
-    """Whether the faults run in the length that FAULTS names (``FORM=long``, as by `make test-faults`) or in a short form."""
+    """Whether the faults run in the long form of docs/faults.md (``FORM=long``, as `make test-faults` sets it)."""
     form = os.environ.get("FORM") or "short"
     assert form in FORMS, f"FORM is {form}, not one of {', '.join(FORMS)}"
     return form == "long"

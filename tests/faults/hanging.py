@@ -1,7 +1,8 @@
-"""A worker that can be made to hang without dying: what shows that the watchdog sees it.
+"""A worker that can hang without dying, to show that the watchdog notices it.
 
-Started as ``python -m tests.faults.hanging worker`` in place of ``python -m app worker``. While the file that ``HANG_FILE`` names exists,
-it hangs in its next flush: for ever, and alone, when the file says ``flush``; with its whole event loop when it says ``loop``.
+Run it as ``python -m tests.faults.hanging worker`` in place of ``python -m app worker``.
+While the file named by ``HANG_FILE`` exists, the worker hangs in its next flush, for ever.
+If the file says ``flush``, only the flush hangs; if it says ``loop``, the whole event loop does.
 """
 
 import asyncio
@@ -15,7 +16,7 @@ from app.worker import outbox, restore, watch
 
 
 class HangingOutbox(outbox.KafkaOutbox):
-    """Asks the file before each flush."""
+    """An outbox that checks the file before each flush."""
 
     file: Path
 

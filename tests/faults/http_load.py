@@ -1,7 +1,10 @@
-"""A load over HTTP as browsers and players make it: one client a user, one event after the other, each told to a ledger before and after.
+"""A load over HTTP as browsers and players send it, with a ledger of every request and its outcome.
 
-An outcome is ``ok`` (2xx), ``fail`` (4xx, 429, 503: nothing was recorded), or ``unknown`` (no answer, 500, 504). A request that never left,
-because nobody listened, is none.
+Each client is one user and sends one event after another.
+It writes each event to its ledger before it sends it and after the answer.
+
+An outcome is ``ok`` (2xx), ``fail`` (4xx, 429, 503: nothing was recorded), or ``unknown`` (no answer, 500, 504).
+A request that was never sent, because the collector did not listen, has no outcome.
 """
 
 import http.client
@@ -21,20 +24,23 @@ TIMEOUT_SECONDS = 30
 
 @dataclass
 class Verdict:
-    """What the raw topic says of a ledger: how many events that were answered 2xx are missing, and how many counted too often."""
+    """How the raw topic differs from a ledger: events answered 2xx that are missing, events that count too often."""
 
     lost: int = 0
     doubled: int = 0
     of_failed: int = 0
-    """Events that are there though they were refused."""
+    """Events that were recorded although they were refused."""
     out_of_order: int = 0
     repeats: int = 0
-    """Records that only their ``eid`` keeps from counting again."""
+    """Records that count only once because of their ``eid``."""
     outcomes: Counter[str] = field(default_factory=Counter)
 
 
 class Client(threading.Thread):
-    """One user who clicks one item after the other: ``{name}-{seq}``, every second one with an ``eid`` and sent again when in doubt."""
+    """One user who clicks items one after another: ``{name}-{seq}``.
+
+    Every second event has an ``eid``, and is sent again while its outcome is unknown.
+    """
 
     def __init__(self, name: str, port: int, customer: str, ledger: Path, pause_seconds: float) -> None:
         super().__init__(daemon=True)
@@ -54,7 +60,7 @@ class Client(threading.Thread):
                 continue
             while outcome == "unknown" and seq % 2 and not self._finished.is_set():
                 again = self._send(seq)
-                # What is refused now may have been recorded before.
+                # A refused repeat says nothing of the attempt before, which may have been recorded.
                 outcome = outcome if again in (None, "fail") else again
                 time.sleep(0.05)
             self.outcomes[seq] = outcome
@@ -124,7 +130,7 @@ class HttpLoad:
         return sum(list(client.outcomes.values()).count(outcome) for client in self.clients)
 
     def judge(self, bootstrap: str, topic: str = "uptake.events") -> Verdict:
-        """Compare the ledgers with the raw topic, as an independent reader finds it; repeats of an ``eid`` count once."""
+        """Compare the ledgers with the raw topic as an independent reader sees it; repeats of an ``eid`` count once."""
         verdict = Verdict(
             outcomes=Counter(each for client in self.clients for each in client.outcomes.values())
         )
@@ -152,5 +158,5 @@ class HttpLoad:
 
 
 def events(bootstrap: str, topic: str) -> list[dict[str, str]]:
-    """Return the events of a topic in log order per partition."""
+    """Return the events of a topic, in log order per partition."""
     return [json.loads(message.value()) for message in dump(bootstrap, topic)]

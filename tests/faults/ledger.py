@@ -1,4 +1,4 @@
-"""What came of a fault: one line of numbers, and the totals compared with the truth, in the changelogs and over HTTP."""
+"""The result of a fault: one line of numbers, from comparing totals in the changelogs and over HTTP with the truth."""
 
 import threading
 import time
@@ -12,12 +12,12 @@ from tests.faults.load import Load
 from tests.faults.oracle import Truth, fold, kept, lost_and_doubled
 
 SETTLED = {f"settled-{number}": {str(item): 1 + item % 3 for item in range(1, 6)} for number in range(8)}
-"""Users about whom nothing new is said while the fault is on: each lookup of them has one right answer."""
+"""Users without new events during the fault: each lookup of them has exactly one right answer."""
 
 
 @dataclass
 class Outcome:
-    """A fault's line: ``effect`` says what the fault did, and each of its numbers must not be 0."""
+    """The line that a fault prints. ``effect`` says what the fault did; none of its numbers may be 0."""
 
     fault: str
     sent: int
@@ -34,7 +34,7 @@ class Outcome:
         )
 
     def must_be_exact(self) -> None:
-        """Print the line; fail when a count is wrong, or when the fault had no effect."""
+        """Print the line; fail if a count is wrong or the fault had no effect."""
         print(self)
         for name, value in self.effect.items():
             assert value > 0, f"the fault had no effect, {name} is 0: {self}"
@@ -42,7 +42,10 @@ class Outcome:
 
 
 def compare(cluster: Cluster, load: Load) -> tuple[Truth, int, int]:
-    """Return the truth, and how many counts the changelogs and windows miss or have too many; all of the load must be there."""
+    """Return the truth, and how many counts of changelogs and windows are missing or too many.
+
+    Fails unless the whole load was delivered.
+    """
     assert load.failed == 0
     truth, found = fold(cluster.broker.bootstrap), kept(cluster.broker.bootstrap)
     assert truth.records >= load.delivered > 0
@@ -51,7 +54,7 @@ def compare(cluster: Cluster, load: Load) -> tuple[Truth, int, int]:
 
 
 def pages_differ(cluster: Cluster, truth: Truth, users: Iterable[str], name: str = "w0") -> int:
-    """Return by how many counts the pages of these users (raw ids) differ from the truth, as a worker answers them."""
+    """Return by how many counts a worker's pages of these users (raw ids) differ from the truth."""
     difference = 0
     for raw in users:
         key = f"{CUSTOMER}|{cluster.customer.rules.user(raw)}"
@@ -70,7 +73,7 @@ def pages_differ(cluster: Cluster, truth: Truth, users: Iterable[str], name: str
 
 
 def settle(cluster: Cluster) -> int:
-    """Tell of the settled users, and wait until all of it is in the tables; return the number of events."""
+    """Send the events of the settled users and wait until the tables hold them; return the number of events."""
     now_ms = int(time.time() * 1000)
     events = [
         {
@@ -95,10 +98,10 @@ def settle(cluster: Cluster) -> int:
 
 
 class Watch(threading.Thread):
-    """Looks up the settled users, 50 times a second, at the workers that ``names`` gives; no answer may be wrong.
+    """Looks up the settled users 50 times a second, at the workers that ``names`` returns; fails on a wrong answer.
 
-    An answer is right, or it is 503 (0: nobody listens). ``longest_seconds`` is the longest time for which no worker had an answer
-    for one of the users.
+    An answer is right, or it is 503 (0: the worker does not listen).
+    ``longest_seconds`` is the longest time without an answer for one of the users.
     """
 
     def __init__(self, cluster: Cluster, names: Callable[[], list[str]]) -> None:
@@ -134,7 +137,7 @@ class Watch(threading.Thread):
         self.longest_seconds = max(self.longest_seconds, *(now - then for then in answered.values()))
 
     def finish(self) -> None:
-        """Look up no more; fail when an answer was wrong, or none was right."""
+        """Stop; fail if an answer was wrong, or if none was right."""
         self._finished.set()
         self.join()
         assert not self.wrong, self.wrong[:5]

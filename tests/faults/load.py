@@ -1,4 +1,4 @@
-"""A steady load straight into the journal, from a thread, by librdkafka with the partitioner of the Java client."""
+"""A steady load straight into the journal, from a thread, with librdkafka and the partitioner of the Java client."""
 
 import json
 import random
@@ -9,19 +9,17 @@ from typing import Any
 
 from confluent_kafka import Producer
 
-USERS, ITEMS = (
-    600,
-    60,
-)  # few enough events a user to stay below the caps of the tables, which are not what is tested here
+# Few events per user, to stay below the caps of the tables, which these tests do not test.
+USERS, ITEMS = 600, 60
 
 
 Event = dict[str, Any]
 
 
 class Load(threading.Thread):
-    """Produces ``events`` events at ``rate`` a second. ``delivered`` counts what the broker acknowledged, ``failed`` the rest.
+    """Produces ``events`` events at ``rate`` a second; ``delivered`` counts acknowledged ones, ``failed`` the others.
 
-    ``source`` replaces the usual mix. ``finish`` ends a load early: what was handed to the producer is still delivered.
+    ``source`` replaces the usual mix. ``finish`` ends a load early; the producer still delivers what it holds.
     """
 
     def __init__(
@@ -42,7 +40,7 @@ class Load(threading.Thread):
                 "enable.idempotence": True,
                 "partitioner": "murmur2_random",
                 "linger.ms": 5,
-                "log_level": 0,  # that its broker goes away is the fault, not news
+                "log_level": 0,  # the broker is away on purpose: no warnings
             }
         )
         self._rate, self._topic = rate, topic
@@ -64,7 +62,7 @@ class Load(threading.Thread):
         self._producer.flush(120)
 
     def finish(self) -> None:
-        """Send no more; return when the broker has all, or has refused it."""
+        """Send no more; return when the broker has acknowledged or refused everything."""
         self._finished.set()
         self.join()
 
@@ -77,7 +75,7 @@ class Load(threading.Thread):
                     value=json.dumps(event).encode(),
                     on_delivery=self._on_delivery,
                 )
-            except BufferError:  # its queue is full: the broker is slower than we are, or away
+            except BufferError:  # the queue is full: the broker is slow, or away
                 self._producer.poll(0.1)
                 if self._finished.is_set():
                     return
@@ -92,7 +90,7 @@ class Load(threading.Thread):
 
 
 def mixed(customer: str, users: list[str], events: int, seed: int = 1) -> Iterator[Event]:
-    """Yield events of all kinds that the oracle knows, of now."""
+    """Yield events with the current time, of all kinds that the oracle knows."""
     draw = random.Random(seed)
     for _ in range(events):
         now_ms = int(time.time() * 1000)
@@ -120,5 +118,5 @@ def mixed(customer: str, users: list[str], events: int, seed: int = 1) -> Iterat
                 "currency": "EUR",
             }
         if draw.random() < 0.05:
-            event["eid"] = f"e{draw.randrange(40)}"  # drawn from few: some come twice
+            event["eid"] = f"e{draw.randrange(40)}"  # drawn from few, so that some come twice
         yield event

@@ -1,6 +1,6 @@
-"""What must the tables say? An independent reader (librdkafka) and a plain fold of the raw topic that imports nothing of ours.
+"""The true totals: a plain fold of the raw topic, by a reader (librdkafka) and code independent of Uptake's.
 
-Exactness is checked against the changelogs (what a wiped disk would be rebuilt from) and, by the tests, against HTTP lookups.
+It compares with the changelogs, from which a wiped disk would be rebuilt; the tests also compare with HTTP lookups.
 """
 
 import json
@@ -24,7 +24,7 @@ KEEP_HOURS_MS = 90 * DAY_MS
 
 @dataclass
 class Truth:
-    """Totals that follow from a raw topic; users are Kafka keys, items ``itemtype/item``."""
+    """Totals that follow from a raw topic. Users are Kafka keys, items are ``itemtype/item``."""
 
     shown: Counter[tuple[str, str]] = field(default_factory=Counter)
     clicked: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -72,13 +72,13 @@ def dump(bootstrap: str, topic: str) -> Iterator[Any]:
 
 
 def latest(bootstrap: str, topic: str) -> dict[bytes, bytes]:
-    """Return the last value of each key of a compacted topic; deleted keys are left out."""
+    """Return the last value of each key of a compacted topic, without deleted keys."""
     values = {message.key(): message.value() for message in dump(bootstrap, topic)}
     return {key: value for key, value in values.items() if value is not None}
 
 
 def values(bootstrap: str, prefix: str, suffix: str) -> Iterator[tuple[str, bytes]]:
-    """Yield (topic, value) of every record of the topics whose names begin and end so; deletions are left out."""
+    """Yield (topic, value) for every record of the topics with this prefix and suffix, without deletions."""
     consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "oracle"})
     topics = [
         name
@@ -99,9 +99,10 @@ def fold(
     skip: Collection[tuple[int, int]] = frozenset(),
     max_age_ms: int | None = DAY_MS,
 ) -> Truth:
-    """Fold a raw topic in log order, by the rules of docs/events.md; in the history lane an event may be of any age.
+    """Fold a raw topic in log order, by the rules of docs/events.md.
 
-    ``skip``: (partition, offset) of records that are no events.
+    ``skip`` names records that are not events, by (partition, offset).
+    ``max_age_ms`` is None for the history lane, where an event may be of any age.
     """
     truth = Truth()
     seen: dict[tuple[str, str], int] = {}
@@ -113,7 +114,7 @@ def fold(
             event = json.loads(message.value())
             kind, user = event["type"], message.key().decode()
         except (TypeError, ValueError, KeyError):
-            continue  # what is no event is the business of the dead letters
+            continue  # it becomes a dead letter, which other tests check
         truth.records += 1
         _hold(event, message.timestamp()[1], max_age_ms, truth)
         eid, received_ms = event.get("eid"), event["received_ms"]
@@ -147,7 +148,7 @@ def fold(
 
 
 def _hold(event: dict[str, Any], appended_ms: int, max_age_ms: int | None, truth: Truth) -> None:
-    """Hold the times of an event within their bounds: receipt by the broker's clock, and the event within its age before it."""
+    """Clamp the times of an event: receipt by the broker's clock, and event time to its maximum age before receipt."""
     said = event.get("time_ms", 0)
     received_ms = event.get("received_ms") or appended_ms
     if received_ms > appended_ms + SKEW_MS:
@@ -179,7 +180,7 @@ def _join(impressions: Iterable[dict[str, Any]], click: dict[str, Any]) -> dict[
 
 
 def kept(bootstrap: str) -> Truth:
-    """Return the same totals as the tables hold them, read from the changelogs and from uptake.ctr.windows."""
+    """Return the totals that the tables hold, read from the changelogs and from uptake.ctr.windows."""
     truth = Truth()
     for key, value in latest(bootstrap, "uptake.rendered.changelog").items():
         for entry in msgspec.msgpack.decode(value)[0].split(b"\xc1")[1:]:

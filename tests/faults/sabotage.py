@@ -1,10 +1,12 @@
-"""A worker that may lack one protection, and may die in the middle of a flush: what shows that a fault test can fail.
+"""A worker that lacks one protection, or dies in the middle of a flush, to show that a fault test can fail.
 
-Started as ``python -m tests.faults.sabotage worker`` in place of ``python -m app worker``. From the environment:
+Run it as ``python -m tests.faults.sabotage worker`` in place of ``python -m app worker``. The environment says how:
 
-- ``SABOTAGE``: ``no-transaction`` (a flush is plain records), ``ack-first`` (the position is committed before the rows that it
-  covers), ``no-fence`` (a transactional id that no other owner has), ``no-eid`` (no event is taken for a repeat);
-- ``CRASH_AT_FLUSH=n``: the process kills itself with -9 in its n-th flush, when the broker has one half of it and not the other.
+- ``SABOTAGE=no-transaction``: a flush is plain records.
+- ``SABOTAGE=ack-first``: the position is committed before the rows that it covers.
+- ``SABOTAGE=no-fence``: each owner has a transactional id of its own.
+- ``SABOTAGE=no-eid``: no event counts as a repeat.
+- ``CRASH_AT_FLUSH=n``: the process kills itself with -9 in its n-th flush, when the broker has only half of it.
 """
 
 import itertools
@@ -27,7 +29,7 @@ _flushes = itertools.count(1)
 
 
 class PlainProducer(AIOKafkaProducer):  # type: ignore[misc]
-    """A producer without transactions, and so without a fence."""
+    """A producer without transactions, and so without fencing."""
 
     async def begin_transaction(self) -> None: ...
 
@@ -44,14 +46,14 @@ def _without_fence(**options: Any) -> AIOKafkaProducer:
 
 
 def _halves(flush: Flush) -> tuple[Flush, Flush]:
-    """Return what a flush says of users and windows, and what it says of the position."""
+    """Return the changes of users and windows in a flush, and the change of its position."""
     rows = {table: changes for table, changes in flush.changes.items() if table != POSITIONS_TABLE}
     position = {POSITIONS_TABLE: flush.changes[POSITIONS_TABLE]}
     return Flush(rows, flush.outputs, flush.positions), Flush(position, [], flush.positions)
 
 
 class CrashingOutbox(outbox.KafkaOutbox):
-    """Sends a flush in two halves, and dies between them in the flush of that number."""
+    """Sends a flush in two halves, and dies between them in flush number ``crash_at``."""
 
     crash_at = 0
     acks_first = False
@@ -80,7 +82,7 @@ class CrashingOutbox(outbox.KafkaOutbox):
 
 
 def sabotage(name: str | None, crash_at_flush: int) -> None:
-    """Take one protection out of this process."""
+    """Remove one protection from this process."""
     from app.worker import restore
 
     CrashingOutbox.crash_at = crash_at_flush

@@ -10,14 +10,14 @@ import pytest
 
 
 class SmallDisk:
-    """A mounted file system of ``size_bytes``. ``fill`` leaves so many bytes, ``free`` gives the room back."""
+    """A mounted file system of limited size. ``fill`` leaves ``left_bytes`` free, ``free`` undoes it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._ballast = path / "ballast"
 
     def fill(self, left_bytes: int = 0) -> None:
-        """Take all room but ``left_bytes``."""
+        """Use all space except ``left_bytes``."""
         with self._ballast.open("ab") as file:
             while True:
                 usage = os.statvfs(self.path)
@@ -31,7 +31,7 @@ class SmallDisk:
                     return
 
     def free(self) -> None:
-        """Make room again."""
+        """Free the space again."""
         self._ballast.unlink()
 
 

@@ -1,4 +1,4 @@
-"""S1: whatever a stranger sends, the collector answers as documented, records nothing of it, and goes on taking events."""
+"""S1: the collector answers every bad request as documented, records none of it, and keeps taking good events."""
 
 import threading
 import time
@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.broker, pytest.mark.fault("S1")]
 TIMEOUT_MS = 1_000
 CLIENTS = 8
 CASES = [*tracker_cases(), *http_cases(), *body_cases(), *element_cases()]
-SHOPPER = "shopper"  # who sends good events
+SHOPPER = "shopper"  # the user who sends good events
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def collector(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 
 class Shopper(threading.Thread):
-    """Sends good events all the while; each must be answered 204 and be there once."""
+    """Sends good events the whole time; each must be answered 204 and recorded once."""
 
     def __init__(self, collector: LiveCollector) -> None:
         super().__init__(daemon=True)
@@ -52,7 +52,7 @@ class Shopper(threading.Thread):
 
 
 def wrong(case: BadInput, answer: Answer) -> str | None:
-    """Return what is not as documented about an answer."""
+    """Return how an answer differs from the documented one; None if it does not."""
     said = f"{case.name}: {answer.status} {answer.body[:200]!r}"
     if answer.status != case.status:
         return f"{said}, expected {case.status}"

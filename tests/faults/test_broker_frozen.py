@@ -1,6 +1,7 @@
-"""F4: the broker is frozen, for less and for longer than a session and a transaction may last; once the worker is killed meanwhile.
+"""F4: the broker is frozen for less and for more than the session and transaction timeouts; once the worker is killed too.
 
-What waits for a frozen broker goes on when it thaws; a transaction that it ended for its age loses the partition, not the counts.
+Work that waits for a frozen broker continues when the broker thaws.
+If the broker aborts a transaction because of its age, the worker loses the partition, but no counts.
 """
 
 import time
@@ -17,10 +18,8 @@ from tests.faults.test_worker_frozen import freeze_in_flush
 
 RATE = 150
 LONG = {"UPTAKE_SESSION_TIMEOUT_MS": "10000", "UPTAKE_HEARTBEAT_MS": "3000"}  # the defaults of production
-LONG |= {
-    "UPTAKE_WATCHDOG_ALARM_MS": "15000",
-    "UPTAKE_WATCHDOG_EXIT_MS": "30000",
-}  # shorter than the freeze: it must be waited for
+# Shorter than the freeze, which the watchdog must wait out.
+LONG |= {"UPTAKE_WATCHDOG_ALARM_MS": "15000", "UPTAKE_WATCHDOG_EXIT_MS": "30000"}
 SHORT = {"UPTAKE_TRANSACTION_TIMEOUT_MS": "3000"}
 SHORT |= {"UPTAKE_WATCHDOG_ALARM_MS": "3000", "UPTAKE_WATCHDOG_EXIT_MS": "6000"}
 AGED = {"transaction.abort.timed.out.transaction.cleanup.interval.ms": "500"}
@@ -29,7 +28,7 @@ AGED = {"transaction.abort.timed.out.transaction.cleanup.interval.ms": "500"}
 def freezes(
     broker: LocalBroker, directory: Path, *, seconds: list[float], kills: bool, env: dict[str, str]
 ) -> Outcome:
-    """Freeze the broker for each of these times, with a load that waits meanwhile; ``kills``: the worker is killed in each."""
+    """Freeze the broker for each of these times while a load waits; ``kills``: kill the worker in each freeze."""
     cluster = Cluster(broker, directory, env=env)
     raws = [f"visitor-{number}" for number in range(USERS)]
     users = [cluster.customer.rules.user(raw) for raw in raws]
@@ -64,7 +63,7 @@ def freezes(
             started = time.monotonic()
             while not (load.delivered > thawed and _is_up_to_date(cluster)):
                 assert time.monotonic() - started < 60, f"not caught up:\n{cluster.log('w0')[-3000:]}"
-                if cluster.workers["w0"].poll() is not None:  # what a supervisor does
+                if cluster.workers["w0"].poll() is not None:  # restart it, as a supervisor does
                     ended += 1
                     cluster.start_worker()
                 time.sleep(0.05)
@@ -117,10 +116,10 @@ def test_frozen_broker_loses_and_doubles_nothing(
 
 
 def aged_transactions(broker: LocalBroker, directory: Path, *, times: int) -> Outcome:
-    """Let the broker end a transaction for its age, again and again, while the worker keeps its session.
+    """Let the broker abort transactions because of their age, while the worker keeps its session.
 
-    The worker is frozen with a flush on its way for longer than a transaction may last, so the broker fences it although nobody else
-    wants its partitions.
+    The worker is frozen with a flush in flight for longer than a transaction may last.
+    The broker then fences it, although no other worker wants its partitions.
     """
     cluster = Cluster(
         broker, directory, env={**SHORT, "UPTAKE_SESSION_TIMEOUT_MS": "20000", "UPTAKE_HEARTBEAT_MS": "1000"}
@@ -139,10 +138,10 @@ def aged_transactions(broker: LocalBroker, directory: Path, *, times: int) -> Ou
             cluster.wait_until(lambda: _has_flushed(cluster, 5), "every partition flushes")
             before = cluster.log("w0").count("is lost")
             in_flight += freeze_in_flush(cluster, "w0")
-            time.sleep(5)  # the transaction may last 3 s, and the broker looks twice a second
+            time.sleep(5)  # the transaction may last 3 s, and the broker checks twice a second
             cluster.thaw("w0")
             thawed = time.monotonic()
-            # a flush that had only its end before it when it was frozen is committed at once, and has no age
+            # A frozen flush that lacked only its end is committed at once on thawing, and is never too old.
             cluster.wait_until(
                 lambda before=before, thawed=thawed: (
                     cluster.log("w0").count("is lost") > before or time.monotonic() - thawed > 5
@@ -150,7 +149,7 @@ def aged_transactions(broker: LocalBroker, directory: Path, *, times: int) -> Ou
                 "the broker fences w0",
             )
             fenced += cluster.log("w0").count("is lost") > before
-            back.append(cluster.wait_until(lambda: _has_flushed(cluster, 1), "w0 has taken them up again"))
+            back.append(cluster.wait_until(lambda: _has_flushed(cluster, 1), "w0 has opened them again"))
         load.finish()
         cluster.wait_drained()
         _, lost, doubled = compare(cluster, load)

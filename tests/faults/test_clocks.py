@@ -1,7 +1,10 @@
-"""F12: the clocks of producers are wrong by an hour, a day, or decades, and step back; totals stay exact, and windows few.
+"""F12: producers' clocks are wrong by an hour, a day or decades, and step back; totals stay exact, windows few.
 
-By the rules of docs/events.md: no event is later than its receipt, none on the live lane more than a day before it, and a receipt in
-the future is replaced by the broker's time.
+The rules are those of docs/events.md:
+
+- No event is later than its receipt.
+- On the live lane no event is more than a day before its receipt.
+- The broker's time replaces a receipt in the future.
 """
 
 import random
@@ -23,13 +26,13 @@ SHIFTS_MS = (HOUR_MS, -HOUR_MS, DAY_MS, -DAY_MS, 400 * DAY_MS, -400 * DAY_MS)
 
 
 def skewed(events: Iterator[Event], total: int, seed: int) -> Iterator[Event]:
-    """Yield events of which two thirds come from wrong clocks: of the client, of the collector, or of both.
+    """Yield events of which two thirds come from wrong clocks: the client's, the collector's, or both.
 
-    In the second half all clocks have stepped two hours back.
+    In the second half, all clocks have stepped back two hours.
     """
     draw = random.Random(seed)
     for number, event in enumerate(events):
-        event.pop("eid", None)  # which repeats are one event is F10's question
+        event.pop("eid", None)  # F10 tests repeats
         if number > total // 2:
             event["time_ms"] -= 2 * HOUR_MS
             event["received_ms"] -= 2 * HOUR_MS
@@ -54,7 +57,7 @@ def skewed(events: Iterator[Event], total: int, seed: int) -> Iterator[Event]:
 
 
 def clocks(broker: LocalBroker, directory: Path, *, events: int, kills: int) -> Outcome:
-    """Send ``events`` with wrong clocks, killing the worker at even distances; windows that are not kept any more are left out."""
+    """Send ``events`` with wrong clocks and kill the worker at even distances; expired windows are not compared."""
     cluster = Cluster(broker, directory)
     raws = [f"visitor-{number}" for number in range(USERS)]
     users = [cluster.customer.rules.user(raw) for raw in raws]
@@ -102,7 +105,7 @@ def clocks(broker: LocalBroker, directory: Path, *, events: int, kills: int) -> 
 
 
 def forget_old_windows(totals: Truth) -> None:
-    """Leave out what is older than the tables keep it: minutes for a week, hours for 90 days."""
+    """Remove what is older than the tables keep: minutes after a week, hours after 90 days."""
     now_ms = int(time.time() * 1000)
     totals.minutes = {(name, start) for name, start in totals.minutes if start > now_ms - 7 * DAY_MS}
     for name in [name for name in totals.windows if name[1] < now_ms - KEEP_HOURS_MS]:

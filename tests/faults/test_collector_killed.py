@@ -1,4 +1,4 @@
-"""F3 and F13: the broker and the collector are killed under load. What was answered 2xx counts once, in order, and nothing refused does."""
+"""F3 and F13: broker and collector are killed under load; events answered 2xx count once, in order, refused ones never."""
 
 import asyncio
 import time
@@ -20,7 +20,7 @@ PARTITIONS = 3
 
 
 class Case:
-    """A broker of its own, a collector and a load, from the start to the verdict."""
+    """A broker of its own, a collector and a load, from start to verdict."""
 
     def __init__(self, broker: LocalBroker, directory: Path) -> None:
         self.broker = broker
@@ -41,7 +41,7 @@ class Case:
         self.more(50)
 
     def more(self, count: int, timeout_seconds: float = 60) -> None:
-        """Wait until so many more events were answered 2xx."""
+        """Wait until ``count`` more events were answered 2xx."""
         target, started = self.load.count("ok") + count, time.monotonic()
         while self.load.count("ok") < target:
             assert time.monotonic() - started < timeout_seconds, (
@@ -51,7 +51,7 @@ class Case:
             time.sleep(0.02)
 
     def pass_time(self, seconds: float) -> None:
-        """Let the load go on, and look at the spool."""
+        """Let the load continue, and watch the spool."""
         ends = time.monotonic() + seconds
         while time.monotonic() < ends:
             self._look()
@@ -114,7 +114,8 @@ def test_broker_away_and_collector_killed_lose_nothing_acknowledged(
         case.more(30)
         case.broker_back()
         verdict = case.end("F3 with collector killed", kills=kills, spooled=case.spooled_most)
-        assert verdict.outcomes["fail"] <= len(case.load.clients) * kills  # while the spool is being read
+        # A collector refuses events while it reads the spool at its start.
+        assert verdict.outcomes["fail"] <= len(case.load.clients) * kills
     finally:
         case.close()
 

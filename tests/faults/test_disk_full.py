@@ -1,4 +1,4 @@
-"""F8: the disk of the spool, of the log, or of a worker's state is full. It is told clearly, and nothing acknowledged is lost."""
+"""F8: a disk is full: the spool's, the log's, or that of a worker's state. It is reported, and no acknowledged event is lost."""
 
 import asyncio
 import time
@@ -100,7 +100,7 @@ def test_collector_whose_disk_is_full(own_broker: LocalBroker, tmp_path: Path, f
 @pytest.mark.slow_fault
 @pytest.mark.timeout(300)
 def test_worker_whose_disk_is_full(own_broker: LocalBroker, tmp_path: Path) -> None:
-    """It ends with a message, answers no lookup meanwhile, and goes on from its position when there is room again."""
+    """The worker ends with a message and answers no lookup; with space again, it resumes from its position."""
     with small_disk(tmp_path / "w0") as disk:
         cluster = Cluster(own_broker, tmp_path)
         users = [cluster.customer.rules.user(f"visitor-{number}") for number in range(USERS)]

@@ -1,6 +1,6 @@
-"""S2: hypothesis makes up requests for every endpoint of a collector: none is answered 5xx, and what was accepted is recorded once.
+"""S2: hypothesis sends generated requests to every endpoint: none is answered 5xx, accepted events are recorded once.
 
-Another's hand does it too: schemathesis, from the OpenAPI document that the collector serves; each answer must be one that it names.
+Schemathesis does the same from the OpenAPI document that the collector serves; the document must name each answer.
 """
 
 import re
@@ -83,7 +83,7 @@ def drawn(cases: int, strategy: st.SearchStrategy[Any], check: Callable[[Any], N
 
 
 def accepted(collector: LiveCollector) -> int:
-    """Return how many events the collector says it has accepted."""
+    """Return the collector's own count of accepted events."""
     page = collector.ask("GET /metrics").body.decode()
     return sum(
         int(float(count))
@@ -137,7 +137,7 @@ def test_what_is_built_is_parsed_back(cases: int) -> None:
 
 
 def known_customers(document: dict[str, Any]) -> dict[str, Any]:
-    """Name the test's customers in the document: of any others, schemathesis would only see 404."""
+    """Restrict the document to the test's customers; for any others, schemathesis would only see 404."""
     for item in document["paths"].values():
         for parameter in item.get("parameters", ()):
             if parameter["name"] == "customer":

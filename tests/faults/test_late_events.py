@@ -1,6 +1,7 @@
-"""F11: events come shuffled within the grace, some much later, and old history beside them; windows equal the fold and become final.
+"""F11: events come shuffled within the grace, some later, next to old history; windows equal the fold and become final.
 
-Event times are of a past day and run a thousand times faster than the clock, so that minutes, hours and the day end within seconds.
+Event times lie on a past day and run a thousand times faster than the clock.
+So minutes, hours and the day end within seconds.
 """
 
 import json
@@ -25,10 +26,10 @@ from tests.faults.oracle import DAY_MS, HOUR_MS, MINUTE_MS, fold, latest
 GRACE_MS = 600_000
 SIZES_MS = {"minute": MINUTE_MS, "hour": HOUR_MS, "day": DAY_MS}
 COUNTERS = ("rendered", "clicks", "attributed_clicks")
-CAUGHT_UP_MS = 3_000  # longer than any partition is without an event until the day ends
+CAUGHT_UP_MS = 3_000  # longer than any partition waits for an event before the day ends
 SCENARIOS = ("home", "also_bought")
 PAST, CLOSING = "past", "closing"
-"""The scenarios of the history lane, and of the one event of now that ends the day."""
+"""The scenario of the history lane, and that of the one current event that ends the day."""
 
 Window = tuple[str, str, int]
 """Scenario, granularity, start."""
@@ -36,7 +37,7 @@ Window = tuple[str, str, int]
 
 @dataclass
 class Day:
-    """What producers send: visits of a past day, each an impression and perhaps a click within a minute, by users who come once."""
+    """The load: visits of a past day, by users who come once; an impression each, some with a click within a minute."""
 
     cluster: Cluster
     start_ms: int
@@ -44,7 +45,7 @@ class Day:
     visitors: int = 0
     goes_on: threading.Event = field(default_factory=threading.Event)
     late: set[Window] = field(default_factory=set)
-    """The minutes and hours that were over when an event in them was sent."""
+    """The minutes and hours that were over when one of their events was sent."""
 
     def visit(self, time_ms: int, scenario: str, received_ms: int = 0) -> Iterator[Event]:
         self.visitors += 1
@@ -68,7 +69,10 @@ class Day:
             }
 
     def shuffled(self, from_ms: int, to_ms: int, visits: int) -> Iterator[Event]:
-        """Yield visits between two times of the day, no event behind others by more than the grace, less the way of a click."""
+        """Yield visits between two times of the day, shuffled by less than the grace.
+
+        The grace also covers the time from an impression to its click.
+        """
         events = [
             event
             for _ in range(visits)
@@ -81,13 +85,13 @@ class Day:
         )
 
     def waiting(self, from_ms: int) -> Iterator[Event]:
-        """Yield visits, each a moment after the other, until the day goes on: no partition is without events meanwhile."""
+        """Yield visits, each a moment after the former, until ``goes_on`` is set, so that no partition is without events."""
         while not self.goes_on.wait(0.01):
             from_ms += 1
             yield from self.visit(self.start_ms + from_ms, self.draw.choice(SCENARIOS))
 
     def belated(self, events: Iterable[Event], share: float, before_ms: int) -> Iterator[Event]:
-        """Yield events, and among them visits of long before, whose minutes and hours are over."""
+        """Yield the events, mixed with visits of long before, whose minutes and hours are over."""
         for event in events:
             yield event
             if self.draw.random() < share:
@@ -99,7 +103,7 @@ class Day:
                     yield late
 
     def over(self, before_ms: int) -> set[Window]:
-        """Return all windows that end at a time of the day or before."""
+        """Return all windows that end at or before a time of the day."""
         return {
             (scenario, name, start_ms)
             for scenario in SCENARIOS
@@ -108,7 +112,7 @@ class Day:
         }
 
     def imported(self, visits: int) -> Iterator[Event]:
-        """Yield visits of a year ago, in no order, as an import brings them."""
+        """Yield visits of a year ago in random order, as an import sends them."""
         now_ms = int(time.time() * 1000)
         for _ in range(visits):
             yield from self.visit(now_ms - 365 * DAY_MS - self.draw.randrange(DAY_MS), PAST, now_ms)
@@ -127,7 +131,10 @@ def watermarks(cluster: Cluster) -> list[int]:
 def when_final(
     cluster: Cluster, are_meant: Callable[[Window], bool]
 ) -> tuple[dict[Window, dict[str, Any]], int]:
-    """Return the latest record of each window of a scenario, once all that are meant are final; and all revisions, of any dimension."""
+    """Wait until all windows that ``are_meant`` selects are final; return the latest windows and all revisions.
+
+    The windows are those of a scenario alone; the revisions are summed over all dimensions.
+    """
     found: dict[Window, dict[str, Any]] = {}
     revisions = 0
 
@@ -148,7 +155,7 @@ def when_final(
 
 
 def true_windows(cluster: Cluster) -> Counter[tuple[str, str, int, str]]:
-    """Return (scenario, granularity, start, counter) -> count, as the plain fold of both lanes has it."""
+    """Return (scenario, granularity, start, counter) -> count, from the plain fold of both lanes."""
     bootstrap = cluster.broker.bootstrap
     minutes = fold(bootstrap).by_minute + fold(bootstrap, "uptake.events.history", max_age_ms=None).by_minute
     truth: Counter[tuple[str, str, int, str]] = Counter()
@@ -159,7 +166,7 @@ def true_windows(cluster: Cluster) -> Counter[tuple[str, str, int, str]]:
 
 
 def answered(cluster: Cluster, day: Day, past_ms: int) -> dict[Window, dict[str, Any]]:
-    """Return the windows of the day, and those of the import, which began at ``past_ms``, as lookups answer them."""
+    """Return the windows of the day and of the import, which began at ``past_ms``, from lookups."""
     found = {}
     for scenario, from_ms in (*((each, day.start_ms) for each in SCENARIOS), (PAST, past_ms)):
         from_ms -= from_ms % DAY_MS
@@ -172,7 +179,7 @@ def answered(cluster: Cluster, day: Day, past_ms: int) -> dict[Window, dict[str,
 
 
 def difference(truth: Counter[Any], windows: dict[Window, dict[str, Any]]) -> tuple[int, int]:
-    """Return how many counts windows miss, and how many they have too many."""
+    """Return how many counts of the windows are missing, and how many are too many."""
     have = Counter(
         {(*place, counter): window[counter] for place, window in windows.items() for counter in COUNTERS}
     )
@@ -180,7 +187,7 @@ def difference(truth: Counter[Any], windows: dict[Window, dict[str, Any]]) -> tu
 
 
 def late_events(broker: LocalBroker, directory: Path, *, visits: int, kills: int) -> Outcome:
-    """Send a day: its first hours in order but for the grace; the rest with one percent that is late; and a year-old import."""
+    """Send a day: the first hours in order within the grace, the rest with 1 % late events, and a year-old import."""
     cluster = Cluster(broker, directory, env={"UPTAKE_CAUGHT_UP_MS": str(CAUGHT_UP_MS)})
     now_ms = int(time.time() * 1000)
     day = Day(cluster, now_ms - now_ms % DAY_MS - 3 * DAY_MS)
@@ -220,7 +227,7 @@ def late_events(broker: LocalBroker, directory: Path, *, visits: int, kills: int
             cluster.start_worker()
             cluster.wait_ready()
         loads[-1].join()
-        # one partition tells that the day is over; the others, silent, do not hold it
+        # One partition announces the end of the day; the others, which are silent, do not hold it back.
         loads.append(send(cluster, day.visit(now_ms, CLOSING, now_ms)))
         loads[-1].join()
         cluster.wait_until(
@@ -229,7 +236,7 @@ def late_events(broker: LocalBroker, directory: Path, *, visits: int, kills: int
         truth = true_windows(cluster)
         found, revisions = when_final(cluster, lambda place: place[0] != CLOSING)
         late = sum(each["late"] for each in cluster.partitions_of("w0").values())
-        if not kills:  # a count since the partitions were opened
+        if not kills:  # the status counts since the partitions were opened
             assert late == revisions
         assert day.late <= found.keys()
         for place in day.late:

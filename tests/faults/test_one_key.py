@@ -1,4 +1,4 @@
-"""F15: a million increments of one key, with kills between; the count is exactly a million."""
+"""F15: a million increments of one key, with kills in between; the count is exactly a million."""
 
 import time
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ def increments(user: str, count: int) -> Iterator[Event]:
 
 
 def one_key(broker: LocalBroker, directory: Path, *, count: int, kills: int) -> Outcome:
-    """Click ``count`` times, as fast as the journal takes it, and kill the worker as often while it folds."""
+    """Click ``count`` times as fast as the journal takes them, and kill the worker ``kills`` times while it folds."""
     cluster = Cluster(broker, directory)
     user = cluster.customer.rules.user("busy")
     load = Load(broker.bootstrap, CUSTOMER, [], rate=40_000, events=0, source=increments(user, count))

@@ -1,7 +1,8 @@
-"""F9: records that cannot be folded, one by one among good ones, then nothing else; the neighbours count exactly.
+"""F9: records that cannot be folded come first among good ones, then alone; the good records count exactly.
 
-Each becomes a dead letter with its place, reason and bytes. A stream that is all bad is paused where it stands, with an alarm. After the
-fix the rest is read, the dead letters are replayed, and every event counts once.
+Each bad record becomes a dead letter with its place, reason and bytes.
+A partition that holds only bad records is paused, with an alarm.
+After the fix, the rest is read and the dead letters are replayed, and every event counts once.
 """
 
 import json
@@ -27,7 +28,7 @@ from tests.faults.oracle import dump, fold, kept, lost_and_doubled
 
 JOURNAL, DEADLETTERS = "uptake.events", "uptake.deadletters"
 PARTITIONS = 2
-RULE = 100  # records of which more than 90 % are bad: as the default of 1,000, sooner
+RULE = 100  # records of which more than 90 % are bad; the default is 1,000
 BIG_BYTES = 10_000_000
 KEPT_BYTES = 500_000
 
@@ -36,7 +37,7 @@ Place = tuple[int, int]
 
 @dataclass
 class Poison:
-    """Writes records that no worker of this version can fold, and knows where the broker put them."""
+    """Writes records that no worker of this version can fold, and keeps their places."""
 
     cluster: Cluster
     expected: dict[Place, tuple[str, bytes | None, bytes | None]] = field(default_factory=dict)
@@ -52,7 +53,7 @@ class Poison:
         )
 
     def write(self, partition: int, reason: str, key: bytes | None, value: bytes | None) -> None:
-        """Append one record; ``flush`` waits until it is known where."""
+        """Append one record; its place is known after ``flush``."""
 
         def on_delivery(error: Any, message: Any) -> None:
             assert error is None, error
@@ -64,7 +65,7 @@ class Poison:
         assert self._producer.flush(60) == 0
 
     def one_of_each(self, partition: int, number: int, *, is_big: bool) -> None:
-        """Append one of each kind to a partition."""
+        """Append one record of each bad kind to a partition."""
         raw = next(user for user in (f"poisoned-{n}" for n in range(100)) if self._home(user) == partition)
         key, event = self._event(raw, number)
         self.write(partition, "malformed", key, b'{"type":"click","customer":')
@@ -79,7 +80,7 @@ class Poison:
             self.write(partition, "too_large", key, padded)
 
     def newer(self, partition: int, records: int) -> None:
-        """Append events of version 2, of users of their own, to one partition: all bad until a newer worker reads them."""
+        """Append events of version 2 to one partition, by other users; they are bad until a newer worker reads them."""
         users = [raw for raw in (f"newer-{n}" for n in range(200)) if self._home(raw) == partition]
         for number in range(records):
             key, event = self._event(users[number % len(users)], number)
@@ -101,7 +102,7 @@ class Poison:
 
 
 def letters(cluster: Cluster) -> dict[Place, tuple[str, bytes | None, bytes | None]]:
-    """Return what the dead letters say, of each record of the journal: reason, key and value; none may be there twice."""
+    """Return reason, key and value of each dead letter by its place in the journal; no place may have two."""
     found: dict[Place, tuple[str, bytes | None, bytes | None]] = {}
     for message in dump(cluster.broker.bootstrap, DEADLETTERS):
         headers = {name: value.decode() for name, value in message.headers()}
@@ -140,7 +141,7 @@ def lag_of_paused(cluster: Cluster) -> int:
 
 
 def poisoned(broker: LocalBroker, directory: Path, *, rounds: int, events: int, stream: int) -> Outcome:
-    """Write ``rounds`` of every kind among ``events`` good ones, then ``stream`` bad ones in a row to one partition."""
+    """Write every bad kind ``rounds`` times among ``events`` good ones, then ``stream`` bad ones in a row to one partition."""
     env = {"UPTAKE_POISON_RECORDS": str(RULE), "UPTAKE_WATCHDOG_ALARM_MS": "6000"}
     cluster = Cluster(broker, directory, partitions=PARTITIONS, env=env)
     let_big_records_in(cluster)
@@ -153,7 +154,7 @@ def poisoned(broker: LocalBroker, directory: Path, *, rounds: int, events: int, 
         cluster.wait_ready()
         settled = settle(cluster)
 
-        # one by one, among good ones
+        # First, bad records among good ones.
         first = Load(broker.bootstrap, CUSTOMER, [], rate=1_000, events=0, source=take(source, events))
         first.start()
         draw = random.Random(9)
@@ -168,7 +169,7 @@ def poisoned(broker: LocalBroker, directory: Path, *, rounds: int, events: int, 
         assert cluster.get("/v1/status")[1]["alarms"] == []
         one_by_one = set(poison.expected)
 
-        # then nothing else, to one partition; good ones behind them wait, the other partition goes on
+        # Then only bad ones in one partition: good ones behind them wait, the other partition continues.
         poison.newer(0, stream)
         second = Load(broker.bootstrap, CUSTOMER, [], rate=1_000, events=0, source=source)
         second.start()
@@ -193,9 +194,9 @@ def poisoned(broker: LocalBroker, directory: Path, *, rounds: int, events: int, 
         assert drained == {
             place for place in poison.expected if place not in one_by_one and place[1] < alarm["position"]
         }
-        assert 0 < len(drained) <= RULE  # what was bad shortly before the stream counts with it
+        assert 0 < len(drained) <= RULE  # bad records shortly before the stream count towards the rule
 
-        # the fix: a newer worker reads the rest, and what is in the dead letters is replayed
+        # The fix: a newer worker reads the rest, and the dead letters are replayed.
         assert cluster.stop("w0") == 0
         cluster.program = "tests.faults.newer"
         cluster.start_worker()
@@ -220,7 +221,7 @@ def poisoned(broker: LocalBroker, directory: Path, *, rounds: int, events: int, 
         assert replayed == len(drained) + rounds * PARTITIONS
         cluster.wait_drained()
 
-        # every event counts once: those that were dead letters where they were replayed, the others where they stood
+        # Every event counts once: dead letters where they were replayed, the others at their places.
         dead = one_by_one | drained
         assert set(letters(cluster)) == dead
         truth, found = fold(broker.bootstrap, skip=dead), kept(broker.bootstrap)

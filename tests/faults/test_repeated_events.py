@@ -1,4 +1,4 @@
-"""F10: a client sends each of its events one to five times, and workers are killed between; each event counts once."""
+"""F10: a client sends each event one to five times, and the worker is killed in between; each event counts once."""
 
 import random
 import time
@@ -13,11 +13,11 @@ from tests.faults.ledger import Outcome, compare
 from tests.faults.load import Event, Load, mixed
 
 USERS = 200
-SPREAD = 1_000  # how many other events may lie between an event and its repeat
+SPREAD = 1_000  # maximum number of other events between an event and its repeat
 
 
 def repeated(events: Iterator[Event], seed: int) -> Iterator[Event]:
-    """Yield each event 1 to 5 times under one ``eid`` of its own, the repeats later among others and received later."""
+    """Yield each event 1 to 5 times under an ``eid`` of its own; repeats come later, and are received later."""
     draw = random.Random(seed)
     waiting: dict[int, list[Event]] = {}
     for number, event in enumerate(events):
@@ -34,7 +34,7 @@ def repeated(events: Iterator[Event], seed: int) -> Iterator[Event]:
 def repeats(
     broker: LocalBroker, directory: Path, *, events: int, kills: int, program: str = "app"
 ) -> Outcome:
-    """Send ``events`` distinct events, killing the worker at even distances."""
+    """Send ``events`` distinct events, and kill the worker at even distances."""
     cluster = Cluster(broker, directory, program=program)
     users = [cluster.customer.rules.user(f"visitor-{number}") for number in range(USERS)]
     source = repeated(mixed(CUSTOMER, users, events, seed=3), seed=4)

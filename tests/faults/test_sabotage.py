@@ -1,7 +1,7 @@
-"""Can the fault tests fail? With one protection switched off, each must find counts that are lost or doubled.
+"""Proof that the fault tests can fail: without one of the protections, each finds counts that are lost or doubled.
 
-Beside them the fault that the first two are made for: a worker that dies in the middle of a flush, when the broker has the rows and
-not yet the position. With all protections on it is exact.
+The module also holds the fault behind the first two: a worker dies in the middle of a flush.
+The broker then has the rows and not yet the position; with all protections on, the counts are exact.
 """
 
 import time

@@ -1,6 +1,7 @@
-"""F16: one user is shown 100,000 items, and one customer sends 90 % of the load; caps hold, and others notice little.
+"""F16: one user is shown 100,000 items, and one customer sends 90 % of the load; caps hold, others notice little.
 
-Spans with that load and spans with the same rate spread evenly take turns, in one run: their lookups are compared, never timed absolutely.
+Spans with this load alternate with spans of evenly spread load, in one run.
+The test compares their lookups and asserts no absolute time.
 """
 
 import http.client
@@ -29,7 +30,7 @@ CAP, MAX_TIMES, MAX_VALUE_BYTES = 2_000, 16, 1_000_000
 
 
 def busiest(items: int) -> Iterator[Event]:
-    """Yield the impressions of one user: ``items`` different ones, then the last 2,000 again and again, in this order."""
+    """Yield the impressions of one user: ``items`` different ones, then the last 2,000 in this order, again and again."""
     ids = [f"{number:08d}-0000-4000-8000-{number:012d}" for number in range(items)]  # as long as a UUID
     for start in range(0, items, ITEMS_A_LIST):
         yield _rendered(ids[start : start + ITEMS_A_LIST])
@@ -52,7 +53,7 @@ def _rendered(items: list[str]) -> Event:
 
 
 class Spans:
-    """A load that changes with the clock: in odd spans 90 % of it is one customer's, in even ones all customers send alike."""
+    """A load that alternates: in odd spans one customer sends 90 % of it, in even ones all customers send alike."""
 
     def __init__(self, seconds: float, count: int, seed: int) -> None:
         self.seconds, self.count = seconds, count
@@ -64,7 +65,7 @@ class Spans:
         }
 
     def at(self, moment: float) -> int:
-        """Return the number of the span that a moment (monotonic seconds) is in."""
+        """Return the number of the span that holds a moment (monotonic seconds)."""
         return int((moment - self.started) / self.seconds)
 
     def events(self, busy: Iterator[Event]) -> Iterator[Event]:
@@ -82,7 +83,10 @@ class Spans:
 
 
 class Lookups(threading.Thread):
-    """Looks up quiet users of another customer, about 100 times a second, over one connection; keeps (when, ms) of each answer."""
+    """Looks up quiet users of another customer, about 100 times a second, over one connection.
+
+    Keeps (when, ms) of each answer.
+    """
 
     def __init__(self, cluster: Cluster) -> None:
         super().__init__(daemon=True)
@@ -109,7 +113,7 @@ class Lookups(threading.Thread):
         self.join()
 
     def p99_ms(self, spans: Spans) -> dict[int, float]:
-        """Return the 99th percentile of each span, without its first half second."""
+        """Return the 99th percentile of each span in ms, without the span's first half second."""
         found: dict[int, list[float]] = {}
         for moment, taken_ms in self.taken:
             span = spans.at(moment)
@@ -121,7 +125,7 @@ class Lookups(threading.Thread):
 def skew(
     broker: LocalBroker, directory: Path, *, items: int, rate: int, seconds: float, spans: int
 ) -> Outcome:
-    """Show one user ``items`` items, then let spans of even and of uneven load take turns."""
+    """Show one user ``items`` items, then alternate spans of even and uneven load."""
     cluster = Cluster(broker, directory)
     between = Spans(seconds, spans, seed=16)
     busy = busiest(items)
@@ -158,7 +162,7 @@ def skew(
         )
         assert len(truth_busy) == items
         assert len(found_busy) == CAP
-        for item, count in found_busy.items():  # what is within the cap is exact, from when it came in last
+        for item, count in found_busy.items():  # items within the cap count exactly, since they last came in
             assert count == truth_busy[item], item
             assert int(item[2:10]) >= items - CAP, f"{item} is not of the last {CAP}"
         for totals in (truth, found):

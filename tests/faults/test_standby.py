@@ -1,4 +1,4 @@
-"""A worker is killed whose partitions another keeps copies of: older answers meanwhile, marked, and only the tail is restored."""
+"""A worker is killed while another keeps copies of its partitions: lookups get marked older answers, restores are short."""
 
 import re
 import time
@@ -20,11 +20,11 @@ RATE = 300
 RESTORED = re.compile(r"restored (\d+) records")
 MAX_STALE_MS = 60_000
 PAST = 4_000
-"""Events about as many users, before the fault: what an heir without a copy would have to read."""
+"""Events before the fault, by about as many users: what an heir without a copy would have to read."""
 
 
 def takeover(broker: LocalBroker, directory: Path, *, warm_seconds: float, kills: int) -> Outcome:
-    """Kill the owner of half the partitions under load, ``kills`` times, each time with the copies of the other worker warm."""
+    """Kill the owner of half the partitions ``kills`` times under load, each time with warm copies in the other worker."""
     cluster = Cluster(broker, directory, env={"UPTAKE_STANDBYS": "1"})
     raws = [f"visitor-{number}" for number in range(USERS)]
     users = [cluster.customer.rules.user(raw) for raw in raws]
@@ -102,7 +102,7 @@ def _wait_balanced(cluster: Cluster) -> None:
 
 
 def _owner_and_heir(cluster: Cluster) -> tuple[str, str]:
-    """Return the worker that owns the first of the settled users, and the other."""
+    """Return the worker that owns the first of the settled users, and the other one."""
     key = f"{CUSTOMER}|{cluster.customer.rules.user(next(iter(SETTLED)))}".encode()
     home = str(partition_of(key, cluster.partitions))
     return ("w0", "w1") if home in cluster.partitions_of("w0") else ("w1", "w0")
@@ -133,7 +133,7 @@ def _get(cluster: Cluster, name: str, raw: str, more: str) -> tuple[int, Any]:
 
 
 def _stale(cluster: Cluster, name: str, raw: str) -> int | None:
-    """Return how old an answer about a settled user says it is. It must be there, and right."""
+    """Return ``stale_ms`` of an answer about a settled user; the answer must be right."""
     status, answer = _get(cluster, name, raw, f"&max_stale_ms={MAX_STALE_MS}")
     assert status == 200, (raw, status, answer)
     assert {each["item"]: each["count"] for each in answer["excluded"]} == SETTLED[raw]

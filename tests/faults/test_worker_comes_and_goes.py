@@ -1,4 +1,4 @@
-"""F6: a second worker is started and stopped again and again; each partition moves, and no lookup is ever wrong."""
+"""F6: a second worker is started and stopped repeatedly; each partition moves, and no lookup is ever wrong."""
 
 import time
 from pathlib import Path
@@ -15,7 +15,7 @@ SESSION_MS = 5_000
 
 
 def comings(broker: LocalBroker, directory: Path, *, times: int, period_seconds: float) -> Outcome:
-    """Start a second worker every ``period_seconds``, and stop it (SIGTERM) half a period after it has its partitions."""
+    """Start a second worker every ``period_seconds``; stop it (SIGTERM) when half the period has passed."""
     cluster = Cluster(
         broker, directory, env={"UPTAKE_SESSION_TIMEOUT_MS": str(SESSION_MS), "UPTAKE_HEARTBEAT_MS": "1000"}
     )

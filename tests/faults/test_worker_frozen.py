@@ -1,6 +1,6 @@
-"""F7: a worker is frozen past its session with a flush on its way, another takes over, and the first wakes up.
+"""F7: a worker is frozen past its session with a flush in flight, another takes over, and the first wakes up.
 
-What it then still writes must count nowhere: not in the changelogs, and not on a disk of its own that it goes on with.
+What the first one then writes must count nowhere: not in the changelogs, and not on its own disk.
 """
 
 import time
@@ -21,7 +21,7 @@ RATE = 500
 
 
 def unflushed(partitions: dict[str, Any]) -> int:
-    """Return how many records are folded and in no committed flush."""
+    """Return how many records are folded but in no committed flush."""
     return sum(
         position - each["durable"].get(topic, 0)
         for each in partitions.values()
@@ -30,9 +30,9 @@ def unflushed(partitions: dict[str, Any]) -> int:
 
 
 def freeze_in_flush(cluster: Cluster, name: str) -> int:
-    """Freeze a worker while a flush of it is on its way; return how many records it had folded and not made durable.
+    """Freeze a worker with a flush in flight; return how many records it had folded but not made durable.
 
-    The broker is frozen first, so that the flush stays on its way until the worker is frozen too; then the broker goes on.
+    The broker is frozen first, so that the flush stays in flight until the worker is frozen too; then the broker thaws.
     """
     for _ in range(20):
         cluster.broker.freeze()
@@ -42,7 +42,7 @@ def freeze_in_flush(cluster: Cluster, name: str) -> int:
             while time.monotonic() < deadline:
                 counts.append(unflushed(cluster.partitions_of(name)))
                 time.sleep(0.05)
-            if min(counts[-8:]) > 0:  # for longer than the interval of flushes
+            if min(counts[-8:]) > 0:  # for longer than the flush interval
                 cluster.freeze(name)
                 return counts[-1]
         finally:
@@ -62,10 +62,10 @@ def zombie(
     program: str = "app",
     compacts: bool = False,
 ) -> Outcome:
-    """Freeze w0 until w1 has taken over and gone on for a while, then wake it; ``takes_back``: w1 is killed before.
+    """Freeze w0 until w1 has taken over and worked for a while, then wake w0. ``takes_back``: kill w1 before that.
 
-    In the end both disks are wiped, and the tables are read again from the changelogs; ``compacts``: which the broker has compacted all
-    the time (a broker with ``compaction.EAGER``).
+    In the end both disks are wiped, and the tables are read from the changelogs.
+    ``compacts``: the broker compacts the changelogs the whole time (it needs ``compaction.EAGER``).
     """
     cluster = Cluster(broker, directory, program=program)
     if compacts:
@@ -110,7 +110,7 @@ def zombie(
                 cluster.kill("w1")
             cluster.thaw("w0")
             awake.add("w0")
-            # a flush that had only its end before it when it was frozen is committed at once: then nothing is refused
+            # A frozen flush that lacked only its end is committed at once on thawing; then nothing is refused.
             cluster.wait_until(
                 lambda before=before: cluster.log("w0").count(" ready: ") > before[1],
                 "w0 notices that it lost its session",
@@ -136,7 +136,7 @@ def zombie(
         gone, offsets = 0, 0
         if compacts:
             gone, offsets = compacted_away(broker.bootstrap, changelog("rendered"))
-            # without compaction it is 4 %, the markers; with it, half and more, as far as the cleaner came
+            # Without compaction, 4 % is gone: the markers. With it, half and more, as far as the cleaner came.
             assert gone > offsets / 4, f"{gone} of {offsets}: the changelog was not compacted"
         cluster.start_worker("w0")
         restored_seconds = cluster.wait_ready("w0")

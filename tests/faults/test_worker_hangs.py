@@ -1,4 +1,4 @@
-"""The watchdog: a worker that hangs is told of and ends, so that its supervisor starts it again; a broker that is frozen is waited for."""
+"""The watchdog: a worker that hangs raises an alarm and ends, for its supervisor to restart; a frozen broker causes neither."""
 
 import time
 from pathlib import Path
@@ -20,7 +20,7 @@ def flushes(cluster: Cluster) -> int:
 
 
 def hangs(broker: LocalBroker, directory: Path, *, kinds: tuple[str, ...], frozen_seconds: float) -> Outcome:
-    """Freeze the broker for a while, then let the worker hang in each of these ways, under load, and start it again."""
+    """Freeze the broker for a while; then let the worker hang in each of these ways under load, and restart it."""
     file = directory / "hang"
     env = {
         "HANG_FILE": str(file),

@@ -1,6 +1,6 @@
-"""F1 and F2: a worker is killed with -9 again and again under load, and loses its disk; every count stays exact.
+"""F1 and F2: a worker is killed with -9 repeatedly under load, and loses its disk; every count stays exact.
 
-The first proof of the processing core.
+This is the basic proof of exactness.
 """
 
 import random
@@ -16,7 +16,7 @@ from tests.faults.oracle import fold, kept, lost_and_doubled
 
 RATE = 800
 MOVED_TO = {2: -1, 4: 0}
-"""After which kill somebody moves the group's offsets, and where: to the end, to the beginning."""
+"""The kills after which the test moves the group's offsets, and where to: the end (-1) or the beginning."""
 
 
 @pytest.mark.fault("F1", "F2")
@@ -33,17 +33,17 @@ def test_kills_and_a_lost_disk_lose_and_double_nothing(
     replayed = 0
     try:
         cluster.start_worker()
-        start_seconds = cluster.wait_ready()  # of a worker that nothing happened to, on this machine
+        start_seconds = cluster.wait_ready()  # of an undisturbed worker on this machine
         load.start()
         for kill in range(kills):
-            time.sleep(draw.uniform(0.3, 1.5))  # some kills hit a flush, which is sent every 0.2 s
+            time.sleep(draw.uniform(0.3, 1.5))  # some kills hit a flush, which comes every 0.2 s
             status, body = cluster.get("/v1/status")
             cluster.kill("w0")
             if status == 200:
                 replayed += body["lag"]
             if kill == kills // 2:
                 cluster.wipe("w0")
-            if kill in MOVED_TO:  # nobody resumes from the group's offsets
+            if kill in MOVED_TO:  # workers must not resume from the group's offsets
                 cluster.move_group("uptake.events", MOVED_TO[kill])
             cluster.start_worker()
             longest_seconds = max(longest_seconds, cluster.wait_ready())

@@ -1,4 +1,4 @@
-"""The local Kafka holds what its users rely on: data over a kill, one owner a directory, no orphan."""
+"""The local Kafka keeps its promises: data survives a kill, a directory has one owner, no process is orphaned."""
 
 import os
 import signal

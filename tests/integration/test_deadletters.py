@@ -1,4 +1,4 @@
-"""Dead letters on a real Kafka: what a worker could not fold is listed, shown and replayed, each letter once whatever happens."""
+"""Dead letters on a real Kafka: records that a worker could not fold are listed, shown, and replayed once each."""
 
 import asyncio
 import json
@@ -33,7 +33,7 @@ PARTITIONS = 2
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """A Kafka of this module's own and one worker. Tests tell their letters apart by reason."""
+    """A Kafka of this module's own and one worker. Each test finds its letters by their reason."""
     with started_cluster(tmp_path_factory.mktemp("deadletters"), PARTITIONS) as cluster:
         yield cluster
 
@@ -115,7 +115,7 @@ def test_poison_is_listed_shown_and_replayed_once(cluster: Cluster, tmp_path: Pa
     assert replayed(cluster, key) == [(poison, letter)]
     assert "was replayed" in dlq(cluster, "show", source)
 
-    cluster.wait_drained()  # nothing was mended, so the worker writes a new letter, which is another one
+    cluster.wait_drained()  # the cause is not fixed, so the worker writes a new letter, which counts as another one
     again = json.loads(dlq(cluster, "replay", "--reason", "unknown_version", "--json", "--dry-run"))
     assert (again["replayed_before"], again["waiting"]) == (1, 1)
 
@@ -200,7 +200,7 @@ async def test_mark_behind_a_transaction_that_is_open_is_waited_for(
     produce(cluster, DEADLETTERS, [(key, b"hidden", headers_of("hidden"))])
     layout = await look_at_topics(settings)
     (letter,) = (await find(settings, layout, Choice(frozenset({"hidden"})))).waiting()
-    worker = AIOKafkaProducer(bootstrap_servers=settings.kafka, transactional_id="a worker that stands still")
+    worker = AIOKafkaProducer(bootstrap_servers=settings.kafka, transactional_id="a stalled worker")
     await worker.start()
 
     async def find_before_the_transaction(*args: Any, **options: Any) -> Any:

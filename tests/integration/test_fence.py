@@ -1,4 +1,7 @@
-"""A new owner of a partition fences the former one before it reads, and reads only what that had committed (rules 1 and 3)."""
+"""A new owner of a partition fences the former one before it reads, and reads only what that one committed.
+
+docs/architecture.md, "Exactness, and where it lives", states the rules.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -22,7 +25,7 @@ pytestmark = pytest.mark.broker
 
 
 class UnknownFeed:
-    """Of a consumer that has not fetched anything."""
+    """The feed of a consumer that has fetched nothing."""
 
     def reach(self, topic: str, partition: int) -> Reach | None:
         return None
@@ -39,13 +42,13 @@ async def test_former_owner_can_add_nothing_to_what_the_new_one_reads(
     await ensure_topics(Settings(kafka=own_broker.bootstrap, partitions=1))
     former = await KafkaOutbox.start(own_broker.bootstrap, "fence", 0, 60_000)
     await former.commit(a_flush(b"committed", 1))
-    await former._producer.begin_transaction()  # and one that it never ends
+    await former._producer.begin_transaction()  # a second transaction, which it never ends
     await former._deliver(a_flush(b"never committed", 2), [])
 
     refused: list[PartitionLostError] = []
 
     class RestorerWithARival(Restorer):
-        """The former owner writes in the worst moment: when the new one has looked where the changelogs end."""
+        """The former owner writes at the worst moment: when the new owner has looked up the ends of the changelogs."""
 
         async def _seek(self, *args: Any) -> Any:
             ends = await super()._seek(*args)

@@ -1,4 +1,4 @@
-"""State that does not fit: topics that were made again, another partition count, another format. Each is noticed, named, and survived."""
+"""State that does not fit: recreated topics, another partition count, another format. Each is detected, named and survived."""
 
 import asyncio
 import time
@@ -23,12 +23,13 @@ from tests.support.builders import a_click, a_rendered
 
 PARTITIONS = 2
 CLICKED = changelog("clicked")
-MANY = 300  # more than there was before: by offsets alone the new topic looks like the former
+# More records than before, so that by its offsets alone the new topic looks like the former.
+MANY = 300
 
 
 @pytest.fixture
 def cluster(own_broker: LocalBroker, tmp_path: Path) -> Iterator[Cluster]:
-    """One worker that has folded a click and an impression of `anna`, and has stopped."""
+    """A worker that has folded a click and an impression of `anna`, and has stopped."""
     cluster = Cluster(own_broker, tmp_path / "cluster", partitions=PARTITIONS)
     try:
         cluster.start_worker()
@@ -54,12 +55,11 @@ def write(cluster: Cluster, topic: str, key: bytes, value: bytes | None, partiti
 
 
 def recreate(cluster: Cluster, topic: str) -> None:
-    """Delete a topic and let ours create it again, with another id."""
+    """Delete a topic and create it again, with another id."""
     bootstrap = cluster.broker.bootstrap
     former = asyncio.run(read_topic_ids(bootstrap, [topic]))[topic]
-    admin = AdminClient(
-        {"bootstrap.servers": bootstrap, "log_level": 0}
-    )  # a future fails when it is collected
+    # Keep the client: its futures fail when it is garbage-collected.
+    admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
     (deleting,) = admin.delete_topics([topic]).values()
     deleting.result(20)
     deadline = time.monotonic() + 20
@@ -94,7 +94,7 @@ def dies_saying(cluster: Cluster, *words: str, **env: str) -> None:
 
 
 def formats(cluster: Cluster, version: int) -> None:
-    """Make every partition's directory look like that of another version."""
+    """Give every partition's directory the format of another version."""
     for number in range(PARTITIONS):
         store = RocksStore(
             cluster.data_dir("w0") / "state" / str(number), STORED, StoreMemory(1 << 20, 1 << 20)
@@ -104,7 +104,7 @@ def formats(cluster: Cluster, version: int) -> None:
 
 
 def test_state_of_a_former_changelog_is_rebuilt_and_the_other_tables_stay(cluster: Cluster) -> None:
-    recreate(cluster, TRANSFERS)  # nothing was read from it: that it is another one now is nobody's loss
+    recreate(cluster, TRANSFERS)  # no record of it was read, so nothing is lost
     recreate(cluster, CLICKED)
     fill(cluster, CLICKED)
     cluster.start_worker()
@@ -122,7 +122,7 @@ def test_state_of_a_former_changelog_is_rebuilt_and_the_other_tables_stay(cluste
 def test_former_journal_is_noticed_by_a_running_worker_and_refused_with_the_cure_also_on_a_new_disk(
     cluster: Cluster,
 ) -> None:
-    cluster.start_worker(UPTAKE_WATCHDOG_ALARM_MS="1000")  # looks six times a second
+    cluster.start_worker(UPTAKE_WATCHDOG_ALARM_MS="1000")  # the worker checks six times a second
     cluster.wait_ready()
     recreate(cluster, JOURNAL)
     assert cluster.workers["w0"].wait(40) == 2

@@ -1,4 +1,4 @@
-"""A Kafka that freezes or dies under the collector's sink: nothing is called durable that is not, nothing comes twice."""
+"""A Kafka that freezes or dies under the collector's sink: durable means durable, and no event counts twice."""
 
 import asyncio
 import collections
@@ -51,7 +51,7 @@ async def until(holds: Callable[[], bool], seconds: float = 60) -> None:
 
 
 async def read_all(bootstrap: str) -> list[Click]:
-    """Return the clicks of the log in order, repeats of an ``eid`` left out, as the tables count them."""
+    """Return the clicks in log order, without repeats of an ``eid``, as the tables count them."""
     consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap)
     await consumer.start()
     try:

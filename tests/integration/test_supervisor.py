@@ -1,4 +1,4 @@
-"""The supervisor starts, restarts and stops real processes, in order, and leaves none behind."""
+"""The supervisor starts, restarts and stops real processes in order, and leaves none behind."""
 
 import asyncio
 import io
@@ -20,7 +20,7 @@ STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); 
 
 
 class Lines:
-    """What the parts wrote: (name, line) pairs."""
+    """The output of the parts: (name, line) pairs."""
 
     def __init__(self) -> None:
         self.seen: list[tuple[str, str]] = []
@@ -207,7 +207,7 @@ async def test_a_cancellation_that_meets_the_end_of_the_output_is_not_lost(turns
             await asyncio.sleep(0)
 
     await part.launch()
-    os.waitid(os.P_PID, part.pid, os.WEXITED | os.WNOWAIT)  # noqa: ASYNC222 - the loop must stand still, the output unread
+    os.waitid(os.P_PID, part.pid, os.WEXITED | os.WNOWAIT)  # noqa: ASYNC222 - the loop must not run, and the output must stay unread
     watcher = asyncio.create_task(watch())
     done, _ = await asyncio.wait([watcher], timeout=5)
     if not done:

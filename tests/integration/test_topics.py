@@ -1,4 +1,4 @@
-"""The topics on a real broker: created as listed, compared, and refused when their partitions differ."""
+"""Topics on a real broker: created as listed, compared, and refused if their partition counts differ."""
 
 import asyncio
 import json
@@ -23,7 +23,8 @@ def _settings(kafka: str, partitions: int = 3) -> Settings:
 
 def _config(kafka: str, topic: str) -> dict[str, str]:
     resource = ConfigResource(ConfigResource.Type.TOPIC, topic)
-    admin = AdminClient({"bootstrap.servers": kafka})  # a future fails when its client is collected
+    # Keep the client: its futures fail when it is garbage-collected.
+    admin = AdminClient({"bootstrap.servers": kafka})
     (future,) = admin.describe_configs([resource]).values()
     return {name: entry.value for name, entry in future.result(20).items()}
 

@@ -1,4 +1,4 @@
-"""Every line of the golden file, over a real collector: the answer, and what then is in Kafka, are what the documents say."""
+"""Every line of the golden file, over a real collector: its answer and its records in Kafka are the documented ones."""
 
 import gzip
 import json
@@ -19,7 +19,7 @@ LINES = [line for line in lines() if line.only != "parser"]
 
 @dataclass
 class Sent:
-    """A line that was sent: when, the answer, and when that was there. Times in ms since 1970."""
+    """A line that was sent: its answer, and when it was sent and answered. Times in ms since 1970."""
 
     line: Line
     began_ms: int
@@ -35,7 +35,7 @@ def collector(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 @pytest.fixture(scope="module")
 def sent(collector: LiveCollector) -> list[Sent]:
-    """All lines, one after the other."""
+    """Send all lines, one after another."""
     return [send(collector, line) for line in LINES]
 
 

@@ -1,4 +1,4 @@
-"""The watchdog's look at a real broker: it learns where topics end, and takes a broker that does not answer for away."""
+"""The watchdog against a real broker: it learns the ends of the topics, and treats a silent broker as away."""
 
 import asyncio
 from types import SimpleNamespace
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.broker
 
 
 class StuckConsumer:
-    """A consumer that has fetched nothing of partition 0, and knows only what the watchdog told it."""
+    """A consumer that has fetched nothing of partition 0; it knows only the ends that the watchdog gave it."""
 
     def __init__(self) -> None:
         self.ends: dict[TP, int] = {}
@@ -69,7 +69,7 @@ async def test_stand_still_is_seen_while_the_broker_answers_and_never_while_it_i
         own_broker.thaw()
         await look_until(lambda sights: sights, "it answers again")
 
-        await watch._disconnect()  # from here on its own thread looks, with a connection of its own
+        await watch._disconnect()  # from here on the watchdog's own thread looks, over its own connection
         await watch.on_start()
         total = 0
         while not watch.alarms([0]) and total < 500:

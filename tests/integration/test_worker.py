@@ -1,4 +1,4 @@
-"""Real workers on a real Kafka: events in the journal become answers over HTTP, from any worker, also after one has stopped."""
+"""Real workers on a real Kafka: any of them answers over HTTP for events in the journal, also after one has stopped."""
 
 import json
 import os
@@ -54,7 +54,7 @@ PARTITIONS = 4
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """A Kafka of this module's own, for a worker reads all there is; and one worker. A test may start and stop others."""
+    """A Kafka of this module's own, because a worker reads all topics, and one worker. A test may start and stop others."""
     with started_cluster(tmp_path_factory.mktemp("worker"), PARTITIONS) as cluster:
         yield cluster
 
@@ -65,7 +65,7 @@ def now_ms() -> int:
 
 
 class Journal:
-    """Writes events as another program does: librdkafka, which has a partitioner of its own."""
+    """Writes events as another program does, with librdkafka and its own partitioner."""
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
@@ -202,7 +202,7 @@ def test_events_of_every_type_become_answers(cluster: Cluster, journal: Journal,
 def test_a_rotated_key_is_read_by_the_worker_that_runs_and_its_users_move(
     cluster: Cluster, journal: Journal, now_ms: int
 ) -> None:
-    """A customer is added, then its pseudonym key rotates; users are found all the time, before they come back and after."""
+    """A customer is added, then its pseudonym key rotates; lookups find its users before and after they come back."""
     file, customer = cluster.customers_file, "turning"
     former = add_customer(file, customer).rules
     cluster.wait_until(
@@ -245,7 +245,7 @@ def test_a_rotated_key_is_read_by_the_worker_that_runs_and_its_users_move(
 def test_programs_that_write_into_kafka_themselves_reach_the_tables(
     cluster: Cluster, journal: Journal, tmp_path: Path
 ) -> None:
-    """One of them is the example of docs/producing.md, which shares no code with ours; the other that of our own producer."""
+    """One program is the example of docs/producing.md without our code; the other uses our own producer."""
     before = forwarded(cluster)
     page = Path("docs/producing.md").read_text(encoding="utf-8")
     ours, theirs = re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
@@ -273,7 +273,7 @@ def test_programs_that_write_into_kafka_themselves_reach_the_tables(
 def test_import_that_was_killed_counts_every_row_once(
     cluster: Cluster, journal: Journal, collector: str, tmp_path: Path
 ) -> None:
-    """Rows of RecSys' layouts, through a real collector; the kill comes when rows were sent that no checkpoint knows of."""
+    """Rows in the layouts of RecSys go through a real collector; the kill comes after rows that no checkpoint covers."""
     clicks, buys = tmp_path / "clicks.dat", tmp_path / "buys.dat"
     users, rows = 20, 12_000
     clicks.write_text(
@@ -322,7 +322,7 @@ def history_size(cluster: Cluster) -> int:
 
 @pytest.fixture
 def collector(cluster: Cluster) -> Iterator[str]:
-    """The address of a collector that takes events."""
+    """Start a collector; yield its address when it takes events."""
     port = free_port("127.0.0.1")
     env = {
         **os.environ,

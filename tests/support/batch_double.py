@@ -1,4 +1,4 @@
-"""A collector's batch endpoint that answers as it is told and remembers what it took, each ``eid`` once: for the tests of import."""
+"""A double of the collector's batch endpoint, for the tests of import: it gives prepared answers and keeps each ``eid`` once."""
 
 import asyncio
 import base64
@@ -13,9 +13,12 @@ from tests.support.collector_double import an_answer
 
 Event = dict[str, Any]
 Judge = Callable[[Event], dict[str, Any]]
-"""What is said of one event: ``accepted()`` or ``rejected(...)``."""
+"""The answer for one event: ``accepted()`` or ``rejected(...)``."""
 Before = Callable[[list[Event]], bytes | None]
-"""What is said of a whole batch before its events are looked at; None: nothing, b"": the connection is closed without an answer."""
+"""The answer for a whole batch.
+
+None leaves the decision to the events; b"" closes the connection without an answer.
+"""
 
 
 def accepted(_event: Event | None = None) -> dict[str, Any]:
@@ -27,7 +30,7 @@ def rejected(code: str = "bad_item", *, retry: bool = False) -> dict[str, Any]:
 
 
 class BatchDouble:
-    """``taken``: eid -> event, in the order of the first arrival; ``arrived``: how often each came; ``logins``: who sent batches."""
+    """``taken``: eid -> event, in order of first arrival; ``arrived``: how often each came; ``logins``: credentials of senders."""
 
     def __init__(self, judge: Judge, before: Before, after: Before) -> None:
         self._judge, self._before, self._after = judge, before, after
@@ -42,11 +45,11 @@ class BatchDouble:
 
     @property
     def rows(self) -> list[int]:
-        """The rows that were taken, in that order."""
+        """The row numbers that were taken, in order of arrival."""
         return [int(eid.rpartition("-")[2]) for eid in self.taken]
 
     async def settle(self) -> None:
-        """Return when all that a client had sent before it died is taken."""
+        """Wait until all batches are handled that a client sent before it died."""
         seen = -1
         while self._at_once or seen != self.arrived.total():
             seen = self.arrived.total()
@@ -96,7 +99,7 @@ class BatchDouble:
 
 
 def nothing(_events: list[Event]) -> None:
-    """Say nothing of a whole batch."""
+    """Leave a whole batch to the judgement of its events."""
 
 
 @asynccontextmanager

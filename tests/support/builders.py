@@ -1,6 +1,6 @@
-"""Builders of events with good defaults, so that a test varies one thing: ``a_click(item="2")``, ``a_rendered(items=("1", "2"))``.
+"""Builders of events with defaults, so that a test varies one thing: ``a_click(item="2")``, ``a_rendered(items=("1", "2"))``.
 
-Every builder takes any field of its event; ``received_ms`` follows ``time_ms`` unless given.
+Every builder takes any field of its event; ``received_ms`` equals ``time_ms`` unless given.
 """
 
 from decimal import Decimal
@@ -58,7 +58,7 @@ def a_consume(**fields: Any) -> Consume:
 
 
 def a_playback(**fields: Any) -> Playback:
-    """Build a heartbeat of a player at the start of an item of 100 s."""
+    """Build a player's heartbeat at the start of an item of 100 s."""
     said = {"item": "1", "session": "s", "state": "playing", "position_ms": 0, "duration_ms": 100_000}
     return _an(Playback, said, fields)
 

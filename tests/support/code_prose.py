@@ -13,7 +13,7 @@ _QUESTION: Final = re.compile(
 
 
 def texts(source: str) -> Iterator[tuple[int, str]]:
-    """Yield each comment and each string of a module, with its line. Comments below each other are one text."""
+    """Yield each comment and each string of a module, with its line. Consecutive comment lines are one text."""
     yield from _comments(source)
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Constant) and isinstance(node.value, str):

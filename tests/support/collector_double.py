@@ -1,4 +1,4 @@
-"""A collector that answers as it is told and keeps what it was asked: HTTP/1.1 on loopback, for the tests of replay."""
+"""A double of the collector for the tests of replay: HTTP/1.1 on loopback, prepared answers, recorded requests."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -16,7 +16,7 @@ def an_answer(status: int, body: str = "", *headers: str) -> bytes:
 
 
 class CollectorDouble:
-    """``respond(target)`` gives the bytes of an answer, None closes the connection without one."""
+    """``respond(target)`` returns the bytes of an answer; None closes the connection without one."""
 
     def __init__(self, respond: Respond) -> None:
         self._respond = respond

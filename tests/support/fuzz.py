@@ -1,4 +1,4 @@
-"""Which requests may a client make, right or wrong: hypothesis strategies of events and of requests for every endpoint of the collector."""
+"""Hypothesis strategies for fuzzing: events, and requests right and wrong for every endpoint of the collector."""
 
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -12,6 +12,7 @@ from events.target import PREFIXES
 from events.tracker import JSONP_NAMES, TRACKER_EVENTS
 from events.tracker_fields import MAX_POSITION, MAX_QUANTITY
 
+# Those of golden_customers.toml.
 CUSTOMERS: Final = (
     "00000",
     "10000",
@@ -20,7 +21,7 @@ CUSTOMERS: Final = (
     "types",
     "berlin",
     "rotating",
-)  # golden_customers.toml
+)
 ITEM_LISTS: Final = ("rendered", "viewed")
 ABSENT: Final = ("", "null", "undefined")
 
@@ -97,7 +98,7 @@ NASTY: Final = (
         "v2:00",
     ),
 )
-"""Values that broke one parser or another."""
+"""Values that break naive parsers."""
 
 NAMES: Final = (
     *(
@@ -139,7 +140,7 @@ _RAW: Final = st.lists(
 
 @dataclass(frozen=True)
 class Request:
-    """One request, whose bytes are complete: a server must not wait for more."""
+    """One request. Its bytes are complete, so the server must answer without waiting for more."""
 
     method: str
     target: str
@@ -147,7 +148,7 @@ class Request:
     body: bytes = b""
 
     def wire(self) -> bytes:
-        """Return what is sent."""
+        """Return the bytes to send."""
         head = [f"{self.method} {self.target} HTTP/1.1", "Host: uptake.example"]
         head += [f"{name}: {value}" for name, value in self.headers.items()]
         if self.body:
@@ -190,7 +191,7 @@ _HEADERS: Final = st.fixed_dictionaries(
 
 
 def _mostly(right: list[str], wrong: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
-    """Draw what is right nine times of ten, so that requests get past the first check."""
+    """Draw right values nine times of ten, so that requests pass the first check."""
     return st.sampled_from([*right * 9, *[""] * len(right)]).flatmap(
         lambda text: st.just(text) if text else wrong
     )
@@ -198,7 +199,7 @@ def _mostly(right: list[str], wrong: st.SearchStrategy[str]) -> st.SearchStrateg
 
 @st.composite
 def tracker_requests(draw: st.DrawFn) -> Request:
-    """Draw a request of the tracker paths: most of it right, some of it wrong, or a target that is nothing but noise."""
+    """Draw a request of the tracker paths: mostly right, partly wrong, or with noise as its target."""
     method = draw(st.sampled_from(["GET", "GET", "GET", "POST", "HEAD", "OPTIONS", "DELETE"]))
     headers = draw(_HEADERS)
     body = b""
@@ -269,7 +270,7 @@ _NEEDED: Final = {"rate": {"rating"}}
 
 @st.composite
 def events(draw: st.DrawFn, name: str) -> tuple[list[str], dict[str, str], dict[str, Any]]:
-    """Draw an event: the segments after its name, its parameters, and the fields that it must then have (``user`` raw)."""
+    """Draw an event: the path segments after its name, its parameters, and the fields it must then have (``user`` raw)."""
     user = draw(_USERS)
     if name == "login":
         target = draw(_USERS)

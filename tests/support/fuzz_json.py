@@ -1,4 +1,4 @@
-"""Which JSON may a client send, right or wrong: hypothesis strategies of requests for the native endpoints of the collector."""
+"""Hypothesis strategies for fuzzing: JSON requests, right and wrong, for the native endpoints of the collector."""
 
 import gzip
 import json
@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from events.model import ALIASES, EVENTS
 from tests.support.fuzz import CUSTOMERS, NASTY, Request
 
-_TEXTS: Final = st.sampled_from(NASTY) | st.text(max_size=12)  # lone surrogates too: json.dumps escapes them
+# Includes lone surrogates, which json.dumps escapes.
+_TEXTS: Final = st.sampled_from(NASTY) | st.text(max_size=12)
 _SCALARS: Final = (
     st.none()
     | st.booleans()
@@ -24,7 +25,7 @@ JSON: Final = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_TEXTS, inner, max_size=3),
     max_leaves=8,
 )
-"""Any JSON value, and what Python writes as one: NaN, lone surrogates, numbers beyond 64 bits."""
+"""Any JSON value, and what Python writes beyond JSON: NaN, lone surrogates, numbers of more than 64 bits."""
 
 _FIELDS: Final = sorted({field for event in EVENTS.values() for field in event.__struct_fields__})
 _OTHERS: Final = (
@@ -47,7 +48,7 @@ _TYPES: Final = (
 
 @st.composite
 def elements(draw: st.DrawFn, kind: str | None = None) -> Any:
-    """Draw an element: mostly an event with what it needs, some of its fields replaced by anything."""
+    """Draw an element: mostly an event with its required fields, some of them replaced by arbitrary values."""
     if draw(st.integers(0, 9)) == 0:
         return draw(JSON)
     element: dict[str, Any] = {
@@ -75,7 +76,7 @@ def elements(draw: st.DrawFn, kind: str | None = None) -> Any:
 
 @st.composite
 def native_requests(draw: st.DrawFn, path: str, kind: str | None = None) -> Request:
-    """Draw a request of ``/v1/{customer}/{path}``: an array, lines, one object, or no JSON at all, packed or not."""
+    """Draw a request of ``/v1/{customer}/{path}``: an array, lines, one object, or no JSON; compressed or not."""
     values = draw(st.lists(elements(kind), min_size=1, max_size=4))
     texts = [json.dumps(value) for value in values]
     form = draw(st.sampled_from(["array", "array", "lines", "one", "cut", "noise"]))
@@ -102,7 +103,7 @@ def native_requests(draw: st.DrawFn, path: str, kind: str | None = None) -> Requ
 
 @st.composite
 def presentations(draw: st.DrawFn) -> Any:
-    """Draw what a video page tells of one item, some of it replaced by anything."""
+    """Draw what a video page reports of one item, some of it replaced by arbitrary values."""
     element: dict[str, Any] = {
         "time": 1_340_138_780_754,
         "request_id": "4fc...019",
@@ -118,7 +119,7 @@ def presentations(draw: st.DrawFn) -> Any:
 
 @st.composite
 def page_requests(draw: st.DrawFn, path: str) -> Request:
-    """Draw a request of a video page: what was shown or the click on it, form-encoded, as JSON, or noise."""
+    """Draw a request of a video page: what was shown, or the click on it; form-encoded, as JSON, or noise."""
     watch = f"/watch/{draw(st.sampled_from(['80170100', 'a b', '', '%zz']))}?trackId=1&tctx={draw(st.sampled_from(['5,3,r', '5', '']))}"
     page: dict[str, Any] = {"esn": draw(st.sampled_from([None, "E-1"])), "country": "GB"}
     if path.endswith("click"):

@@ -1,11 +1,15 @@
-"""What must a request become: the lines of tests/data/golden_requests.jsonl, written from the documents that each of them cites.
+"""Golden requests: the lines of tests/data/golden_requests.jsonl, each with what must become of it.
 
-A line has ``from`` (the document, its section, what it says), ``request`` (method and address, word for word), and what must come of it:
-``status``, and ``event`` (or ``events``: the records of the topic), ``code`` (a rejection), or none of them: nothing is recorded.
-``results`` is what each element of a body of many gets: ``accepted`` or a code.
-In texts ``{1024*u}`` stands for 1024 times ``u``, ``{now-5000}`` for the client's clock and ``{received-3000}`` for the time of receipt.
-Users are written as they were sent, and become pseudonyms here, by code that is not the collector's. ``only`` is ``http`` when the line
-is about what lies around the parser, ``parser`` when the HTTP server refuses it before.
+- ``from`` cites the source: a section of a page in docs/, the manual of the tracker API (YOOCHOOSE), an article on
+  tracking a video page, or the first requirements.
+- ``request`` holds method and address, word for word.
+- ``status`` is the answer's; ``event`` (or ``events``) are the expected records, ``code`` is that of a rejection.
+  Without any of them nothing is recorded.
+- ``results`` is the outcome of each element of a body of many: ``accepted`` or a code.
+- ``only`` is ``http`` if the line is about what surrounds the parser, ``parser`` if the HTTP server refuses it first.
+
+In texts, ``{1024*u}`` stands for 1024 times ``u``, ``{now-5000}`` for the client's clock and ``{received-3000}`` for the
+time of receipt. Users are written raw; this module makes their pseudonyms and shares no code with the collector.
 """
 
 import base64
@@ -23,7 +27,7 @@ DATA: Final = Path(__file__).parents[1] / "data"
 CUSTOMERS_TOML: Final = DATA / "golden_customers.toml"
 NOBODY: Final = "~"
 DEFAULTS: Final[dict[str, dict[str, Any]]] = {
-    # What a record leaves out: docs/events.md, "Fields that have their default are left out".
+    # The fields that a record leaves out: docs/events.md, "Fields that have their default are left out".
     "": {"v": 1, "is_clamped": False},
     "consume": {"percentage": 100},
     "buy": {"quantity": 1},
@@ -39,7 +43,7 @@ _KEYS: Final = tomllib.loads(CUSTOMERS_TOML.read_text(encoding="utf-8"))["custom
 
 @dataclass(frozen=True)
 class Line:
-    """One line of the file, its repeats written out; clocks are filled in when it is sent."""
+    """One line of the file, its repeats written out; its clocks are filled in when it is sent."""
 
     number: int
     source: str
@@ -65,7 +69,7 @@ class Line:
         return self.request.partition(" ")[0]
 
     def target(self, now_ms: int) -> str:
-        """The address without scheme and host: what a client writes into the request line."""
+        """The address without scheme and host, as a client writes it into the request line."""
         address = self.request.partition(" ")[2]
         if "://" in address:
             address = "/" + address.partition("://")[2].partition("/")[2]
@@ -77,11 +81,11 @@ class Line:
         return address.partition("://")[2].partition("/")[0] or "uptake.example"
 
     def sent_body(self, now_ms: int) -> bytes:
-        """The body, plain; a client may pack it."""
+        """The body, uncompressed; a client may compress it."""
         return with_clock(self.body, {"now": now_ms}).encode("utf-8", "surrogateescape")
 
     def expected(self, now_ms: int, received_ms: int) -> list[dict[str, Any]]:
-        """Return the records that must be there, when the request was sent and received at these times."""
+        """Return the expected records of a request that was sent and received at these times."""
         clocks = {"now": now_ms, "received": received_ms}
         return [_record(_clocked(event, clocks), received_ms) for event in self.events]
 
@@ -114,14 +118,17 @@ def lines() -> Iterator[Line]:
 
 
 def with_defaults(record: dict[str, Any]) -> dict[str, Any]:
-    """Return a record with the fields that are left out because they have their default."""
+    """Return a record completed by the fields that are left out because they have their default."""
     own = DEFAULTS.get(record["type"], {})
     own_item = {"itemtype": 1} if {"item", "items"} & record.keys() else {}
     return {**DEFAULTS[""], **own, **own_item, **record}
 
 
 def pseudonym(customer: str, raw: str, *, previous: bool = False) -> str:
-    """Return ``{key id}.{pseudonym}`` as SEMANTICS describes it: HMAC-SHA256 under the customer's key, cut to 128 bits, base32."""
+    """Return ``{key id}.{pseudonym}`` by the rule in docs/events.md, "Users".
+
+    The pseudonym is the HMAC-SHA256 under the customer's key, cut to 128 bits, in base32.
+    """
     entry, prefix = _KEYS[customer], "previous_" if previous else ""
     digest = hmac.new(bytes.fromhex(entry[f"{prefix}pseudonym_key"]), raw.encode(), hashlib.sha256).digest()[
         :16

@@ -1,4 +1,4 @@
-"""What does a reader of committed records see of a topic? Read by confluent-kafka, which shares no code with ours."""
+"""Reads committed records of a topic with confluent-kafka, which shares no code with ours."""
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, Message, TopicPartition
 

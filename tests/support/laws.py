@@ -1,4 +1,4 @@
-"""Laws that hold for every table: what a login merges does not depend on the order, and what is stored comes back as it was."""
+"""Laws that hold for every table: merges do not depend on order, and a state survives encoding unchanged."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -9,7 +9,7 @@ S = TypeVar("S")
 
 
 def stored(state: S) -> S:
-    """Return the state as it comes back from the store, and assert that it is the same."""
+    """Return the state as the store gives it back; assert that it is the same."""
     raw = msgspec.msgpack.encode(state)
     again = msgspec.msgpack.decode(raw, type=type(state))
     assert again == state
@@ -23,9 +23,9 @@ def assert_merge_laws(
     answers: Callable[[Any], Any],
     parts: tuple[Any, Any, Any],
 ) -> None:
-    """Merging three users' events gives the same answers in every order and grouping; nothing merged with x is x.
+    """Assert that merging three users' events gives the same answers in every order and grouping, and that nothing + x = x.
 
-    ``build`` folds one part into a fresh state, because a merge uses up what it is given.
+    ``build`` folds one part into a fresh state, because a merge consumes its arguments.
     """
     a, b, c = parts
 

@@ -1,4 +1,4 @@
-"""A collector as it runs in production: a process of its own in front of a real Kafka, raw requests, and what then is in the topics."""
+"""A collector as in production: a process of its own in front of a real Kafka. Sends raw requests and reads the topics."""
 
 import asyncio
 import json
@@ -24,14 +24,15 @@ from events.topics import HISTORY, JOURNAL
 from tests.support.kafka_reader import end_of, read_committed
 
 TOPICS = (JOURNAL, HISTORY)
-PARTITIONS = 8  # as the other tests that share a Kafka make the topics
+# As in the other tests that share a Kafka: they create the topics with this count.
+PARTITIONS = 8
 READY_SECONDS = 60
 ANSWER_SECONDS = 30
 
 
 @dataclass(frozen=True)
 class Answer:
-    """An HTTP answer as it came over the wire. ``status`` 0: the connection was closed without one."""
+    """An HTTP answer as it came over the wire. ``status`` 0: the connection was closed without an answer."""
 
     status: int
     headers: dict[str, str]
@@ -54,7 +55,7 @@ class Record:
 
 
 class LiveCollector:
-    """The process. It writes into the topics of the deployment; ``records`` are those that came since it was started."""
+    """The process. It writes into the topics of the deployment; ``records`` reads those since its start."""
 
     def __init__(self, kafka: str, directory: Path, customers_toml: Path, env: Mapping[str, str]) -> None:
         self.kafka, self.port, self.host = kafka, free_port("127.0.0.1"), "127.0.0.1"
@@ -104,7 +105,7 @@ class LiveCollector:
         body: bytes = b"",
         host: str = "uptake.example",
     ) -> Answer:
-        """Send ``METHOD target`` as it is written, over a connection of its own."""
+        """Send ``METHOD target`` as written, over a connection of its own."""
         head = [f"{request} HTTP/1.1", f"Host: {host}", "Connection: close"]
         head += [f"{name}: {value}" for name, value in (headers or {}).items()]
         if body:
@@ -113,9 +114,9 @@ class LiveCollector:
         return self.send(text.encode("utf-8", "surrogateescape") + body)
 
     def send(self, request: bytes) -> Answer:
-        """Send bytes over a connection of its own, and read until it is closed."""
+        """Send bytes over a connection of its own, and read until the server closes it."""
         with socket.create_connection((self.host, self.port), timeout=ANSWER_SECONDS) as connection:
-            # A request that is refused half way is answered before it was read: what we still send may then fail.
+            # The server may refuse a request before it has read all of it; sending the rest may then fail.
             with suppress(BrokenPipeError, ConnectionResetError):
                 connection.sendall(request)
             answer = b""
@@ -124,7 +125,7 @@ class LiveCollector:
         return parse_answer(answer)
 
     def records(self) -> list[Record]:
-        """Return all records since the start of this collector, in the order of their receipt."""
+        """Return all records since the start of this collector, in order of receipt."""
         found = [
             Record(*place, message.key(), json.loads(message.value()), message.timestamp()[1])
             for place in self._places
@@ -133,13 +134,13 @@ class LiveCollector:
         return sorted(found, key=lambda record: record.timestamp_ms)
 
     def stop(self) -> int:
-        """End it as a supervisor does; return its exit status."""
+        """End the process as a supervisor does; return its exit status."""
         self.process.terminate()
         return self.process.wait(30)
 
 
 class KeptConnection:
-    """Sends requests one after the other over a connection that is kept as long as the collector keeps it."""
+    """Sends requests one after another over one connection, for as long as the collector keeps it open."""
 
     def __init__(self, collector: LiveCollector) -> None:
         self._collector = collector
@@ -153,7 +154,10 @@ class KeptConnection:
         self._close()
 
     def ask(self, request: bytes, *, has_no_body: bool = False) -> Answer:
-        """Send a complete request and read its answer; ``has_no_body`` for a HEAD. Status 0: closed without an answer."""
+        """Send a complete request and read its answer. Status 0: closed without an answer.
+
+        ``has_no_body``: the answer to a HEAD request.
+        """
         if self._socket is None:
             self._socket = socket.create_connection(
                 (self._collector.host, self._collector.port), timeout=ANSWER_SECONDS
@@ -196,7 +200,7 @@ class KeptConnection:
 
 
 def parse_answer(answer: bytes) -> Answer:
-    """Read the bytes of one answer."""
+    """Parse the bytes of one answer."""
     if not answer:
         return Answer(0, {}, b"")
     head, _, body = answer.partition(b"\r\n\r\n")
@@ -207,7 +211,7 @@ def parse_answer(answer: bytes) -> Answer:
 
 @contextmanager
 def live_collector(kafka: str, directory: Path, customers_toml: Path, **env: str) -> Iterator[LiveCollector]:
-    """Start a collector, wait until it takes events, and stop it in the end."""
+    """Start a collector, wait until it is ready, and stop it in the end."""
     collector = LiveCollector(kafka, directory, customers_toml, env)
     try:
         collector.wait_ready()
@@ -223,7 +227,7 @@ def live_collector(kafka: str, directory: Path, customers_toml: Path, **env: str
 
 
 def _partitions(kafka: str) -> list[tuple[str, int]]:
-    """Return the partitions of the topics that a collector writes, made where they are missing."""
+    """Return the partitions of the topics that a collector writes; create missing topics."""
     admin = AdminClient({"bootstrap.servers": kafka})
     if JOURNAL not in admin.list_topics(timeout=20).topics:
         asyncio.run(ensure_topics(Settings(kafka=kafka, partitions=PARTITIONS), wait_ms=20_000))

@@ -1,4 +1,4 @@
-"""What tests of lookups are made of: users with a past, and a worker that answers from memory."""
+"""Building blocks for tests of lookups: users with a past, and a worker that answers from memory."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
@@ -72,16 +72,16 @@ def wished(stretch: Stretch, item: str, at: int) -> None:
 
 
 class FixedClock:
-    """Always the same time."""
+    """A clock that always shows the same time."""
 
     def now_ms(self) -> int:
         return NOW
 
 
 class MemoryWorker:
-    """A LookupService over dictionaries. ``local`` partitions are its own; ``owners`` says who has the others.
+    """A LookupService over dictionaries. It owns the ``local`` partitions; ``owners`` says who owns the others.
 
-    ``copies`` are the partitions that it has copies of, with how old they are (ms); ``standbys`` says who else has some.
+    ``copies`` maps the partitions it keeps copies of to their age in ms; ``standbys`` lists the other workers with copies.
     """
 
     def __init__(self, partition_count: int = 4, local: set[int] | None = None) -> None:
@@ -98,7 +98,7 @@ class MemoryWorker:
         self.standbys: dict[int, list[str]] = {}
 
     def know(self, raw_user: str, view: UserView) -> int:
-        """Remember a user; return its partition."""
+        """Store a user's view; return the user's partition."""
         key = user_key("00000", CUSTOMER.rules.user(raw_user))
         self.views[key] = view
         return self.partition_of(key)
@@ -158,7 +158,7 @@ class MemoryWorker:
 
 Client = TestClient[Any, Any]
 Start = Callable[..., Awaitable[Client]]
-"""``start(worker, **options) -> client`` of a served worker: a fixture of the tests of lookups."""
+"""``start(worker, **options) -> client``: a fixture that serves a worker over HTTP."""
 
 
 def url_of(client: Client) -> str:
@@ -174,7 +174,7 @@ def a_shopper(item: str = "7") -> UserView:
 
 
 async def two_workers(start: Start) -> tuple[MemoryWorker, Client, MemoryWorker, Client]:
-    """Return two workers that share four partitions, each knowing where the other is."""
+    """Return two workers that share four partitions and know each other's address."""
     one, other = MemoryWorker(local={0, 1}), MemoryWorker(local={2, 3})
     here, there = await start(one), await start(other)
     one.owners = dict.fromkeys((2, 3), url_of(there))

@@ -1,4 +1,4 @@
-"""An Outbox over topics in memory: the double of KafkaOutbox, held to the same contract (tests/contract/test_outbox.py)."""
+"""An Outbox over topics in memory: the double of KafkaOutbox under the same contract (tests/contract/test_outbox.py)."""
 
 import asyncio
 from collections import defaultdict
@@ -7,7 +7,8 @@ from typing import Literal, NamedTuple
 from agents.ports import Change, Committed, Flush, PartitionLostError
 from tables.declare import CHANGELOGS
 
-MAX_RECORD_BYTES = 4 * 1_048_576  # of a changelog: see events/topics.py
+# Of a changelog record: see events/topics.py.
+MAX_RECORD_BYTES = 4 * 1_048_576
 Failure = Literal["before commit", "after commit"]
 
 
@@ -22,7 +23,7 @@ class LogRecord(NamedTuple):
 
 
 class MemoryLogs:
-    """What a broker keeps: per topic and partition the committed records and the end; and who may write for a partition."""
+    """What a broker keeps: per topic and partition the committed records and the end; per partition its current writer."""
 
     def __init__(self) -> None:
         self._records: defaultdict[tuple[str, int], list[LogRecord]] = defaultdict(list)
@@ -30,7 +31,7 @@ class MemoryLogs:
         self.owners: dict[int, MemoryOutbox] = {}
 
     def append(self, topic: str, partition: int, record: tuple, *, is_committed: bool = True) -> int:
-        """Add (key, value, headers, ...); return its offset. What is not committed takes an offset and is never seen."""
+        """Add (key, value, headers, ...); return its offset. An uncommitted record uses an offset, but no reader sees it."""
         offset = self._ends[topic, partition]
         self._ends[topic, partition] += 1
         if is_committed:
@@ -38,7 +39,7 @@ class MemoryLogs:
         return offset
 
     def mark(self, topic: str, partition: int) -> None:
-        """Write the marker that ends a transaction: it takes an offset, and no reader sees it."""
+        """Write the marker that ends a transaction: it uses an offset, and no reader sees it."""
         self._ends[topic, partition] += 1
 
     def end(self, topic: str, partition: int) -> int:
@@ -49,10 +50,11 @@ class MemoryLogs:
 
 
 class MemoryOutbox:
-    """The one writer of a partition: made, it fences the one before.
+    """The one writer of a partition: creating it fences its predecessor.
 
-    ``next_failure`` makes the next commit raise PartitionLostError, before or after it is committed. While ``may_commit`` or
-    ``may_answer`` is cleared, a commit hangs before or after it. ``flushes`` holds what was committed.
+    ``next_failure`` makes the next commit raise PartitionLostError, before or after the records are committed.
+    While ``may_commit`` is cleared, a commit hangs before it takes effect; while ``may_answer`` is cleared, after it.
+    ``flushes`` holds what was committed.
     """
 
     def __init__(self, logs: MemoryLogs, partition: int) -> None:

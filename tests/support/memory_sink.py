@@ -1,4 +1,4 @@
-"""An EventSink that keeps records in memory: the double of KafkaSink, held to the same contract (tests/contract)."""
+"""An EventSink that keeps records in memory: the double of KafkaSink under the same contract (tests/contract/test_event_sink.py)."""
 
 import asyncio
 import random
@@ -14,9 +14,9 @@ PARTITIONS = 3
 
 
 class MemorySink:
-    """Records in the order of their acknowledgement. A test makes it refuse, lose acknowledgements, or hold them back.
+    """Keeps records in order of acknowledgement. A test can make it refuse events, or lose or delay acknowledgements.
 
-    ``refuses`` gives the reason for which one event is not taken, None for one that is.
+    ``refuses`` returns the reason for refusing an event, None if the sink accepts it.
     """
 
     def __init__(self) -> None:

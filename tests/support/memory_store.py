@@ -1,4 +1,4 @@
-"""A Store that keeps rows in dictionaries: the double of RocksStore, held to the same contract (tests/contract/test_store.py)."""
+"""A Store that keeps rows in dictionaries: the double of RocksStore under the same contract (tests/contract/test_store.py)."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from tables.declare import STORED
 
 @dataclass
 class Disk:
-    """What outlives a store: rows per table, and the changelog offsets that they stand for."""
+    """What outlives a store: rows per table, and the changelog offsets up to which they are complete."""
 
     tables: dict[str, dict[bytes, bytes]] = field(default_factory=dict)
     offsets: dict[str, int] = field(default_factory=dict)
@@ -18,7 +18,7 @@ class Disk:
 
 
 class MemoryStore:
-    """The rows of one partition. Opened on the same disk again, it has what was written before."""
+    """The rows of one partition. A store that is opened on the same disk again has the rows written before."""
 
     def __init__(self, disk: Disk | None = None, tables: Iterable[str] = STORED) -> None:
         self.disk = Disk() if disk is None else disk

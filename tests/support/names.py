@@ -1,4 +1,4 @@
-"""Reads the packages as trees of names: which module defines what, and which other module uses it."""
+"""Reads the packages as trees of names: which module defines a name, and which other modules use it."""
 
 import ast
 import re
@@ -16,7 +16,7 @@ USERS: Final = (*PACKAGES, "tests", "benchmarks")
 
 @dataclass(frozen=True)
 class Definition:
-    """A top-level function, class or constant. ``is_entry``: decorated, so that a framework calls it."""
+    """A top-level function, class or constant. ``is_entry``: it is decorated, so that a framework calls it."""
 
     module: str
     name: str

@@ -1,4 +1,4 @@
-"""Partitions' overlays without Kafka: what events change in them, what they count, and logins between them carried by hand."""
+"""Overlays of partitions without Kafka: events change them, and a test delivers the transfers of logins by hand."""
 
 import random
 from collections import Counter, defaultdict, deque
@@ -24,7 +24,7 @@ T0 = NOW_MS - NOW_MS % MINUTE_MS
 
 
 class SpiedOverlay(Overlay):
-    """An overlay that also keeps the transfers it sent, as they were then."""
+    """An overlay that also keeps the transfers it sent, as they were when sent."""
 
     def __init__(self, store: MemoryStore | None = None, number: int = 0, partitions: int = 1) -> None:
         super().__init__(MemoryStore() if store is None else store, number, partitions)
@@ -43,7 +43,7 @@ def fold_all(overlay: Overlay, *events: Any) -> list[bool]:
 
 
 def tallied(overlay: Overlay, dimension: str = SCENARIO) -> dict[tuple[Any, ...], dict[str, Any]]:
-    """Return what was counted since the last call: (minute after T0, scenario[, variant, row, rank]) -> counters that are not 0."""
+    """Return the non-zero counters since the last call: (minute after T0, scenario[, variant, row, rank]) -> counters."""
     found = {}
     for key, pane in overlay.tally.drain(lambda _: None, NOW_MS).items():
         if key.dimension == dimension:
@@ -56,7 +56,7 @@ def tallied(overlay: Overlay, dimension: str = SCENARIO) -> dict[tuple[Any, ...]
 
 
 class Cluster:
-    """Overlays of several partitions. A transfer waits until it is delivered; those between two partitions keep their order."""
+    """Overlays of several partitions. A transfer waits for its delivery; transfers between two partitions keep their order."""
 
     def __init__(self, partitions: int) -> None:
         self.partitions = partitions
@@ -78,7 +78,7 @@ class Cluster:
         overlay.sent.clear()
 
     def deliver(self, chooser: random.Random) -> bool:
-        """Fold the next transfer between two partitions, whichever; return False when none waits."""
+        """Fold the next transfer between two randomly chosen partitions; return False if no transfer waits."""
         ways = sorted(way for way, waiting in self._waiting.items() if waiting)
         if not ways:
             return False
@@ -106,7 +106,7 @@ class Cluster:
         return dict(ShownItems(state)) if isinstance(state, RenderedState) else state.items
 
     def totals(self, table: str, field: str, users: str) -> Counter[str]:
-        """Return a number of each item, summed over the users' own rows."""
+        """Return the sum of a number per item, over the users' own rows."""
         total: Counter[str] = Counter()
         for user in users:
             for item, state in self.items(table, user).items():

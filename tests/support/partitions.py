@@ -1,4 +1,4 @@
-"""A partition on topics and a disk in memory: opened, killed, opened again elsewhere, as a worker does it."""
+"""A partition over topics and a disk in memory: opened, killed and opened elsewhere, as workers do it."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -17,14 +17,14 @@ HOUR_MS = 3_600_000
 
 
 def a_record(event: EventBase | None = None, offset: int = 0, **fields: Any) -> LogRecord:
-    """Build a record of the journal; ``key``, ``value`` and ``timestamp`` follow the event unless given."""
+    """Build a record of the journal; ``key`` and ``value`` follow from the event unless given."""
     if event is not None:
         fields = {"key": user_key(event.customer, event.user), "value": encode(event), **fields}
     return LogRecord(offset, **{"key": None, "value": None, **fields})
 
 
 class Silent:
-    """An announcer that never has anything to tell."""
+    """An announcer that never announces anything."""
 
     def is_due(self, positions: Mapping[str, int], newest_ms: int) -> bool:
         return False
@@ -34,16 +34,15 @@ class Silent:
 
 
 class World:
-    """The topics, and the partitions that were opened on them. ``announcer`` makes that of a partition, by number."""
+    """The topics, and the partitions opened on them. ``announcer(number)`` makes the announcer of a partition."""
 
     def __init__(
         self, partitions: int = 1, announcer: Callable[[int], Announcing] = lambda _: Silent(), **limits: int
     ) -> None:
         self._announcer = announcer
         self.logs = MemoryLogs()
-        self.limits = PartitionLimits(
-            **{"flush_interval_ms": HOUR_MS, "partitions": partitions, **limits}  # nobody waits for the timer
-        )
+        # No test waits for the timer.
+        self.limits = PartitionLimits(**{"flush_interval_ms": HOUR_MS, "partitions": partitions, **limits})
         self.lost: list[PartitionLostError] = []
         self.failed: list[BaseException] = []
         self._opened: list[Partition] = []
@@ -55,7 +54,7 @@ class World:
         epoch: int = 0,
         topic_ids: Mapping[str, str] | None = None,
     ) -> Partition:
-        """Fence whoever wrote for the partition, catch up with the changelogs, and take it."""
+        """Fence the partition's former writer, catch up with the changelogs, and open it."""
         outbox = MemoryOutbox(self.logs, number)
         store = MemoryStore(disk)
         catch_up(self.logs, number, store)
@@ -74,7 +73,7 @@ class World:
         return partition
 
     def outbox(self, number: int = 0) -> MemoryOutbox:
-        """Return the outbox of the partition's present owner."""
+        """Return the outbox of the partition's current owner."""
         return self.logs.owners[number]
 
     def produce(self, topic: str, *events: EventBase, number: int = 0) -> None:

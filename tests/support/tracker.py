@@ -1,4 +1,4 @@
-"""A tracker request in one line: ``report("/api/00000/click/u/1/5")`` gives what the collector would make of it."""
+"""A tracker request in one line: ``report("/api/00000/click/u/1/5")`` returns what the collector makes of it."""
 
 from dataclasses import replace
 from typing import Any
@@ -9,7 +9,8 @@ from events.rules import Rules
 from events.target import read_target, split_path
 from events.tracker import Accepted, parse
 
-LICENSE_KEY = "8695-1828-92810-5535-4239"  # of the example in the tracker API's documentation
+# From the example in the documentation of the tracker API.
+LICENSE_KEY = "8695-1828-92810-5535-4239"
 RECEIVED_MS = 1_700_000_000_000
 RULES = Rules(customer="00000", key_id="k1", pseudonym_key=b"s" * 32, license_key=LICENSE_KEY)
 

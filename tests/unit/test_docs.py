@@ -1,4 +1,4 @@
-"""The documents say what the code says: every event, topic, table, setting and header is in them, and every path resolves."""
+"""The documents match the code: they name every event, topic, table, setting and header, and every path resolves."""
 
 import re
 from pathlib import Path
@@ -48,7 +48,7 @@ def text(name: str) -> str:
 
 
 def rows(name: str, title: str) -> dict[str, list[str]]:
-    """Return the table of a page whose first column is called ``title``: first name in back quotes -> the other cells."""
+    """Return the table of a page whose first column is ``title``: first name in back quotes -> the other cells."""
     found: dict[str, list[str]] = {}
     lines = iter(text(name).splitlines())
     for line in lines:

@@ -1,4 +1,4 @@
-"""Every name has one door: it is imported from the module that defines it."""
+"""Every name is imported from the module that defines it."""
 
 import ast
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ FOLDERS = ("events", "tables", "agents", "app", "tests", "benchmarks")
 
 
 class Import(NamedTuple):
-    """``from source import name as local_name``, of our own packages."""
+    """An import ``from source import name as local_name`` of our own packages."""
 
     source: str
     name: str
@@ -25,7 +25,7 @@ def imports_of(path: Path) -> Iterator[Import]:
 
 
 def all_imports() -> dict[str, list[Import]]:
-    """Return module -> what it imports of our packages."""
+    """Return module -> its imports from our packages."""
     paths = [path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py")]
     return {
         ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): list(

@@ -1,4 +1,4 @@
-"""One word names one thing, and what no other module uses is private."""
+"""One word names one thing, and a name that no other module uses is private."""
 
 import tomllib
 from collections import defaultdict
@@ -12,7 +12,7 @@ from tests.support.names import PACKAGES, ROOT, USERS, trees
 PUBLIC = {
     "app.journal.producer": {"DeliveryUnknownError", "NotSentError", "Producer"},
 }
-"""What programs of users import (docs/producing.md), whether we use it ourselves or not."""
+"""Names that users' programs import (docs/producing.md), even if no module of ours does."""
 
 LOGGER = "log"
 """The name of every module's logger."""
@@ -56,7 +56,7 @@ def test_public_names_exist() -> None:
 
 
 def test_no_module_imports_a_private_name_of_another() -> None:
-    """Tests may: they test parts that nothing else should use."""
+    """Tests may import private names: they test parts that nothing else should use."""
     found = {module: names.private_imports(tree) for module, tree in trees().items()}
     assert {module: listed for module, listed in found.items() if listed} == {}
 

@@ -1,4 +1,4 @@
-"""Walks the recipe "Adding a table" of CONTRIBUTING.md in a copy of the packages: one module and one line, and all else follows."""
+"""The recipe "Adding a table" of CONTRIBUTING.md, tried in a copy of the packages: one module, one line, and the rest follows."""
 
 import shutil
 import subprocess

@@ -1,4 +1,4 @@
-"""A world for each test, whose partitions are ended with it."""
+"""Fixtures for tests of agents: a world whose partitions end with the test."""
 
 from collections.abc import AsyncIterator
 

@@ -1,4 +1,4 @@
-"""A partition tells the others how far it is: when that changes, as a heartbeat, and never more than it has seen."""
+"""A partition announces its progress: on a change, and as a heartbeat; it never announces more than it has read."""
 
 import msgspec
 import pytest
@@ -15,7 +15,7 @@ NEWEST_MS = MINUTE * PANE_MS
 
 
 class Consumer:
-    """A consumer that is where it is told to be; by default at the end of what can be read."""
+    """A consumer at given positions; by default at the end of what it can read."""
 
     def __init__(self) -> None:
         self.at: dict[str, Reach | None] = {}
@@ -26,7 +26,7 @@ class Consumer:
 
 
 class Bench:
-    """An announcer of partition 1 of 3, that is looked at once a second."""
+    """An announcer of partition 1 of 3 that is checked once a second."""
 
     def __init__(self) -> None:
         self.consumer = Consumer()
@@ -36,7 +36,7 @@ class Bench:
         self.announcer = Announcer(1, 3, self.consumer, CAUGHT_UP_MS, FLUSH_MS, lambda: self.now_ms)
 
     def take(self) -> list[tuple[int, bool, bool]]:
-        """Return what a flush tells partition 2, in order: (newest, live lane read, history lane read)."""
+        """Return what a flush announces to partition 2, in order: (newest, live lane read, history lane read)."""
         first, last = self.announcer.take(self.positions, self.newest_ms)
         assert [each.partition for each in (*first, *last)] == [0, 1, 2] * (bool(first) + bool(last))
         assert {each.topic for each in (*first, *last)} <= {PARTIALS}
@@ -50,7 +50,7 @@ class Bench:
         ]
 
     def wait(self, ms: int) -> list[tuple[int, bool, bool]]:
-        """Let time pass, with a look each second; return what the last of them tells."""
+        """Let time pass, with a check each second; return the announcement of the last check."""
         told = []
         for _ in range(ms // FLUSH_MS):
             self.now_ms += FLUSH_MS
@@ -132,7 +132,7 @@ def test_heartbeats_of_a_silent_partition_come_at_the_same_moments_for_all(bench
         announcer.take({}, NEWEST_MS)
     bench.now_ms += HEARTBEAT * CAUGHT_UP_MS - bench.now_ms % (HEARTBEAT * CAUGHT_UP_MS) - 1
     for announcer in (bench.announcer, other):
-        announcer.take({}, NEWEST_MS)  # the silence is interrupted
+        announcer.take({}, NEWEST_MS)  # the silence ends
     assert [each.is_due({}, NEWEST_MS) for each in (bench.announcer, other)] == [False, False]
     bench.now_ms += 1
     assert [each.is_due({}, NEWEST_MS) for each in (bench.announcer, other)] == [True, True]

@@ -1,4 +1,4 @@
-"""Windows become final when the partitions of a world are far enough, once, and late events revise them."""
+"""Windows become final once, when all partitions have passed their end and the grace; late events revise them."""
 
 import asyncio
 import random
@@ -32,12 +32,12 @@ USERS = [
     next(f"k1.{n}" for n in range(100) if partition_of(user_key(CUSTOMER, f"k1.{n}"), PARTITIONS) == home)
     for home in range(PARTITIONS)
 ]
-"""One user of each partition."""
+"""One user for each partition."""
 NOW_MS = T0 + 60 * HOUR_MS
 
 
 class Chatty:
-    """An announcer that announces with every flush, and says of the lanes what the test wants."""
+    """An announcer that announces with every flush and reports the lanes that the test sets."""
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -52,7 +52,10 @@ class Chatty:
 
 
 class Shop:
-    """Two source partitions, one of which merges; ``say`` folds an event, flushes, and lets the merge fold what that published."""
+    """Two source partitions, one of which merges.
+
+    ``say`` folds an event, flushes, and lets the merge fold what the flush published.
+    """
 
     def __init__(self) -> None:
         self.announcers = [Chatty(number) for number in range(PARTITIONS)]
@@ -78,12 +81,12 @@ class Shop:
         await self.merge()
 
     async def merge(self) -> None:
-        """Let the merge fold what is new in its topic, and flush."""
+        """Let the merge fold the new records of its topic, and flush."""
         await self.fold_partials()
         assert await self.merging.flush()
 
     async def fold_partials(self) -> None:
-        """Let the merge fold what is new in its topic."""
+        """Let the merge fold the new records of its topic."""
         records = self.world.logs.read(PARTIALS, MERGED_AT, self._merged)
         if records:
             self._merged = records[-1].offset + 1
@@ -95,7 +98,7 @@ class Shop:
         return self.partitions[MERGED_AT]
 
     def read(self, home: int, *, live: bool = True, history: bool = True) -> None:
-        """From its next announcement on, a partition has read these lanes."""
+        """Mark these lanes as read by a partition, from its next announcement on."""
         self.announcers[home].lanes = partials.DrainedLanes(live, history)
 
     def published(self, dimension: str = SCENARIO) -> dict[tuple[str, int], list[WindowRecord]]:
@@ -109,12 +112,12 @@ class Shop:
         return found
 
     def minute(self, minute: int) -> tuple[int, bool, int]:
-        """Return what was last published about a minute: items shown, whether it is final, its revision."""
+        """Return the last published record of a minute: items shown, whether it is final, its revision."""
         window = self.published()["minute", minute][-1]
         return window.rendered, window.final, window.revision
 
     def restart(self) -> None:
-        """Kill the merging partition, and open it on its disk."""
+        """Kill the merging partition and open it again on its disk."""
         disk = World.kill(self.merging)
         self.partitions[MERGED_AT] = self.world.open(MERGED_AT, disk)
 
@@ -144,9 +147,10 @@ async def test_partition_that_has_read_all_does_not_hold(shop: Shop) -> None:
     await shop.say(30, home=0)
     assert shop.minute(0) == (2, False, 0)
     shop.read(1)
-    await shop.fold(a_rendered(user=USERS[1], time_ms=T0, received_ms=T0), 1)  # something to flush
+    # Gives the merge something to flush.
+    await shop.fold(a_rendered(user=USERS[1], time_ms=T0, received_ms=T0), 1)
     await shop.flush(1)
-    assert shop.minute(0) == (4, True, 0)  # counts come before the announcement of their flush
+    assert shop.minute(0) == (4, True, 0)  # a flush sends its counts before its announcement
 
 
 async def test_hours_and_days_become_final_too(shop: Shop) -> None:
@@ -191,7 +195,7 @@ async def test_events_within_the_grace_revise_nothing_whatever_their_order(shop:
 async def test_any_order_within_the_grace_gives_the_windows_of_a_plain_fold(
     drawn: list[tuple[int, int, int, bool]],
 ) -> None:
-    """Events of (minute, partition, minutes late, whether a flush follows): final, never revised, and equal to plain sums."""
+    """Fold events of (minute, partition, minutes late, flush after it): windows are final, unrevised, and equal plain sums."""
     shop = Shop()
     for minute, home, _, is_flushed in sorted(drawn, key=lambda each: each[0] + each[2]):
         await shop.fold(
@@ -252,7 +256,7 @@ async def test_window_of_history_is_final_when_all_have_read_that_lane_and_never
     shop.read(1)
     await shop.say(91, 1)
     assert shop.minute(0) == (2, True, 0)
-    await shop.say(0, topic=HISTORY)  # another import corrects it
+    await shop.say(0, topic=HISTORY)  # another import revises it
     assert shop.minute(0) == (4, True, 1)
 
 
@@ -314,8 +318,8 @@ async def test_a_flush_closes_a_bounded_number_and_the_next_goes_on(
         assert await shop.merging.flush()
         assert finals() - before <= 4
         before = finals()
-    assert before == 5 * 3  # each minute: scenario, variant, position
-    assert len(shop.world.outbox(MERGED_AT).flushes) < flushes + 10  # and then there was nothing to flush
+    assert before == 5 * 3  # for each minute: scenario, variant, position
+    assert len(shop.world.outbox(MERGED_AT).flushes) < flushes + 10  # then nothing was left to flush
 
 
 @pytest.mark.parametrize("is_lost", [True, False], ids=["lost", "closed"])
@@ -332,7 +336,7 @@ async def test_partition_that_ends_while_windows_are_closed_stops_there(
     await shop.fold_partials()
     merging, flushes = shop.merging, len(shop.world.outbox(MERGED_AT).flushes)
     flushing = asyncio.ensure_future(merging.flush())
-    await asyncio.sleep(0)  # it closes the first window, and lets others run
+    await asyncio.sleep(0)  # it closes the first window and yields to other tasks
     assert not flushing.done()
     if is_lost:
         with pytest.raises(ZeroDivisionError):

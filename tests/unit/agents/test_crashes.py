@@ -1,4 +1,4 @@
-"""However a worker ends, each record of each source counts exactly once in what its successors know."""
+"""However a worker ends, its successors count each record of each source exactly once."""
 
 import asyncio
 import random
@@ -60,7 +60,7 @@ def history(seed: int, number: int) -> list[Any]:
 
 
 class Ledger:
-    """A partition, whatever happens to it, and the order in which what is durable was folded."""
+    """A partition under faults, and the order in which it folded the records that are durable."""
 
     def __init__(self, events: list[Any]) -> None:
         self.world = World(cache_rows=4, cache_bytes=200)
@@ -78,7 +78,7 @@ class Ledger:
         return len(self.world.logs.read(topic, 0, self.partition.positions.get(topic, 0)))
 
     async def fold(self, topic: str, records: int, again: int = 0) -> None:
-        """Fold a chunk; it may begin with records that were folded before."""
+        """Fold a chunk, which may begin with ``again`` records that were folded before."""
         position = self.partition.positions.get(topic, 0)
         chunk = self.world.logs.read(topic, 0, max(0, position - again))[: records + again]
         await fold_records(self.partition, topic, chunk)
@@ -127,7 +127,7 @@ class Ledger:
         self._reopen(self.disk)
 
     async def zombie(self) -> None:
-        """Another worker takes over while this one sleeps; it wakes up, and tries to flush what it had."""
+        """Let another worker take over while this one sleeps; then it wakes up and tries to flush what it had."""
         older, had_any = self.partition, bool(self.folded)
         self._reopen(Disk())
         assert await older.flush() is not had_any
@@ -148,14 +148,14 @@ def rows(disk: Disk) -> dict[str, dict[bytes, bytes]]:
 
 
 def answers(disk: Disk) -> dict[str, Any]:
-    """Return all rows, but of the panes only the counts: their versions tell of flushes."""
+    """Return all rows; of the panes only the counts, because their versions depend on the flushes."""
     return {table: rows(disk)[table] for table in BY_NAME if table != "panes"} | {
         "panes": {key: BY_NAME["panes"].decode(raw).counts for key, raw in rows(disk)["panes"].items()}
     }
 
 
 async def folded_once(ledger: Ledger) -> Disk:
-    """Return what one partition that nothing ever happens to knows of the same records, in the same order."""
+    """Return the disk of an undisturbed partition that folds the same records in the same order."""
     world = World()
     plain: Partition = world.open()
     for topic, offset in ledger.durable:

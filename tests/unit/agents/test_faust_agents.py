@@ -1,4 +1,4 @@
-"""The agents hand a chunk to the partition that owns it, one after another, and drop what was fetched before it was taken up."""
+"""Agents hand each chunk to its open partition, one after another, and drop chunks of an earlier epoch."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -23,7 +23,7 @@ def test_each_source_topic_has_one_agent_that_takes_one_chunk_at_a_time() -> Non
     app = faust.App("t", broker="kafka://127.0.0.1:1", store="memory://", web_enabled=False)
     attach(app, Partitions(close_timeout_seconds=1), lambda _: None)
     assert set(app.agents) == set(AGENTS)
-    # a second actor would fold a later chunk of a partition before an earlier one, and move the position past it
+    # A second actor could fold a later chunk of a partition first, and move the position past the earlier one.
     assert {agent.concurrency for agent in app.agents.values()} == {1}
     topics = [topic for agent in app.agents.values() for topic in agent.channel.topics]
     assert sorted(topics) == sorted(SOURCES)

@@ -1,4 +1,4 @@
-"""What one record of the journal does: it is folded, forwarded, or kept as a dead letter, and its neighbours are folded."""
+"""One record of the journal is folded, forwarded, or becomes a dead letter; its neighbours are folded in each case."""
 
 import json
 from typing import Any
@@ -58,8 +58,8 @@ DEAD: dict[str, tuple[str, bytes | None, bytes | None, str]] = {
     "login target": (JOURNAL, KEY, a_raw(type="login", target="ü"), "malformed"),
     "no key": (JOURNAL, None, a_raw(), "bad_key"),
     "another's key": (JOURNAL, user_key(CUSTOMER, "k1.other"), a_raw(), "bad_key"),
-    "key of nobody for a user": (JOURNAL, b"00000|~1", a_raw(), "bad_key"),
-    "key of a user for nobody": (JOURNAL, KEY, a_raw(user="~"), "bad_key"),
+    "anonymous key for a user": (JOURNAL, b"00000|~1", a_raw(), "bad_key"),
+    "key of a user for an anonymous event": (JOURNAL, KEY, a_raw(user="~"), "bad_key"),
     "bar in the customer": (JOURNAL, b"a|b|c", a_raw(customer="a|b", user="c"), "bad_key"),
     "user not ASCII": (JOURNAL, "00000|ü".encode(), a_raw(user="ü"), "bad_key"),
     "empty user": (JOURNAL, b"00000|", a_raw(user=""), "bad_key"),
@@ -196,7 +196,7 @@ async def test_event_time_is_held_between_24_hours_before_receipt_and_receipt(
     assert partition.overlay.tables["clicked"].get(KEY).items["1/1"].last_ms == expected_ms
     assert partition.stats.clamped == clamped
     assert partition.overlay.newest_received_ms == (received_ms or NOW_MS + 7)
-    moves = topic == JOURNAL and not clamped  # what the watermark is made of
+    moves = topic == JOURNAL and not clamped  # only such events move the watermark
     assert partition.overlay.newest_time_ms == (expected_ms if moves else 0)
 
 
@@ -210,7 +210,7 @@ async def test_event_without_any_time_is_a_dead_letter(world: World, timestamp: 
 
 
 async def test_key_is_checked_again_when_another_event_comes_under_it(world: World) -> None:
-    """That a key was verified for its user says nothing about an event of another user under the same key."""
+    """A key verified for its user says nothing about another user's event under the same key."""
     partition = world.open()
     forged = a_click(user="k1.other")
     await fold_records(

@@ -1,4 +1,7 @@
-"""Partial counts become windows: each pane's latest, once, in its minute, hour and day, and published absolute."""
+"""Partial counts become windows: the latest of each pane counts once in its minute, hour and day.
+
+Each published window is absolute.
+"""
 
 import random
 
@@ -23,7 +26,7 @@ def world() -> World:
 
 
 async def published(world: World, minutes: list[int]) -> list[LogRecord]:
-    """Let each partition count two items in each of these minutes, flushing after each; return the partials."""
+    """Let each partition count two items in each of these minutes, with a flush after each; return the partials."""
     for number in range(PARTITIONS):
         partition = world.open(number)
         user = next(
@@ -103,7 +106,7 @@ async def test_window_is_published_under_its_key_with_absolute_counts(world: Wor
 
 
 async def test_partition_that_was_restored_goes_on_counting_in_its_panes(world: World) -> None:
-    """A worker that came back counts into the panes of the changelog: its partials stay absolute."""
+    """A restored worker counts into the panes of the changelog, so its partials stay absolute."""
     user = next(f"k1.{n}" for n in range(100) if partition_of(f"{CUSTOMER}|k1.{n}".encode(), PARTITIONS) == 0)
     events = [a_rendered(user=user, time_ms=T0), a_clickrecommended(user=user, time_ms=T0 + 1)]
     for offset, event in enumerate(events):

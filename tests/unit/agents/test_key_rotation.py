@@ -1,4 +1,4 @@
-"""While a pseudonym key rotates, what is known under the old pseudonym comes to the new one, by a login that is made exactly once."""
+"""While a pseudonym key rotates, a login made exactly once moves what the old pseudonym holds to the new one."""
 
 import random
 from typing import Any
@@ -33,7 +33,7 @@ def home(user: str) -> int:
 
 
 class Rotating:
-    """Four partitions that read what they and others write into the journal and the transfers."""
+    """Four partitions that read the journal and the transfers, which they and the test write."""
 
     def __init__(self) -> None:
         self.world = World(partitions=PARTITIONS)
@@ -47,7 +47,7 @@ class Rotating:
             self.world.logs.append(topic, partition_of(record.key or b"", PARTITIONS), key)
 
     async def settle(self) -> None:
-        """Fold and flush until nothing new is written."""
+        """Fold and flush until no partition writes anything new."""
         while await self._step():
             pass
 
@@ -110,7 +110,7 @@ async def test_the_login_is_made_once_however_many_events_come(rotating: Rotatin
 async def test_what_comes_under_the_old_pseudonym_afterwards_follows_within_the_hour(
     rotating: Rotating,
 ) -> None:
-    """A collector that had not read the new key yet, or events that waited in a spool."""
+    """Such events come from a collector that has not read the new key yet, or waited in a spool."""
     rotating.send(renewed(a_click, time_ms=NOW_MS))
     await rotating.settle()
     rotating.send(a_click(user=OLD, time_ms=NOW_MS + 5), renewed(a_click, time_ms=NOW_MS + 10))

@@ -196,7 +196,7 @@ async def test_close_does_not_wait_for_a_broker_that_does_not_answer(world: Worl
     outbox.may_answer.set()
     assert not await flushing
     assert (disk.is_open, disk.writes, partition.durable) == (False, writes, {})
-    assert count(world.open(disk=disk)) == 1  # it was committed: the changelog has it
+    assert count(world.open(disk=disk)) == 1  # it was committed, so the changelog has it
 
 
 async def test_closing_flush_that_hangs_is_given_up(world: World) -> None:
@@ -206,7 +206,7 @@ async def test_closing_flush_that_hangs_is_given_up(world: World) -> None:
     await partition.close(0.01)
     assert partition.lost is not None
     assert partition.store.disk.is_open is False
-    assert world.lost == []  # nobody is told of a partition that is being let go
+    assert world.lost == []  # the loss of a partition that is closing is not reported
 
 
 async def test_timer_flushes_without_being_asked_and_tells_of_a_loss() -> None:
@@ -227,7 +227,7 @@ async def test_timer_flushes_without_being_asked_and_tells_of_a_loss() -> None:
 async def test_error_in_the_timers_flush_is_told() -> None:
     world = World(flush_interval_ms=10)
     partition = world.open()
-    partition.store.close()  # as a full disk: the write after the commit fails
+    partition.store.close()  # as with a full disk: the write after the commit fails
     await fold_records(partition, PARTIALS, [])
     partition.positions[JOURNAL] = 1
     async with asyncio.timeout(5):
@@ -312,7 +312,7 @@ async def test_ids_of_the_source_topics_are_kept_beside_the_position_and_written
 
 async def test_ids_of_a_flush_that_failed_are_written_by_the_next_owner(world: World) -> None:
     partition = world.open(topic_ids={JOURNAL: "a"})
-    successor = world.open(topic_ids={JOURNAL: "a"})  # fences the first
+    successor = world.open(topic_ids={JOURNAL: "a"})  # fences the first owner
     for owner in (partition, successor):
         await fold_records(owner, JOURNAL, clicks(0))
     assert not await partition.flush()

@@ -1,4 +1,4 @@
-"""A source topic of which nearly all is bad is paused where it stands; some bad records among good ones never pause it."""
+"""A source topic with mostly bad records is paused at its position; a few bad records never pause it."""
 
 import random
 
@@ -79,7 +79,7 @@ async def test_other_topics_of_the_partition_go_on(world: World) -> None:
 async def test_as_many_bad_records_as_the_rule_allows_pause_nothing(world: World, seed: int) -> None:
     draw = random.Random(seed)
     period = [True] * 90 + [False] * 10
-    draw.shuffle(period)  # repeated, every hundred in a row has 90 bad ones
+    draw.shuffle(period)  # repeated, each hundred in a row has 90 bad ones
     partition = world.open()
     await fold_in_chunks(partition, a_log(period * 5), size=draw.randrange(1, 150))
     assert partition.halts == {}
@@ -94,9 +94,8 @@ async def test_one_more_than_the_rule_allows_pauses(world: World, seed: int) -> 
     log = period * 5
     partition = world.open()
     await fold_in_chunks(partition, a_log(log), size=draw.randrange(1, 150))
-    expected = next(
-        end for end in range(1, len(log)) if sum(log[max(0, end - 100) : end]) > 90
-    )  # the rule as a sentence
+    # The rule, written down independently: more than 90 of the last 100 are bad.
+    expected = next(end for end in range(1, len(log)) if sum(log[max(0, end - 100) : end]) > 90)
     assert partition.halts[JOURNAL].position == expected
     world.end()
 

@@ -1,4 +1,4 @@
-"""Which partitions are open here: all of one epoch, and none of them after they were revoked."""
+"""The open partitions of a worker: all of one epoch, and none after they were revoked."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""Rows in memory never lose a change and are never stale, whatever is evicted and however long a flush takes."""
+"""Cached rows lose no change and are never stale, whatever is evicted and however long a flush takes."""
 
 from typing import Any
 
@@ -29,7 +29,7 @@ def decode(raw: bytes) -> list[int]:
 
 
 class Disk:
-    """Rows over a store, with a flush that may be under way; and beside them what they must say."""
+    """Rows over a store, with a flush that may be in progress, and what the rows must hold."""
 
     def __init__(self) -> None:
         self.stored: dict[bytes, bytes] = {}
@@ -64,7 +64,7 @@ class Disk:
             self.sent = dict(self.expected)
 
     def commit(self) -> None:
-        """End a flush: the store has it, and only now the cache may age."""
+        """End a flush: the store has the changes, and the cache may age from now on."""
         if self.sending is not None:
             for key, value in self.sending:
                 if value is None:
@@ -78,7 +78,7 @@ class Disk:
             self.rows.age(max_memory)
 
     def restart(self) -> None:
-        """Lose what is in memory."""
+        """Lose the memory."""
         self.sending, self.rows = None, self._open()
         self.expected = dict(self.committed)
 

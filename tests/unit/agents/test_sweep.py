@@ -1,4 +1,4 @@
-"""Expired rows go, a few at a time and round and round, and only those."""
+"""The sweep deletes expired rows and no others, a few at a time, over and over."""
 
 from agents.overlay import Overlay
 from agents.sweep import Sweeper
@@ -70,7 +70,7 @@ def test_the_walk_goes_on_where_it_stopped_and_begins_again() -> None:
     sweeper = Sweeper()
     assert [sweeper.sweep(overlay, rows=10) for _ in range(3)] == [10, 10, 5]
     assert deleted(overlay, "seen") == set(keys)
-    assert sweeper.sweep(overlay, rows=10) == 0, "what is deleted in memory is not swept again"
+    assert sweeper.sweep(overlay, rows=10) == 0, "a row deleted in memory is not swept again"
 
 
 def test_nothing_goes_before_an_event_tells_the_time() -> None:

@@ -1,4 +1,4 @@
-"""The command line: what it lists, how it loads, and how it fails."""
+"""The command line: the commands it lists, how it loads them, and how they fail."""
 
 import importlib.util
 import subprocess
@@ -75,7 +75,7 @@ def test_setting_comes_from_the_option_then_the_environment_then_the_default(
 
 
 def test_child_gets_the_very_settings_of_its_parent(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("UPTAKE_PORT", "1")  # the parent's own port is not the child's
+    monkeypatch.setenv("UPTAKE_PORT", "1")  # the parent's port must not reach the child
     settings = Settings(
         port=None, partitions=3, data_dir=tmp_path, log_json=True, advertise="http://127.0.0.1:7"
     )

@@ -1,4 +1,4 @@
-"""Percentiles that are read off a benchmark, and a pace that does not wait for answers."""
+"""Percentiles of a benchmark, and a pace that does not wait for answers."""
 
 import asyncio
 import time

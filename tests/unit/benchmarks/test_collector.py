@@ -1,4 +1,4 @@
-"""wrk is asked for when it is missing, and the open loop sees what a slow server makes its clients wait."""
+"""A missing wrk is reported, and the open loop measures how long a slow server makes its clients wait."""
 
 import asyncio
 import time
@@ -23,7 +23,7 @@ def test_missing_wrk_is_said_before_anything_starts(
 
 @asynccontextmanager
 async def serving(answer: bytes, pause_s: float = 0.0) -> AsyncIterator[int]:
-    """Yield the port of a server that takes one request after the other: 1 / pause_s of them a second."""
+    """Yield the port of a server that handles one request at a time, 1 / pause_s of them a second."""
     is_free, connections = asyncio.Lock(), list[Any]()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -47,7 +47,7 @@ async def test_open_loop_counts_the_wait_that_a_slow_server_causes() -> None:
         answers = await steady(port, "00000", 200.0, 0.2, 10, 1)
         passed_ms = (time.monotonic() - started) * 1000
     assert answers.failed == 0
-    # Each answer takes 20 ms, but four requests are due meanwhile: the last of them waits for all before it.
+    # Each answer takes 20 ms, but four requests are due in that time: the last one waits for all before it.
     assert 200 < max(answers.milliseconds) <= passed_ms
 
 

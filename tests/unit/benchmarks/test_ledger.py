@@ -1,4 +1,4 @@
-"""What the independent reader calls lost and doubled."""
+"""The independent reader counts lost and doubled events."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The peers keep the same panes as our tally."""
+"""The peers count the same panes as our tally."""
 
 from benchmarks.panes import count_shown, pane_key
 from benchmarks.traffic import Traffic

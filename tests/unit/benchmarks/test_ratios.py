@@ -1,4 +1,4 @@
-"""How runs become ratios: ours / theirs round by round, the median, and null for a peer that miscounted."""
+"""Runs become ratios: ours / theirs for each round, then the median; null for a peer that miscounted."""
 
 from benchmarks.ingest import PEERS
 from benchmarks.ours import OURS
@@ -8,7 +8,7 @@ PAIRS = {f"vs_{peer}": (OURS, peer) for peer in PEERS}
 
 
 def a_round(ours: float, theirs: float, void: str | None = None) -> dict[str, Run]:
-    """Return a round in which every peer took ``theirs`` CPU-seconds for 100 events; the first peer may be void."""
+    """Return a round in which every peer used ``theirs`` CPU-seconds for 100 events; ``void`` voids the first peer."""
     runs = {peer: Run(peer, 100, cpu_seconds=theirs, wall_seconds=1.0) for peer in PEERS}
     runs[PEERS[0]].void = void
     return {OURS: Run(OURS, 100, cpu_seconds=ours, wall_seconds=1.0), **runs}

@@ -1,4 +1,4 @@
-"""A shop's events are the same for the same seed, can be folded, and come in the proportions of docs/benchmarks.md."""
+"""A shop's events repeat for the same seed, can be folded, and have the proportions of docs/benchmarks.md."""
 
 import re
 from collections import Counter

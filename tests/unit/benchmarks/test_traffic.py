@@ -1,4 +1,4 @@
-"""The traffic is the same for the same seed, and what it draws is what docs/benchmarks.md says."""
+"""The traffic repeats for the same seed, and has the properties that docs/benchmarks.md states."""
 
 from collections import Counter
 

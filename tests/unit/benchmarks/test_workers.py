@@ -1,4 +1,4 @@
-"""When a group counts as stable, and when a restored disk counts as wrong."""
+"""Rules of the recovery benchmark: a group is stable if all workers own as many, and a restored disk must be equal."""
 
 from typing import Any
 

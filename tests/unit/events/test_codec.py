@@ -1,4 +1,4 @@
-"""What is written into the journal is read back as it was, and everything else is named with its reason."""
+"""Journal records are read back as they were written; anything else is refused with a reason."""
 
 import json
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""The time of an event: signed override, else the corrected clock of the client, else the time of receipt."""
+"""The time of an event: the signed override, or else the client's corrected clock, or else the time of receipt."""
 
 from datetime import UTC, timedelta, timezone, tzinfo
 from zoneinfo import ZoneInfo
@@ -19,8 +19,8 @@ NOW_MS = 1_700_000_000_000
         (NOW_MS - 5, None, None, (NOW_MS, False)),
         (None, NOW_MS - 5, None, (NOW_MS, False)),
         (NOW_MS - 5000, NOW_MS - 2000, None, (NOW_MS - 3000, False)),
-        (5000, 9000, None, (NOW_MS - 4000, False)),  # a clock of 1970 tells durations all the same
-        (NOW_MS + 9000, NOW_MS + 9000, None, (NOW_MS, False)),  # one hour ahead, but created when sent
+        (5000, 9000, None, (NOW_MS - 4000, False)),  # a clock of 1970 still measures durations
+        (NOW_MS + 9000, NOW_MS + 9000, None, (NOW_MS, False)),  # a clock ahead; created when sent
         (NOW_MS, NOW_MS - 1, None, (NOW_MS, True)),  # created after it was sent
         (0, MAX_SKEW_MS, None, (NOW_MS - MAX_SKEW_MS, False)),
         (0, MAX_SKEW_MS + 1, None, (NOW_MS - MAX_SKEW_MS, True)),
@@ -48,7 +48,7 @@ def test_no_clock_leaves_the_day_before_receipt(created_ms: int, sent_ms: int) -
         ("2012-01-01T11:00:00", ZoneInfo("Europe/Berlin"), 1_325_412_000_000),
         ("2012-07-01T11:00:00", ZoneInfo("Europe/Berlin"), 1_341_133_200_000),
         ("2012-02-29T00:00:00", UTC, 1_330_473_600_000),
-        ("2020-10-25T02:30:00", ZoneInfo("Europe/Berlin"), 1_603_585_800_000),  # twice that night: the first
+        ("2020-10-25T02:30:00", ZoneInfo("Europe/Berlin"), 1_603_585_800_000),  # the first of two such times
     ],
 )
 def test_override_is_wall_time_of_the_customers_zone(text: str, zone: tzinfo, expected_ms: int) -> None:
@@ -106,12 +106,7 @@ SKEW_MS = 300_000
         (NOW_MS - MAX_SKEW_MS - 1, NOW_MS, MAX_SKEW_MS, (NOW_MS - MAX_SKEW_MS, NOW_MS, True)),
         (1, NOW_MS, None, (1, NOW_MS, False)),  # a signed import may be of any time
         (NOW_MS, NOW_MS + SKEW_MS, MAX_SKEW_MS, (NOW_MS, NOW_MS + SKEW_MS, False)),
-        (
-            NOW_MS,
-            NOW_MS + SKEW_MS + 1,
-            MAX_SKEW_MS,
-            (NOW_MS, NOW_MS, False),
-        ),  # from a collector in the future
+        (NOW_MS, NOW_MS + SKEW_MS + 1, MAX_SKEW_MS, (NOW_MS, NOW_MS, False)),  # a collector ahead
         (NOW_MS + 9, NOW_MS + SKEW_MS + 1, None, (NOW_MS, NOW_MS, True)),
         (-5, NOW_MS, MAX_SKEW_MS, (NOW_MS - MAX_SKEW_MS, NOW_MS, True)),
     ],

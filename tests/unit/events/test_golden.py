@@ -1,6 +1,7 @@
-"""Every line of the golden file, through the parser: the request becomes the event, or the rejection, that the documents say."""
+"""Every line of the golden file, through the parser: the request becomes the documented event or rejection."""
 
 import json
+import re
 import shutil
 from collections import Counter
 
@@ -26,6 +27,7 @@ from events.rules import Rules
 from events.target import PREFIXES, read_target, split_path
 from events.tracker import TRACKER_EVENTS, Accepted, parse
 from tests.support.golden import CUSTOMERS_TOML, Line, lines, with_defaults
+from tests.support.repository import ROOT
 
 LINES = list(lines())
 PARSED = [line for line in LINES if line.only != "http"]
@@ -45,7 +47,7 @@ Outcome = Accepted | Rejection | None
 
 
 def outcomes_of(line: Line, customers: Customers) -> list[Outcome] | Rejection:
-    """Return what the elements of a request become, one for a tracker request; a Rejection when it is refused as a whole."""
+    """Return what the elements of a request become, one for a tracker request; a Rejection if it is refused as a whole."""
     raw_path, _, raw_query = line.target(NOW_MS).partition("?")
     if raw_path.startswith("/v1/"):
         _, _, customer_id, name = raw_path.split("/")
@@ -114,7 +116,7 @@ def test_the_file_has_every_event_alias_prefix_and_code_of_the_parser() -> None:
     assert {target[3] for target in targets if len(target) > 3} >= {*TRACKER_EVENTS, *ALIASES}
     assert {target[1] for target in targets} >= PREFIXES
     codes = Counter(line.code for line in LINES)
-    said_by_others = {  # what says these has tests of its own: tests/unit/app/collector, test_native.py
+    said_by_others = {  # their tests are in tests/unit/app/collector
         "unauthorized",
         "forbidden",
         "rate_limited",
@@ -131,5 +133,16 @@ def test_the_file_has_every_event_alias_prefix_and_code_of_the_parser() -> None:
 
 def test_the_file_has_two_hundred_lines_for_parser_and_collector_and_each_says_where_it_is_from() -> None:
     assert sum(line.only is None for line in LINES) >= 200
-    known = ("seed 000: ", "seed 001, ", "seed 004, ", "TRACKER_API, ", "SEMANTICS, ", "FAULTS, ")
+    known = ("requirements: ", "video tracking article, ", "tracker manual, ", *sections())
     assert not [line.where for line in LINES if not line.source.startswith(known)]
+
+
+def sections() -> list[str]:
+    """Return how a line cites a section of our pages: ``docs/events.md, Time: ``."""
+    return [
+        f"docs/{name}, {heading}: "
+        for name in ("http-api.md", "events.md")
+        for heading in re.findall(
+            r"^#+ (.+)$", (ROOT / "docs" / name).read_text(encoding="utf-8"), re.MULTILINE
+        )
+    ]

@@ -1,4 +1,4 @@
-"""A body is read strictly: what is bad in it is refused, alone where it can be, and nothing of it is guessed."""
+"""Bodies are read strictly: bad parts are refused, alone where possible, and nothing is guessed."""
 
 import json
 from typing import Any
@@ -14,7 +14,7 @@ DEEP = b'{"a":' * 10_000 + b"1" + b"}" * 10_000
 
 
 def codes(body: bytes, *, is_lines: bool = False, most: int = 100) -> Any:
-    """Return the values that were read, with the code in the place of each that was refused."""
+    """Return the values that were read, with its code in the place of each refused one."""
     read = json_bodies.read(body, most, is_lines=is_lines)
     if isinstance(read, Rejection):
         return read.code

@@ -1,4 +1,4 @@
-"""A JSON element reports the same event, or is refused for the same reason, as a request of the tracker paths."""
+"""A JSON element becomes the same event as a request of the tracker paths, or is refused for the same reason."""
 
 import json
 from dataclasses import replace
@@ -98,7 +98,7 @@ SAME: list[tuple[dict[str, Any], str]] = [
     ({"type": "transfer", "user": "u", "target": "null"}, "login/u/null"),
     ({"type": "login", "user": "u", "target": None}, "login/u/null"),
     ({"type": "login", "user": "u", "target": 0}, "login/u/0"),
-    # refused
+    # refused:
     (CLICK | {"user": ""}, "click//1/5"),
     (CLICK | {"user": "x" * 1_025}, f"click/{'x' * 1_025}/1/5"),
     (CLICK | {"user": "a\nb"}, "click/a%0Ab/1/5"),

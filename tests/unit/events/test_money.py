@@ -1,4 +1,4 @@
-"""Prices: exact decimals with a currency, whatever the decimals."""
+"""Prices: exact decimals with a currency, whatever the decimal places."""
 
 from decimal import Decimal
 

@@ -1,4 +1,4 @@
-"""A key has the partition that every other client of Kafka gives it."""
+"""A key has the same partition as with every other Kafka client."""
 
 from collections import Counter
 
@@ -14,7 +14,7 @@ from events.pseudonym import pseudonym
 
 @pytest.mark.parametrize(
     ("data", "signed"),
-    [  # of Kafka's own UtilsTest.testMurmur2
+    [  # from Kafka's own UtilsTest.testMurmur2
         (b"21", -973932308),
         (b"foobar", -790332482),
         (b"a-little-bit-long-string", -985981536),

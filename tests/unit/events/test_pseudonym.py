@@ -1,4 +1,4 @@
-"""Pseudonyms: stable, keyed, and nothing of the raw id in them."""
+"""Pseudonyms: stable, keyed, and without any part of the raw id."""
 
 import base64
 import hashlib
@@ -23,11 +23,11 @@ USERS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
     ],
 )
 def test_pseudonym_of_a_known_key(raw_user: str, expected: str) -> None:
-    """Golden: a change here makes every user of every installation a new one."""
+    """A change here would make every user of every installation a new one."""
     assert pseudonym(b"x" * 32, "k1", raw_user) == expected
 
 
-@example("u" * 65, b"k" * 32)  # too long to be kept at hand
+@example("u" * 65, b"k" * 32)  # too long for the cache
 @given(USERS, st.binary(min_size=32, max_size=64))
 def test_pseudonym_is_hmac_sha256_cut_to_128_bits(raw_user: str, secret: bytes) -> None:
     name = pseudonym(secret, "k", raw_user)

@@ -1,4 +1,4 @@
-"""parse(build(x)) == x, for every event of the tracker API: what a client writes into a request is what the journal gets."""
+"""parse(build(x)) == x for every event of the tracker API: the journal gets what a client puts into a request."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ WRITTEN = {**{name: name for name in TRACKER_EVENTS}, **ALIASES}
 
 
 @pytest.mark.parametrize("written", WRITTEN)
-@settings(max_examples=20)  # S2 in tests/faults draws 10,000
+@settings(max_examples=20)  # the fault test S2 draws 10,000
 @given(st.data())
 def test_a_built_event_is_parsed_back(written: str, data: Any) -> None:
     segments, params, said = data.draw(events(WRITTEN[written]))

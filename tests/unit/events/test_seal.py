@@ -1,4 +1,4 @@
-"""An event with raw ids becomes one of the journal, or is refused by the rules that hold over HTTP."""
+"""An event with raw ids becomes a journal event, or is refused by the same rules as over HTTP."""
 
 from dataclasses import replace
 from decimal import Decimal

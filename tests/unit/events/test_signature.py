@@ -1,4 +1,4 @@
-"""The signatures of imports: golden vectors of both kinds, and what may not change them."""
+"""Signatures of imports: golden vectors of both kinds, and changes that make a signature invalid."""
 
 import hmac
 from urllib.parse import quote
@@ -113,7 +113,7 @@ def test_signed_time_of_this_second_is_accepted() -> None:
     assert event.time_ms == RECEIVED_MS
 
 
-# Made by openssl, as docs/customers.md shows it: printf '%s' "$text" | openssl dgst -sha256 -hmac "$license_key"
+# Made with openssl as in docs/customers.md: printf '%s' "$text" | openssl dgst -sha256 -hmac "$license_key"
 GOLDEN_V2 = [
     (
         "buy",

@@ -1,4 +1,4 @@
-"""Request targets: what is built is read back, and whatever is sent is either read or refused, never an exception."""
+"""Request targets: a built target is read back; any other one is read or refused, without an exception."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,7 +10,7 @@ from events.target import Target, build_target, read_target, split_path
 from events.tracker import TRACKER_EVENTS, Accepted, parse
 from tests.support.tracker import RECEIVED_MS, RULES, report
 
-# An & in the item segment and a backslash anywhere have meanings of their own; quote() encodes both, the backslash is refused.
+# A raw & in the item segment and a backslash have special meanings. quote() encodes both; the backslash is refused.
 SEGMENTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\\"), max_size=20)
 VALUES = st.text(st.characters(exclude_categories=["Cs"]), max_size=20).filter(
     lambda value: value not in ABSENT

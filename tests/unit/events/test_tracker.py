@@ -1,4 +1,4 @@
-"""What each request of the tracker API becomes: the table of TRACKER_API, case by case."""
+"""Accepted requests of the tracker API (docs/http-api.md), case by case, with the events that they become."""
 
 from decimal import Decimal
 from typing import Any
@@ -15,7 +15,7 @@ U = RULES.user("u")
 ITEM = {"itemtype": 1, "item": "5"}
 
 EVENT_CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
-    # name: (path and query after /api/00000/, event name, fields that must be so)
+    # name: (path and query after /api/00000/, event name, expected fields)
     "click": ("click/u/1/5", "click", ITEM),
     "click with category": ("click/u/1/5?categorypath=%2FCameras%2F", "click", {"categorypath": "Cameras"}),
     "click with an empty category": ("click/u/1/5?categorypath=%2F", "click", {"categorypath": None}),

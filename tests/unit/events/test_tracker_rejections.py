@@ -1,4 +1,4 @@
-"""What a request of the tracker API must not be: the table of bad inputs, each with the code it gets."""
+"""Refused requests of the tracker API (docs/http-api.md), case by case, with their codes."""
 
 import pytest
 

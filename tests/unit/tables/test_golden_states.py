@@ -1,6 +1,7 @@
-"""What is stored today can be read tomorrow: a change of any state's bytes is a visible diff of tests/data/golden_states.json.
+"""Stored bytes stay readable: a change of any state's bytes is a visible diff of tests/data/golden_states.json.
 
-Fields are positional, so a new one is only ever appended, with a default; then the bytes here change and ``SHORTER`` still decode.
+Fields are positional, so a new one is only appended, with a default.
+The bytes here then change, and ``SHORTER`` still decodes.
 """
 
 import json
@@ -69,11 +70,11 @@ SHORTER: list[tuple[list[Any], Any]] = [
     (["b", T, T, 1, {"a": 2}, 3], IdentityState("b", T, T, 1, {"a": 2}, 3)),
     ([[[T, T, "r", 1, ["7"]]]], RecommendedState([ServedList(T, T, "r", 1, ["7"])])),
 ]
-"""Rows as they were stored before the last fields were appended, and what they mean today."""
+"""Rows stored before the last fields were appended, and what they mean today."""
 
 
 FORMER = GOLDEN.with_name("golden_states_former.json")
-"""What was stored before decision 10 changed these formats."""
+"""Rows stored before docs/decisions/0010 changed these formats."""
 
 
 def golden(path: Path = GOLDEN) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""A store whose disk is full says so, with what to do; other errors stay what they are."""
+"""A store whose disk is full reports it with the cure; other errors pass unchanged."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from tables.store import RocksStore, StoreDiskError, StoreMemory
 
 
 class Failing:
-    """RocksDB, when a write fails."""
+    """RocksDB with a failing write."""
 
     def __init__(self, message: str) -> None:
         self._message = message

@@ -1,4 +1,4 @@
-"""Log lines come in one form, and the libraries' noise stays out of them."""
+"""Log lines have one form, and the noise of libraries stays out of them."""
 
 import io
 import json

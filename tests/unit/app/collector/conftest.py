@@ -1,4 +1,4 @@
-"""A collector on a free port of its own, in front of a sink in memory."""
+"""Fixtures for tests of the collector: a server on a free port, in front of a sink in memory."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -36,7 +36,7 @@ CUSTOMERS = Customers(
 
 @dataclass
 class Running:
-    """A collector that serves. ``get`` sends the target as it is written, without normalising it."""
+    """A running collector. ``get`` sends the target as written, without normalising it."""
 
     sink: MemorySink
     host: str
@@ -56,7 +56,7 @@ class Running:
         return await self.ask("GET", target, headers=named)
 
     async def raw(self, request: bytes) -> bytes:
-        """Send bytes over a connection of their own; return all that comes back until it is closed."""
+        """Send bytes over a connection of their own; return all bytes until the server closes it."""
         reader, writer = await asyncio.open_connection(self.host, self.port)
         writer.write(request)
         answer = await reader.read()

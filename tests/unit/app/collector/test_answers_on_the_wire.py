@@ -1,4 +1,4 @@
-"""What stands on the wire of an accepted event: a whole HTTP/1.1 answer, whatever became of its connection."""
+"""The bytes of the answer to an accepted event: complete HTTP/1.1, whatever happens to its connection."""
 
 import asyncio
 import logging
@@ -14,7 +14,7 @@ IMAGE = b"Accept: image/*\r\n"
 
 
 def heads_of(answers: bytes) -> list[dict[str, str]]:
-    """Return status line (under "") and headers of answers without bodies, one after the other."""
+    """Return the status line (under "") and headers of consecutive answers without bodies."""
     heads = []
     for head in answers.decode("ascii").split("\r\n\r\n")[:-1]:
         status, *lines = head.split("\r\n")
@@ -59,7 +59,7 @@ async def test_client_of_http_1_0_gets_its_answer_and_the_end(collector: Any) ->
     ("origin", "allowed"), [("https://shop.example", "https://shop.example"), ("https://other.example", None)]
 )
 async def test_origins_are_those_of_the_customer(collector: Any, origin: str, allowed: str | None) -> None:
-    for _ in range(2):  # prepared, and prepared before
+    for _ in range(2):  # the answer is built, then reused
         response = await collector.get("/api/strict/click/u/1/5", Origin=origin)
         assert response.headers.get("Access-Control-Allow-Origin") == allowed
         assert response.headers["Vary"] == "Origin"

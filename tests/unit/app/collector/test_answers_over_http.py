@@ -1,4 +1,4 @@
-"""What the client gets to hear for an event that is accepted, refused, or of unknown fate."""
+"""Answers over HTTP to events that are accepted, refused, or of unknown fate."""
 
 import asyncio
 import json
@@ -33,9 +33,8 @@ async def test_signed_import_goes_to_the_history(collector: Any) -> None:
     assert response.status == 204
     [(topic, _, _, timestamp_ms)] = collector.sink.records
     assert topic == HISTORY
-    assert (
-        timestamp_ms > 1_600_000_000_000
-    )  # the record's own time is that of receipt: retention counts from it
+    # The record has the time of receipt, from which retention counts.
+    assert timestamp_ms > 1_600_000_000_000
 
 
 async def test_no_answer_before_the_acknowledgement(collector: Any) -> None:

@@ -1,4 +1,4 @@
-"""A body of many events over HTTP: a result for each, in order; limits for the whole."""
+"""A body of many events over HTTP: one result for each event, in order; limits for the whole body."""
 
 import gzip
 import io
@@ -35,7 +35,7 @@ async def post(collector: Any, target: str, body: bytes | object, **headers: str
 
 
 def packed(body: bytes) -> bytes:
-    return gzip.compress(body, mtime=0)  # without the time, which stands in the names of tests
+    return gzip.compress(body, mtime=0)  # no time stamp, because the bytes appear in the names of tests
 
 
 def statuses(answer: dict[str, Any]) -> list[str]:
@@ -209,7 +209,7 @@ async def test_batch_is_charged_as_its_events(collector: Any) -> None:
 
 
 class Choosy:
-    """Decides of each event by its item: taken, not taken, or of unknown fate."""
+    """Decides by an event's item: taken, not taken, or of unknown fate."""
 
     def __init__(self, inner: Any) -> None:
         self._inner = inner

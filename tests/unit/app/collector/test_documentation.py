@@ -1,4 +1,4 @@
-"""docs/http-api.md says what the code does: every code, event and metric is there, and nothing that is not."""
+"""docs/http-api.md matches the code: it lists every code, event and metric, and no other."""
 
 import re
 from pathlib import Path
@@ -43,7 +43,7 @@ def test_every_metric_is_documented() -> None:
 
 
 def event_rows() -> dict[str, tuple[str, str]]:
-    """Return event -> its path and its parameters, as the page has them."""
+    """Return event -> (path, parameters) from the page."""
     rows = re.findall(r"^\| `([a-z]+)`(?: \(`[a-z]+`\))? \| `([^`]+)` \| (.*?) ?\|$", PAGE, re.MULTILINE)
     return {name: (path, said) for name, path, said in rows}
 

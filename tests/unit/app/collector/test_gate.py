@@ -1,4 +1,4 @@
-"""Who is let in: credentials open one customer only, and a rate is held to, all or nothing."""
+"""The gate: credentials admit to one customer only, and a rate limit holds, for all events of a request or for none."""
 
 import base64
 from dataclasses import replace
@@ -140,7 +140,7 @@ def test_batch_that_was_let_in_is_charged_the_rest_even_when_it_is_larger_than_t
     assert gate.admit(customer, None) is None
     refused = gate.charge_rest(customer, 20)
     assert refused is not None
-    assert refused.retry_after_s == 1  # 18 are there, 20 are needed at the next try
+    assert refused.retry_after_s == 1  # 18 are available, 20 are needed for the next try
     clock.now_s += 1
     assert gate.admit(customer, None) is None
     assert gate.charge_rest(customer, 20) is None

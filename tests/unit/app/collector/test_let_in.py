@@ -1,4 +1,4 @@
-"""Over HTTP: who is let in to whose events, at which rate, and what a changed customers file does to a collector that runs."""
+"""Admission over HTTP: credentials, rates, and the effect of a changed customers file on a running collector."""
 
 import asyncio
 import base64

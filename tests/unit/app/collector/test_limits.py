@@ -1,4 +1,4 @@
-"""How much of a stranger's request is read, and for how long: every excess has its documented answer."""
+"""Limits of a request's size and duration: each excess has its documented answer."""
 
 import asyncio
 import io
@@ -113,7 +113,7 @@ async def test_head_sent_byte_by_byte_is_given_up(start_collector: Callable[...,
 
     dripping = asyncio.create_task(drip())
     try:
-        # Bytes that arrive after our close may be answered by a reset: both say that the connection was given up.
+        # Bytes that arrive after our close may cause a reset; both outcomes show that the connection was ended.
         assert b"HTTP/1.1 2" not in await asyncio.wait_for(reader.read(), 5)
     except ConnectionResetError:
         pass

@@ -1,4 +1,4 @@
-"""A video page tells what its carousels showed and what was clicked: word for word as shipped pages send it, and as JSON."""
+"""A video page reports what its carousels showed and what was clicked, word for word as shipped pages do, and as JSON."""
 
 import json
 from base64 import b64encode
@@ -16,7 +16,7 @@ SHOWN = "/uitracking/users/presentationtracking?customer=00000"
 CLICKED = "/uitracking/users/click?customer=00000"
 FORM = "application/x-www-form-urlencoded"
 
-# seeds/001: the body that a browser sent, neither percent-encoded nor on one line
+# The body that a browser sent: neither percent-encoded nor on one line.
 SEED = """esn=null&country=GB&application_name=MERCHWEB&application_v=1.2&data=[
 {"time":1340138780754,"request_id":"4fc...019","video_id":70095139,"track_id":50000085,"row":0,"rank":6,"location":"WATCHNOW"},
 {"time":1340138780754,"request_id":"4fc...019","video_id":60020817,"track_id":50000085,"row":0,"rank":7,"location":"WATCHNOW"},
@@ -76,7 +76,7 @@ async def test_presentation_of_the_seed_is_recorded_in_every_form(
         assert event.request_id == "4fc...019"
         assert event.properties == {"location": "WATCHNOW", **PAGE}
         assert event.created_ms == 1_340_138_780_754
-        assert event.time_ms == event.received_ms  # a clock that is not said to be right now corrects nothing
+        assert event.time_ms == event.received_ms  # without ``sent``, the client's clock corrects nothing
 
 
 async def test_form_is_answered_204_and_json_with_a_result_an_item(collector: Any) -> None:
@@ -211,7 +211,7 @@ async def test_click_on_a_carousel_joins_by_its_request_and_keeps_its_context(
     (event,) = collector.events()
     assert isinstance(event, ClickRecommended)
     assert (event.item, event.scenario, event.request_id) == ("70095139", "50000085", "4fc...019")
-    assert (event.row, event.rank) == (None, None)  # tctx counts from 1, and presentations from 0
+    assert (event.row, event.rank) == (None, None)  # tctx counts from 1, presentations from 0
     assert event.properties == {"tctx": "1,7,4fc...019"}
 
 

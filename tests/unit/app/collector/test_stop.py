@@ -1,4 +1,4 @@
-"""How a collector stops: what is in flight is answered, and what cannot start says why."""
+"""The stop of a collector: requests in flight are answered; a collector that cannot start reports why."""
 
 import asyncio
 from typing import Any
@@ -36,9 +36,8 @@ async def test_idle_connection_may_still_send_while_draining(start_collector: An
     await asyncio.sleep(0.05)
     response = await collector.get("/health/ready")
     assert response.status == 503
-    await asyncio.wait_for(
-        collector.ended, 2
-    )  # that answer closed the last connection: no need to wait longer
+    # That answer closed the last connection, so the collector ends at once.
+    await asyncio.wait_for(collector.ended, 2)
 
 
 async def test_new_connections_are_refused_after_the_stop(collector: Any) -> None:

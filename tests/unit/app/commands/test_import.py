@@ -1,4 +1,4 @@
-"""`uptake import` loses and doubles nothing, however often it is killed, and ends with what it says."""
+"""`uptake import` loses and doubles no row, however often it is killed, and reports its counts at the end."""
 
 import asyncio
 import json
@@ -66,9 +66,8 @@ async def test_import_that_was_killed_has_every_row_once(tmp_path: Path) -> None
             while process.returncode is None and next_row(tmp_path) == first_rows[-1]:
                 await asyncio.sleep(0.005)
             taken = len(double.taken)
-            while (
-                process.returncode is None and len(double.taken) == taken
-            ):  # rows that the checkpoint does not know of
+            # Wait for rows that the checkpoint does not cover.
+            while process.returncode is None and len(double.taken) == taken:
                 await asyncio.sleep(0.005)
             assert process.returncode is None, "the import was over before the kill"
             process.kill()
@@ -80,7 +79,7 @@ async def test_import_that_was_killed_has_every_row_once(tmp_path: Path) -> None
     assert first_rows == sorted(set(first_rows))
     assert sorted(double.rows) == [row for row in range(1, count + 1) if row % 100]
     assert [reject["row"] for reject in rejects(tmp_path)] == list(range(100, count + 1, 100))
-    assert double.arrived.total() > count, "nothing was sent twice, so no kill came at a bad moment"
+    assert double.arrived.total() > count, "no row was sent twice, so no kill came at a bad moment"
     (told,) = json.loads(out)["files"]
     assert (told["finished"], told["accepted"], told["rejected"]) == (True, count * 99 // 100, count // 100)
     assert told["first_row"] == first_rows[-1]

@@ -1,4 +1,4 @@
-"""`uptake replay` ends with 0 only when every event was accepted, and keeps the others with their reasons."""
+"""`uptake replay` exits with 0 only if every event was accepted, and keeps the other events with their reasons."""
 
 import asyncio
 import json

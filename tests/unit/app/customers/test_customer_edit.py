@@ -1,4 +1,4 @@
-"""Commands that change the customers file: they keep everything else, never leave half a file, and show no key but a new one."""
+"""Commands that edit the customers file keep all other content, never leave half a file, and print no key but a new one."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""The customers file: what it may say, and that a wrong one says why."""
+"""The customers file: what it may contain; an invalid file is reported with the reason."""
 
 import json
 import os
@@ -279,7 +279,7 @@ def test_wrong_file_changes_nothing_until_it_is_right_again(tmp_path: Path, brea
         if breakage == "a directory":
             path.mkdir(mode=0o700)
     assert customers.refresh() is False
-    assert customers.refresh() is None  # told once, not every second
+    assert customers.refresh() is None  # reported once, not every second
     assert list(customers) == ["00000"]
     assert customers.problem is not None
     assert str(path) in customers.problem

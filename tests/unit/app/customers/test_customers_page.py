@@ -1,4 +1,4 @@
-"""docs/customers.md says what the code does: every field with its default, the example, and the signatures that openssl makes."""
+"""docs/customers.md matches the code: fields and defaults, the example, and the signatures that openssl makes."""
 
 import re
 import tomllib

@@ -1,4 +1,4 @@
-"""What dead letters say, which of them may be replayed, and where they go."""
+"""The content of dead letters, which of them may be replayed, and to which topic."""
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -32,7 +32,7 @@ PARTITIONS = 4
 
 @dataclass
 class Stored:
-    """A record of the dead letters."""
+    """A record of the dead letter topic."""
 
     partition: int = 1
     offset: int = 7
@@ -68,7 +68,7 @@ def test_letter_says_where_its_record_stood_and_why_it_is_dead() -> None:
 
 
 async def test_what_a_worker_writes_is_read_back() -> None:
-    """The headers that Partition.dead_letter writes, by the code that writes them."""
+    """The headers are those that Partition.dead_letter writes."""
     world = World(partitions=4)
     partition = world.open(3)
     record: Any = Stored(partition=3, offset=12, timestamp=55, value=b"x" * 600_000)

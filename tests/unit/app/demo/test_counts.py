@@ -1,4 +1,4 @@
-"""No number that differs can hide: every cell of either side is compared."""
+"""No difference between numbers stays hidden: each cell of either side is compared."""
 
 import json
 from pathlib import Path
@@ -124,7 +124,7 @@ def test_group_without_variant_is_not_one_with_an_empty_name() -> None:
 
 
 def test_shipped_files_hold_what_is_expected_of_them() -> None:
-    """The files, counted by us, against numbers that were counted by somebody else."""
+    """Our counts of the files equal numbers that were counted elsewhere."""
     facts = read_facts(files_of(OBD))
     assert compare(read_expectations(OBD), facts.counts, "files") == []
     assert facts.events == 60_287

@@ -1,4 +1,4 @@
-"""Plain counting of small files gives what a reader of the files would say."""
+"""Plain counts of small files equal those of a human reader."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What a worker answers becomes the same cells that the files give, and the end of the work is not announced too early."""
+"""A worker's answers become the same cells as the files, and the end of the work is never reported too early."""
 
 import json
 from collections.abc import AsyncIterator, Callable
@@ -23,7 +23,7 @@ Answer = Callable[[web.Request], web.Response]
 
 
 class Worker:
-    """A worker that answers as it is told and keeps what it was asked."""
+    """A worker that gives prepared answers and records the questions."""
 
     def __init__(self, session: aiohttp.ClientSession, server: TestServer, answers: list[Answer]) -> None:
         self.session, self.url, self.answers = session, str(server.make_url("")).rstrip("/"), answers
@@ -100,7 +100,7 @@ def a_status(lag: int, position: int, *, numbers: str = "01", ready: bool = True
 
 
 async def drained(worker: Worker, stuck_s: float = 60.0) -> int:
-    """Wait and return how often the worker was asked."""
+    """Wait for the end of the work; return how often the worker was asked."""
     await wait_until_drained(worker.session, [worker.url], 2, pause_s=0, stuck_s=stuck_s)
     return len(worker.asked)
 

@@ -1,4 +1,4 @@
-"""What people and machines get to see says equal only when everything is, and names each difference."""
+"""The report, for people and as JSON, says equal only if everything is equal, and names each difference."""
 
 import io
 from dataclasses import replace

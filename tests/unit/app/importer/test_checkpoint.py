@@ -1,4 +1,4 @@
-"""A checkpoint goes on with the import that it is of, and with no other; the rejects file holds what it counts."""
+"""A checkpoint continues its own import and no other; the rejects file holds the rows that it counts."""
 
 import json
 import stat

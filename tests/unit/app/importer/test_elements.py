@@ -1,4 +1,4 @@
-"""A row becomes the element that it stands for, with its time and an eid of its own."""
+"""A row becomes the JSON element that it stands for, with its time and an eid of its own."""
 
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal

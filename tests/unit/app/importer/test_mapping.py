@@ -1,4 +1,4 @@
-"""A mapping says what rows mean, or what it lacks."""
+"""A mapping says what rows mean; an incomplete one names what it lacks."""
 
 import re
 from pathlib import Path
@@ -106,7 +106,7 @@ def test_every_choice_makes_another_import() -> None:
         make_mapping(**BASE, given={"zone": "Europe/Berlin"}).digest_text(),
         make_mapping(**{**BASE, "columns": ["time=t", "user=u", "item=i"]}).digest_text(),
     }
-    assert len(texts) == 3, "the order in which columns are given says nothing"
+    assert len(texts) == 3, "the order of the columns has no meaning"
 
 
 def test_page_shows_a_mapping_that_can_be_read_and_every_layout(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Rows have the same numbers in every run, from wherever it begins, and a bad one does not hide the next."""
+"""Rows have the same numbers in every run, wherever it begins; a bad row does not hide the next one."""
 
 import gzip
 import sys

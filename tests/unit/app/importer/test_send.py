@@ -1,4 +1,4 @@
-"""Every row is decided once, whatever the collector answers, and each user's rows arrive in order."""
+"""Every row gets one decision, whatever the collector answers, and each user's rows arrive in order."""
 
 import asyncio
 import threading
@@ -22,7 +22,7 @@ MAPPING = make_mapping(columns=["user=u", "item=i", "time=t"], constants=["event
 
 
 class Saved:
-    """What was made durable, last."""
+    """The last state that was made durable."""
 
     def __init__(self) -> None:
         self.next_row = self.may_be_sent = 1
@@ -73,8 +73,8 @@ async def test_rejects_whose_saving_had_not_begun_at_the_end_are_saved_too() -> 
         sender = a_sender(double, saved, window=1_000, save_s=0.05, concurrency=1)
 
         def save(next_row: int, may_be_sent: int, counts: RowCounts, rejects: list[RejectedRow]) -> None:
-            if saved.calls == 1:  # the first two let the rows go
-                sender._writer.submit(free.wait)  # as a busy machine does: the next save stands in the queue
+            if saved.calls == 1:  # the first two saves pass
+                sender._writer.submit(free.wait)  # as on a busy machine: the next save waits in the queue
             saved(next_row, may_be_sent, counts, rejects)
 
         sender._save = save

@@ -1,4 +1,4 @@
-"""A collector whose Kafka is not there: it says so once, refuses before it takes anything, and does not end."""
+"""A collector without a reachable Kafka logs it once, refuses events before it takes any, and keeps running."""
 
 import asyncio
 import logging
@@ -15,7 +15,7 @@ from events.topics import HISTORY, JOURNAL, META
 from tables.declare import TOPICS
 
 CLICK = Click(customer="c", user="k1.u", item="1", received_ms=1)
-NOBODY = "127.0.0.1:9"  # the discard port: nobody listens
+NOBODY = "127.0.0.1:9"  # the discard port, where no program listens
 
 
 async def test_missing_broker_is_named_once_with_its_cure(
@@ -24,7 +24,7 @@ async def test_missing_broker_is_named_once_with_its_cure(
     assert not any_answers(NOBODY, timeout_s=1)
     monkeypatch.setattr(broker_link, "_FIRST_PAUSE_SECONDS", 0.01)
     monkeypatch.setattr(broker_link, "_LONGEST_PAUSE_SECONDS", 0.02)
-    caplog.set_level(logging.INFO, "app.collector")
+    caplog.set_level(logging.INFO, "app.journal")
     sink = KafkaSink(NOBODY, {JOURNAL: 1, HISTORY: 1})
     with pytest.raises(NotTakenError, match="is starting"):
         await sink.send(JOURNAL, CLICK)

@@ -1,4 +1,4 @@
-"""What one partition does to another (nothing), and what becomes of events when Kafka takes none: order, counts and bounds of a lane."""
+"""Lanes of the sink: partitions do not disturb each other; order, counts and bounds hold while Kafka takes no events."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -23,7 +23,10 @@ PARTITIONS = 4
 
 
 class Kafka:
-    """Stands for aiokafka's producer and its broker: ``log`` is what it acknowledged. One batch a partition is on its way at most."""
+    """A double of aiokafka's producer and its broker, with at most one batch in flight per partition.
+
+    ``log`` holds what it acknowledged.
+    """
 
     def __init__(self) -> None:
         self.log: dict[int, list[Click]] = {number: [] for number in range(PARTITIONS)}
@@ -69,7 +72,7 @@ class Kafka:
 
 
 class FakeConnection:
-    """The part of Connection that lanes and sink see."""
+    """A double of BrokerLink: the part that lanes and sink use."""
 
     def __init__(self, kafka: Kafka, changed: Callable[[], None]) -> None:
         self.link: Any = kafka
@@ -133,7 +136,7 @@ async def until(holds: Callable[[], bool]) -> None:
 
 @pytest.fixture
 async def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Callable[..., Any]]:
-    """What starts sinks on one spool directory; they are stopped in the end."""
+    """Return a function that starts sinks on one spool directory; they stop in the end."""
     monkeypatch.setattr(kafka_sink, "_TICK_SECONDS", 0.01)
     monkeypatch.setattr(kafka_sink, "_STOP_SECONDS", 0.2)
     async with AsyncExitStack() as stack:
@@ -325,7 +328,7 @@ async def test_disk_that_cannot_be_written_refuses_and_recovers_by_itself(
 async def test_crash_between_acknowledgement_and_note_sends_again_with_the_same_eid(
     start: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Why an event that enters the spool gets an eid: without one, these would count twice."""
+    """Events that enter the spool get an eid for this reason: without one, they would count twice."""
     kafka = Kafka()
     first = await start(kafka)
     first.connection.away("Kafka is away")

@@ -1,4 +1,4 @@
-"""A producer refuses what cannot be sent before it sends anything, and says what it lacks."""
+"""A producer refuses invalid events before it sends anything, and names what is missing."""
 
 import pytest
 

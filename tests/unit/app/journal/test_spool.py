@@ -1,4 +1,4 @@
-"""The loop's side of the spool: nobody waits for ever, whatever the disk does."""
+"""The event loop's side of the spool: no caller waits for ever, whatever the disk does."""
 
 import asyncio
 import logging
@@ -75,5 +75,5 @@ async def test_drained_file_that_cannot_be_removed_stops_nothing(
     again = Spool(tmp_path, 1_000_000)
     again.start()
     await until(lambda: again.is_open)
-    assert again.holds(PLACE) == 1, "what was drained is not sent again"
+    assert again.holds(PLACE) == 1, "drained events are not sent again"
     await again.close()

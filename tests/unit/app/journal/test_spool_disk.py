@@ -1,4 +1,4 @@
-"""The files of the spool: what was written is there for the next process, what is drained is gone, what is broken is kept and told."""
+"""The files of the spool: the next process finds written records, drained files are gone, damaged ones kept and reported."""
 
 import errno
 import os
@@ -17,7 +17,7 @@ Make = Callable[..., Disk]
 
 @pytest.fixture
 def disk_of(tmp_path: Path) -> Iterator[Make]:
-    """Return ``make(**options) -> Disk``: opened on one base directory; closed in the end."""
+    """Return ``make(**options) -> Disk``: opens disks on one base directory, which are closed in the end."""
     made: list[Disk] = []
 
     def make(segment_bytes: int = 1_000) -> Disk:
@@ -173,7 +173,7 @@ def test_damage_that_comes_while_the_process_runs_is_found_too(disk_of: Make) ->
 
 
 def test_short_segment_that_is_not_the_newest_is_damaged(disk_of: Make) -> None:
-    first = disk_of(1)  # a segment a write
+    first = disk_of(1)  # one segment for each write
     write(first, a_record(1), a_record(2))
     write(first, a_record(3))
     path = segments(first)[0]

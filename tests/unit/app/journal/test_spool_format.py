@@ -1,4 +1,4 @@
-"""A segment gives back what was written, a prefix of it when its end is missing, and never a record that nobody wrote."""
+"""A segment returns the records written to it; if its end is missing, the first ones; never any others."""
 
 import zlib
 
@@ -36,7 +36,7 @@ def a_segment(written: list[SpoolRecord]) -> bytes:
 
 
 def ends(written: list[SpoolRecord]) -> list[int]:
-    """Where each record ends."""
+    """Return the offset after each record."""
     found, offset = [], SEGMENT_HEAD_BYTES
     for record in written:
         offset += len(encode(record))

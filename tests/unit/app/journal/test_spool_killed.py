@@ -1,4 +1,4 @@
-"""A process that is killed with -9 while it writes: all that it had called durable is there, and nothing that it never wrote."""
+"""A process killed with -9 while it writes: all records that it reported as durable are there, and no others."""
 
 import subprocess
 import sys

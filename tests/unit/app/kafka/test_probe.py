@@ -1,4 +1,4 @@
-"""The probe tells a broker from a port that is closed, silent or something else."""
+"""The probe distinguishes a broker from a port that is closed, silent or served by another program."""
 
 import socket
 import struct

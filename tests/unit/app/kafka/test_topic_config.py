@@ -1,4 +1,4 @@
-"""Differences between a topic as it must be and as the broker has it."""
+"""Differences between the settings a topic must have and those on the broker."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Which topics were recreated, and what is said of it."""
+"""Recreated topics are recognised by their ids, and the error names the cure."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Each check of the doctor: what is well, what is not, and the cure."""
+"""Each check of the doctor: what is in order, what is not, and the cure."""
 
 import socket
 from pathlib import Path

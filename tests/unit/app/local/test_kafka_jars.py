@@ -1,4 +1,4 @@
-"""Where Java and the jars are looked for, and what is said when they are not there."""
+"""The search for Java and the Kafka jars, and the messages if they are missing."""
 
 from pathlib import Path
 

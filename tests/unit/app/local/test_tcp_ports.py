@@ -1,4 +1,4 @@
-"""Free and taken ports are told apart."""
+"""Free and taken TCP ports are recognised."""
 
 import socket
 

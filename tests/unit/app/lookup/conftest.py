@@ -1,4 +1,4 @@
-"""Workers that are served over HTTP for the time of a test."""
+"""Fixtures for tests of lookups: workers served over HTTP for one test."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -12,7 +12,7 @@ from tests.support.lookups import Client, FixedClock, MemoryWorker, Start
 
 @pytest.fixture
 async def start() -> AsyncIterator[Start]:
-    """Return ``start(worker, **options) -> client`` of a served worker."""
+    """Return ``start(worker, **options) -> client``, which serves a worker."""
     clients: list[Client] = []
 
     async def make(worker: MemoryWorker, **options: Any) -> Client:

@@ -1,4 +1,4 @@
-"""docs/lookups.md names every route, reason and parameter that there is."""
+"""docs/lookups.md names every route, reason and parameter."""
 
 from pathlib import Path
 

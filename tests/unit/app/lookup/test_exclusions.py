@@ -1,4 +1,4 @@
-"""Exclusions, candidates and rotation, from a user's states and nothing else."""
+"""Exclusions, candidates and rotation follow from a user's states and nothing else."""
 
 from collections.abc import Callable
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""While a pseudonym key rotates, a user who has not come back yet is answered by what is known under the former pseudonym."""
+"""While a pseudonym key rotates, lookups about users who have not come back yet use their former pseudonym."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -38,7 +38,7 @@ def seen(item: str) -> UserView:
 
 
 async def rotating(start: Start) -> Any:
-    """Return two workers; all users are known by their former pseudonyms, every third has come back since."""
+    """Return two workers that know all users by their former pseudonyms; every third has come back since."""
     one, here, other, there = await two_workers(start)
     for number, raw_user in enumerate(USERS):
         one.know(raw_user, seen("7"))  # as the customer was before

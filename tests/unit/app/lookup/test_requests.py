@@ -1,4 +1,4 @@
-"""What lookups take, what they take by default, and what they say to everything else."""
+"""Requests of lookups: valid values, defaults, and the answers to everything else."""
 
 import json
 from contextlib import suppress

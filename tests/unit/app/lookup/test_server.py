@@ -1,4 +1,4 @@
-"""Lookups over HTTP: right from any worker, and never silently empty."""
+"""Lookups over HTTP: right answers from any worker, and no empty answer for missing data."""
 
 import asyncio
 import io
@@ -142,7 +142,7 @@ async def test_many_users_are_filtered_by_their_owners_and_answered_in_order(sta
         assert answer["as_of_ms"] == NOW
         assert [result["user"] for result in answer["results"]] == [*users, users[0]]
         for number, result in enumerate(answer["results"][:-1]):
-            # "9" was bought by everyone
+            # Every user bought "9".
             assert [entry["item"] for entry in result["dropped"]] == sorted({str(number), "9"}, key=int)
     assert one.reads + other.reads == 80
 
@@ -224,7 +224,7 @@ async def test_a_request_is_passed_on_once_even_when_the_maps_disagree(start: St
 
 
 def a_row(worker: MemoryWorker, key: WindowKey, **counted: int) -> int:
-    """Store a window where its scenario is merged; return the partition."""
+    """Store a window in the partition that merges its scenario; return the partition."""
     partition = worker.partition_of(scenario_key(key.customer, key.scenario))
     worker.rows.setdefault(partition, []).append(WindowRow(key, Counts(**counted), 0, True))
     return partition
@@ -299,7 +299,7 @@ async def test_ctr_of_all_scenarios_is_gathered_from_all_workers(start: Start) -
     for client in (here, there):
         path = f"/v1/00000/ctr?granularity=P1D&from={NOW - DAY}&to={NOW + DAY}"
         with_step = await (await client.get(path)).json()
-        assert with_step["windows"] == []  # days are read from day windows, which nobody stored here
+        assert with_step["windows"] == []  # days are read from day windows, and this test stores none
         whole = f"/v1/00000/ctr?from={NOW // DAY * DAY}&to={NOW // DAY * DAY + 2 * HOUR}"
         answer = await (await client.get(whole)).json()
         assert [window["scenario"] for window in answer["windows"]] == sorted(f"s{n}" for n in range(12))

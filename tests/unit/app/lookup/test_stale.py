@@ -1,4 +1,4 @@
-"""An older answer from a standby's copy: only to who allows it, only so old, and always marked."""
+"""An older answer from a standby's copy: only for clients that allow it, within their limit of age, and always marked."""
 
 import asyncio
 from typing import Any
@@ -51,7 +51,7 @@ async def test_an_owner_that_answers_is_asked_and_its_answer_not_marked(start: S
 
 @pytest.fixture
 async def orphaned(start: Start) -> tuple[MemoryWorker, Client, MemoryWorker, Client]:
-    """Two workers and a user, `max`, whose owner is a third that does not answer."""
+    """Two workers and a user, `max`, whose owner is a third worker that does not answer."""
     one, other = MemoryWorker(local=set()), MemoryWorker(local=set())
     one.know("max", a_shopper())
     other.views = one.views
@@ -157,4 +157,4 @@ async def test_what_is_no_time_is_refused(start: Start, value: str) -> None:
     response = await client.get(f"/v1/00000/users/max?max_stale_ms={value}")
     assert (response.status, (await response.json())["parameter"]) == (400, "max_stale_ms")
     response = await client.get(f"/v1/00000/ctr?{ALLOWED}")
-    assert response.status == 400, "windows have no old answers"
+    assert response.status == 400, "copies do not answer for windows"

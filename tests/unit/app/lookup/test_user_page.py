@@ -1,4 +1,4 @@
-"""The page of one user: everything known, in an order a person can read."""
+"""The page of one user: all that is known of the user, in an order for human readers."""
 
 from decimal import Decimal
 

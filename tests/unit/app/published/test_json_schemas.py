@@ -1,4 +1,4 @@
-"""The committed JSON Schemas are those of the code, and say of a record what a worker says of it."""
+"""The committed JSON Schemas are those of the code, and accept the records that a worker accepts."""
 
 import json
 import re
@@ -149,7 +149,7 @@ def test_references_of_the_asyncapi_document_resolve() -> None:
 
 
 def test_asyncapi_document_has_the_parts_that_the_standard_requires() -> None:
-    """The official parser (npm, @asyncapi/parser 3) reads it without an error; it is not among our dependencies."""
+    """The official parser (npm, @asyncapi/parser 3) accepts the document; it is not among our dependencies."""
     found = DOCUMENT
     assert found["asyncapi"].startswith("3.")
     assert {"title", "version"} <= found["info"].keys()

@@ -1,4 +1,4 @@
-"""Each user's events go one after another, pushed-back ones again, and what is not accepted is told with its reason."""
+"""Events of a user go one after another, pushed-back events go again, and rejected events are reported with a reason."""
 
 import asyncio
 import random

@@ -1,4 +1,4 @@
-"""Each event can be written as a line and arrives at the collector as the same event; other lines are told as unreadable."""
+"""Every event can be written as a line and arrives at the collector unchanged; other lines are reported as unreadable."""
 
 import gzip
 import json

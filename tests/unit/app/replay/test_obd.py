@@ -1,4 +1,4 @@
-"""A row of the data becomes the requests that the collector reads back as the same impression and click."""
+"""A row of the data set becomes requests that the collector reads as the same impression and click."""
 
 import gzip
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""How hypothesis runs here: without a deadline, because the time of one example says more about the machine than about the code."""
+"""Settings of hypothesis for these tests: no deadline, because the time of an example depends on the machine."""
 
 from hypothesis import settings
 

@@ -1,4 +1,7 @@
-"""Partitions are spread evenly, stay where they are, and go to who has a copy; copies are never with the owner, and spread too."""
+"""Partitions are spread evenly, stay with their worker, and move to one that has a copy.
+
+Copies are never with the owner, and are spread evenly too.
+"""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,7 +10,7 @@ from app.worker.assignment import WorkerPlacement, better_copy, place
 
 
 def started(count: int, workers: int, copies: int) -> dict[str, WorkerPlacement]:
-    """Return what workers have that came one after the other."""
+    """Return the placement of workers that joined one after another."""
     places: dict[str, WorkerPlacement] = {}
     for number in range(workers):
         places = place(count, {**places, f"w{number}": WorkerPlacement()}, copies)
@@ -19,7 +22,7 @@ def owners(places: dict[str, WorkerPlacement]) -> dict[int, str]:
 
 
 def holds(count: int, places: dict[str, WorkerPlacement], copies: int) -> None:
-    """Check what must hold of every placing."""
+    """Assert what holds for every placement."""
     owned = [len(place.owned) for place in places.values()]
     assert sum(owned) == len(owners(places)) == count
     assert max(owned) - min(owned) <= 1
@@ -48,7 +51,7 @@ def test_every_partition_has_one_owner_and_its_copies_however_workers_come_and_g
         before = {f"w{number}": places.get(f"w{number}", WorkerPlacement()) for number in group}
         places = place(count, before, copies)
         holds(count, places, copies)
-        assert place(count, places, copies) == places, "nobody came or went, and something moved"
+        assert place(count, places, copies) == places, "no worker joined or left, but a partition moved"
 
 
 @given(

@@ -1,4 +1,4 @@
-"""What the leader of a group places reaches every worker: its partitions and copies, and the map of all."""
+"""The group leader's placement reaches every worker: its own partitions and copies, and the map of all."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -28,7 +28,7 @@ def an_assignor(number: int, copies: int = 1) -> CopyingAssignor:
 
 
 def rebalance(members: dict[str, CopyingAssignor]) -> None:
-    """Let the first of the members place, and tell all of them."""
+    """Let the first member place, and give the result to all members."""
     cluster: Any = SimpleNamespace(
         partitions_for_topic=lambda topic: set(range(COUNT)) if topic in SOURCES else None
     )

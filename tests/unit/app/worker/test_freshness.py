@@ -1,4 +1,4 @@
-"""A copy says as of when it lacks nothing, never later than is true, and is not fooled by positions that came before their rows."""
+"""The time as of which a copy is complete: never later than true, also if positions arrive before their rows."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -54,7 +54,7 @@ def test_commit_markers_at_the_end_are_looked_at_once_the_source_stands_still() 
     freshness.read({"rows": 100})
     freshness.ask(a_round(2_000, journal_end=12))
     freshness.read({"rows": 100})
-    assert freshness.doubts() == {}, "it moved just now: its events are on their way"
+    assert freshness.doubts() == {}, "it moved just now: its events may still arrive"
     freshness.ask(a_round(3_000, journal_end=12))
     freshness.read({"rows": 100})
     assert freshness.doubts() == {"journal": 10}
@@ -97,7 +97,7 @@ def test_a_missing_record_that_was_counted_since_says_nothing_more() -> None:
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 4), st.integers(0, 3)), max_size=40))
 def test_never_fresher_than_the_first_event_that_is_missing(steps: list[tuple[int, int, int]]) -> None:
-    """Events arrive, the owner counts some and writes one row each, the copy reads some of these rows: each step at its time."""
+    """At each step, events arrive, the owner counts some of them as one row each, and the copy reads some rows."""
     freshness = Freshness()
     arrived_ms: list[int] = []
     counted = copied = 0

@@ -1,4 +1,4 @@
-"""How far a source partition is read: unknown while it is paused, so that no window is closed over what waits there."""
+"""The position of a source partition is unknown while it is paused, so that no window closes over unread records."""
 
 from types import SimpleNamespace
 from typing import Any

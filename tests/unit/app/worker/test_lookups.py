@@ -1,4 +1,4 @@
-"""A worker answers from the partitions that are open in it, and says which are not, how far they are, and who has the others."""
+"""A worker answers from its open partitions; for others it reports their progress and their owner."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -42,7 +42,7 @@ MEMORY = StoreMemory(1_048_576, 4 * 1_048_576)
 
 
 class Bench:
-    """A worker's lookups over a world in memory; ``owners`` is Faust's map of who has which partition."""
+    """A worker's lookups over a world in memory; ``owners`` is Faust's map of partitions to workers."""
 
     def __init__(self, directory: Path) -> None:
         self.world = World(partitions=PARTITIONS)
@@ -162,7 +162,7 @@ async def test_copy_answers_only_as_old_as_allowed_and_never_in_the_owners_place
     lookups = bench.lookups
     assert lookups.stale_view(HOME, KEY, 5_000) is None
     freshness = a_copy(bench, complete_ms=None)
-    assert lookups.stale_view(HOME, KEY, 5_000) is None, "nothing is known of its age"
+    assert lookups.stale_view(HOME, KEY, 5_000) is None, "its age is unknown"
     freshness.complete_ms = NOW - 3_000
     view = lookups.stale_view(HOME, KEY, 5_000)
     assert view is not None
@@ -215,7 +215,7 @@ async def test_windows_are_those_of_the_scenario_and_span_flushed_or_not(bench: 
 
 
 async def test_status_is_ready_when_every_assigned_partition_is_open(bench: Bench) -> None:
-    assert bench.lookups.status()["ready"] is False  # nothing assigned yet
+    assert bench.lookups.status()["ready"] is False  # no partition is assigned yet
     partition = bench.open(1)
     bench.assign(2)
     bench.assign(0, url=ELSEWHERE)

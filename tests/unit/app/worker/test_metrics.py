@@ -1,4 +1,4 @@
-"""Prometheus reads of each open partition how far event time has come and how many windows were corrected."""
+"""Prometheus metrics of each open partition: its watermark and the number of late events."""
 
 from prometheus_client import CollectorRegistry, generate_latest
 

@@ -1,4 +1,4 @@
-"""A journal to which somebody added partitions is refused with the cure, before anything is opened."""
+"""A journal with added partitions is refused before anything is opened, and the error names the cure."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""A directory is opened by one at a time, and what is of no use is wiped and is no copy any more."""
+"""Each directory is open once at most; an unusable one is wiped and no longer counts as a copy."""
 
 import os
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ def stores(tmp_path: Path) -> Iterator[Stores]:
 
 
 def a_copy(stores: Stores, number: int = 0) -> RocksStore:
-    """Return a store with a row, whose freshness is known."""
+    """Return a store with one row and a known freshness."""
     store = stores.open(number, IDS)
     store.write({"clicked": [(b"u", b"1")]}, {changelog("clicked"): 5})
     stores.freshness[number] = Freshness()

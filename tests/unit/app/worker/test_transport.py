@@ -1,4 +1,4 @@
-"""Faust's consumer hands on chunks: runs of one partition, never of an earlier epoch, and knows what may be committed."""
+"""Faust's consumer delivers chunks: runs of one partition, never of an earlier epoch; it knows what may be committed."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -20,7 +20,7 @@ A, B = TP(JOURNAL, 0), TP(JOURNAL, 1)
 
 
 class Owner:
-    """Who owns partitions; ``revoked`` counts how often they were let go of."""
+    """An owner of partitions; each revocation starts a new epoch."""
 
     def __init__(self) -> None:
         self.epoch = 0
@@ -38,7 +38,7 @@ class Owner:
 
 
 class Records(ChunkConsumer):
-    """A consumer whose fetches are given."""
+    """A consumer that returns prepared fetches."""
 
     ownership: Any
     fetches: list[dict[TP, list[Any]]]
@@ -66,7 +66,7 @@ async def consumer() -> AsyncIterator[Records]:
     consumer.fetches = []
     consumer.resume_flow()
     yield consumer
-    consumer._thread.thread_loop.close()  # made with the thread object, which is never started here
+    consumer._thread.thread_loop.close()  # it was created with the thread object, which this test never starts
 
 
 async def chunks(consumer: ChunkConsumer) -> list[Chunk]:
@@ -114,7 +114,7 @@ async def test_what_is_paused_is_not_fetched_until_an_assignment(consumer: Recor
     consumer.ownership.paused = {tuple(A)}
     assert consumer._get_active_partitions() == {B}
     consumer.ownership.paused = set()
-    assert consumer._get_active_partitions() == {B}  # its place must be sought first
+    assert consumer._get_active_partitions() == {B}  # its position must be sought first
     consumer.resume_partitions({A, B})
     assert consumer._get_active_partitions() == {A, B}
 
@@ -187,7 +187,7 @@ async def test_only_what_a_flush_made_durable_is_committed_to_the_group(consumer
 
 
 def subscribed(consumer: Records, **states: Any) -> None:
-    """Let the consumer's thread hold these fetch positions: by name of the partition, (position, lso, highwater)."""
+    """Give the consumer's thread these fetch positions: partition name -> (position, lso, highwater)."""
     at = {
         tp: SimpleNamespace(
             has_valid_position=position is not None, position=position, lso=lso, highwater=highwater
@@ -202,7 +202,7 @@ def subscribed(consumer: Records, **states: Any) -> None:
 @pytest.mark.parametrize(
     ("state", "unread"),
     [
-        ((10, 15, 20), 5),  # what is open in a transaction cannot be read yet
+        ((10, 15, 20), 5),  # records of an open transaction cannot be read yet
         ((10, None, 20), 10),
         ((20, 20, 20), 0),
         ((25, 20, 20), 0),
@@ -223,7 +223,7 @@ async def test_unread_is_what_the_broker_has_and_was_not_fetched(
     [
         ((10, 15, 20), Reach(15, 10, 0)),
         ((10, None, 20), Reach(20, 10, 0)),
-        ((10, None, None), None),  # the broker has told nothing yet
+        ((10, None, None), None),  # the broker has reported no end yet
         ((None, 15, 20), None),
     ],
 )

@@ -1,4 +1,4 @@
-"""A partition that stands still while its lag grows is told of, and in the end the process ends; nothing else is."""
+"""A partition without progress whose lag grows raises an alarm, and in the end the process exits; nothing else does so."""
 
 import pytest
 
@@ -10,7 +10,7 @@ STEP_MS = 10_000
 
 
 class Watched:
-    """A watchdog and the clock that it is given: a look every 10 s, an alarm after 60 s, the end after 300 s."""
+    """A watchdog with a clock: a check every 10 s, an alarm after 60 s, the exit after 300 s."""
 
     def __init__(self, exit_ms: int = 300_000) -> None:
         self.watchdog = Watchdog(alarm_ms=60_000, exit_ms=exit_ms, interval_ms=STEP_MS)
@@ -18,7 +18,7 @@ class Watched:
         self.lag = 0
 
     def look(self, position: int = 7, *, grows: int = 1, epoch: int = 0, after_ms: int = STEP_MS) -> int:
-        """Look once more at one partition; return how many alarms there were."""
+        """Check one partition once more; return the number of alarms."""
         self.now_ms += after_ms
         self.lag += grows
         return len(self.watchdog.look(self.now_ms, {A: Sight(epoch, position, self.lag)}))
@@ -91,7 +91,7 @@ def test_lag_that_does_not_grow_is_no_alarm(grows: int) -> None:
 def test_nothing_to_do_is_no_alarm() -> None:
     watched = Watched()
     assert watched.look_for(600, grows=0) == 0
-    watched.look(grows=5)  # time in which there was nothing to do has not been stood still
+    watched.look(grows=5)  # time with nothing to do does not count as a stall
     assert watched.look_for(50) == 0
 
 
@@ -113,7 +113,7 @@ def test_time_in_which_it_is_not_open_does_not_count() -> None:
         watched.now_ms += STEP_MS
         assert watched.watchdog.look(watched.now_ms, {}) == []
     assert watched.look(grows=1_000) == 0
-    assert watched.look() == 1  # but it is remembered: opening it anew has not helped
+    assert watched.look() == 1  # the stall is remembered: opening the partition again has not helped
 
 
 def test_time_in_which_the_process_was_stopped_does_not_count() -> None:
@@ -149,4 +149,4 @@ def test_process_does_not_end_where_it_was_told_never_to() -> None:
 def test_process_does_not_end_while_the_partition_is_opened_anew_again_and_again() -> None:
     watched = Watched()
     alarms = sum(watched.look_for(200, epoch=epoch) for epoch in range(10))
-    assert alarms == 33  # opening it anew has not helped, and the end of the process would not either
+    assert alarms == 33  # reopening has not helped, and a restart of the process would not either

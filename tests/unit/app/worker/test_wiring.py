@@ -1,4 +1,4 @@
-"""A worker uses nothing of Faust that loses or doubles events: ARCHITECTURE's eighth rule, held by looking at what it is made of."""
+"""A worker uses nothing of Faust that loses or doubles events; the tests inspect its parts and its code."""
 
 import asyncio
 import re
@@ -14,7 +14,7 @@ from app.worker.wiring import Ending, Worker
 
 ROOT = Path(__file__).parents[4]
 LOSING = r"\bstream\.(take|noack_take|group_by|repartition)\b|\.(tumbling|hopping|group_by)\(|\bapp\.(Table|GlobalTable)\("
-"""Each acks what was not handled yet, re-publishes without a transaction, or drops windows by the wall clock."""
+"""Each of these acks unhandled records, republishes without a transaction, or drops windows by wall clock."""
 
 
 @pytest.fixture
@@ -27,7 +27,8 @@ def worker(tmp_path: Path) -> Worker:
 def test_worker_has_no_faust_tables_no_threaded_producer_and_one_actor_an_agent(worker: Worker) -> None:
     assert dict(worker.app.tables) == {}
     assert worker.app.conf.producer_threaded is False
-    assert worker.app.conf.processing_guarantee.value == "at_least_once"  # exactness is ours, not Faust's
+    # Exactness comes from our own transactions, not from Faust.
+    assert worker.app.conf.processing_guarantee.value == "at_least_once"
     assert {agent.concurrency for agent in worker.app.agents.values()} == {1}
 
 

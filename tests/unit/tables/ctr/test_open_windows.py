@@ -1,4 +1,4 @@
-"""The index of windows that are not final: who stands in it, where, and who is final at once."""
+"""The index of windows that are not final: its members, their places, and windows that are final at once."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from tables.ctr.panes import Counts
 from tables.ctr.window_keys import MAX_TIME_MS, SCENARIO, WindowKey
 from tables.ctr.windows import GRANULARITY_MS, HISTORY_LANE, LIVE_LANE, WindowState, end_ms
 
-T = 1_699_999_200_000  # an hour's start
+T = 1_699_999_200_000  # the start of an hour
 GRACE_MS = 600_000
 OVER_MS = T + 60_000 + GRACE_MS
 LIVE_EVENT, OF_HISTORY = False, True

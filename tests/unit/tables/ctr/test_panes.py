@@ -1,4 +1,4 @@
-"""The tally of a flush and the panes it becomes, and the records that publish them."""
+"""The tally of a flush, the panes it becomes, and the records that publish them."""
 
 import json
 from collections import Counter
@@ -13,7 +13,7 @@ from tables.ctr import partials
 from tables.ctr.panes import COUNTERS, PANE_KEEP_MS, Counts, Pane, Tally, add, is_zero, subtract
 from tables.ctr.window_keys import POSITION, SCENARIO, VARIANT, WindowKey
 
-T = 1_700_000_040_000  # a minute's start
+T = 1_700_000_040_000  # the start of a minute
 counts = st.builds(
     Counts,
     **{name: st.integers(0, 1_000) for name in COUNTERS},

@@ -1,4 +1,4 @@
-"""Rates and their intervals, against scipy and in the cases where there is none."""
+"""Rates and their intervals compared with scipy, and cases without a rate."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""The watermark waits for who lags or has no owner, for nobody else, and never goes back."""
+"""The watermark waits for partitions that lag or have no owner, for no others, and never goes back."""
 
 import msgspec
 import pytest
@@ -20,7 +20,7 @@ def rules(partitions: int = 3) -> WatermarkRules:
 def said(
     newest_ms: int, is_read: bool = LAGS, at_ms: int = 1_000, is_history_read: bool = True
 ) -> SourceState:
-    """Build an announcement; times are given from T on."""
+    """Build an announcement; its times count from T."""
     return SourceState(T + newest_ms if newest_ms else 0, T + at_ms, is_read, is_history_read)
 
 
@@ -37,7 +37,7 @@ def folded(*announcements: tuple[int, SourceState], partitions: int = 3) -> Wate
     [
         pytest.param([(0, said(10)), (1, said(20)), (2, said(30))], T + 10, id="the least of those that hold"),
         pytest.param([(0, said(10, READ)), (1, said(20)), (2, said(30))], T + 20, id="one that has read all does not hold"),
-        pytest.param([(0, said(10, READ)), (1, said(20, READ)), (2, said(30, READ))], T + 30, id="nobody holds"),
+        pytest.param([(0, said(10, READ)), (1, said(20, READ)), (2, said(30, READ))], T + 30, id="no partition holds"),
         pytest.param([(0, said(10)), (1, said(20))], 0, id="one that never announced holds"),
         pytest.param([(0, said(0)), (1, said(20)), (2, said(30))], 0, id="one that lags and told no time yet holds"),
         pytest.param([(0, said(0, READ)), (1, said(20)), (2, said(30))], T + 20, id="an empty one does not"),
@@ -49,7 +49,7 @@ def folded(*announcements: tuple[int, SourceState], partitions: int = 3) -> Wate
         pytest.param(
             [(0, said(10, READ)), (1, said(200, at_ms=1_001 + STALE_MS)), (2, said(300, at_ms=1_001 + STALE_MS))],
             T + 10,
-            id="one that nobody owns holds",
+            id="one without an owner holds",
         ),
         pytest.param([(0, said(10)), (1, said(20)), (2, said(30)), (0, said(5))], T + 10, id="a newest time stays"),
         pytest.param(

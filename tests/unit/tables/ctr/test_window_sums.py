@@ -1,4 +1,4 @@
-"""Sums of stored windows over any span and step: each minute once, from the coarsest windows that fit."""
+"""Sums of stored windows over any span and step: each minute counts once, read from the coarsest windows that fit."""
 
 from datetime import UTC, datetime
 
@@ -28,7 +28,7 @@ times = st.integers(0, 40 * DAY_MS)
 
 
 def stored(minutes: dict[int, int]) -> list[WindowRow]:
-    """Return the rows of all granularities that so many clicks per minute make."""
+    """Return the rows of all granularities for these clicks per minute."""
     sums: dict[tuple[str, int], int] = {}
     for minute, clicks in minutes.items():
         for granularity in GRANULARITY_MS:
@@ -143,7 +143,7 @@ def test_scenarios_are_never_mixed_and_what_is_absent_comes_first() -> None:
         ([{}], -1, False),
         ([{}, {"is_final": 0}], 0, False),
         ([{}, {"over_ms": MONDAY + HOUR_MS}], 0, True),
-        ([{}, {"over_ms": MONDAY + HOUR_MS - 1}], 0, False),  # minutes that are missing may still come
+        ([{}, {"over_ms": MONDAY + HOUR_MS - 1}], 0, False),  # missing minutes may still arrive
     ],
 )
 def test_a_sum_is_final_when_its_rows_are_and_its_end_is_over(

@@ -1,4 +1,4 @@
-"""The merge of partials into windows: exact for any order and repetition, minutes, hours and days alike."""
+"""Partials merge into exact minute, hour and day windows, in any order and with repeats."""
 
 from decimal import Decimal
 
@@ -27,7 +27,7 @@ from tables.ctr.windows import (
     merge_partial,
 )
 
-T = 1_699_999_200_000  # an hour's start
+T = 1_699_999_200_000  # the start of an hour
 
 
 def a_partial(

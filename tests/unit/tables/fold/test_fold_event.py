@@ -1,4 +1,4 @@
-"""What one event changes, event by event: which tables it touches, and what it counts in which pane."""
+"""The effect of one event, type by type: the tables it changes, and the counts and panes it adds to."""
 
 from decimal import Decimal
 from typing import Any
@@ -200,14 +200,14 @@ CALLS: dict[str, tuple[list[Any], dict[str, int]]] = {
     "told, then shown": ([a_recommended(), a_rendered(request_id="r1")], {"home": 1}),
     "told, then shown without scenario": ([a_recommended(), a_rendered(scenario=None)], {"home": 1}),
     "shown, then told": ([a_rendered(request_id="r1"), a_recommended()], {"home": 1}),
-    "shown and told, then told of another scenario": (
+    "shown and told, then told another scenario": (
         [
             a_rendered(request_id="r1"),
             a_recommended(lists=(a_served_list(), a_served_list(scenario="other"))),
         ],
         {"home": 1, "other": 1},
     ),
-    "nobody's call": ([a_recommended(user=NO_PROFILE_USER), a_rendered(user=NO_PROFILE_USER)], {"home": 1}),
+    "anonymous call": ([a_recommended(user=NO_PROFILE_USER), a_rendered(user=NO_PROFILE_USER)], {"home": 1}),
 }
 
 

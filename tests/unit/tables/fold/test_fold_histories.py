@@ -1,4 +1,4 @@
-"""Whatever the users did, in whatever order transfers arrive and wherever the worker was restarted: nothing is lost or doubled."""
+"""Nothing is lost or doubled for any history, any order of transfers and any restarts."""
 
 import random
 from collections import Counter
@@ -73,7 +73,7 @@ def events() -> st.SearchStrategy[EventBase]:
 
 
 class Expected:
-    """What was done, counted from the events alone."""
+    """The expected counts, from the events alone."""
 
     def __init__(self) -> None:
         self.shown: Counter[str] = Counter()
@@ -110,7 +110,7 @@ class Expected:
 def test_totals_over_all_users_are_exact_whatever_order_transfers_arrive_in(
     history: list[EventBase | None], partitions: int, seed: int
 ) -> None:
-    """None in the history lets one waiting transfer arrive."""
+    """A None in the history delivers one waiting transfer."""
     chooser, cluster, expected = random.Random(seed), Cluster(partitions), Expected()
     for event in history:
         if event is None:
@@ -142,7 +142,7 @@ def test_last_user_of_a_chain_of_logins_has_what_all_had(
         expected.add(event)
     chooser = random.Random(seed)
     logins = list(pairwise(USERS))
-    chooser.shuffle(logins)  # a -> b may reach b before or after b -> c was made
+    chooser.shuffle(logins)  # a -> b may arrive at b before or after b -> c is made
     for source, target in logins:
         late = NOW_MS + (60 + USERS.index(source)) * MINUTE_MS
         cluster.fold(a_login(user=source, target=target, time_ms=late))
@@ -162,9 +162,9 @@ def test_last_user_of_a_chain_of_logins_has_what_all_had(
 
 
 def played(history: list[EventBase], flushed_after: set[int]) -> tuple[dict[str, Any], Any, list[Any]]:
-    """Fold a history of one partition, each transfer three events after its login; restart where asked.
+    """Fold a history of one partition, each transfer three events after its login, with a restart after these events.
 
-    Return all rows as stored in the end, the counts of the panes, and the transfers.
+    Return the stored rows, the counts of the panes, and the transfers.
     """
     disk, sent = Disk(), []
     overlay = SpiedOverlay(MemoryStore(disk))
@@ -182,14 +182,13 @@ def played(history: list[EventBase], flushed_after: set[int]) -> tuple[dict[str,
         while waiting and waiting[0][0] <= number:
             fold_transfer(overlay, waiting.pop(0)[1])
         waiting += [(number + 3, transfer) for transfer in overlay.sent]
-        sent += [encode(transfer) for transfer in overlay.sent]  # folded, its states go on changing
+        sent += [encode(transfer) for transfer in overlay.sent]  # encoded: a fold changes its states
         overlay.sent.clear()
         if number in flushed_after:
             overlay = flush(overlay)
     flush(overlay)
-    rows: dict[str, Any] = {
-        table: disk.tables.get(table, {}) for table in BY_NAME
-    }  # as bytes: in touch order
+    # As bytes, because their order by last use counts too.
+    rows: dict[str, Any] = {table: disk.tables.get(table, {}) for table in BY_NAME}
     panes = {key: BY_NAME["panes"].decode(raw).counts for key, raw in rows.pop("panes").items()}
     return rows, panes, sent
 
@@ -203,7 +202,7 @@ def test_folding_split_by_restarts_gives_the_states_of_one_go(
 
 
 def test_partition_split_gives_the_same_users_as_one_partition() -> None:
-    """The partitioning itself changes nothing that is not moved by a login."""
+    """Partitioning itself changes nothing; only a login moves rows."""
     chooser = random.Random(7)
     history = [
         chooser.choice((a_rendered, a_click, a_buy, a_rate))(

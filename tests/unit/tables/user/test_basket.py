@@ -1,4 +1,4 @@
-"""What lies in the basket does not depend on the order in which puts and takes arrive."""
+"""The content of a basket does not depend on the order in which puts and takes arrive."""
 
 from decimal import Decimal
 
@@ -68,12 +68,12 @@ def test_basket_keeps_the_facts_of_the_item() -> None:
     [
         ([("put", 5)], True),
         ([("put", 5), ("take", 6)], False),
-        ([("take", 6), ("put", 5)], False),  # an older basket does not bring it back
+        ([("take", 6), ("put", 5)], False),  # an older put does not bring it back
         ([("take", 6), ("put", 7)], True),
         ([("put", 7), ("take", 6)], True),
-        ([("put", 6), ("take", 6)], False),  # removal beats addition at a tie
+        ([("put", 6), ("take", 6)], False),  # removal wins over addition at a tie
         ([("take", 6), ("put", 6)], False),
-        ([("put", 5), ("take", 6), ("put", 5)], False),  # a repeated basket
+        ([("put", 5), ("take", 6), ("put", 5)], False),  # a repeated put
         ([("take", 6)], False),
         ([("put", 8), ("take", 6), ("take", 9), ("put", 7)], False),
     ],

@@ -1,4 +1,4 @@
-"""Clicks are counted exactly, and never twice for the two events of one click on a recommendation."""
+"""Clicks are counted exactly; the two events of one click on a recommendation count once."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -44,7 +44,7 @@ def counted(events: list[Click | ClickRecommended]) -> dict[str, Clicked]:
 
 
 def test_click_on_a_recommendation_counts_once() -> None:
-    """It fires two events."""
+    """Such a click fires two events."""
     state = folded([a_click(time_ms=5), a_clickrecommended(time_ms=6)])
     assert state.items == {"1/1": Clicked(count=1, last_ms=6, recommended=1, first_ms=5)}
 

@@ -1,4 +1,4 @@
-"""The highest percentage of an item stays, with when it was first and last consumed, in whatever order events come."""
+"""The highest percentage of an item is kept with its first and last time, in any order of events."""
 
 from hypothesis import given
 from hypothesis import strategies as st

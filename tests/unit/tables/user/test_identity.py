@@ -1,4 +1,4 @@
-"""A login moves each thing once and to the right user: repeated, reordered, in chains and in circles, nothing is lost or doubled."""
+"""A login moves each thing once to the right user; repeats, reordering, chains and circles lose and double nothing."""
 
 import random as randoms
 from collections import Counter, defaultdict, deque
@@ -71,7 +71,7 @@ def a_transfer(**fields) -> Transfer:
 
 
 class World:
-    """Some users and the topic between them: what each source sends to each target arrives in order, whatever else overtakes it."""
+    """Some users and the topic between them. Transfers of one source to one target keep their order, others do not."""
 
     def __init__(self) -> None:
         self.identities: dict[str, IdentityState] = {}
@@ -118,7 +118,7 @@ class World:
         return verdict
 
     def deliver(self, random: randoms.Random) -> bool:
-        """Deliver the first transfer of a random pair; return False when all is quiet."""
+        """Deliver the first transfer of a random pair; return False if none waits."""
         waiting = [pair for pair, queue in sorted(self.queues.items()) if queue]
         if not waiting:
             return False
@@ -128,7 +128,7 @@ class World:
         return True
 
     def repeat(self, random: randoms.Random) -> None:
-        """Deliver once more what was delivered before."""
+        """Deliver again a transfer that was delivered before."""
         if self.delivered:
             assert self.receive(random.choice(self.delivered)) == "repeat"
 
@@ -181,7 +181,7 @@ steps = st.lists(
 
 @given(steps, st.data(), st.integers(0, 2**32))
 def test_nothing_is_lost_or_doubled_whatever_happens(steps, data, seed: int) -> None:
-    """Any logins (circles, chains, storms, ties and times that go back), any delays, any repetition."""
+    """Any logins (circles, chains, storms, ties and times that go back), any delays, any repeats."""
     random = randoms.Random(seed)
     world, acted, rated = World(), Counter(), set()
     for verb, user, what in steps:
@@ -210,7 +210,7 @@ def test_nothing_is_lost_or_doubled_whatever_happens(steps, data, seed: int) -> 
     st.integers(0, 2**32),
 )
 def test_all_ends_where_the_chain_of_logins_ends_however_slow_the_topic(users, pace, seed: int) -> None:
-    """Each user acts and then logs in as any other, once; the log tells true times."""
+    """Each user acts and then logs in as any other, once; the log has true times."""
     random = randoms.Random(seed)
     targets = {user: random.choice([other for other in users if other != user]) for user in users[:3]}
     login_ms = {user: NOW_MS + n * 10 for n, user in enumerate(targets)}

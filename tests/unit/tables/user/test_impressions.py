@@ -1,4 +1,4 @@
-"""A click finds the impression it belongs to, and a conversion its click, while what is kept stays bounded."""
+"""A click finds its impression and a conversion its click, while the state stays bounded."""
 
 import msgspec
 import pytest
@@ -164,11 +164,11 @@ def test_clicks_go_after_25_hours_of_receipt() -> None:
     state = remember_click(state, a_counted_click(NOW_MS + 1), NOW_MS + KEEP_CLICKS_MS)
     assert len(state.clicks) == 2
     state = remember_click(state, a_counted_click(NOW_MS + DAY_MS * 2), NOW_MS + KEEP_CLICKS_MS + 1)
-    assert len(state.clicks) == 2  # the one of NOW_MS + 1 may still stay
+    assert len(state.clicks) == 2  # the click of NOW_MS + 1 may still stay
 
 
 def test_what_a_late_click_may_join_is_never_too_old() -> None:
-    """A click is at most 24 h late, its impression at most 30 min earlier and received after it happened."""
+    """A click is at most 24 h late; its impression is at most 30 min older and was received after it happened."""
     shown_ms = NOW_MS
     clicked_ms = shown_ms + JOIN_MS
     click_received_ms = clicked_ms + DAY_MS

@@ -1,4 +1,4 @@
-"""An item's key gives the item back, and the right items go when there are too many."""
+"""An item's key gives the item back, and the right items are dropped when there are too many."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""Only what was played counts, once, wherever the player was sent meanwhile and whatever its clock says."""
+"""Only played time counts, and only once, whatever seeks and clocks the player reports."""
 
 from itertools import pairwise
 from typing import Any
@@ -32,7 +32,7 @@ DURATION_MS = 100_000
 
 
 def beat(at_s: float, position_s: float, state: str = "playing", **more: Any) -> Playback:
-    """Build a heartbeat: when on the player's clock, and where in an item of 100 s."""
+    """Build a heartbeat at a time of the player's clock and a position in an item of 100 s."""
     at_ms = NOW_MS + round(at_s * 1_000)
     return a_playback(
         **{
@@ -72,18 +72,18 @@ def ranges(*events: Playback) -> list[int]:
         ([beat(0, 0, "seeking"), beat(10, 10)], []),
         ([beat(0, 0), beat(5, 5), beat(6, 60), beat(10, 64)], [0, 5, 60, 64]),  # a seek forward
         ([beat(0, 50), beat(10, 60), beat(11, 0), beat(21, 10)], [0, 10, 50, 60]),  # a seek backward
-        ([beat(0, 0), beat(10, 10), beat(11, 0), beat(21, 10)], [0, 10]),  # seen twice, counted once
+        ([beat(0, 0), beat(10, 10), beat(11, 0), beat(21, 10)], [0, 10]),  # played twice, counted once
         ([beat(0, 0, rate=2.0), beat(10, 20)], [0, 20]),
         ([beat(0, 0, rate=2.5), beat(10, 25)], []),  # fast-forwarding
         ([beat(0, 0, rate=8.0), beat(10, 10)], []),
-        ([beat(0, 0, rate=1.0), beat(10, 25)], []),  # a seek that was not told
+        ([beat(0, 0, rate=1.0), beat(10, 25)], []),  # a seek without a report
         ([beat(0, 0, rate=0.0), beat(10, 0.5)], []),
         ([beat(0, 50, rate=-1.0), beat(10, 40)], []),
         ([beat(0, 0), beat(10, 11.5)], [0, 11.5]),  # timers are late
         ([beat(0, 0), beat(10, 11.6)], []),
-        ([beat(0, 0), beat(10, 4)], [0, 4]),  # stalled meanwhile
+        ([beat(0, 0), beat(10, 4)], [0, 4]),  # stalled in between
         ([beat(0, 0), beat(300, 90)], [0, 90]),
-        ([beat(0, 0), beat(301, 90)], []),  # a gap in which anything may have happened
+        ([beat(0, 0), beat(301, 90)], []),  # a gap too long to count
         ([beat(0, 90), beat(20, 110)], [90, 100]),  # beyond the end
         ([beat(0, 0), beat(10, 10), beat(10, 10), beat(5, 5), beat(20, 20)], [0, 20]),
         ([beat(0, 0), beat(10, 10, session="t"), beat(20, 20)], [0, 20]),

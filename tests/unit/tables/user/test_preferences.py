@@ -1,4 +1,4 @@
-"""The last rating, blacklisting and wish of an item win, in whatever order they arrive."""
+"""The last rating, blacklisting and wish of an item win, in any order of arrival."""
 
 import pytest
 from hypothesis import given
@@ -30,7 +30,7 @@ from tests.support.laws import assert_merge_laws, stored
 times = st.integers(0, 12).map(lambda step: NOW_MS + step)
 an_item = st.sampled_from("12")
 said = st.one_of(
-    # the rating follows from the time, so that two ratings at one time are equal: the tie has a test of its own
+    # The rating follows from the time, so that two ratings at one time are equal; another test covers ties.
     st.builds(lambda t, i: a_rate(time_ms=t, item=i, rating=(t * 7) % 101), times, an_item),
     st.builds(lambda t, i: a_blacklist(time_ms=t, item=i), times, an_item),
     st.builds(lambda t, i: a_wishlist(time_ms=t, item=i), times, an_item),

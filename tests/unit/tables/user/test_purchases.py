@@ -1,4 +1,4 @@
-"""Quantities and revenue are sums without a rounding error, and owning is no revenue."""
+"""Quantities and revenue are exact sums, and owning an item is no revenue."""
 
 from decimal import Decimal
 from fractions import Fraction
@@ -39,7 +39,7 @@ def folded(events: list[Buy | Owns]) -> PurchasesState:
 
 
 def exact(events: list[Buy | Owns]) -> dict[str, tuple[object, ...]]:
-    """The plain answer, summed as fractions."""
+    """Return the expected sums, computed with fractions."""
     answers = {}
     for item in {event.item for event in events}:
         es = [e for e in events if e.item == item]
@@ -116,7 +116,7 @@ def test_price_of_a_million_digits_stays_small() -> None:
 
 
 def test_largest_prices_are_summed_to_the_last_digit() -> None:
-    """More digits than Python's default of 28."""
+    """The sum has more digits than Python's default of 28."""
     price, quantity = Decimal("999999999999.999999"), 2_147_483_647
     state = folded([a_buy(price=price, quantity=quantity)] * 101)
     assert Fraction(state.items["1/1"].revenue["EUR"]) == Fraction(price) * quantity * 101

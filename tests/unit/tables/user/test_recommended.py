@@ -1,4 +1,4 @@
-"""What was shown or clicked finds the list that the back end served, while what is kept stays bounded."""
+"""An impression or click finds the list that the back end served, while the state stays bounded."""
 
 import msgspec
 import pytest

@@ -1,4 +1,4 @@
-"""Showings are counted exactly, in whatever order they come, and sessions and spans are read from them rightly."""
+"""Impressions are counted exactly in any order, and sessions and spans follow from their times."""
 
 from collections import defaultdict
 
@@ -48,7 +48,7 @@ def times_of(state: RenderedState) -> list[int]:
 
 
 def counted(events: list[Rendered | Viewed]) -> dict[str, Shown]:
-    """The plain answer: all times of each item, sorted."""
+    """Return the expected states: all times of each item, sorted."""
     shown: dict[str, list[int]] = defaultdict(list)
     viewed: dict[str, list[int]] = defaultdict(list)
     for event in events:
@@ -130,7 +130,7 @@ def test_span_counts_each_showing_in_it(events, since_ms: int | None, as_of_ms: 
     for key, shown in items_of(folded(events)).items():
         after = sum(t > as_of_ms for t in all_times[key])
         plain = sum(t <= as_of_ms and (since_ms is None or t > since_ms) for t in all_times[key])
-        if after < MAX_TIMES:  # else what is asked lies before the kept times
+        if after < MAX_TIMES:  # else the times asked for are older than the kept ones
             assert shown_within(shown, since_ms, as_of_ms) == plain or (
                 plain > shown_within(shown, since_ms, as_of_ms) == MAX_TIMES - after
             )

@@ -1,4 +1,4 @@
-"""The same eid is one event for 24 hours by receipt, and no two users or ids share a row."""
+"""An eid is one event for 24 hours by receipt, and no two users or ids share a row."""
 
 import pytest
 from hypothesis import given

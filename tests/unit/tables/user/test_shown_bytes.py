@@ -1,4 +1,4 @@
-"""The run of bytes that holds what a user was shown says exactly what was put in, and what is no such run is refused."""
+"""The bytes that hold a user's impressions return what was put in; any other bytes are refused."""
 
 import pytest
 from hypothesis import given
@@ -64,7 +64,7 @@ def test_one_showing_more_is_what_adding_it_by_hand_gives(shown: Shown, time_ms:
 
 @given(st.lists(any_item, min_size=1, max_size=60), st.lists(any_item, min_size=1, max_size=60))
 def test_long_list_counts_as_its_items_one_by_one(first: list[str], second: list[str]) -> None:
-    """Lists beyond 20 items take another way."""
+    """Lists of more than 20 items use another code path."""
     whole: RenderedState | None = None
     single: RenderedState | None = None
     for number, items in enumerate((first, second)):

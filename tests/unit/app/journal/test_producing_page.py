@@ -1,4 +1,4 @@
-"""The recipe of docs/producing.md gives what our code gives."""
+"""The recipe of docs/producing.md gives the same results as our code."""
 
 import re
 import shutil
@@ -12,7 +12,7 @@ from events.model import user_key
 from events.partitions import murmur2, partition_of
 from events.pseudonym import pseudonym
 
-PAGE = (Path(__file__).parents[2] / "docs" / "producing.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[4] / "docs" / "producing.md").read_text(encoding="utf-8")
 VECTORS = re.findall(r"^\| `([^`]+)` \| `(k1\.[^`]+)` \| (\d+) \| (\d+) \| (\d+) \|$", PAGE, re.MULTILINE)
 
 
@@ -45,7 +45,7 @@ def test_openssl_line_makes_the_pseudonym_of_its_vector() -> None:
 def test_example_of_the_module_is_part_of_the_one_that_the_integration_test_runs() -> None:
     assert producer.__doc__ is not None
     example = [line.strip() for line in producer.__doc__.splitlines() if line.startswith("    ")]
-    example = [line for line in example if not line.startswith("from ")]  # it needs fewer names
+    example = [line for line in example if not line.startswith("from ")]  # it imports fewer names
     shown = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)[0]
     for line in example:
         assert line.removeprefix("await ") in shown

@@ -1,4 +1,4 @@
-"""Our top-level names are ours alone, and every package is in the list that is installed."""
+"""Packaging: our top-level names belong to no other distribution, and the list of packages is complete."""
 
 import tomllib
 from importlib.metadata import packages_distributions
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.parametrize("name", ["app", "agents", "tables", "events"])
