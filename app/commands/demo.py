@@ -58,7 +58,7 @@ def demo(
     """Start everything on free ports with a Kafka of its own, replay real events, show CTR and lookups, and keep running.
 
     60,000 items shown and 287 clicks of a fashion shop (data/obd) go through the HTTP collector at their true times. Then the
-    click-through rates stand beside what the files say. Ctrl-C stops everything and removes its data.
+    click-through rates stand next to what the files say. Ctrl-C stops everything and removes its data.
 
     Example: uptake demo --check --json
     """

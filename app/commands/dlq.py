@@ -114,7 +114,7 @@ def show(
     ] = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Show dead letters with headers, key and value. Exits with 1 when there is none.
+    """Show dead letters with headers, key and value. Exits with 1 if there are no such letters.
 
     Example: uptake dlq show uptake.events/3/17
     """
@@ -254,7 +254,7 @@ def _explain(notes: Console, tally: dict[str, int], refused: list[Letter]) -> No
 def _ask(count: int) -> None:
     if not sys.stdin.isatty():
         raise UptakeError(
-            "nobody is there to be asked: give --yes to replay, or --dry-run to see what would be"
+            "this is not a terminal, so there is no one to ask: give --yes to replay, or --dry-run to see what would be"
         )
     if not typer.confirm(f"replay {count:,} dead letters?", err=True):
         raise typer.Exit(_STOPPED)

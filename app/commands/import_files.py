@@ -81,7 +81,7 @@ def import_files(
         Path | None,
         typer.Option(
             help="where checkpoints and rejected rows are written",
-            show_default="beside each file",
+            show_default="next to each file",
             file_okay=False,
         ),
     ] = None,

@@ -53,7 +53,7 @@ def replay(
         bool, typer.Option("--now", help="drop the files' times: the events happen when they are sent")
     ] = False,
     rejects: Annotated[
-        Path, typer.Option(help="what was not accepted is written here, with the reason")
+        Path, typer.Option(help="file for events that were not accepted, with the reason")
     ] = Path("replay-rejects.jsonl"),
     as_json: options.AsJson = False,
 ) -> None:

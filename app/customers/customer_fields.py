@@ -135,7 +135,7 @@ def _check_keys(entry: CustomerEntry) -> None:
     if entry.previous_key_id == entry.key_id:
         raise FieldError("previous_key_id must differ from key_id")
     if entry.require_credentials and entry.license_key is None:
-        raise FieldError("require_credentials needs a license_key: without one nobody is let in")
+        raise FieldError("require_credentials needs a license_key: without one no request would be let in")
 
 
 def _key(name: str, text: str) -> bytes:

@@ -111,8 +111,8 @@ def create_customers_file(path: Path, customer_id: str, license_key: str | None 
 
 
 _FILE_HEAD: Final = """\
-# The customers of this Uptake; docs/customers.md tells of every field. Secret: keep this file at mode 600, and keep a copy: a new
-# pseudonym_key makes every user a new one.
+# The customers of this Uptake; docs/customers.md describes every field. Secret: keep this file at mode 600.
+# Keep a copy of it: with a new pseudonym_key every user becomes a new user.
 """
 _TABLE: Final = """\
 [customers."{customer}"]
