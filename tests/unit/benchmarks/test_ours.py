@@ -1,4 +1,4 @@
-"""What benchmarks wait for is what our processes log, in its present wording and in those of older checkouts."""
+"""Log lines of our processes that benchmarks wait for: their present wording and that of older checkouts."""
 
 import pytest
 
