@@ -1,14 +1,27 @@
 """Reads committed records of a topic with confluent-kafka, which shares no code with ours."""
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, Message, TopicPartition
+import time
+
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 TIMEOUT_S = 30.0
 
 
 def end_of(kafka: str, topic: str, partition: int) -> int:
     """Return the offset after the last committed record or marker."""
+    deadline = time.monotonic() + TIMEOUT_S
     with _Reader(kafka) as reader:
-        return reader.get_watermark_offsets(TopicPartition(topic, partition), TIMEOUT_S)[1]
+        while True:
+            try:
+                return reader.get_watermark_offsets(TopicPartition(topic, partition), TIMEOUT_S)[1]
+            except KafkaException as refused:
+                # A topic has no leader for a moment after its creation.
+                if (
+                    refused.args[0].code() != KafkaError.NOT_LEADER_FOR_PARTITION
+                    or time.monotonic() > deadline
+                ):
+                    raise
+                time.sleep(0.1)
 
 
 def read_committed(kafka: str, topic: str, partition: int, start: int = OFFSET_BEGINNING) -> list[Message]:

@@ -35,7 +35,7 @@ def test_no_round_no_ratio() -> None:
     assert ratios_of([], PAIRS, rate)[0] == {f"vs_{peer}": None for peer in PEERS}
 
 
-def test_two_rounds_run_in_oppositeorder() -> None:
+def test_two_rounds_run_in_opposite_order() -> None:
     names = [OURS, *PEERS]
     assert order(names, 0) == names
     assert order(names, 1) == names[::-1]
