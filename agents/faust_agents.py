@@ -7,7 +7,7 @@ import faust
 
 from agents.fold_journal import fold_history, fold_live
 from agents.fold_partials import fold_partials
-from agents.fold_transfers import fold_moved
+from agents.fold_transfers import fold_transfer_record
 from agents.partition import FoldOne
 from agents.ports import Chunk
 from agents.registry import Partitions
@@ -15,7 +15,7 @@ from events.topics import HISTORY, JOURNAL, PARTIALS, TRANSFERS
 
 AGENTS: Final[dict[str, dict[str, FoldOne]]] = {
     "events": {JOURNAL: fold_live, HISTORY: fold_history},
-    "transfers": {TRANSFERS: fold_moved},
+    "transfers": {TRANSFERS: fold_transfer_record},
     "ctr": {PARTIALS: fold_partials},
 }
 """Agent -> its topics, each with the function that folds one record."""

@@ -10,7 +10,7 @@ from tables.fold.fold_identity import fold_transfer
 from tables.transfers import decode as decode_transfer
 
 
-def fold_moved(partition: Partition, record: Any) -> None:
+def fold_transfer_record(partition: Partition, record: Any) -> None:
     """Fold a record of ``uptake.transfers``."""
     transfer = decode_transfer(record.value)
     check_names(transfer.customer, transfer.source)

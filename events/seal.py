@@ -27,7 +27,7 @@ from events.target import RefusedError
 
 _decoder: Final[msgspec.json.Decoder[Event]] = msgspec.json.Decoder(Event)
 
-_NOBODY: Final = tracker_fields.NO_PROFILE_IDS | {NO_PROFILE_USER}
+_ANONYMOUS: Final = tracker_fields.NO_PROFILE_IDS | {NO_PROFILE_USER}
 """Values of ``user`` that mean an anonymous user."""
 
 
@@ -53,10 +53,10 @@ def _seal(event: EventBase, rules: Rules) -> EventBase:
             typed.customer,
         )
     raw_user = tracker_fields.raw_user(typed.user)
-    is_nobody = raw_user in _NOBODY
+    is_anonymous = raw_user in _ANONYMOUS
     names: dict[str, Any] = {
-        "user": NO_PROFILE_USER if is_nobody else rules.user(raw_user),
-        "previous_user": None if is_nobody else rules.previous_user(raw_user),
+        "user": NO_PROFILE_USER if is_anonymous else rules.user(raw_user),
+        "previous_user": None if is_anonymous else rules.previous_user(raw_user),
     }
     if isinstance(typed, Login):
         names |= _target(typed, rules)

@@ -102,7 +102,7 @@ class RocksStore:
         try:
             self._database = rocksdict.Rdict(str(path), memory.options(), column_families=families)
         except Exception as error:
-            raise _told(path, error) from error
+            raise _disk_error(path, error) from error
         self._families = {name: self._database.get_column_family(name) for name in names}
         self._handles = {name: self._database.get_column_family_handle(name) for name in names}
         self._getters = {name: family.get for name, family in self._families.items()}
@@ -167,7 +167,7 @@ class RocksStore:
             self._database.write(batch)
         except Exception as error:
             self._is_broken = True
-            raise _told(self.path, error) from error
+            raise _disk_error(self.path, error) from error
 
     @property
     def is_open(self) -> bool:
@@ -190,7 +190,7 @@ class RocksStore:
                 raise
 
 
-def _told(path: Path, error: Exception) -> Exception:
+def _disk_error(path: Path, error: Exception) -> Exception:
     """Return a StoreDiskError for a fault of the disk, and any other error unchanged. Only RocksDB's text tells them apart."""
     reason = str(error)
     return (

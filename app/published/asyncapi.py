@@ -54,8 +54,8 @@ def document() -> dict[str, Any]:
             }
         },
         "channels": {
-            channel: _channel(topics[name], told, carried[name])
-            for name, (channel, told) in _CHANNELS.items()
+            channel: _channel(topics[name], description, carried[name])
+            for name, (channel, description) in _CHANNELS.items()
         },
         "operations": {
             "receiveEvents": _operation(
@@ -103,13 +103,13 @@ def _message(name: str, schema: dict[str, Any], key: dict[str, Any]) -> dict[str
     }
 
 
-def _channel(topic: Topic, told: str, messages: list[str]) -> dict[str, Any]:
+def _channel(topic: Topic, description: str, messages: list[str]) -> dict[str, Any]:
     settings: dict[str, Any] = {"cleanup.policy": [topic.cleanup]}
     if topic.retention_ms is not None:
         settings["retention.ms"] = topic.retention_ms
     return {
         "address": topic.name,
-        "description": told,
+        "description": description,
         "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in messages},
         "bindings": {
             "kafka": {

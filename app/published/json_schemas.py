@@ -22,7 +22,7 @@ _PRICE: Final = {
     "pattern": "^[0-9]{1,12}(\\.[0-9]{1,12})?$",
     "description": "of one item, decimal; with a currency",
 }
-_TOLD: Final[dict[str, dict[str, Any]]] = {
+_WRITTEN: Final[dict[str, dict[str, Any]]] = {
     "customer": {**_CUSTOMER, "description": "the customer of the event; printable ASCII without |"},
     "user": {**_NAME, "description": "{key id}.{pseudonym}, never a raw id; ~ without a user"},
     "previous_user": {**_NAME, "description": "the pseudonym under the former key, while a key rotates"},
@@ -87,11 +87,11 @@ def _event_schema(event: type[EventBase]) -> dict[str, Any]:
     schema = _schemas([event])[event.__name__]
     properties = schema["properties"]
     for name, own in properties.items():
-        if name in _TOLD:
+        if name in _WRITTEN:
             is_optional = own.get("default", "") is None
-            told = _TOLD[name]
+            written = _WRITTEN[name]
             properties[name] = (
-                {**told, "type": [told["type"], "null"], "default": None} if is_optional else told
+                {**written, "type": [written["type"], "null"], "default": None} if is_optional else written
             )
         elif name in _DESCRIPTIONS:
             properties[name] = {**own, "description": _DESCRIPTIONS[name]}

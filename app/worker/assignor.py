@@ -41,8 +41,8 @@ class CopyingAssignor(PartitionAssignor):
     def _perform_assignment(
         self, cluster: ClusterMetadata, member_metadata: MemberMetadataMapping
     ) -> MemberAssignmentMapping:
-        told = {member: self._get_client_metadata(data) for member, data in member_metadata.items()}
-        self._update_member_urls(told)
+        metadata = {member: self._get_client_metadata(data) for member, data in member_metadata.items()}
+        self._update_member_urls(metadata)
         topics = {topic for data in member_metadata.values() for topic in data.subscription}
         sizes = {topic: len(cluster.partitions_for_topic(topic) or ()) for topic in topics}
         for topic in sorted(topic for topic, size in sizes.items() if not size):
@@ -51,7 +51,7 @@ class CopyingAssignor(PartitionAssignor):
             member: WorkerPlacement(
                 set(data.assignment.actives.get(JOURNAL, ())), set(data.assignment.standbys.get(JOURNAL, ()))
             )
-            for member, data in told.items()
+            for member, data in metadata.items()
         }
         after = place(max(sizes.values()), before, self.replicas)
 

@@ -67,9 +67,9 @@ class PositionRecovery(Recovery):
         if app.consumer_generation_id != generation_id:
             return  # another assignment is in progress and will signal again
         owned = {tp.partition for tp in assignment}  # in any source topic: one of them may be missing
-        await self.standbys.turn_to(copied_here(app.assignor), owned)
+        await self.standbys.set_copies(copied_here(app.assignor), owned)
         if assignment:
-            await self._take_up(consumer, owned, assignment)
+            await self._open_partitions(consumer, owned, assignment)
         self.completed.set()
         app.flow_control.resume()
         consumer.resume_flow()
@@ -78,7 +78,7 @@ class PositionRecovery(Recovery):
         self.tables.on_standbys_ready()
         app.on_rebalance_end()
 
-    async def _take_up(self, consumer: Any, numbers: set[int], assignment: set[TP]) -> None:
+    async def _open_partitions(self, consumer: Any, numbers: set[int], assignment: set[TP]) -> None:
         log.info("opening partitions %s", ", ".join(map(str, sorted(numbers))))
         pause = 0.5
         while True:

@@ -52,7 +52,7 @@ class _Copy:
 
 
 class Standbys:
-    """The copies of one worker. ``turn_to`` sets which partitions; everything else runs in the background."""
+    """The copies of one worker. ``set_copies`` sets which partitions; everything else runs in the background."""
 
     def __init__(
         self,
@@ -69,7 +69,7 @@ class Standbys:
         self._wanted: frozenset[int] = frozenset()
         self._following: asyncio.Task[None] | None = None
 
-    async def turn_to(self, wanted: Iterable[int], owned: Iterable[int]) -> None:
+    async def set_copies(self, wanted: Iterable[int], owned: Iterable[int]) -> None:
         """Keep copies of ``wanted`` from now on. Copies of ``owned`` partitions stay readable until these are opened.
 
         When this returns, nothing writes to the former copies any more, nor to those of ``owned`` partitions.
@@ -117,7 +117,7 @@ class Standbys:
 
     async def close(self) -> None:
         """Stop reading and release all copies."""
-        await self.turn_to((), ())
+        await self.set_copies((), ())
         self._release(set(self._stores.freshness))
 
     def _release(self, numbers: Iterable[int]) -> None:

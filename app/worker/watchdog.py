@@ -46,11 +46,11 @@ class Stall:
     place: SourcePartition
     sight: Sight
     lag_before: int
-    standing_ms: int = 0
-    standing_here_ms: int = 0
+    stalled_ms: int = 0
+    stalled_here_ms: int = 0
     """Since the partition was last opened. If it is reopened again and again, the cause is outside the process."""
-    told_ms: int = 0
-    """``standing_ms`` at the last alarm; 0 before the first."""
+    alarmed_ms: int = 0
+    """``stalled_ms`` at the last alarm; 0 before the first."""
 
     @property
     def is_growing(self) -> bool:
@@ -60,7 +60,7 @@ class Stall:
     def __str__(self) -> str:
         return (
             f"{self.place.topic} partition {self.place.partition} has been stalled at {self.sight.position} for "
-            f"{self.standing_ms / 1000:.0f} s, while its lag has grown from {self.lag_before} to {self.sight.lag}. {_CAUSES}"
+            f"{self.stalled_ms / 1000:.0f} s, while its lag has grown from {self.lag_before} to {self.sight.lag}. {_CAUSES}"
         )
 
     def as_dict(self) -> dict[str, Any]:
@@ -71,12 +71,12 @@ class Stall:
             "partition": self.place.partition,
             "position": self.sight.position,
             "lag": self.sight.lag,
-            "seconds": round(self.standing_ms / 1000),
+            "seconds": round(self.stalled_ms / 1000),
             "message": str(self),
         }
 
 
-class StandsStillError(UptakeError):
+class StalledError(UptakeError):
     """A partition was stalled for so long that the process must be restarted."""
 
     def __init__(self, stall: Stall) -> None:
@@ -104,7 +104,7 @@ class Watchdog:
     def look(self, now_ms: int, sights: Mapping[SourcePartition, Sight] | None) -> list[Stall]:
         """Take what a check saw of the partitions that are open and not paused; return the alarms to log.
 
-        ``sights`` is None if the broker did not answer. Raise StandsStillError if the process must end.
+        ``sights`` is None if the broker did not answer. Raise StalledError if the process must end.
         """
         passed_ms = 0 if self._looked_ms is None else now_ms - self._looked_ms
         passed_ms = min(passed_ms, _LONGEST_STEP * self.interval_ms)
@@ -112,28 +112,30 @@ class Watchdog:
         if sights is None:
             self._stalls.clear()
             return []
-        told: list[Stall] = []
+        alarms: list[Stall] = []
         for place, sight in sights.items():
             stall = self._stalls.get(place)
             if stall is None or stall.sight.lag == 0 or sight.position != stall.sight.position:
                 self._stalls[place] = Stall(place, sight, sight.lag)
                 continue
-            stall.standing_ms += passed_ms
+            stall.stalled_ms += passed_ms
             is_same_opening = sight.epoch == stall.sight.epoch
-            stall.standing_here_ms = stall.standing_here_ms + passed_ms if is_same_opening else 0
+            stall.stalled_here_ms = stall.stalled_here_ms + passed_ms if is_same_opening else 0
             stall.sight = sight
             if not stall.is_growing:
                 continue
-            if self.exit_ms and stall.standing_here_ms >= self.exit_ms:
-                raise StandsStillError(stall)
-            if stall.standing_ms - stall.told_ms >= self.alarm_ms:
-                stall.told_ms = stall.standing_ms
-                told.append(stall)
-        return told
+            if self.exit_ms and stall.stalled_here_ms >= self.exit_ms:
+                raise StalledError(stall)
+            if stall.stalled_ms - stall.alarmed_ms >= self.alarm_ms:
+                stall.alarmed_ms = stall.stalled_ms
+                alarms.append(stall)
+        return alarms
 
     def alarms(self, numbers: Iterable[int]) -> list[Stall]:
         """Return the active alarms of these partitions; other partitions have another owner now."""
         ours = set(numbers)
         return [
-            stall for stall in list(self._stalls.values()) if stall.told_ms and stall.place.partition in ours
+            stall
+            for stall in list(self._stalls.values())
+            if stall.alarmed_ms and stall.place.partition in ours
         ]

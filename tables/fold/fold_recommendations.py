@@ -20,7 +20,7 @@ def fold_rendered(tables: Tables, key: bytes, event: model.Rendered) -> None:
         _count_items(tables, "rendered", event, shown)
         return
     if event.scenario is None:
-        _take_from_served(tables, key, event, shown)
+        _fill_from_served(tables, key, event, shown)
     _count_items(tables, "rendered", event, shown)
     tables.rows[rendered.TABLE].put(key, rendered.show(tables.rows[rendered.TABLE].get(key), event))
     remembered = impressions.remember(tables.rows[impressions.TABLE].get(key), shown, event.received_ms)
@@ -29,7 +29,7 @@ def fold_rendered(tables: Tables, key: bytes, event: model.Rendered) -> None:
     if (
         request_id is not None
         and impressions.is_new_call(remembered, impressions.call_of(request_id, shown.scenario))
-        and not _was_told(tables, key, request_id)
+        and not _is_reported(tables, key, request_id)
     ):
         tables.tally.count("calls", event.customer, shown.scenario, shown.variant, event.time_ms, items=0)
 
@@ -41,7 +41,7 @@ def fold_viewed(tables: Tables, key: bytes, event: model.Viewed) -> None:
     shown = impressions.impression_of(event)
     if event.user != NO_PROFILE_USER:
         if event.scenario is None:
-            _take_from_served(tables, key, event, shown)
+            _fill_from_served(tables, key, event, shown)
         tables.rows[rendered.TABLE].put(key, rendered.view(tables.rows[rendered.TABLE].get(key), event))
     _count_items(tables, "viewed", event, shown)
 
@@ -61,7 +61,7 @@ def _count_items(
     )
 
 
-def _take_from_served(
+def _fill_from_served(
     tables: Tables, key: bytes, event: model.ItemsEvent, shown: impressions.Impression
 ) -> None:
     """Give an impression without a scenario the one of the list that the back end served."""
@@ -82,7 +82,7 @@ def _served(tables: Tables, key: bytes, item: str, request_id: str | None, time_
     return None if lists is None else recommended.find(lists, item, request_id, time_ms)
 
 
-def _was_told(tables: Tables, key: bytes, request_id: str) -> bool:
+def _is_reported(tables: Tables, key: bytes, request_id: str) -> bool:
     """Tell whether a ``recommended`` event reported this request."""
     lists = tables.rows[recommended.TABLE].get(key)
     return lists is not None and any(served.request_id == request_id for served in lists.lists)
@@ -92,13 +92,13 @@ def fold_recommended(tables: Tables, key: bytes, event: model.Recommended) -> No
     """Count one call for each scenario, unless an impression reported it before, and remember the lists."""
     is_somebody = event.user != NO_PROFILE_USER
     remembered = tables.rows[impressions.TABLE].get(key) if is_somebody else None
-    if remembered is not None and _was_told(tables, key, event.request_id):
+    if remembered is not None and _is_reported(tables, key, event.request_id):
         remembered = None  # a repeated report of the back end counts again, whatever the page reported
     for scenario, variant in dict.fromkeys(
         (served.scenario, served.variant or event.variant) for served in event.lists
     ):
         call = impressions.call_of(event.request_id, scenario)
-        if remembered is None or not impressions.was_told(remembered, call):
+        if remembered is None or not impressions.is_reported(remembered, call):
             tables.tally.count("calls", event.customer, scenario, variant, event.time_ms, items=0)
     if is_somebody:
         tables.rows[recommended.TABLE].put(
@@ -187,7 +187,7 @@ def fold_playback(tables: Tables, key: bytes, event: model.Playback) -> None:
     """Fold a player's heartbeat. If it adds playing time, it counts like a ``consume``."""
     if event.user == NO_PROFILE_USER:
         return
-    state, heard = playback.hear(tables.rows[playback.TABLE].get(key), event)
+    state, heard = playback.fold_heartbeat(tables.rows[playback.TABLE].get(key), event)
     if heard is None:
         return
     tables.rows[playback.TABLE].put(key, state)

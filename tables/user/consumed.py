@@ -12,7 +12,7 @@ import msgspec
 from events.model import Consume, Playback
 from tables.base.table_spec import TableSpec
 from tables.user.items import drop_oldest, item_key
-from tables.user.playback import Heard
+from tables.user.playback import HeartbeatEffect
 
 
 class Consumed(msgspec.Struct, array_like=True, gc=False):
@@ -48,7 +48,7 @@ def consume(state: ConsumedState | None, event: Consume) -> ConsumedState:
     return state
 
 
-def play(state: ConsumedState | None, event: Playback, heard: Heard) -> ConsumedState:
+def play(state: ConsumedState | None, event: Playback, heard: HeartbeatEffect) -> ConsumedState:
     """Add the times of a heartbeat, and raise the percentage to the part of the item that was played."""
     if state is None:
         state = ConsumedState()

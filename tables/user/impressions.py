@@ -205,7 +205,7 @@ def is_new_call(state: ImpressionsState, call: str) -> bool:
     return True
 
 
-def was_told(state: ImpressionsState, call: str) -> bool:
+def is_reported(state: ImpressionsState, call: str) -> bool:
     """Tell whether an impression has reported this call."""
     return opening_of(call.encode()) in _calls_of(state)
 

@@ -53,7 +53,7 @@ class PlaybackState(msgspec.Struct, array_like=True, gc=False):
     items: dict[str, Played] = msgspec.field(default_factory=dict)
 
 
-class Heard(NamedTuple):
+class HeartbeatEffect(NamedTuple):
     """What one heartbeat added: milliseconds played, buffered and paused. ``percentage`` is the item's new total."""
 
     played_ms: int = 0
@@ -62,7 +62,9 @@ class Heard(NamedTuple):
     percentage: int = 0
 
 
-def hear(state: PlaybackState | None, event: Playback) -> tuple[PlaybackState, Heard | None]:
+def fold_heartbeat(
+    state: PlaybackState | None, event: Playback
+) -> tuple[PlaybackState, HeartbeatEffect | None]:
     """Fold a heartbeat. Return what it added, or None if it is a repeat or late."""
     if state is None:
         state = PlaybackState()
@@ -88,7 +90,7 @@ def hear(state: PlaybackState | None, event: Playback) -> tuple[PlaybackState, H
     played.sessions[event.session] = now
     drop_oldest(played.sessions, MAX_SESSIONS)
     drop_oldest(state.items, MAX_PLAYED_ITEMS)
-    added = Heard() if before is None else _added(played.ranges, before, now)
+    added = HeartbeatEffect() if before is None else _added(played.ranges, before, now)
     return state, added._replace(percentage=percentage(played))
 
 
@@ -100,20 +102,20 @@ def _is_past(before: Last, now: Last) -> bool:
     return now.client_ms <= before.client_ms and now.received_ms - before.received_ms <= MAX_GAP_MS
 
 
-def _added(ranges: list[int], before: Last, now: Last) -> Heard:
+def _added(ranges: list[int], before: Last, now: Last) -> HeartbeatEffect:
     elapsed_ms = now.client_ms - before.client_ms
     if not 0 < elapsed_ms <= MAX_GAP_MS:
-        return Heard()
+        return HeartbeatEffect()
     if before.state == "buffering":
-        return Heard(buffered_ms=elapsed_ms)
+        return HeartbeatEffect(buffered_ms=elapsed_ms)
     if before.state == "paused":
-        return Heard(paused_ms=elapsed_ms)
+        return HeartbeatEffect(paused_ms=elapsed_ms)
     way_ms = now.position_ms - before.position_ms
     is_watched = before.state == "playing" and 0 < before.rate <= _MAX_RATE
     if not is_watched or not 0 < way_ms <= elapsed_ms * before.rate * (1 + _SLACK_SHARE) + _SLACK_MS:
-        return Heard()
+        return HeartbeatEffect()
     unite(ranges, before.position_ms, now.position_ms)
-    return Heard(played_ms=way_ms)
+    return HeartbeatEffect(played_ms=way_ms)
 
 
 def unite(ranges: list[int], start_ms: int, end_ms: int) -> None:

@@ -11,7 +11,7 @@ from tests.faults.ledger import Outcome, compare
 from tests.faults.load import Load
 
 ALARM_MS, EXIT_MS = 1_000, 2_500
-STANDS_STILL = "has been stalled at"
+STALLED = "has been stalled at"
 
 
 def flushes(cluster: Cluster) -> int:
@@ -41,7 +41,7 @@ def hangs(broker: LocalBroker, directory: Path, *, kinds: tuple[str, ...], froze
         broker.thaw()
         cluster.wait_until(lambda: cluster.log("w0").count("ready: ") > 1, "it joins the group again")
         cluster.wait_until(lambda: flushes(cluster) > 3, "it flushes again")
-        assert STANDS_STILL not in cluster.log("w0")
+        assert STALLED not in cluster.log("w0")
         for kind in kinds:
             log_before = len(cluster.log("w0"))
             file.write_text(kind)
@@ -54,7 +54,7 @@ def hangs(broker: LocalBroker, directory: Path, *, kinds: tuple[str, ...], froze
                 assert {alarm["alarm"] for alarm in body["alarms"]} == {"stands_still"}
             assert cluster.workers["w0"].wait(30) == (2 if kind == "flush" else 1)
             said = cluster.log("w0")[log_before:]
-            assert STANDS_STILL in said
+            assert STALLED in said
             assert "Likely causes" in said
             assert "the worker stops" in said or kind == "loop"
             alarms += 1

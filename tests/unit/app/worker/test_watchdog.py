@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.worker.watchdog import Sight, SourcePartition, StandsStillError, Watchdog
+from app.worker.watchdog import Sight, SourcePartition, StalledError, Watchdog
 from events.topics import JOURNAL, TRANSFERS
 
 A, B = SourcePartition(JOURNAL, 3), SourcePartition(TRANSFERS, 3)
@@ -136,7 +136,7 @@ def test_process_ends_when_the_partition_stood_for_too_long() -> None:
     watched = Watched()
     watched.look()
     watched.look_for(290)
-    with pytest.raises(StandsStillError, match="has been stalled at 7 for 300 s"):
+    with pytest.raises(StalledError, match="has been stalled at 7 for 300 s"):
         watched.look()
 
 

@@ -49,7 +49,7 @@ def a_stretch(item: str = "1", user: str = "a", time_ms: int = NOW_MS) -> Stretc
             "rendered": rendered.show(None, a_rendered(items=(item,), user=user, time_ms=time_ms)),
             "clicked": clicked.click(None, a_click(**about)),
             "consumed": consumed.consume(None, a_consume(**about)),
-            "playback": playback.hear(None, a_playback(**about))[0],
+            "playback": playback.fold_heartbeat(None, a_playback(**about))[0],
             "basket": basket.put(None, a_basket(**about, price=Decimal("0.10"), currency="EUR")),
             "purchases": purchases.buy(None, a_buy(**about, price=Decimal("0.10"))),
             "preferences": preferences.rate(None, a_rate(**about)),

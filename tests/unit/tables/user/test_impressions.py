@@ -22,10 +22,10 @@ from tables.user.impressions import (
     impression_of,
     impressions_of,
     is_new_call,
+    is_reported,
     join,
     remember,
     remember_click,
-    was_told,
 )
 from tests.support.builders import DAY_MS, MINUTE_MS, NOW_MS, a_rendered
 from tests.support.laws import stored
@@ -202,7 +202,7 @@ def test_calls_stay_bounded_and_the_oldest_go() -> None:
     for number in range(MAX_CALLS + 1):
         is_new_call(state, call_of(str(number), "s"))
     assert state.calls.count(b"\xc1") == MAX_CALLS
-    assert not was_told(state, call_of("0", "s"))
+    assert not is_reported(state, call_of("0", "s"))
     assert is_new_call(state, call_of("0", "s"))
-    assert was_told(state, call_of("0", "s"))
+    assert is_reported(state, call_of("0", "s"))
     assert not is_new_call(state, call_of(str(MAX_CALLS), "s"))

@@ -17,9 +17,9 @@ from tables.user.playback import (
     MAX_PLAYED_ITEMS,
     MAX_RANGES,
     MAX_SESSIONS,
-    Heard,
+    HeartbeatEffect,
     PlaybackState,
-    hear,
+    fold_heartbeat,
     merge,
     percentage,
     percentages,
@@ -46,11 +46,11 @@ def beat(at_s: float, position_s: float, state: str = "playing", **more: Any) ->
     )
 
 
-def heard(*events: Playback) -> tuple[PlaybackState, list[Heard | None]]:
+def heard(*events: Playback) -> tuple[PlaybackState, list[HeartbeatEffect | None]]:
     state: PlaybackState | None = None
     added = []
     for event in events:
-        state, one = hear(state, event)
+        state, one = fold_heartbeat(state, event)
         added.append(one)
     assert state is not None
     return state, added
@@ -106,13 +106,15 @@ def test_time_buffered_and_paused_is_counted_apart() -> None:
 
 
 def test_percentage_is_of_the_length_without_credits() -> None:
-    assert heard(beat(0, 0), beat(45, 45))[1][-1] == Heard(45_000, percentage=45)
-    assert heard(beat(0, 0, credits_ms=50_000), beat(45, 45, credits_ms=50_000))[1][-1] == Heard(
+    assert heard(beat(0, 0), beat(45, 45))[1][-1] == HeartbeatEffect(45_000, percentage=45)
+    assert heard(beat(0, 0, credits_ms=50_000), beat(45, 45, credits_ms=50_000))[1][-1] == HeartbeatEffect(
         45_000, percentage=90
     )
     rolled = heard(beat(0, 0, credits_ms=50_000), beat(100, 100, "ended", credits_ms=50_000))[1][-1]
-    assert rolled == Heard(100_000, percentage=100)
-    assert heard(beat(0, 0, credits_ms=0), beat(9, 9, credits_ms=0))[1][-1] == Heard(9_000, percentage=0)
+    assert rolled == HeartbeatEffect(100_000, percentage=100)
+    assert heard(beat(0, 0, credits_ms=0), beat(9, 9, credits_ms=0))[1][-1] == HeartbeatEffect(
+        9_000, percentage=0
+    )
 
 
 def test_clock_that_was_set_back_costs_one_gap() -> None:
@@ -181,7 +183,7 @@ def test_union_never_exceeds_the_duration_and_only_grows(events: list[Playback])
     state: PlaybackState | None = None
     covered = 0
     for event in events:
-        state, _ = hear(state, event)
+        state, _ = fold_heartbeat(state, event)
         played = stored(state).items["1/1"]
         now = sum(played.ranges[1::2]) - sum(played.ranges[::2])
         assert covered <= now <= DURATION_MS
@@ -197,7 +199,7 @@ def test_heartbeat_that_comes_again_or_late_changes_nothing(events: list[Playbac
     before = stored(state)
     again = data.draw(st.sampled_from(events))
     if max(e.received_ms for e in events if e.session == again.session) - again.received_ms <= MAX_GAP_MS:
-        state, added = hear(state, again)
+        state, added = fold_heartbeat(state, again)
         assert added is None
         assert state == before
 
@@ -211,7 +213,7 @@ def test_login_makes_one_percentage_of_two_halves() -> None:
     def watched(start: int, user: str) -> Stretch:
         stretch = Stretch()
         for event in (beat(0, start, session=user), beat(50, start + 50, session=user)):
-            stretch[playback.TABLE], one = hear(stretch[playback.TABLE], event)
+            stretch[playback.TABLE], one = fold_heartbeat(stretch[playback.TABLE], event)
             assert one is not None
             stretch[consumed.TABLE] = consumed.play(stretch[consumed.TABLE], event, one)
         return stretch
