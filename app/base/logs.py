@@ -79,9 +79,8 @@ class LibraryNoise(logging.Filter):
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
         self._now = now
-        self._seen: dict[
-            tuple[str, str], tuple[float, int]
-        ] = {}  # kind -> time last shown, number dropped since
+        # kind of line -> time it was last shown, number dropped since
+        self._seen: dict[tuple[str, str], tuple[float, int]] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Return whether to show the record. A shown one says how many of its kind were dropped before it."""

@@ -1,7 +1,7 @@
 """Reads lines of text as requests: the JSON of an event, or a request target of the tracker API.
 
-A JSON line has the fields of events/model.py, but its ``user`` (for a login also its ``target``) is a raw id: the collector makes the
-pseudonym. A target (``/api/00000/click/u/1/11?lang=en``) is sent unchanged, so the collector may refuse it.
+A JSON line has the fields of events/model.py. Its ``user``, and the ``target`` of a login, are raw ids: the collector makes the
+pseudonyms. A target (``/api/00000/click/u/1/11?lang=en``) is sent unchanged, so the collector may refuse it.
 """
 
 import gzip
