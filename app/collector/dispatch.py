@@ -55,7 +55,7 @@ class Collector:
         self._tracker = tracker.TrackerEndpoint(
             self._recorder, max_body_bytes=max_body_bytes, timeout_seconds=request_timeout_ms / 1000
         )
-        self._native = json_requests.NativeEndpoint(self._recorder, self._gate, batch)
+        self._json = json_requests.JsonEndpoint(self._recorder, self._gate, batch)
         self._presentation = presentation.PresentationEndpoint(
             self._recorder, self._gate, batch, user_cookie=user_cookie, default_customer=default_customer
         )
@@ -89,13 +89,13 @@ class Collector:
             raw_path = _origin_form(raw_path)
         path = split_path(raw_path)
         if isinstance(path, Rejection):
-            return await self._answer_beside(request, raw_path, raw_query, path)
-        customer = self._let_in(request, path.customer, tracker.METHODS, answers.TRACKER_METHODS)
+            return await self._answer_other(request, raw_path, raw_query, path)
+        customer = self._admit(request, path.customer, tracker.METHODS, answers.TRACKER_METHODS)
         if isinstance(customer, web.Response):
             return customer
         return await self._tracker.answer(request, path, raw_query, customer, self._clock.now_ms())
 
-    async def _answer_beside(
+    async def _answer_other(
         self, request: web.BaseRequest, raw_path: str, raw_query: str, refused: Rejection
     ) -> web.StreamResponse:
         """Answer a request outside the tracker's paths: a page for operators, or an endpoint for other bodies."""
@@ -107,10 +107,10 @@ class Collector:
         if place is None:
             return self._recorder.reject(refused, request, None)
         customer_id, name = place
-        customer = self._let_in(request, customer_id, json_requests.METHODS, answers.POST_METHODS)
+        customer = self._admit(request, customer_id, json_requests.METHODS, answers.POST_METHODS)
         if isinstance(customer, web.Response):
             return customer
-        return await self._native.answer(request, name, customer, self._clock.now_ms())
+        return await self._json.answer(request, name, customer, self._clock.now_ms())
 
     async def _answer_presentation(
         self, request: web.BaseRequest, path: str, raw_query: str
@@ -123,12 +123,12 @@ class Collector:
                 asked = request.headers.get("Access-Control-Request-Headers")
                 return answers.preflight(headers, asked, methods=answers.POST_METHODS)
             return self._recorder.reject(_NO_CUSTOMER, request, None)
-        customer = self._let_in(request, customer_id, presentation.METHODS, answers.POST_METHODS)
+        customer = self._admit(request, customer_id, presentation.METHODS, answers.POST_METHODS)
         if isinstance(customer, web.Response):
             return customer
         return await self._presentation.answer(request, path, raw_query, customer, self._clock.now_ms())
 
-    def _let_in(
+    def _admit(
         self, request: web.BaseRequest, customer_id: str, methods: frozenset[str], allow: str
     ) -> Customer | web.Response:
         """Return the customer of a request, or the final answer: a refusal, or the reply to a preflight request."""

@@ -36,7 +36,7 @@ class Limits:
     timeout_seconds: float
 
 
-class NativeEndpoint:
+class JsonEndpoint:
     """Endpoint of ``POST /v1/{customer}/{name}``, for the names in PATHS."""
 
     def __init__(self, recorder: Recorder, gate: Gate, limits: Limits) -> None:

@@ -63,7 +63,7 @@ def answer_each(
     for code, number in rejected.items():
         recorder.metrics.rejected[code].inc(number)
     told = [
-        _ACCEPTED if result is None else _told(result, value)
+        _ACCEPTED if result is None else _result_json(result, value)
         for result, value in zip(results, values, strict=True)
     ]
     count = rejected.total()
@@ -77,7 +77,7 @@ def answer_each(
     return web.Response(status=status, headers=headers, body=body)
 
 
-def _told(rejection: Rejection, value: Element) -> bytes:
+def _result_json(rejection: Rejection, value: Element) -> bytes:
     has_eid = isinstance(value, dict) and isinstance(value.get("eid"), str | int) and value["eid"] != ""
     told: dict[str, object] = {
         "status": "rejected",

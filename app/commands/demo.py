@@ -22,7 +22,7 @@ from app.base.settings import Settings
 from app.commands import options
 from app.commands.options import make_settings
 from app.demo.expectations import read_expectations
-from app.demo.file_counts import files_of, read_facts
+from app.demo.file_counts import files_of, read_file_counts
 from app.demo.report import show_result, show_what_to_try
 from app.demo.result import DemoResult
 from app.demo.run import Demo
@@ -68,7 +68,7 @@ def demo(
     if not report.is_terminal:
         report = Console(stderr=as_json, width=_WIDTH)
     paths = files_of(data)
-    facts = read_facts(paths)
+    facts = read_file_counts(paths)
     expected = read_expectations(data) if check else facts.counts
     runtime = locate(lambda line: notes.print(line, markup=False, highlight=False))
     with _folder(notes, keep) as folder:

@@ -47,6 +47,6 @@ def doctor(
 def _show(checks: list[Check]) -> None:
     console = Console(highlight=False, soft_wrap=True)
     for check in checks:
-        console.print(f"{_MARKS[check.level]} {check.name:<11} {escape(check.says)}")
+        console.print(f"{_MARKS[check.level]} {check.name:<11} {escape(check.finding)}")
         if check.cure:
             console.print(f"     {'':<11} [bold]-> {escape(check.cure)}[/bold]")

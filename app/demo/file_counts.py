@@ -17,7 +17,7 @@ _SPANS: Final = (("PT30M", 30 * 60_000), ("PT6H", 6 * HOUR_MS), ("P1D", DAY_MS),
 
 
 @dataclass(slots=True)
-class Facts:
+class FileCounts:
     """The counts of the files. Times are rounded down to whole seconds, the unit of ``overridetimestamp``.
 
     ``shown`` is user -> item -> times in ms.
@@ -62,9 +62,9 @@ def files_of(data: Path) -> tuple[Path, ...]:
     return paths
 
 
-def read_facts(paths: tuple[Path, ...]) -> Facts:
+def read_file_counts(paths: tuple[Path, ...]) -> FileCounts:
     """Read all files once; raise UptakeError if they hold no event."""
-    facts = Facts(paths)
+    facts = FileCounts(paths)
     shown: defaultdict[str, defaultdict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
     ends: list[int] = []
     for path in paths:
@@ -109,7 +109,7 @@ def _count(
         add(counts, group, "hour", hour_of(start_ms), numbers)
 
 
-def questions(facts: Facts, count: int = 2) -> list[Question]:
+def questions(facts: FileCounts, count: int = 2) -> list[Question]:
     """Return ``count`` exclusion lookups as of the data's end, for the users with the most impressions whose answer is not empty.
 
     The span is the shortest in which that many users have an answer. Without such a span, it is the one with the most users.

@@ -13,7 +13,7 @@ from app.base.settings import Settings
 from app.customers.customer_registry import Customers
 from app.demo.counts import CellCounts, compare
 from app.demo.drain import wait_until_drained
-from app.demo.file_counts import Facts, questions
+from app.demo.file_counts import FileCounts, questions
 from app.demo.lookups import ask
 from app.demo.measured_counts import read_from_topic, read_over_http
 from app.demo.result import DemoResult, Memory
@@ -37,7 +37,7 @@ class Demo:
     settings: Settings
     plan: Plan
     runtime: Runtime
-    facts: Facts
+    facts: FileCounts
     expected: CellCounts
     console: Console
     started: float

@@ -34,7 +34,7 @@ class Check:
 
     name: str
     level: Level
-    says: str
+    finding: str
     cure: str = ""
 
 

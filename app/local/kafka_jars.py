@@ -124,7 +124,7 @@ def _fetch(report: Report, java: Path | None = None) -> Path:
         )
     place = _home()
     place.mkdir(parents=True, exist_ok=True)
-    with _alone(place / "fetch.lock", report):
+    with _fetch_lock(place / "fetch.lock", report):
         done = find_lib()  # another process may have fetched them while this one waited
         if done is not None:
             return done
@@ -190,7 +190,7 @@ def _run_maven(maven: str, place: Path, java: Path | None, report: Report) -> No
 
 
 @contextmanager
-def _alone(path: Path, report: Report) -> Iterator[None]:
+def _fetch_lock(path: Path, report: Report) -> Iterator[None]:
     with path.open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -23,7 +23,7 @@ from events.tracker_fields import NO_PROFILE_IDS
 
 _decoder: Final[msgspec.json.Decoder[Event]] = msgspec.json.Decoder(Event)
 _TARGET: Final = re.compile(r"/[\x21-\x7e]*")
-_NOBODY: Final = min(NO_PROFILE_IDS)
+_NO_PROFILE_ID: Final = min(NO_PROFILE_IDS)
 _SHOWN: Final = 200
 _PARAMETERS: Final = {
     "eid": "eid",
@@ -72,7 +72,7 @@ def read_line(line: str, author: Author, where: str) -> ReplayEntry:
     if isinstance(after_user, str):
         return Unreadable(where, after_user, _shown(line))
     time_ms = event.time_ms or None
-    user = _NOBODY if event.user == NO_PROFILE_USER else event.user
+    user = _NO_PROFILE_ID if event.user == NO_PROFILE_USER else event.user
     name = str(event.__struct_config__.tag)
     writer = author if event.customer == author.customer else Author(event.customer)
     if writer is not author and author.license_key is not None and time_ms is not None:

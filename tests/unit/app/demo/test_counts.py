@@ -19,7 +19,7 @@ from app.demo.counts import (
     position_of,
 )
 from app.demo.expectations import read_expectations
-from app.demo.file_counts import files_of, read_facts
+from app.demo.file_counts import files_of, read_file_counts
 
 OBD = Path(__file__).resolve().parents[4] / "data" / "obd"
 GROUP = {
@@ -125,7 +125,7 @@ def test_group_without_variant_is_not_one_with_an_empty_name() -> None:
 
 def test_shipped_files_hold_what_is_expected_of_them() -> None:
     """Our counts of the files equal numbers that were counted elsewhere."""
-    facts = read_facts(files_of(OBD))
+    facts = read_file_counts(files_of(OBD))
     assert compare(read_expectations(OBD), facts.counts, "files") == []
     assert facts.events == 60_287
     assert facts.unreadable == 0

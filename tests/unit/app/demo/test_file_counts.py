@@ -6,15 +6,15 @@ import pytest
 
 from app.base.errors import UptakeError
 from app.demo.counts import Cell
-from app.demo.file_counts import Facts, files_of, questions, read_facts
+from app.demo.file_counts import FileCounts, files_of, questions, read_file_counts
 
 HEADER = "timestamp_ms,user,item_id,position,click"
 END_MS = 1_575_158_387_000
 
 
-def facts_of(folder: Path, *rows: str, name: str = "bts_all.csv") -> Facts:
+def facts_of(folder: Path, *rows: str, name: str = "bts_all.csv") -> FileCounts:
     (folder / name).write_text("\n".join([HEADER, *rows]) + "\n")
-    return read_facts(files_of(folder))
+    return read_file_counts(files_of(folder))
 
 
 def test_rows_and_clicks_are_counted_in_every_part(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ def test_foreign_owner_of_our_names_is_a_failure() -> None:
     assert doctor.check_names(lambda: {"tables": ["uptake"], "yaml": ["PyYAML"]}).level == "ok"
     check = doctor.check_names(lambda: {"tables": ["uptake", "tables"], "agents": ["openai-agents"]})
     assert check.level == "fail"
-    assert "openai-agents, tables" in check.says
+    assert "openai-agents, tables" in check.finding
 
 
 @pytest.mark.parametrize(("is_reachable", "level"), [(True, "warn"), (False, "fail")])
@@ -81,10 +81,10 @@ def test_what_a_customer_may_not_have_meant_is_named_with_its_cure_and_no_key(
     path.chmod(0o600)
     first, *doubts = doctor.check_customers(Settings(customers_file=path, host=host))
     assert first.level == "ok"
-    said = "\n".join(f"{check.says} -> {check.cure}" for check in doubts)
+    said = "\n".join(f"{check.finding} -> {check.cure}" for check in doubts)
     assert [word for word in words if word not in said] == []
     assert bool(doubts) is bool(words)
-    assert all(check.level == "warn" and "shop" in check.says and check.cure for check in doubts)
+    assert all(check.level == "warn" and "shop" in check.finding and check.cure for check in doubts)
     keys = [line.split('"')[1] for line in path.read_text().splitlines() if "_key =" in line]
     assert [key for key in keys if key in said] == []
 
@@ -101,7 +101,7 @@ def test_port_of_another_program_is_named() -> None:
         port = listener.getsockname()[1]
         check = doctor.check_port("127.0.0.1", port, "collector")
     assert check.level == "warn"
-    assert "another program" in check.says
+    assert "another program" in check.finding
     assert doctor.check_port("127.0.0.1", port, "collector").level == "ok"
 
 
