@@ -1,7 +1,8 @@
-"""Which event does a JSON element report: the structs of events/model.py as clients write them, with raw user ids.
+"""Parser of JSON elements: the structs of events/model.py as clients write them, with raw user ids.
 
-The rules are those of the tracker paths (events/tracker.py): the same lengths, item forms, ranges, money, clocks and pseudonyms.
-Pure: elements, the customer's rules and the time of receipt go in; an event, "nothing to record" or a Rejection comes out.
+The rules are those of the tracker requests (events/tracker.py): the same lengths, item forms, ranges, money, clocks and pseudonyms.
+Pure: it takes elements, the customer's rules and the time of receipt. It returns an event of the journal, a Rejection, or None if
+there is nothing to record.
 """
 
 from typing import Any, Final
@@ -19,14 +20,16 @@ from events.signature import ABSENT
 from events.target import RefusedError
 from events.tracker import Accepted
 from events.tracker_fields import quoted
+from events.wire_values import MAX_PROPERTIES, MAX_PROPERTY_CHARS, MAX_PROPERTY_NAME_CHARS
 
 _ABSENT_USER: Final = object()
 
 
 class Reader:
-    """Reads the elements of one body. ``event``: the kind of those that name none; ``is_owner``: brought the license key.
+    """Reads the elements of one body.
 
-    ``is_plain``: the body is as ``events.json_bodies.is_plain`` says, so that most elements need not be read field by field.
+    ``event``: the only event that the endpoint takes, so that elements need no ``type``. ``is_owner``: the request has the license
+    key. ``is_plain``: ``events.json_bodies.is_plain`` is true of the body, so that most elements need no reading field by field.
     """
 
     def __init__(
@@ -44,7 +47,7 @@ class Reader:
         self._users: dict[str, tuple[str, str | None]] = {}  # a page's events are often of one user
 
     def read(self, element: Any) -> Accepted | Rejection | None:
-        """Return the event that an element reports, why it is refused, or None when there is nothing to record."""
+        """Return the event that an element reports, the Rejection of an invalid one, or None if there is nothing to record."""
         if isinstance(element, Rejection):
             return element
         try:
@@ -53,9 +56,9 @@ class Reader:
             return refused.rejection
 
     def _read_plain(self, element: Any) -> Accepted | None:
-        """Return the event of an element that has nothing but plain fields of the right types; None: it must be looked at closely.
+        """Return the event of an element that has only valid plain fields; None if it must be read field by field.
 
-        The types of events/model.py bound texts and numbers as the rules of the fields do, and msgspec compares in C.
+        The types of events/model.py bound plain fields as the table does, and msgspec compares in C.
         """
         name = element.get("type") if type(element) is dict else None
         kind = PLAIN_KINDS.get(name) if type(name) is str else None
@@ -156,14 +159,14 @@ def _pseudonyms(raw_user: str, rules: Rules) -> tuple[str, str | None]:
 def _own_fields(
     element: dict[str, Any], shape: dict[str, FieldSlot | None], rules: Rules
 ) -> tuple[Own, list[tuple[str, Any]]]:
-    """Return the fields of the event that an element gives, and what it gives beside them."""
+    """Return the fields of the event that an element has, and its other names and values."""
     own: Own = {}
     extra: list[tuple[str, Any]] = []
     for name, value in element.items():
         is_text = type(value) is str
         if value is None or (is_text and value in ABSENT):
             if name == "target" and value != "" and name in shape:
-                own[name] = "null"  # a login to nobody: recorded, nothing moves
+                own[name] = "null"  # a login to no user: it is recorded and moves nothing
             continue
         try:
             place = shape[name]
@@ -187,9 +190,9 @@ def _own_fields(
 def _properties(extra: list[tuple[str, Any]]) -> dict[str, str] | None:
     kept: dict[str, str] = {}
     for name, value in extra:
-        if len(kept) == tracker_fields.MAX_PROPERTIES:
+        if len(kept) == MAX_PROPERTIES:
             break
         if name and value is not None and not (type(value) is str and value in ABSENT):
             text = value if type(value) is str else json_of(name, value)
-            kept[name[: tracker_fields.MAX_PROPERTY_NAME_CHARS]] = text[: tracker_fields.MAX_PROPERTY_CHARS]
+            kept[name[:MAX_PROPERTY_NAME_CHARS]] = text[:MAX_PROPERTY_CHARS]
     return kept or None

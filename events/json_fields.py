@@ -1,7 +1,7 @@
-"""What does one field of a JSON element mean: the rules of the tracker's parameters (events/tracker_fields.py), for values that have types.
+"""Readers of the JSON dialect: values with types, by the rules of the tracker dialect (events/tracker_fields.py).
 
-Each reader takes the field's name, its value (never absent) and the customer's rules, and returns the value of the event's field, or
-raises RefusedError.
+Each reader takes the field's name, its value (never absent) and the customer's rules. It returns the value of the event's field, or
+raises RefusedError. The table (events/wire_fields.py) says which fields there are, and what bounds them.
 """
 
 import re
@@ -17,22 +17,23 @@ from events.money import CURRENCIES, parse_fullprice
 from events.rules import Rules
 from events.signature import ABSENT
 from events.target import RefusedError
-from events.tracker_fields import quoted
+from events.tracker_fields import has_control, integer, not_a_word, not_an_integer
+from events.wire_fields import WIRE_FIELDS
+from events.wire_values import (
+    AMOUNT,
+    MAX_ITEM_CHARS,
+    MAX_ITEMS_CHARS,
+    MAX_ITEMS_PER_REQUEST,
+    ValueKind,
+    ValueType,
+)
 
-_MAX_LISTS: Final = 200
-MAX_ITEMS_CHARS: Final = 65_536
-"""Of all items of one element together: as much as a tracker request may hold, and far below what a record of the journal takes."""
-
-_PLAYER_STATES: Final = ("playing", "paused", "buffering", "seeking", "ended")
-_MAX_PLAY_RATE: Final = 100
-_MAX_LENGTH_MS: Final = 2_592_000_000  # 30 days
-
-_PRICE: Final = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,6})?")
+_AMOUNT: Final = re.compile(AMOUNT.pattern)
 Read = Callable[[str, Any, Rules], Any]
 
 
 def text_of(name: str, value: Any, code: str = "bad_parameter") -> str:
-    """Return a text; an id that is a number may be written as one."""
+    """Return a text, or the text of an integer: clients write ids as numbers, too."""
     if type(value) is str:
         return value
     if type(value) is int and abs(value) < 2**63:
@@ -41,7 +42,7 @@ def text_of(name: str, value: Any, code: str = "bad_parameter") -> str:
 
 
 def json_of(name: str, value: Any) -> str:
-    """Return a value as JSON, as it is kept in a property."""
+    """Return a value as JSON, the form in which a property keeps it."""
     try:
         return msgspec.json.encode(value).decode()
     except (OverflowError, RecursionError):
@@ -50,36 +51,55 @@ def json_of(name: str, value: Any) -> str:
         ) from None
 
 
-def _word_of(greatest: int) -> Read:
+def _word_of(word: ValueType) -> Read:
+    greatest = word.greatest
+
     def read(name: str, value: Any, _rules: Rules) -> str:
         text = text_of(name, value)
-        if len(text) > greatest or tracker_fields.has_control(text):
-            raise RefusedError(
-                "bad_parameter",
-                f"{name} {quoted(text)} must be at most {greatest} characters without control characters",
-                name,
-                text,
-            )
+        if len(text) > greatest or has_control(text):
+            raise not_a_word(name, text, word)
         return text
 
     return read
 
 
-def _number_of(greatest: int, code: str = "bad_number", least: int = 0) -> Read:
+def _categorypath_of(path: ValueType) -> Read:
+    word = _word_of(path)
+    return lambda name, value, rules: word(name, value, rules).strip("/") or None
+
+
+def _integer_of(bounds: ValueType) -> Read:
+    least, greatest = bounds.least, bounds.greatest
+
     def read(name: str, value: Any, _rules: Rules) -> int:
-        number = tracker_fields.integer(value, greatest) if type(value) is str else value
+        number = integer(value, greatest) if type(value) is str else value
         if type(number) is not int or not least <= number <= greatest:
-            shown = value if type(value) is str else json_of(name, value)
-            raise RefusedError(
-                code, f"{name} {quoted(shown)} must be an integer from {least} to {greatest}", name, shown
-            )
+            raise not_an_integer(name, value if type(value) is str else json_of(name, value), bounds)
         return number
 
     return read
 
 
-_word, _long_word = _word_of(tracker_fields.MAX_WORD_CHARS), _word_of(tracker_fields.MAX_LONG_WORD_CHARS)
-_position, _clock = _number_of(tracker_fields.MAX_POSITION), _number_of(tracker_fields.MAX_CLOCK_MS)
+def _number_of(bounds: ValueType) -> Read:
+    least, greatest = bounds.least, bounds.greatest
+
+    def read(name: str, value: Any, _rules: Rules) -> float:
+        if type(value) not in (int, float) or not least <= value <= greatest:
+            raise RefusedError(bounds.code, f"{name} must be a number from {least} to {greatest}", name)
+        return float(value)
+
+    return read
+
+
+def _choice_of(texts: ValueType) -> Read:
+    choices = texts.choices
+
+    def read(name: str, value: Any, _rules: Rules) -> str:
+        if type(value) is not str or value not in choices:
+            raise RefusedError(texts.code, f"{name} must be one of {', '.join(choices)}", name)
+        return value
+
+    return read
 
 
 def _itemtype(_name: str, value: Any, rules: Rules) -> int:
@@ -89,24 +109,17 @@ def _itemtype(_name: str, value: Any, rules: Rules) -> int:
 
 
 def _item(_name: str, value: Any, rules: Rules) -> str:
-    if (
-        type(value) is str
-        and rules.string_items
-        and len(value) <= tracker_fields.MAX_ITEM_CHARS
-        and value.isprintable()
-    ):
-        return value  # absent values do not come here
+    if type(value) is str and rules.string_items and len(value) <= MAX_ITEM_CHARS and value.isprintable():
+        return value  # an absent value never gets here
     return tracker_fields.item(text_of("item", value, "bad_item"), rules)
 
 
 def _items(name: str, value: Any, rules: Rules) -> tuple[str, ...]:
     if type(value) is not list:
         raise RefusedError("bad_item", f"{name} must be a list of items", name)
-    if len(value) > tracker_fields.MAX_ITEMS_PER_REQUEST:
+    if len(value) > MAX_ITEMS_PER_REQUEST:
         raise RefusedError(
-            "too_many_items",
-            f"{name}: a list takes at most {tracker_fields.MAX_ITEMS_PER_REQUEST} items",
-            name,
+            "too_many_items", f"{name}: a list takes at most {MAX_ITEMS_PER_REQUEST} items", name
         )
     if _are_plain(value, rules):
         return tuple(value)
@@ -122,16 +135,13 @@ def _items(name: str, value: Any, rules: Rules) -> tuple[str, ...]:
 
 
 def _are_plain(items: list[Any], rules: Rules) -> bool:
-    """Return whether the items are texts that nothing is wrong with; else each is looked at."""
+    """Return whether all items are valid texts; if not, the caller reads each of them."""
     try:
         text = "".join(items)
     except TypeError:
         return False
     return (
-        rules.string_items
-        and len(text) <= tracker_fields.MAX_ITEM_CHARS
-        and text.isprintable()
-        and ABSENT.isdisjoint(items)
+        rules.string_items and len(text) <= MAX_ITEM_CHARS and text.isprintable() and ABSENT.isdisjoint(items)
     )
 
 
@@ -142,18 +152,13 @@ def _check_chars(name: str, items: tuple[str, ...]) -> None:
         )
 
 
-def _categorypath(name: str, value: Any, rules: Rules) -> str | None:
-    path: str = _long_word(name, value, rules)
-    return path.strip("/") or None
-
-
-def _target(name: str, value: Any, _rules: Rules) -> str:
+def _user(name: str, value: Any, _rules: Rules) -> str:
     return tracker_fields.raw_user(text_of(name, value, "bad_user"), name)
 
 
-def _price(name: str, value: Any, _rules: Rules) -> Decimal:
+def _amount(name: str, value: Any, _rules: Rules) -> Decimal:
     text = text_of(name, value, "bad_price") if type(value) is not float else ""
-    if _PRICE.fullmatch(text) is None:
+    if _AMOUNT.fullmatch(text) is None:
         raise RefusedError(
             "bad_price", f'{name} must be a decimal number as text, as in "12.45", with a currency', name
         )
@@ -166,7 +171,7 @@ def _currency(name: str, value: Any, _rules: Rules) -> str:
     return value
 
 
-def fullprice(name: str, value: Any, _rules: Rules) -> tuple[Decimal, str]:
+def _fullprice(name: str, value: Any, _rules: Rules) -> tuple[Decimal, str]:
     """Return (price of one item, currency) of ``12.45EUR``."""
     money = parse_fullprice(value) if type(value) is str else None
     if money is None:
@@ -178,7 +183,7 @@ def fullprice(name: str, value: Any, _rules: Rules) -> tuple[Decimal, str]:
     return money[0], _currency(name, money[1], _rules)
 
 
-def _properties_given(name: str, value: Any, _rules: Rules) -> dict[str, Any]:
+def _properties(name: str, value: Any, _rules: Rules) -> dict[str, Any]:
     if type(value) is not dict:
         raise RefusedError("bad_parameter", f"{name} must be a JSON object", name)
     return value
@@ -190,99 +195,76 @@ def _version(name: str, value: Any, _rules: Rules) -> int:
     return EVENT_VERSION
 
 
-def set_by_us(name: str, _value: Any, _rules: Rules) -> None:
-    """Refuse what a client has no say in."""
+def _set_by_collector(name: str, _value: Any, _rules: Rules) -> None:
     raise RefusedError("bad_parameter", f"{name} is set here, and not taken from a client", name)
 
 
-def _state(name: str, value: Any, _rules: Rules) -> str:
-    if type(value) is not str or value not in _PLAYER_STATES:
-        raise RefusedError("bad_parameter", f"{name} must be one of {', '.join(_PLAYER_STATES)}", name)
-    return value
+def _lists_of(bounds: ValueType) -> Read:
+    greatest = bounds.greatest
+
+    def read(name: str, value: Any, rules: Rules) -> tuple[RecommendedList, ...]:
+        if type(value) is not list or len(value) > greatest:
+            raise RefusedError(bounds.code, f"{name} must be a list of at most {greatest} lists", name)
+        lists = tuple([_list(name, given, rules) for given in value])
+        _check_chars(name, tuple(item for served in lists for item in served.items))
+        return lists
+
+    return read
 
 
-def _rate_of_play(name: str, value: Any, _rules: Rules) -> float:
-    if type(value) not in (int, float) or not -_MAX_PLAY_RATE <= value <= _MAX_PLAY_RATE:
-        raise RefusedError(
-            "bad_number", f"{name} must be a number from -{_MAX_PLAY_RATE} to {_MAX_PLAY_RATE}", name
-        )
-    return float(value)
+def _list(name: str, given: Any, rules: Rules) -> RecommendedList:
+    if type(given) is not dict or type(given.get("items")) is not list:
+        raise RefusedError("bad_parameter", f"{name}: each must be an object with a list of items", name)
+    own = {}
+    for field, read in _LIST_FIELDS.items():
+        value = given.get(field)
+        if value is not None and not (type(value) is str and value in ABSENT):
+            own[field] = read(field, value, rules)
+    return RecommendedList(**own)
 
 
-_LIST_FIELDS: Final[dict[str, Read]] = {
-    "items": _items,
-    "scenario": _word,
-    "row": _position,
-    "itemtype": _itemtype,
-    "variant": _word,
+_BOUNDED: Final[dict[ValueKind, Callable[[ValueType], Read]]] = {
+    ValueKind.WORD: _word_of,
+    ValueKind.CATEGORYPATH: _categorypath_of,
+    ValueKind.INTEGER: _integer_of,
+    ValueKind.NUMBER: _number_of,
+    ValueKind.CHOICE: _choice_of,
+    ValueKind.LISTS: _lists_of,
 }
+"""Kind -> what makes the reader of a value of this kind with these bounds."""
+
+_FIXED: Final[dict[ValueKind, Read]] = {
+    ValueKind.USER: _user,
+    ValueKind.ITEM: _item,
+    ValueKind.ITEMS: _items,
+    ValueKind.ITEMTYPE: _itemtype,
+    ValueKind.FULLPRICE: _fullprice,
+    ValueKind.AMOUNT: _amount,
+    ValueKind.CURRENCY: _currency,
+    ValueKind.PROPERTIES: _properties,
+    ValueKind.VERSION: _version,
+    ValueKind.SET_BY_COLLECTOR: _set_by_collector,
+}
+"""Kind -> its reader, for kinds whose bounds do not depend on the field."""
 
 
-def _lists(name: str, value: Any, rules: Rules) -> tuple[RecommendedList, ...]:
-    if type(value) is not list or len(value) > _MAX_LISTS:
-        raise RefusedError("bad_parameter", f"{name} must be a list of at most {_MAX_LISTS} lists", name)
-    lists = []
-    for given in value:
-        if type(given) is not dict or type(given.get("items")) is not list:
-            raise RefusedError("bad_parameter", f"{name}: each must be an object with a list of items", name)
-        own = {
-            field: read(field, given[field], rules)
-            for field, read in _LIST_FIELDS.items()
-            if given.get(field) is not None and not (type(given[field]) is str and given[field] in ABSENT)
-        }
-        lists.append(RecommendedList(**own))
-    _check_chars(name, tuple(item for served in lists for item in served.items))
-    return tuple(lists)
+def _reader(value: ValueType) -> Read:
+    make = _BOUNDED.get(value.kind)
+    return _FIXED[value.kind] if make is None else make(value)
 
 
 READ: Final[dict[str, Read]] = {
-    "eid": _word,
-    "created_ms": _clock,
-    "sent_ms": _clock,
-    "time_ms": _number_of(tracker_fields.MAX_CLOCK_MS, "bad_timestamp", least=1),
-    "experiment": _word,
-    "variant": _word,
-    "row": _position,
-    "rank": _position,
-    "lang": _word,
-    "store_view_id": _word,
-    "segments": _long_word,
-    "properties": _properties_given,
-    "v": _version,
-    "item": _item,
-    "items": _items,
-    "itemtype": _itemtype,
-    "categorypath": _categorypath,
-    "scenario": _word,
-    "modelid": _word,
-    "request_id": _word,
-    "image": _long_word,
-    "percentage": _number_of(100, "bad_percentage"),
-    "quantity": _number_of(tracker_fields.MAX_QUANTITY, "bad_quantity", least=1),
-    "price": _price,
-    "currency": _currency,
-    "rating": _number_of(100, "bad_rating"),
-    "target": _target,
-    "session": _word,
-    "lists": _lists,
-    "state": _state,
-    "position_ms": _number_of(_MAX_LENGTH_MS),
-    "duration_ms": _number_of(_MAX_LENGTH_MS, least=1),
-    "credits_ms": _number_of(_MAX_LENGTH_MS),
-    "rate": _rate_of_play,
+    field.name: _reader(field.value_in_json)
+    for field in WIRE_FIELDS
+    if field.is_in_json and field.value.kind is not ValueKind.ADDRESS
 }
-"""Field of an event -> how it is read."""
+"""Name of a field -> its reader."""
 
-OTHER_NAMES: Final = {
-    "created": "created_ms",
-    "sent": "sent_ms",
-    "storeViewId": "store_view_id",
-    "modelId": "modelid",
-    "requestuuid": "request_id",
-}
+_LIST_FIELDS: Final = {name: READ[name] for name in RecommendedList.__struct_fields__}
 
-PLAIN_CHARS: Final[dict[Read, int]] = {
-    _word: tracker_fields.MAX_WORD_CHARS,
-    _long_word: tracker_fields.MAX_LONG_WORD_CHARS,
+PLAIN_CHARS: Final[dict[str, int]] = {
+    field.name: field.value_in_json.greatest
+    for field in WIRE_FIELDS
+    if field.value_in_json.kind is ValueKind.WORD
 }
-"""Up to how many characters a printable text is taken as it stands, by the reader of its field."""
+"""Name of a WORD -> up to how many characters a printable text needs no reader."""

@@ -1,4 +1,7 @@
-"""What does each event hold as a JSON element: its fields by the names they may have, and what must hold between them."""
+"""Shapes of the events in JSON: their fields by all of their names, and the rules between fields.
+
+The fields follow from the structs of events/model.py and the table (events/wire_fields.py).
+"""
 
 from collections.abc import Callable
 from typing import Any, Final
@@ -6,22 +9,28 @@ from typing import Any, Final
 import msgspec
 
 from events import model, tracker_fields
-from events.json_fields import MAX_ITEMS_CHARS, OTHER_NAMES, PLAIN_CHARS, READ, Read, fullprice, set_by_us
+from events.json_fields import PLAIN_CHARS, READ, Read
 from events.model import ALIASES, EVENTS, NO_PROFILE_USER
 from events.rules import Rules
 from events.target import RefusedError
+from events.wire_fields import WIRE_FIELDS, WireField, fields_of
+from events.wire_values import MAX_ITEM_CHARS, MAX_ITEMS_CHARS, RATING, ValueKind
 
 Own = dict[str, Any]
 FieldSlot = tuple[str, Read, int]
-"""Which field a name means, how it is read, and up to how many characters a printable text is taken as it stands."""
+"""The field that a name stands for, its reader, and up to how many characters a printable text needs no reader."""
 
-_SET_BY_US: Final = frozenset(("received_ms", "is_clamped", "previous_user", "is_junk_target"))
+_READ_FIRST: Final = ("type", "customer", "user")
+_SET_BY_COLLECTOR: Final = tuple(
+    [field for field in WIRE_FIELDS if field.value.kind is ValueKind.SET_BY_COLLECTOR]
+)
 
 
 class Kind(msgspec.Struct, frozen=True):
-    """How one event is read: its struct, its fields by the names they may have, and what holds between them.
+    """How one event is read: its struct, and its fields by all of their names; None for those that are read before the others.
 
-    ``finish`` completes the fields, raises RefusedError, or returns False when there is nothing to record.
+    ``finish`` applies the rules between fields: it completes them, raises RefusedError, or returns False if there is nothing to
+    record.
     """
 
     struct: type[model.EventBase]
@@ -49,7 +58,11 @@ def _finish_clickrecommended(own: Own, rules: Rules) -> bool:
 
 def _finish_rate(own: Own, rules: Rules) -> bool:
     if "rating" not in own:
-        raise RefusedError("bad_rating", "rate needs a rating, an integer from 0 to 100", "rating")
+        raise RefusedError(
+            RATING.code,
+            f"rate needs a rating, an integer from {RATING.least} to {RATING.greatest}",
+            "rating",
+        )
     return _finish_item(own, rules)
 
 
@@ -100,31 +113,23 @@ _FINISH: Final[dict[str, Callable[[Own, Rules], bool]]] = {
     "playback": _finish_playback,
 }
 
-PLAIN_FIELDS: Final = frozenset(
-    (
-        *("type", "user", "time_ms", "item", "items", "itemtype", "scenario", "modelid", "request_id"),
-        *("eid", "experiment", "variant", "row", "rank"),
-    )
-)
-"""Fields that mean what they say: nothing is converted, completed or compared with another one."""
-PLAIN_ITEMS: Final = MAX_ITEMS_CHARS // tracker_fields.MAX_ITEM_CHARS
+PLAIN_FIELDS: Final = frozenset([field.name for field in WIRE_FIELDS if field.is_plain])
+"""Fields whose values need no reader: nothing is converted, completed or compared with another field."""
+PLAIN_ITEMS: Final = MAX_ITEMS_CHARS // MAX_ITEM_CHARS
 PLAIN_KINDS: Final = {
     name: (EVENTS[name], PLAIN_FIELDS.intersection(("type", *EVENTS[name].__struct_fields__)))
     for name in ("click", "clickrecommended", "rendered", "viewed", "deletefrombasket", "blacklist")
 }
 
 
+def _slot_of(field: WireField) -> FieldSlot:
+    return field.name, READ[field.name], PLAIN_CHARS.get(field.name, 0)
+
+
 def _kind_of(name: str, struct: type[model.EventBase]) -> Kind:
-    shape: dict[str, FieldSlot | None] = {
-        field: (field, READ[field], PLAIN_CHARS.get(READ[field], 0))
-        for field in struct.__struct_fields__
-        if field in READ
-    }
-    shape |= {other: shape[field] for other, field in OTHER_NAMES.items() if field in shape}
-    if "price" in shape:
-        shape["fullprice"] = ("fullprice", fullprice, 0)
-    shape |= {field: (field, set_by_us, 0) for field in _SET_BY_US}
-    shape |= dict.fromkeys(("type", "customer", "user"))  # read before the others
+    shape: dict[str, FieldSlot | None] = dict.fromkeys(_READ_FIRST)
+    for field in (*fields_of(struct), *_SET_BY_COLLECTOR):
+        shape |= {spelled: _slot_of(field) for spelled in field.json_names if spelled not in _READ_FIRST}
     return Kind(struct, shape, _FINISH.get(name, _finish_item))
 
 

@@ -4,6 +4,8 @@ import re
 from decimal import Decimal
 from typing import Final
 
+from events import wire_values
+
 _MINOR_DIGITS: Final = {
     2: """AED AFN ALL AMD ANG AOA ARS AUD AWG AZN BAM BBD BDT BGN BMD BND BOB BOV BRL BSD BTN BWP BYN BZD CAD CDF CHE
         CHF CHW CNY COP COU CRC CUC CUP CVE CZK DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS GIP GMD GTQ GYD HKD
@@ -19,8 +21,9 @@ CURRENCIES: Final = {code: digits for digits, codes in _MINOR_DIGITS.items() for
 """The currencies of ISO 4217 -> the decimal digits of their minor unit. Currencies that ended in recent years stay in the list,
 because customers import past events."""
 
-_FULLPRICE: Final = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,6})?)([A-Z]{3})")
-_CENTS: Final = re.compile(r"[0-9]{1,14}")
+_FULLPRICE: Final = re.compile(wire_values.FULLPRICE.pattern)
+_CENTS: Final = re.compile(wire_values.CENTS.pattern)
+_CODE_CHARS: Final = 3
 
 
 def parse_fullprice(text: str) -> tuple[Decimal, str] | None:
@@ -28,8 +31,10 @@ def parse_fullprice(text: str) -> tuple[Decimal, str] | None:
 
     The code is three capital letters; the caller looks it up in ``CURRENCIES``. Trailing blanks are ignored.
     """
-    match = _FULLPRICE.fullmatch(text.rstrip(" "))
-    return None if match is None else (Decimal(match[1]), match[2])
+    text = text.rstrip(" ")
+    if _FULLPRICE.fullmatch(text) is None:
+        return None
+    return Decimal(text[:-_CODE_CHARS]), text[-_CODE_CHARS:]
 
 
 def parse_minor_units(text: str, currency: str) -> Decimal | None:

@@ -14,14 +14,13 @@ import msgspec
 
 from events import json_bodies
 from events.json_bodies import Element
-from events.json_fields import MAX_ITEMS_CHARS
 from events.model import Rendered
 from events.rejections import Rejection
 from events.rules import Rules
 from events.signature import ABSENT
 from events.target import MAX_PARAMETERS, RefusedError, decode
 from events.tracker import Accepted
-from events.tracker_fields import MAX_ITEMS_PER_REQUEST
+from events.wire_values import MAX_ITEMS_CHARS, MAX_ITEMS_PER_REQUEST
 
 _DATA: Final = re.compile(r"(?:^|&)\s*data=")
 _WATCH: Final = re.compile(r"(?:^|/)watch/([^/?#&]+)")

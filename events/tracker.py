@@ -1,7 +1,7 @@
 """Parses requests of the tracker API (docs/http-api.md) into events, with one builder per event.
 
 Pure. The request target, the customer's rules and the time of receipt go in. An event of the journal, None for "nothing to
-record", or a Rejection comes out.
+record", or a Rejection comes out. The struct of an event and the table (events/wire_fields.py) say which parameters it has.
 """
 
 from collections.abc import Callable
@@ -35,11 +35,17 @@ from events.rejections import Rejection
 from events.rules import Rules
 from events.target import RefusedError, Target
 from events.topics import HISTORY, JOURNAL
-from events.tracker_fields import Fields
+from events.tracker_parameters import ParameterReader, Parameters, readers_of
+from events.wire_fields import COMMON_FIELDS, FIELD_BY_NAME, own_fields_of
+from events.wire_values import CLOCK, RATING
 
-JSONP_NAMES: Final = ("jsonp", "jsonpCallback", "jsonpcallback")
+JSONP_NAMES: Final = FIELD_BY_NAME["jsonp"].tracker_names
 
-_Own = dict[str, Any]  # the fields of one event in addition to the common ones
+_Own = dict[str, Any]  # fields of the event that the request gives
+
+# The callback of JSONP is taken between these two, as the table has it.
+_CLOCKS: Final = readers_of(field for field in COMMON_FIELDS if field.value is CLOCK)
+_COMMON: Final = readers_of(field for field in COMMON_FIELDS if field.value is not CLOCK)
 
 
 class Accepted(msgspec.Struct, frozen=True, gc=False):
@@ -76,11 +82,16 @@ def parse(target: Target, rules: Rules, received_ms: int) -> Accepted | Rejectio
 
 @dataclass(frozen=True, slots=True)
 class _Reader:
-    """How one event is read: its struct, its path, and a function for its own parameters (None: nothing to record)."""
+    """How one event is read: its struct, its path, and its parameters, some of which are read before the path.
+
+    ``read`` returns the event's own fields, or None if there is nothing to record.
+    """
 
     struct: type[EventBase]
     path: str
-    read: Callable[[tuple[str, ...], Fields, Rules], _Own | None]
+    read: Callable[["_Reader", tuple[str, ...], Parameters, Rules], _Own | None]
+    before_path: tuple[ParameterReader, ...]
+    after_path: tuple[ParameterReader, ...]
 
 
 def _read(reader: _Reader, target: Target, rules: Rules, received_ms: int) -> Accepted | None:
@@ -93,53 +104,39 @@ def _read(reader: _Reader, target: Target, rules: Rules, received_ms: int) -> Ac
     if len(segments) < places:
         segments += ("",) * (places - len(segments))
     raw_user = tracker_fields.raw_user(segments[0])
-    left = Fields(target.params, target.conflicts)
+    left = Parameters(target.params, target.conflicts)
     override_ms = _signed_override_ms(target, left, rules, received_ms)
-    own = reader.read(segments, left, rules)
+    own = reader.read(reader, segments, left, rules)
     if own is None:
         return None
-    created_ms = left.number("created", tracker_fields.MAX_CLOCK_MS)
-    sent_ms = left.number("sent", tracker_fields.MAX_CLOCK_MS)
+    if left:  # most events have only their own parameters
+        left.take_all(_CLOCKS, own)
+        left.take(*JSONP_NAMES)
+        left.take_all(_COMMON, own)
+        own["properties"] = left.properties()
     time_ms, is_clamped = event_time(
-        received_ms, created_ms=created_ms, sent_ms=sent_ms, override_ms=override_ms
+        received_ms,
+        created_ms=own.get("created_ms"),
+        sent_ms=own.get("sent_ms"),
+        override_ms=override_ms,
     )
     if raw_user in tracker_fields.NO_PROFILE_IDS:
         user, previous_user = NO_PROFILE_USER, None
     else:
         user, previous_user = rules.user(raw_user), rules.previous_user(raw_user)
-    if left:  # most events have only their own parameters
-        own |= _common(left)
     event = reader.struct(
         customer=rules.customer,
         user=user,
         previous_user=previous_user,
         time_ms=time_ms,
         received_ms=received_ms,
-        created_ms=created_ms,
-        sent_ms=sent_ms,
         is_clamped=is_clamped,
         **own,
     )
     return Accepted(event, override_ms is not None)
 
 
-def _common(left: Fields) -> _Own:
-    """Take the parameters that any event may have. All that are left then become its properties."""
-    left.take(*JSONP_NAMES)
-    common = {
-        "eid": left.word("eid"),
-        "experiment": left.word("experiment"),
-        "variant": left.word("variant"),
-        "row": left.number("row", tracker_fields.MAX_POSITION),
-        "rank": left.number("rank", tracker_fields.MAX_POSITION),
-        "lang": left.word("lang"),
-        "store_view_id": left.word("storeViewId"),
-        "segments": left.word("segments", greatest=tracker_fields.MAX_LONG_WORD_CHARS),
-    }
-    return common | {"properties": left.properties()}
-
-
-def _signed_override_ms(target: Target, left: Fields, rules: Rules, received_ms: int) -> int | None:
+def _signed_override_ms(target: Target, left: Parameters, rules: Rules, received_ms: int) -> int | None:
     """Return the time of a signed import, or None for a live event. A timestamp without a valid signature is refused."""
     if not left:
         return None
@@ -183,102 +180,95 @@ def _signed_override_ms(target: Target, left: Fields, rules: Rules, received_ms:
     return override_ms
 
 
-def _item(segments: tuple[str, ...], left: Fields, rules: Rules) -> _Own:
-    return {
-        "itemtype": tracker_fields.itemtype(segments[1], rules),
-        "item": tracker_fields.item(segments[2], rules),
-        "categorypath": left.categorypath(),
-    }
+def _item(reader: _Reader, segments: tuple[str, ...], left: Parameters, rules: Rules) -> _Own:
+    own: _Own = {}
+    left.take_all(reader.before_path, own)
+    own["itemtype"] = tracker_fields.itemtype(segments[1], rules)
+    own["item"] = tracker_fields.item(segments[2], rules)
+    left.take_all(reader.after_path, own)
+    return own
 
 
-def _recommendation(left: Fields) -> _Own:
-    return {
-        "scenario": left.word("scenario"),
-        "modelid": left.word("modelid", "modelId"),
-        "request_id": left.word("requestuuid"),
-    }
-
-
-def _clickrecommended(segments: tuple[str, ...], left: Fields, rules: Rules) -> _Own:
-    own = _item(segments, left, rules) | _recommendation(left)
-    if own["scenario"] is None and rules.strict_scenario:
+def _clickrecommended(reader: _Reader, segments: tuple[str, ...], left: Parameters, rules: Rules) -> _Own:
+    own = _item(reader, segments, left, rules)
+    if rules.strict_scenario and "scenario" not in own:
         raise RefusedError("missing_scenario", "clickrecommended needs the parameter scenario", "scenario")
     return own
 
 
-def _consume(segments: tuple[str, ...], left: Fields, rules: Rules) -> _Own:
-    percentage = left.number("percentage", 100, "bad_percentage")
-    return _item(segments, left, rules) | {"percentage": 100 if percentage is None else percentage}
-
-
-def _purchase(segments: tuple[str, ...], left: Fields, rules: Rules) -> _Own:
+def _purchase(reader: _Reader, segments: tuple[str, ...], left: Parameters, rules: Rules) -> _Own:
     price, currency = left.money()
-    quantity = left.number("quantity", tracker_fields.MAX_QUANTITY, "bad_quantity", least=1)
-    bought = {"price": price, "currency": currency, "quantity": 1 if quantity is None else quantity}
-    return _item(segments, left, rules) | bought
+    return _item(reader, segments, left, rules) | {"price": price, "currency": currency}
 
 
-def _basket(segments: tuple[str, ...], left: Fields, rules: Rules) -> _Own:
+def _basket(reader: _Reader, segments: tuple[str, ...], left: Parameters, rules: Rules) -> _Own:
     # A price counts only if it can be read (docs/http-api.md). An unreadable one is an unknown parameter, not an error.
     price, currency = left.noted_money(must_be_readable=False)
-    return _item(segments, left, rules) | {"price": price, "currency": currency}
+    return _item(reader, segments, left, rules) | {"price": price, "currency": currency}
 
 
-def _wishlist(segments: tuple[str, ...], left: Fields, rules: Rules) -> _Own:
+def _wishlist(reader: _Reader, segments: tuple[str, ...], left: Parameters, rules: Rules) -> _Own:
     price, currency = left.noted_money()
-    return _item(segments, left, rules) | {"price": price, "currency": currency}
+    return _item(reader, segments, left, rules) | {"price": price, "currency": currency}
 
 
-def _shown(segments: tuple[str, ...], left: Fields, rules: Rules) -> _Own | None:
+def _shown(reader: _Reader, segments: tuple[str, ...], left: Parameters, rules: Rules) -> _Own | None:
+    own: _Own = {}
+    left.take_all(reader.before_path, own)
     shown = tracker_fields.items(segments[2], rules)
     if not shown:
         return None
-    itemtype = tracker_fields.itemtype(segments[1], rules)
-    own = {"itemtype": itemtype, "items": shown, "categorypath": left.categorypath()}
-    return own | _recommendation(left)
-
-
-def _rendered(segments: tuple[str, ...], left: Fields, rules: Rules) -> _Own | None:
-    own = _shown(segments, left, rules)
-    if own is not None:
-        own["image"] = left.word("image", greatest=tracker_fields.MAX_LONG_WORD_CHARS)
+    own["items"] = shown
+    own["itemtype"] = tracker_fields.itemtype(segments[1], rules)
+    left.take_all(reader.after_path, own)
     return own
 
 
-def _rate(segments: tuple[str, ...], left: Fields, rules: Rules) -> _Own:
-    rating = left.number("rating", 100, "bad_rating")
-    if rating is None:
+def _rate(reader: _Reader, segments: tuple[str, ...], left: Parameters, rules: Rules) -> _Own:
+    if "rating" not in left:
         raise RefusedError(
-            "bad_rating", "rate needs the parameter rating, an integer from 0 to 100", "rating"
+            RATING.code,
+            f"rate needs the parameter rating, an integer from {RATING.least} to {RATING.greatest}",
+            "rating",
         )
-    return _item(segments, left, rules) | {"rating": rating}
+    return _item(reader, segments, left, rules)
 
 
-def _login(segments: tuple[str, ...], _left: Fields, rules: Rules) -> _Own:
+def _login(_reader: _Reader, segments: tuple[str, ...], _left: Parameters, rules: Rules) -> _Own:
     target = tracker_fields.raw_user(segments[1], "target")
     if target in tracker_fields.JUNK_TARGETS:
         return {"target": NO_PROFILE_USER, "is_junk_target": True}
     return {"target": rules.user(target)}
 
 
+def _reader_of(
+    struct: type[EventBase],
+    path: str,
+    read: Callable[[_Reader, tuple[str, ...], Parameters, Rules], _Own | None],
+) -> _Reader:
+    own = own_fields_of(struct)
+    start = next(place for place, field in enumerate(own) if field.is_in_path)
+    return _Reader(struct, path, read, readers_of(own[:start]), readers_of(own[start:]))
+
+
 _ITEM_PATH: Final = "{user}/{itemtype}/{item}"
 _ITEMS_PATH: Final = "{user}/{itemtype}/{item[,item]}"
 
 _READERS: Final[dict[str, _Reader]] = {
-    "click": _Reader(Click, _ITEM_PATH, _item),
-    "clickrecommended": _Reader(ClickRecommended, _ITEM_PATH, _clickrecommended),
-    "consume": _Reader(Consume, _ITEM_PATH, _consume),
-    "buy": _Reader(Buy, _ITEM_PATH, _purchase),
-    "owns": _Reader(Owns, _ITEM_PATH, _purchase),
-    "basket": _Reader(Basket, _ITEM_PATH, _basket),
-    "deletefrombasket": _Reader(DeleteFromBasket, _ITEM_PATH, _item),
-    "wishlist": _Reader(Wishlist, _ITEM_PATH, _wishlist),
-    "deletefromwishlist": _Reader(DeleteFromWishlist, _ITEM_PATH, _item),
-    "rendered": _Reader(Rendered, _ITEMS_PATH, _rendered),
-    "viewed": _Reader(Viewed, _ITEMS_PATH, _shown),
-    "rate": _Reader(Rate, _ITEM_PATH, _rate),
-    "blacklist": _Reader(Blacklist, _ITEM_PATH, _item),
-    "login": _Reader(Login, "{source}/{target}", _login),
+    "click": _reader_of(Click, _ITEM_PATH, _item),
+    "clickrecommended": _reader_of(ClickRecommended, _ITEM_PATH, _clickrecommended),
+    "consume": _reader_of(Consume, _ITEM_PATH, _item),
+    "buy": _reader_of(Buy, _ITEM_PATH, _purchase),
+    "owns": _reader_of(Owns, _ITEM_PATH, _purchase),
+    "basket": _reader_of(Basket, _ITEM_PATH, _basket),
+    "deletefrombasket": _reader_of(DeleteFromBasket, _ITEM_PATH, _item),
+    "wishlist": _reader_of(Wishlist, _ITEM_PATH, _wishlist),
+    "deletefromwishlist": _reader_of(DeleteFromWishlist, _ITEM_PATH, _item),
+    "rendered": _reader_of(Rendered, _ITEMS_PATH, _shown),
+    "viewed": _reader_of(Viewed, _ITEMS_PATH, _shown),
+    "rate": _reader_of(Rate, _ITEM_PATH, _rate),
+    "blacklist": _reader_of(Blacklist, _ITEM_PATH, _item),
+    "login": _reader_of(Login, "{source}/{target}", _login),
 }
 
 TRACKER_EVENTS: Final = tuple(_READERS)

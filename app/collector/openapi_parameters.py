@@ -5,35 +5,35 @@ The parsers (events/tracker.py) decide; a test sends every parameter to every ev
 
 from typing import Any, Final
 
-from events import tracker_fields
+from events import wire_values
 from events.money import CURRENCIES
 from events.tracker import JSONP_NAMES, TRACKER_EVENTS
 
 _Parameter = tuple[dict[str, Any], str]
 """(JSON Schema, what it is)"""
 
-_WORD: Final = {"type": "string", "maxLength": tracker_fields.MAX_WORD_CHARS}
-_LONG_WORD: Final = {"type": "string", "maxLength": tracker_fields.MAX_LONG_WORD_CHARS}
-_PLACE: Final = {"type": "integer", "minimum": 0, "maximum": tracker_fields.MAX_POSITION}
-_CLOCK: Final = {"type": "integer", "minimum": 0, "maximum": tracker_fields.MAX_CLOCK_MS}
+_WORD: Final = {"type": "string", "maxLength": wire_values.MAX_WORD_CHARS}
+_LONG_WORD: Final = {"type": "string", "maxLength": wire_values.MAX_LONG_WORD_CHARS}
+_PLACE: Final = {"type": "integer", "minimum": 0, "maximum": wire_values.MAX_POSITION}
+_CLOCK: Final = {"type": "integer", "minimum": 0, "maximum": wire_values.MAX_CLOCK_MS}
 _PERCENT: Final = {"type": "integer", "minimum": 0, "maximum": 100}
-_USER: Final = {"type": "string", "minLength": 1, "maxLength": tracker_fields.MAX_USER_CHARS}
+_USER: Final = {"type": "string", "minLength": 1, "maxLength": wire_values.MAX_USER_CHARS}
 
 PATH: Final[dict[str, _Parameter]] = {
     "user": (_USER, "`not_defined` for nobody"),
     "source": (_USER, "who it was until now"),
     "target": (_USER, "who it is from now on"),
     "itemtype": (
-        {"type": "integer", "minimum": 1, "maximum": tracker_fields.MAX_ITEM_NUMBER},
+        {"type": "integer", "minimum": 1, "maximum": wire_values.MAX_ITEM_NUMBER},
         "1-5, or what the customer's `max_itemtype` allows",
     ),
     "item": (
-        {"type": "string", "minLength": 1, "maxLength": tracker_fields.MAX_ITEM_CHARS},
+        {"type": "string", "minLength": 1, "maxLength": wire_values.MAX_ITEM_CHARS},
         "1..2147483647 where the customer takes numbers only",
     ),
     "items": (
         {"type": "string", "minLength": 1},
-        f"items separated by commas, at most {tracker_fields.MAX_ITEMS_PER_REQUEST}",
+        f"items separated by commas, at most {wire_values.MAX_ITEMS_PER_REQUEST}",
     ),
 }
 """What stands in the path after the event."""
@@ -80,7 +80,7 @@ _MONEY: Final[dict[str, _Parameter]] = {
     "currency": ({"type": "string", "enum": sorted(CURRENCIES)}, "of the deprecated price, EUR when absent"),
 }
 _QUANTITY: Final[dict[str, _Parameter]] = {
-    "quantity": ({"type": "integer", "minimum": 1, "maximum": tracker_fields.MAX_QUANTITY}, "1 when absent"),
+    "quantity": ({"type": "integer", "minimum": 1, "maximum": wire_values.MAX_QUANTITY}, "1 when absent"),
 }
 
 OWN: Final[dict[str, dict[str, _Parameter]]] = {

@@ -12,7 +12,7 @@ import msgspec
 from app.customers.customer import MAX_RATING, Customer, RateLimit, RatingScale
 from app.customers.exclusion_rules import MAX_THRESHOLD, ExclusionRules, Reason, Within, parse_within
 from events.rules import Rules
-from events.tracker_fields import MAX_ITEM_NUMBER, MAX_WORD_CHARS
+from events.wire_values import MAX_ITEM_NUMBER, MAX_WORD_CHARS
 
 KEY_BYTES: Final = 32
 _MAX_SCENARIOS: Final = 1_000

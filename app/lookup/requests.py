@@ -13,6 +13,7 @@ from app.lookup.exclusions import Rotation
 from events import tracker_fields
 from events.duration import parse_duration_ms
 from events.target import RefusedError
+from events.wire_values import MAX_ITEM_CHARS, MAX_WORD_CHARS
 from tables.ctr.window_keys import MAX_TIME_MS, PANE_MS
 
 _MAX_CANDIDATES: Final = 10_000
@@ -22,7 +23,7 @@ _MAX_STEPS: Final = 10_000  # windows of one scenario in one answer: a week of m
 _MAX_STRENGTH: Final = 0.99  # with 32 known showings the factor stays above 0
 _DAY_MS: Final = 86_400_000
 
-Text = Annotated[str, msgspec.Meta(max_length=tracker_fields.MAX_ITEM_CHARS)]
+Text = Annotated[str, msgspec.Meta(max_length=MAX_ITEM_CHARS)]
 
 
 class RotationBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -127,8 +128,8 @@ def read_exclusions(params: Params, customer: Customer, now_ms: int) -> Exclusio
     itemtype = params.take("itemtype")
     reasons = params.take("reasons")
     scenario = params.take("scenario")
-    if scenario is not None and len(scenario) > tracker_fields.MAX_WORD_CHARS:
-        raise _bad("scenario", f"takes at most {tracker_fields.MAX_WORD_CHARS} characters", scenario)
+    if scenario is not None and len(scenario) > MAX_WORD_CHARS:
+        raise _bad("scenario", f"takes at most {MAX_WORD_CHARS} characters", scenario)
     rules = _rules(
         customer.exclusions_of(scenario),
         params.integer("threshold", 1, MAX_THRESHOLD),

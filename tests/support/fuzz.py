@@ -10,7 +10,7 @@ from events.model import ALIASES
 from events.money import CURRENCIES
 from events.target import PREFIXES
 from events.tracker import JSONP_NAMES, TRACKER_EVENTS
-from events.tracker_fields import MAX_POSITION, MAX_QUANTITY
+from events.wire_values import MAX_POSITION, MAX_QUANTITY
 
 # Those of golden_customers.toml.
 CUSTOMERS: Final = (

@@ -14,11 +14,11 @@ from events import json_kinds
 from events.codec import MAX_RECORD_BYTES, decode, encode
 from events.json_bodies import is_plain
 from events.json_events import Reader
-from events.json_fields import MAX_ITEMS_CHARS
 from events.model import EVENTS, NO_PROFILE_USER, Recommended, RecommendedList, Rendered
 from events.rejections import STATUS, Rejection
 from events.signature import ABSENT
 from events.tracker import Accepted
+from events.wire_values import MAX_ITEMS_CHARS
 from tests.support.tracker import RECEIVED_MS, RULES, report, rules
 
 DAY_MS = 86_400_000
