@@ -14,6 +14,7 @@ from multidict import CIMultiDict
 from app.customers.customer import Customer
 from app.http.refusals import SAFE_HEADERS, problem, refusal
 from events.rejections import Rejection
+from events.wire_values import CALLBACK
 
 GIF: Final = bytes.fromhex(
     "47494638396101000100800000000000ffffff21f90401000000002c00000000010001000002024401003b"
@@ -23,7 +24,7 @@ GIF: Final = bytes.fromhex(
 TRACKER_METHODS: Final = "GET, POST, HEAD, OPTIONS"
 POST_METHODS: Final = "POST, OPTIONS"
 
-_CALLBACK: Final = re.compile(r"[A-Za-z_$][\w$.]{0,63}", re.ASCII)
+_CALLBACK: Final = re.compile(CALLBACK.pattern)
 _BASE: Final = CIMultiDict({**SAFE_HEADERS, "Server": "uptake"})
 _GIF_TYPE: Final = "image/gif"
 _SCRIPT: Final = "application/javascript; charset=utf-8"

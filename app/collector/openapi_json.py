@@ -1,4 +1,4 @@
-"""What may a client ask as JSON: the part of the OpenAPI document about bodies of many events, and about video pages."""
+"""The part of the OpenAPI document about JSON bodies: batches of events, and video pages."""
 
 from typing import Any, Final
 
@@ -6,17 +6,23 @@ from app.collector import json_requests, presentation
 from app.published.asyncapi import moved
 from app.published.json_schemas import LIST_NAME, event_schemas, list_schema
 from events.rejections import STATUS
+from events.wire_fields import WIRE_FIELDS
+from events.wire_values import ValueKind
 
 Schema = dict[str, Any]
 
-SET_HERE: Final = frozenset(("received_ms", "is_clamped", "previous_user", "is_junk_target"))
-"""Fields of a record that no client gives."""
+SET_HERE: Final = frozenset(
+    [field.name for field in WIRE_FIELDS if field.value.kind is ValueKind.SET_BY_COLLECTOR]
+)
+"""Fields of a record that the collector sets."""
 
 _RAW_USER: Final = {
     "type": ["string", "integer"],
-    "description": "as the site calls the user; `not_defined` for nobody",
+    "description": "as the site calls the user; `not_defined` for no user",
 }
-_RAW_FIELDS: Final = frozenset(("user", "target"))
+_RAW_FIELDS: Final = frozenset(
+    [field.name for field in WIRE_FIELDS if field.is_in_json and field.value.kind is ValueKind.USER]
+)
 _ELEMENT: Final = "Event"
 _FORM: Final = "application/x-www-form-urlencoded"
 _PRESENTATION: Final[Schema] = {
@@ -126,7 +132,7 @@ def _operation(name: str, said: str, content: Schema) -> Schema:
 
 
 def _from_client(schema: Schema) -> Schema:
-    """Return the schema of an event as a client writes it: users raw, without what is set here."""
+    """Return the schema of an event as a client writes it: with raw users, and without the fields that the collector sets."""
     fields = {
         name: _RAW_USER if name in _RAW_FIELDS else field
         for name, field in schema["properties"].items()

@@ -16,6 +16,7 @@ from events.rejections import STATUS, Rejection
 from events.signature import sign
 from events.target import PREFIXES, build_target
 from events.tracker import TRACKER_EVENTS, TRACKER_PATHS, Accepted
+from events.wire_fields import COMMON_FIELDS, own_fields_of
 from tests.support.tracker import LICENSE_KEY, RECEIVED_MS, RULES, event_of, report
 
 DOCUMENT = document()
@@ -67,6 +68,17 @@ def test_every_place_in_a_path_is_described() -> None:
         assert all(each["required"] for each in item["parameters"])
         assert set(described) <= {"prefix", "customer", *PATH}
         assert item["parameters"][0]["schema"]["enum"] == sorted(PREFIXES)
+
+
+@pytest.mark.parametrize("path", TRACKER)
+def test_every_path_has_the_parameters_of_the_table_and_no_other(path: str) -> None:
+    event = path.split("/")[3]
+    fields = (*COMMON_FIELDS, *own_fields_of(EVENTS[ALIASES.get(event, event)]))
+    expected = {name for field in fields if not field.is_in_path for name in field.tracker_names}
+    for method in ("get", "post", "head"):
+        assert {each["name"] for each in TRACKER[path][method]["parameters"]} == expected
+    form = TRACKER[path]["post"]["requestBody"]["content"]["application/x-www-form-urlencoded"]
+    assert form["schema"]["properties"].keys() == expected
 
 
 @pytest.mark.parametrize("event", TRACKER_EVENTS)
