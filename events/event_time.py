@@ -5,13 +5,14 @@ from datetime import datetime, tzinfo
 from typing import Final
 
 from events.topics import DAY_MS
+from events.wire_values import WALL_TIME
 
 MAX_SKEW_MS: Final = DAY_MS
 """Largest age of a client's time. An older one is moved to this bound and counts as clamped."""
 _MAX_COLLECTOR_SKEW_MS: Final = 300_000
 """How far a collector's clock may be ahead of the broker's."""
 
-_OVERRIDE: Final = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})T([0-9]{2}):([0-9]{2}):([0-9]{2})")
+_OVERRIDE: Final = re.compile(WALL_TIME.pattern)
 
 
 def event_time(
@@ -64,10 +65,9 @@ def parse_override(text: str, zone: tzinfo) -> int | None:
     Return None if the text is not a valid timestamp, or is before 1970. If the change to winter time repeats the wall time, it is
     the first of the two.
     """
-    match = _OVERRIDE.fullmatch(text)
-    if match is None:
+    if _OVERRIDE.fullmatch(text) is None:
         return None
-    year, month, day, hour, minute, second = map(int, match.groups())
+    year, month, day, hour, minute, second = map(int, re.findall("[0-9]+", text))
     try:
         moment = datetime(year, month, day, hour, minute, second, tzinfo=zone)
         seconds = int(moment.timestamp())
