@@ -30,7 +30,7 @@ COMMANDS: Final = (
         "demo", "app.commands.demo", "demo", "Start everything, replay real events, show CTR and lookups."
     ),
     Command(
-        "collector", "app.commands.collector", "collector", "Take events over HTTP and write them to Kafka."
+        "collector", "app.commands.collector", "collector", "Accept events over HTTP and write them to Kafka."
     ),
     Command("worker", "app.commands.worker", "worker", "Keep the tables of some users and answer lookups."),
     Command("topics", "app.commands.topics", "topics", "Show the topics, and differences on the broker."),
@@ -42,7 +42,10 @@ COMMANDS: Final = (
     ),
     Command("kafka", "app.commands.kafka", "kafka", "Run only the local Kafka until Ctrl-C."),
     Command(
-        "doctor", "app.commands.doctor", "doctor", "Check this machine and the broker, and say what to do."
+        "doctor",
+        "app.commands.doctor",
+        "doctor",
+        "Check this machine and the broker, and print how to fix problems.",
     ),
     Command(
         "import",
@@ -51,13 +54,19 @@ COMMANDS: Final = (
         "Import past events from files, and resume after a stop.",
     ),
     Command("replay", "app.commands.replay", "replay", "Send a file of events to a collector."),
-    Command("dlq", "app.commands.dlq", "dlq", "Show records that could not be folded, and send them again."),
+    Command(
+        "dlq",
+        "app.commands.dlq",
+        "dlq",
+        "Show records that could not be folded, and send them again.",
+    ),
 )
 
 _HELP: Final = """Uptake: what users did with what they were shown.
 
-`uptake demo` shows it on real events; `uptake up` runs it. `uptake COMMAND --help` explains a command. Options can also be set in the
-environment: UPTAKE_DATA_DIR for --data-dir.
+`uptake demo` shows it on real events; `uptake up` runs it.
+`uptake COMMAND --help` explains a command.
+Environment variables can set options: UPTAKE_DATA_DIR for --data-dir.
 """
 
 

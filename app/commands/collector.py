@@ -10,15 +10,16 @@ def collector(
     kafka: options.Kafka = None,
     partitions: options.PartitionsOption = None,
     host: options.Host = None,
-    port: Annotated[int | None, setting("port", "events are taken here", 8080)] = None,
+    port: Annotated[int | None, setting("port", "port that accepts events", 8080)] = None,
     customers_file: options.CustomersFile = None,
     data_dir: options.DataDir = None,
     log_level: options.LogLevel = None,
     log_json: options.LogJson = None,
 ) -> None:
-    """Take events over HTTP and write them to Kafka.
+    """Accept events over HTTP and write them to Kafka.
 
-    It keeps nothing but events that Kafka does not take, on its disk until it does: start as many as you like behind a load balancer.
+    You can start many collectors behind a load balancer.
+    While Kafka does not accept events, a collector keeps them on its disk.
 
     Example: uptake collector --kafka 127.0.0.1:9092 --customers-file uptake.toml
     """

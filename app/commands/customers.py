@@ -15,14 +15,14 @@ from app.customers.customer import Customer
 from app.customers.customer_edit import KeyName, add_customer, end_rotation, rotate_key
 from app.customers.customer_registry import Customers, create_customers_file
 
-_WIDTH = 150  # of the table where there is no terminal
+_WIDTH = 150  # of the table if the output is not a terminal
 
 customers = typer.Typer(
-    help="Show whom this deployment serves, add customers, and rotate keys.\n\nExample: uptake customers --create 00000",
+    help="Show the customers of this deployment, add customers, and rotate keys.\n\nExample: uptake customers --create 00000",
     invoke_without_command=True,
 )
 
-Id = Annotated[str, typer.Argument(metavar="ID", help="the customer, as in the paths of its events")]
+Id = Annotated[str, typer.Argument(metavar="ID", help="the customer's id, as in the paths of its events")]
 
 
 @customers.callback()
@@ -32,11 +32,13 @@ def show(
     create: Annotated[
         str | None,
         typer.Option(
-            "--create", metavar="ID", help="write the file, mode 600, with this customer, unless it is there"
+            "--create",
+            metavar="ID",
+            help="write the file (mode 600) with this customer, unless the file exists",
         ),
     ] = None,
 ) -> None:
-    """Show whom this deployment serves, add customers, and rotate keys.
+    """Show the customers of this deployment, add customers, and rotate keys.
 
     Example: uptake customers --create 00000
     """
@@ -46,7 +48,7 @@ def show(
     path = _path(context, None)
     if create is not None and not path.exists():
         create_customers_file(path, create)
-        typer.echo(f"wrote {path}; keep it: with its keys every pseudonym would change")
+        typer.echo(f"wrote {path}; keep a copy of it: if its keys are lost, every pseudonym changes")
     for customer in Customers.load(path):
         typer.echo(customer)
 
@@ -55,7 +57,7 @@ def show(
 def list_customers(
     context: typer.Context, customers_file: options.CustomersFile = None, as_json: options.AsJson = False
 ) -> None:
-    """Show every customer and how it is served. No keys are shown.
+    """Show every customer and its settings. Keys are not shown.
 
     Example: uptake customers list
     """
@@ -76,9 +78,11 @@ def list_customers(
 
 @customers.command()
 def add(context: typer.Context, customer: Id, customers_file: options.CustomersFile = None) -> None:
-    """Add a customer with fresh keys, and print those that its site and recommender need, once.
+    """Add a customer with fresh keys. Print, once, the keys that its site and its recommender need.
 
-    Processes that run serve it within seconds. Example: uptake customers add shop
+    Running processes serve the new customer within seconds.
+
+    Example: uptake customers add shop
     """
     path = _path(context, customers_file)
     added = add_customer(path, customer)
@@ -91,21 +95,28 @@ def rotate(
     context: typer.Context,
     customer: Id,
     license_key: Annotated[
-        bool, typer.Option("--license-key", help="signs imports, and is the password of HTTP Basic")
+        bool,
+        typer.Option("--license-key", help="the key that signs imports and is the password of HTTP Basic"),
     ] = False,
-    api_key: Annotated[bool, typer.Option("--api-key", help="what lookups bring")] = False,
+    api_key: Annotated[bool, typer.Option("--api-key", help="the key that lookups send")] = False,
     pseudonym_key: Annotated[
-        bool, typer.Option("--pseudonym-key", help="makes pseudonyms; the former one is kept as previous")
+        bool,
+        typer.Option(
+            "--pseudonym-key", help="the key that makes pseudonyms; the old one is kept as previous"
+        ),
     ] = False,
     drop_previous: Annotated[
-        bool, typer.Option("--drop-previous", help="forget the previous pseudonym key: the rotation is over")
+        bool,
+        typer.Option("--drop-previous", help="forget the previous pseudonym key; this ends its rotation"),
     ] = False,
     customers_file: options.CustomersFile = None,
 ) -> None:
-    """Give a customer a new key and print it, once. Exactly one of the options says which.
+    """Replace one key of a customer, and print the new key once. Choose exactly one option.
 
-    License and API keys change at once: the former ones are refused within seconds. While a pseudonym key rotates, what is known of a
-    user moves to the new pseudonym with the user's next event. Example: uptake customers rotate-key shop --license-key
+    Processes refuse an old license or API key within seconds.
+    While a pseudonym key rotates, the data of a user moves to the new pseudonym with the user's next event.
+
+    Example: uptake customers rotate-key shop --license-key
     """
     path = _path(context, customers_file)
     chosen: dict[KeyName, bool] = {
@@ -115,7 +126,7 @@ def rotate(
     }
     keys = [name for name, is_chosen in chosen.items() if is_chosen]
     if len(keys) + drop_previous != 1:
-        raise UptakeError("say which: --license-key, --api-key, --pseudonym-key, or --drop-previous")
+        raise UptakeError("give exactly one of --license-key, --api-key, --pseudonym-key and --drop-previous")
     if drop_previous:
         end_rotation(path, customer)
         typer.echo(f"customer {customer} has no previous pseudonym key any more", err=True)
@@ -125,7 +136,7 @@ def rotate(
 
 
 def _path(context: typer.Context, customers_file: Path | None) -> Path:
-    """Return the path that follows the subcommand, else the one before it, else that of the environment."""
+    """Return the path given after the subcommand, else the one given before it, else the one of the environment."""
     source = context.get_parameter_source("customers_file")
     is_said = source is not None and source.name == "COMMANDLINE"
     return make_settings(customers_file=customers_file if is_said else context.obj).customers_file

@@ -1,4 +1,4 @@
-"""`uptake demo`: see Uptake do its work on real events."""
+"""`uptake demo`: start everything, replay real events, and show the results."""
 
 import asyncio
 import contextlib
@@ -34,15 +34,16 @@ from app.local.tcp_ports import is_free
 
 _DATA: Final = Path(__file__).resolve().parents[2] / "data" / "obd"
 _INTERRUPTED: Final = 130
-_WIDTH: Final = 120  # of the tables where there is no terminal
+_WIDTH: Final = 120  # of the tables if the output is not a terminal
 
 
 def demo(
     check: Annotated[
-        bool, typer.Option("--check", help="compare every count of expected_counts.json, stop, exit 0 or 1")
+        bool,
+        typer.Option("--check", help="compare all counts with expected_counts.json and stop; exit 0 or 1"),
     ] = False,
     data: Annotated[
-        Path, typer.Option(help="a directory of the form of data/obd", show_default="data/obd")
+        Path, typer.Option(help="directory with files like those of data/obd", show_default="data/obd")
     ] = _DATA,
     workers: Annotated[int, typer.Option(min=1, max=64, help="worker processes")] = 1,
     port: Annotated[
@@ -50,15 +51,17 @@ def demo(
     ] = None,
     partitions: options.PartitionsOption = None,
     keep: Annotated[
-        bool, typer.Option("--keep", help="leave the data and logs behind, and say where")
+        bool, typer.Option("--keep", help="keep the data and logs, and print where they are")
     ] = False,
     as_json: options.AsJson = False,
     log_level: Annotated[str, typer.Option(help="debug, info, warning or error")] = "warning",
 ) -> None:
-    """Start everything on free ports with a Kafka of its own, replay real events, show CTR and lookups, and keep running.
+    """Start everything on free ports with its own Kafka, replay real events, and show CTR and lookups.
 
-    60,000 items shown and 287 clicks of a fashion shop (data/obd) go through the HTTP collector at their true times. Then the
-    click-through rates stand next to what the files say. Ctrl-C stops everything and removes its data.
+    The demo sends 60,000 shown items and 287 clicks of a fashion shop (data/obd) to the collector.
+    The events keep their true times.
+    Then it shows the click-through rates next to those counted from the files, and keeps running.
+    Ctrl-C stops everything and removes its data.
 
     Example: uptake demo --check --json
     """
@@ -125,7 +128,10 @@ async def _run(course: Demo, show: Callable[[DemoResult], None], notes: Console,
 
 
 def _plan(settings: Settings, workers: int, port: int | None, *, is_visited: bool) -> Plan:
-    """Return where everything listens: for visitors on the well-known ports where these are free, so that the README's curl work."""
+    """Return the ports of all processes.
+
+    Visitors get the well-known ports if these are free, so that the curl commands of the README work.
+    """
     if is_visited:
         return replace(
             plan_ports(settings, workers=workers, own_kafka=True, port=port),
@@ -141,7 +147,7 @@ def _plan(settings: Settings, workers: int, port: int | None, *, is_visited: boo
 
 @contextlib.contextmanager
 def _folder(notes: Console, keep: bool) -> Iterator[Path]:
-    """Yield a new directory; it is removed at the end unless it is to be kept."""
+    """Yield a new directory; remove it at the end unless ``keep``."""
     folder = Path(tempfile.mkdtemp(prefix="uptake-demo-"))
     try:
         yield folder

@@ -1,4 +1,4 @@
-"""`uptake dlq`: look at the records that could not be folded, and send them again after the cause was removed."""
+"""`uptake dlq`: show the records that could not be folded, and send them again after the cause is removed."""
 
 import asyncio
 import json
@@ -32,21 +32,21 @@ from app.deadletters.dead_letters import (
 from events.topics import DEADLETTERS
 
 _STOPPED = 130
-_WIDTH = 150  # of the table where there is no terminal
+_WIDTH = 150  # of the table if the output is not a terminal
 
 dlq = typer.Typer(
-    help="Show the records that could not be folded, and send them again.\n\nExample: uptake dlq list",
+    help="Show dead letters (records that could not be folded), and send them again.\n\nExample: uptake dlq list",
     no_args_is_help=True,
 )
 
 ReasonOption = Annotated[
-    list[str] | None, typer.Option("--reason", help="only these, as `list` shows them; may be given again")
+    list[str] | None, typer.Option("--reason", help="only this reason, as `list` shows it; can be repeated")
 ]
 TopicOption = Annotated[
-    list[str] | None, typer.Option("--topic", help="only of this source topic; may be given again")
+    list[str] | None, typer.Option("--topic", help="only this source topic; can be repeated")
 ]
 SinceOption = Annotated[
-    str | None, typer.Option(help="only dead since: PT2H (that long ago) or 2026-05-01T10:00 (UTC)")
+    str | None, typer.Option(help="only letters written since: PT2H (2 hours ago) or 2026-05-01T10:00 (UTC)")
 ]
 
 
@@ -72,7 +72,7 @@ def list_letters(
     if not console.is_terminal:
         console.width = _WIDTH
     if not groups:
-        console.print("no dead letters" + (" like these" if choice != Choice() else ""))
+        console.print("no dead letters" + (" that match" if choice != Choice() else ""))
         return
     table = Table(box=None, pad_edge=False)
     for title in ("topic", "reason", "letters", "replayed", "cut", "first", "", "last", ""):
@@ -101,16 +101,18 @@ def show(
     place: Annotated[
         str | None,
         typer.Argument(
-            metavar="TOPIC/PARTITION/OFFSET", help=f"of the record, or of the letter in {DEADLETTERS}"
+            metavar="TOPIC/PARTITION/OFFSET", help=f"address of the record, or of its letter in {DEADLETTERS}"
         ),
     ] = None,
     kafka: options.Kafka = None,
-    limit: Annotated[int, typer.Option(help="without a place: the newest so many", min=1, max=10_000)] = 10,
+    limit: Annotated[
+        int, typer.Option(help="without an address: number of letters, newest first", min=1, max=10_000)
+    ] = 10,
     reason: ReasonOption = None,
     topic: TopicOption = None,
     since: SinceOption = None,
     raw: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="write the value's bytes into a new file")
+        Path | None, typer.Option(metavar="FILE", help="write the bytes of the value to a new file")
     ] = None,
     as_json: options.AsJson = False,
 ) -> None:
@@ -119,12 +121,12 @@ def show(
     Example: uptake dlq show uptake.events/3/17
     """
     if raw is not None and place is None:
-        raise UptakeError("--raw writes the value of one letter: say which, as TOPIC/PARTITION/OFFSET")
+        raise UptakeError("--raw writes the value of one letter: give its TOPIC/PARTITION/OFFSET")
     wanted = None
     if place is not None:
         wanted = RecordAddress.parse(place)
         if wanted is None:
-            raise UptakeError(f"{place!r} is no TOPIC/PARTITION/OFFSET, like uptake.events/3/17")
+            raise UptakeError(f"{place!r} must be TOPIC/PARTITION/OFFSET, as in uptake.events/3/17")
     settings, choice = _settings(kafka), _choice(reason, topic, since)
     layout, found = asyncio.run(_find(settings, choice))
     if wanted is not None:
@@ -178,10 +180,10 @@ def _print_letter(found: FoundLetters, letter: Letter, key: bytes | None, value:
 
 
 def _write_raw(path: Path, full: list[_Full]) -> None:
-    """Write the value of the newest of the letters; the file must be new, and is readable by its owner only."""
+    """Write the value of the newest letter to a new file that only its owner can read."""
     letter, _, value = full[-1]
     if value is None:
-        raise UptakeError(f"{letter.source} has no value: it was null")
+        raise UptakeError(f"the value of {letter.source} is null, so there is nothing to write")
     try:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except OSError as error:
@@ -198,13 +200,14 @@ def replay_letters(
     reason: ReasonOption = None,
     topic: TopicOption = None,
     since: SinceOption = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="only say what would be sent")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="send nothing; show what would be sent")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="send without asking")] = False,
     as_json: options.AsJson = False,
 ) -> None:
-    """Send dead letters to the topics they came from, each once however often this is run.
+    """Send dead letters back to their source topics. Each is sent once, even if you run this again.
 
-    Remove the cause first: what still cannot be folded becomes a new dead letter. Exits with 1 when any letter could not be sent.
+    Remove the cause first: a record that still cannot be folded becomes a new dead letter.
+    Exits with 1 if a letter cannot be sent.
 
     Example: uptake dlq replay --reason unknown_version --dry-run
     """
@@ -228,7 +231,7 @@ def replay_letters(
             tally["replayed"] = _replay(settings, layout, waiting, notes)
         except KeyboardInterrupt:
             stopped = True
-            notes.print("stopped; what was replayed is remembered: run it again for the rest")
+            notes.print("stopped; run the same command again to replay the rest")
     if as_json:
         print(json.dumps({**tally, "dry_run": dry_run}))
     elif not dry_run and not stopped:
@@ -241,7 +244,7 @@ def replay_letters(
 def _explain(notes: Console, tally: dict[str, int], refused: list[Letter]) -> None:
     notes.print(
         f"{tally['letters']:,} dead letters: {tally['waiting']:,} to replay, "
-        f"{tally['replayed_before']:,} replayed before, {tally['refused']:,} that cannot be"
+        f"{tally['replayed_before']:,} replayed before, {tally['refused']:,} that cannot be replayed"
     )
     why: dict[str, list[Letter]] = {}
     for letter in refused:
@@ -254,7 +257,7 @@ def _explain(notes: Console, tally: dict[str, int], refused: list[Letter]) -> No
 def _ask(count: int) -> None:
     if not sys.stdin.isatty():
         raise UptakeError(
-            "this is not a terminal, so there is no one to ask: give --yes to replay, or --dry-run to see what would be"
+            "cannot ask without a terminal: give --yes to replay, or --dry-run to see what would be sent"
         )
     if not typer.confirm(f"replay {count:,} dead letters?", err=True):
         raise typer.Exit(_STOPPED)

@@ -1,4 +1,4 @@
-"""`uptake doctor`: check this machine and the broker, and name the cures."""
+"""`uptake doctor`: check this machine and the broker, and print how to fix problems."""
 
 import dataclasses
 import json
@@ -23,7 +23,7 @@ def doctor(
     host: options.Host = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Check this machine and the broker, and name the cures. Exits with 1 when something fails.
+    """Check this machine and the broker, and print how to fix problems. Exits with 1 if a check fails.
 
     Example: uptake doctor --kafka 127.0.0.1:9092
     """

@@ -27,60 +27,65 @@ _STOPPED = 130
 
 def import_files(
     files: Annotated[
-        list[Path], typer.Argument(metavar="FILE...", help="CSV, lines of JSON (both also .gz) or Parquet")
+        list[Path], typer.Argument(metavar="FILE...", help="CSV or JSON lines (both also .gz), or Parquet")
     ],
     columns_of: Annotated[
-        list[str] | None, typer.Option("--map", metavar="FIELD=COLUMN", help="which column has a field")
+        list[str] | None, typer.Option("--map", metavar="FIELD=COLUMN", help="the column that holds a field")
     ] = None,
     constants: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="FIELD=VALUE", help="a field that is the same in all rows"),
+        typer.Option("--set", metavar="FIELD=VALUE", help="a field with the same value in all rows"),
     ] = None,
     events: Annotated[
         list[str] | None,
         typer.Option(
             "--event",
             metavar="WORD=EVENT",
-            help="what the event column says, and which event it is; empty: leave out",
+            help="the event that WORD means in the event column; EVENT empty: leave the row out",
         ),
     ] = None,
     layout: Annotated[str | None, typer.Option(help=f"a known layout: {', '.join(LAYOUTS)}")] = None,
     mapping: Annotated[
-        Path | None, typer.Option(help="a TOML file with the tables map, set, events, absent, format")
+        Path | None, typer.Option(help="TOML file with the tables map, set, events, absent and format")
     ] = None,
     time_format: Annotated[
-        str | None, typer.Option(help="s, ms (since 1970), iso, or auto", show_default="auto")
+        str | None,
+        typer.Option(help="format of the times: s or ms (since 1970), iso, or auto", show_default="auto"),
     ] = None,
     zone: Annotated[
         str | None,
-        typer.Option(help="of times that have none, as in Europe/Berlin", show_default="the customer's"),
+        typer.Option(
+            help="time zone of times that name none, as in Europe/Berlin", show_default="the customer's"
+        ),
     ] = None,
     columns: Annotated[
         str | None,
-        typer.Option(metavar="A,B,...", help="names of the columns, where the first line has none"),
+        typer.Option(metavar="A,B,...", help="names of the columns, if the first line does not have them"),
     ] = None,
     delimiter: Annotated[
-        str | None, typer.Option(help="between the values of CSV", show_default="comma, or tab in .tsv")
+        str | None, typer.Option(help="separates the values of CSV", show_default="comma, or tab in .tsv")
     ] = None,
     separator: Annotated[
-        str | None, typer.Option(help="between the items of a list", show_default=",")
+        str | None, typer.Option(help="separates the items of a list", show_default=",")
     ] = None,
-    url: Annotated[str, typer.Option(help="the collector", envvar="UPTAKE_URL")] = "http://127.0.0.1:8080",
-    customer: Annotated[str, typer.Option(help="whose events these are")] = "00000",
+    url: Annotated[
+        str, typer.Option(help="address of the collector", envvar="UPTAKE_URL")
+    ] = "http://127.0.0.1:8080",
+    customer: Annotated[str, typer.Option(help="id of the customer")] = "00000",
     license_key: Annotated[
         str | None,
         typer.Option(
-            help="allows times of the past",
+            help="key that allows times of the past",
             envvar="UPTAKE_LICENSE_KEY",
             show_default="that of the customers file",
         ),
     ] = None,
     customers_file: options.CustomersFile = None,
-    concurrency: Annotated[int, typer.Option(help="batches on their way at once", min=1, max=64)] = 8,
+    concurrency: Annotated[int, typer.Option(help="batches in flight at once", min=1, max=64)] = 8,
     checkpoint_dir: Annotated[
         Path | None,
         typer.Option(
-            help="where checkpoints and rejected rows are written",
+            help="directory for checkpoints and rejected rows",
             show_default="next to each file",
             file_okay=False,
         ),
@@ -88,22 +93,25 @@ def import_files(
     unsure: Annotated[
         str,
         typer.Option(
-            help="after a kill and a pause of a day: send or skip rows that may have been sent; ask: stop"
+            help="for rows that may have been sent, after a kill and a pause of a day: send, skip, or ask (stops)"
         ),
     ] = "ask",
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="send nothing: show what the first rows become")
+        bool, typer.Option("--dry-run", help="send nothing; show the events of the first rows")
     ] = False,
-    show: Annotated[int, typer.Option(help="how many rows --dry-run shows", min=1)] = 10,
+    show: Annotated[int, typer.Option(help="number of rows that --dry-run shows", min=1)] = 10,
     as_json: options.AsJson = False,
 ) -> None:
-    """Import past events through a collector, each user's in the order of the file. Exits with 1 when any row was not accepted.
+    """Import past events from files through a collector, each user's events in the order of the file.
 
-    Stop it whenever you like (Ctrl-C, kill -9) and give the same command again: it goes on where it stopped, no row is lost, and none
-    counts twice. What is not accepted stands in FILE.uptake-rejects.jsonl with the reason. 503 and 429 are tried again.
+    You can stop the import at any time (Ctrl-C, kill -9). Give the same command again to resume.
+    No row is lost, and none counts twice. Answers 503 and 429 are retried.
+    FILE.uptake-rejects.jsonl holds the rows that were not accepted, with the reason.
+    Exits with 1 if a row was not accepted.
 
-    Example: uptake import sales.csv --map user=visitor --map item=sku --map time=ts --set event=buy, or
-    uptake import yoochoose-clicks.dat --layout recsys-clicks
+    Example: uptake import sales.csv --map user=visitor --map item=sku --map time=ts --set event=buy
+
+    Example: uptake import yoochoose-clicks.dat --layout recsys-clicks
     """
     for path in files:
         if not path.is_file():
@@ -137,7 +145,7 @@ def import_files(
     if key is None:
         where = make_settings(customers_file=customers_file).customers_file
         raise UptakeError(
-            f"times of the past are taken only with the license key, and {where} has none of customer {customer!r}; give --license-key"
+            f"a collector accepts past times only with the license key, and {where} has none for customer {customer!r}; give --license-key"
         )
     if checkpoint_dir is not None:
         checkpoint_dir.mkdir(parents=True, exist_ok=True)
@@ -149,7 +157,7 @@ def import_files(
         raise error
     stopped = [result for result in results if not result.is_finished]
     if stopped:
-        console.print("give the same command again to go on", highlight=False)
+        console.print("give the same command again to resume", highlight=False)
         raise typer.Exit(_STOPPED)
     raise typer.Exit(1 if any(result.counts.not_accepted for result in results) else 0)
 
@@ -164,7 +172,7 @@ async def _import_all(
             result = await import_file(path, how, console)
         except UptakeError as error:
             return results, UptakeError(
-                f"{error}\nwhat was settled is kept; give the same command again to go on"
+                f"{error}\nthe settled rows are saved; give the same command again to resume"
             )
         results.append(result)
         console.print(_sentence(result), highlight=False, soft_wrap=True)

@@ -1,4 +1,4 @@
-"""`uptake kafka`: only the local Kafka, in the foreground."""
+"""`uptake kafka`: run only the local Kafka, in the foreground."""
 
 import asyncio
 from typing import Annotated
@@ -22,12 +22,14 @@ def kafka(
     ] = None,
     partitions: options.PartitionsOption = None,
     topics: Annotated[bool, typer.Option(help="create the topics that are missing")] = True,
-    fetch: Annotated[bool, typer.Option("--fetch", help="only fetch what it needs, and end")] = False,
+    fetch: Annotated[bool, typer.Option("--fetch", help="only download what Kafka needs, then exit")] = False,
     log_level: options.LogLevel = None,
 ) -> None:
-    """Run only the local Kafka, until Ctrl-C. Its data stays in --data-dir.
+    """Run only the local Kafka until Ctrl-C. Its data stays in --data-dir.
 
-    Example: uptake kafka --port 9092, and in other terminals uptake collector, uptake worker
+    Run `uptake collector` and `uptake worker` in other terminals.
+
+    Example: uptake kafka --port 9092
     """
     settings = make_settings(data_dir=data_dir, partitions=partitions, log_level=log_level)
     setup_logging(settings)
@@ -47,7 +49,7 @@ def kafka(
             if topics:
                 await ensure_topics(settings)
             typer.echo(
-                f"Kafka {kafka_version()} listens on {broker.bootstrap}; its log: {broker.log_path}; Ctrl-C stops it"
+                f"Kafka {kafka_version()} listens on {broker.bootstrap}; its log is {broker.log_path}; Ctrl-C stops it"
             )
             await supervisor.run_until_signal()
         finally:

@@ -1,4 +1,4 @@
-"""Options that several commands share: each is a field of Settings, with its default and its reason.
+"""Options that several commands share: each is a field of Settings, with its default and description.
 
 To add one, write its option here and its line in GivenSettings; a command takes it as a parameter and passes it to make_settings.
 """
@@ -14,7 +14,7 @@ from app.base.settings import Settings
 
 
 def setting(field: str, help_text: str | None = None, default: object = None) -> Any:
-    """Return the option of a setting. ``help_text`` and ``default`` replace what Settings has, for this command's help."""
+    """Return the option of a setting. ``help_text`` and ``default`` replace those of Settings in the help of one command."""
     info = Settings.model_fields[field]
     shown = info.default if default is None else default
     return typer.Option(
@@ -37,7 +37,9 @@ FlushIntervalMs = Annotated[int | None, setting("flush_interval_ms")]
 LogLevel = Annotated[str | None, setting("log_level", "debug, info, warning or error")]
 LogJson = Annotated[
     bool | None,
-    typer.Option("--log-json", help="one JSON object a line", envvar="UPTAKE_LOG_JSON", show_default=False),
+    typer.Option(
+        "--log-json", help="log JSON, one object a line", envvar="UPTAKE_LOG_JSON", show_default=False
+    ),
 ]
 AcceptBad = Annotated[
     bool | None,
@@ -48,7 +50,7 @@ AcceptBad = Annotated[
         show_default=False,
     ),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="for machines: JSON on standard output")]
+AsJson = Annotated[bool, typer.Option("--json", help="print JSON to standard output, for programs")]
 
 
 class GivenSettings(TypedDict, total=False):
@@ -82,4 +84,4 @@ def make_settings(**given: Unpack[GivenSettings]) -> Settings:
             f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']} (it is {problem['input']!r})"
             for problem in error.errors()
         )
-        raise UptakeError(f"a setting does not fit: {problems}") from None
+        raise UptakeError(f"a setting is not valid: {problems}") from None

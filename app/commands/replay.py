@@ -31,37 +31,46 @@ _STOPPED = 130
 def replay(
     files: Annotated[
         list[Path],
-        typer.Argument(metavar="FILE...", help="{policy}_{campaign}.csv[.gz], or lines of JSON or targets"),
+        typer.Argument(
+            metavar="FILE...", help="{policy}_{campaign}.csv[.gz], or a file with one event a line"
+        ),
     ],
-    url: Annotated[str, typer.Option(help="the collector", envvar="UPTAKE_URL")] = "http://127.0.0.1:8080",
+    url: Annotated[
+        str, typer.Option(help="address of the collector", envvar="UPTAKE_URL")
+    ] = "http://127.0.0.1:8080",
     speed: Annotated[
         float | None,
         typer.Option(
-            help="1: in real time, 60: a minute a second", min=0.001, show_default="as fast as it goes"
+            help="1: real time; 60: a minute per second", min=0.001, show_default="as fast as possible"
         ),
     ] = None,
-    concurrency: Annotated[int, typer.Option(help="connections", min=1, max=1024)] = 32,
-    customer: Annotated[str, typer.Option(help="whose events these are")] = "00000",
+    concurrency: Annotated[int, typer.Option(help="connections to the collector", min=1, max=1024)] = 32,
+    customer: Annotated[str, typer.Option(help="id of the customer")] = "00000",
     license_key: Annotated[
         str | None,
         typer.Option(
-            help="signs the times", envvar="UPTAKE_LICENSE_KEY", show_default="that of the customers file"
+            help="key that signs the times",
+            envvar="UPTAKE_LICENSE_KEY",
+            show_default="that of the customers file",
         ),
     ] = None,
     customers_file: options.CustomersFile = None,
     as_of_now: Annotated[
-        bool, typer.Option("--now", help="drop the files' times: the events happen when they are sent")
+        bool,
+        typer.Option("--now", help="ignore the times of the files: the events happen when they are sent"),
     ] = False,
     rejects: Annotated[
         Path, typer.Option(help="file for events that were not accepted, with the reason")
     ] = Path("replay-rejects.jsonl"),
     as_json: options.AsJson = False,
 ) -> None:
-    """Send files of events to a collector, each user's events in order. Exits with 1 when any was not accepted.
+    """Send files of events to a collector, each user's events in order. Exits with 1 if an event was not accepted.
 
-    Files are the layout of data/obd, or one event a line: the JSON of docs/events.md with raw user ids, or a request target
-    (/api/00000/click/u/1/11). Times of the past are signed with the license key. 503 and 429 are tried again; an event whose fate
-    is not known (504, no answer) is counted, and not sent twice.
+    A file has the layout of data/obd, or one event a line.
+    An event is the JSON of docs/events.md with raw user ids, or a request target (/api/00000/click/u/1/11).
+    The license key signs times of the past.
+    Answers 503 and 429 are retried.
+    An event with an unknown outcome (504, no answer) is counted as unknown and not sent again.
 
     Example: uptake replay data/obd/*.csv.gz --url http://127.0.0.1:8080
     """
@@ -101,7 +110,7 @@ def _author(
         return Author(customer_id), credentials
     if key is None:
         raise UptakeError(
-            f"times of the past are taken only when they are signed, and {path} has no license key of customer "
+            f"a collector accepts past times only if they are signed, and {path} has no license key for customer "
             f"{customer_id!r}; give --license-key, or --now to let the events happen when they are sent"
         )
     if found is None:

@@ -24,7 +24,7 @@ def topics(
     as_json: options.AsJson = False,
     log_level: options.LogLevel = None,
 ) -> None:
-    """Show the topics, and what differs on the broker. Exits with 1 when something differs.
+    """Show the topics that Uptake needs, and how the broker differs. Exits with 1 if something differs.
 
     Example: uptake topics --kafka 127.0.0.1:9092 --create
     """
@@ -74,7 +74,7 @@ def _show(comparisons: list[Comparison]) -> None:
             "missing" if d.is_missing else f"{d.what} {d.found}, expected {d.expected}"
             for d in comparison.differences
         )
-        state = f"[red]{differences}[/red]" if differences else "[green]as it must be[/green]"
+        state = f"[red]{differences}[/red]" if differences else "[green]as expected[/green]"
         table.add_row(topic.name, str(comparison.partitions), topic.cleanup, kept, topic.key, state)
     console.print(table)
     sentences = [d.sentence for c in comparisons for d in c.differences if not d.is_missing]

@@ -1,4 +1,4 @@
-"""`uptake up`: Kafka, collector and workers on this machine, one log, one Ctrl-C."""
+"""`uptake up`: run Kafka, collector and workers on this machine, with one log, until Ctrl-C."""
 
 import asyncio
 import time
@@ -17,7 +17,7 @@ from app.local.supervisor import LinePrinter, Supervisor
 
 def up(
     workers: Annotated[int, typer.Option(min=1, max=64, help="worker processes; one per core")] = 1,
-    kafka: Annotated[str | None, setting("kafka", "use this Kafka, host:port", "one of our own")] = None,
+    kafka: Annotated[str | None, setting("kafka", "use this Kafka, host:port", "a local one")] = None,
     data_dir: options.DataDir = None,
     host: options.Host = None,
     port: Annotated[
@@ -30,7 +30,7 @@ def up(
 ) -> None:
     """Run Kafka, collector and workers on this machine until Ctrl-C. Data stays in --data-dir.
 
-    The first run fetches Apache Kafka (43 MB, by Maven) and writes a customers file with the customer 00000.
+    The first run fetches Apache Kafka (43 MB, with Maven) and writes a customers file with the customer 00000.
 
     Example: uptake up --workers 2 --data-dir .uptake
     """
@@ -82,7 +82,7 @@ def _welcome(stack: Stack, plan: Plan, settings: Settings, seconds: float) -> st
             f"  Kafka      {stack.kafka}",
             f"  files      {where}",
             "",
-            "Show an item to a user twice, then ask what is not to be shown again:",
+            "Show an item to a user twice, then ask which items not to show again:",
             f"  curl -i '{stack.collector}/api/{FIRST_CUSTOMER}/rendered/{user}/1/{item}?scenario=landing_page'",
             f"  curl -i '{stack.collector}/api/{FIRST_CUSTOMER}/rendered/{user}/1/{item}?scenario=landing_page'",
             f"  curl '{stack.workers[0]}/v1/{FIRST_CUSTOMER}/users/{user}/exclusions'",

@@ -11,7 +11,7 @@ def worker(
     app_id: options.AppId = None,
     partitions: options.PartitionsOption = None,
     host: options.Host = None,
-    port: Annotated[int | None, setting("port", "lookups are answered here", 6067)] = None,
+    port: Annotated[int | None, setting("port", "port that answers lookups", 6067)] = None,
     advertise: options.Advertise = None,
     data_dir: options.DataDir = None,
     customers_file: options.CustomersFile = None,
@@ -22,7 +22,8 @@ def worker(
 ) -> None:
     """Keep the tables of some users and answer lookups.
 
-    Start one for each core, each with its own --port and --data-dir: the users are spread over all workers with the same --app-id.
+    Start one worker for each core, each with its own --port and --data-dir.
+    All workers with the same --app-id share the users.
 
     Example: uptake worker --kafka 127.0.0.1:9092 --port 6068 --data-dir .uptake/worker-1
     """

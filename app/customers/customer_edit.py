@@ -1,7 +1,7 @@
 """Edits of the customers file: add a customer or rotate a key, and keep comments and everything else.
 
 The new file is written to the same directory (mode 600), read back and checked, synced, and renamed over the old one. A reader sees
-either file, never a mixture. Two commands at once take turns.
+the old file or the new one, never a mixture. Commands that run at the same time wait for each other.
 """
 
 import fcntl
@@ -39,7 +39,7 @@ def add_customer(path: Path, customer_id: str) -> Customer:
         return create_customers_file(path, customer_id)
     with _locked(path) as file:
         if customer_id in Customers.load(file):
-            raise CustomersError(path, f"customer {customer_id!r} is there already; its keys are kept")
+            raise CustomersError(path, f"customer {customer_id!r} exists already; its keys are kept")
         text = file.read_text(encoding="utf-8")
         _replace(file, f"{text.rstrip()}\n\n{table_text(customer_id)}")
         return Customers.load(file)[customer_id]
@@ -57,8 +57,8 @@ def rotate_key(path: Path, customer_id: str, key: KeyName) -> dict[str, str]:
         if any(name in table for name in _PREVIOUS):
             raise CustomersError(
                 path,
-                f'[customers."{customer_id}"] still has a previous_pseudonym_key: let users who have not come back since the last '
-                "rotation go (`uptake customers rotate-key ID --drop-previous`), then rotate again",
+                f'[customers."{customer_id}"] still has a previous_pseudonym_key; run `uptake customers rotate-key ID --drop-previous`, '
+                "which forgets users without an event since the last rotation, then rotate again",
             )
         former = str(table["key_id"])
         return {
@@ -135,7 +135,7 @@ def _locked(path: Path) -> Iterator[Path]:
 def _replace(path: Path, text: str) -> None:
     """Replace the file, and keep its owner, after the new one was read back without an error."""
     new = path.with_name(f".{path.name}.new")
-    new.unlink(missing_ok=True)  # of a command that was killed
+    new.unlink(missing_ok=True)  # left by a command that was killed
     before = path.stat()
     try:
         handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -149,7 +149,7 @@ def _replace(path: Path, text: str) -> None:
             Customers.load(new)
         except CustomersError as error:
             raise CustomersError(
-                path, f"is left as it was, for changed it could not be read: {error.problem}"
+                path, f"is left as it was, because the changed file would not be valid: {error.problem}"
             ) from None
         new.replace(path)
     except BaseException:

@@ -131,11 +131,13 @@ def read_customer(customer_id: str, table: Any) -> Customer:
 
 def _check_keys(entry: CustomerEntry) -> None:
     if (entry.previous_pseudonym_key is None) != (entry.previous_key_id is None):
-        raise FieldError("previous_pseudonym_key and previous_key_id go together")
+        raise FieldError("set both previous_pseudonym_key and previous_key_id, or neither")
     if entry.previous_key_id == entry.key_id:
         raise FieldError("previous_key_id must differ from key_id")
     if entry.require_credentials and entry.license_key is None:
-        raise FieldError("require_credentials needs a license_key: without one no request would be let in")
+        raise FieldError(
+            "require_credentials needs a license_key: without one the collector would refuse every request"
+        )
 
 
 def _key(name: str, text: str) -> bytes:

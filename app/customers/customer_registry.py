@@ -52,10 +52,12 @@ class Customers(Mapping[str, Customer]):
         return customers
 
     def warnings(self) -> list[str]:
-        """Return sentences for the operator: none, or one that says why this process does not serve the file as it is now."""
+        """Return sentences for the operator: one if this process does not serve the file as it is now, else none."""
         if self.problem is None:
             return []
-        return [f"the customers file changed and cannot be used, so the former goes on: {self.problem}"]
+        return [
+            f"the customers file changed and is not valid; the previous customers stay active: {self.problem}"
+        ]
 
     def refresh(self, *, even_unchanged: bool = False) -> bool | None:
         """Read the file again if it changed, and replace all customers at once.
@@ -101,7 +103,7 @@ def create_customers_file(path: Path, customer_id: str, license_key: str | None 
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
         raise CustomersError(
-            path, "is there already; it is not overwritten, it holds the only copy of its keys"
+            path, "exists already; it is not overwritten, because it holds the only copy of its keys"
         ) from None
     with os.fdopen(handle, "w", encoding="utf-8") as file:
         file.write(text)
@@ -119,7 +121,7 @@ _TABLE: Final = """\
 license_key = "{license_key}"
 key_id = "k1"
 pseudonym_key = "{pseudonym_key}"
-api_key = "{api_key}" # what lookups bring where a worker does not listen on loopback: Authorization: Bearer ...
+api_key = "{api_key}" # for lookups at workers that do not listen on loopback: Authorization: Bearer ...
 """
 
 

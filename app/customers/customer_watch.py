@@ -43,7 +43,7 @@ async def follow_file(customers: Customers, poll_seconds: float = _POLL_SECONDS)
 def _tell(customers: Customers, outcome: bool | None) -> None:
     """Log the result of a check."""
     if outcome is True:
-        log.info("customers read again from %s: %d", customers.path, len(customers))
+        log.info("customers reloaded from %s: %d", customers.path, len(customers))
     elif outcome is False:
         log.error("%s", " ".join(customers.warnings()))
 
@@ -58,13 +58,13 @@ class CustomersMetrics(Collector):
         """Yield the metrics."""
         customers = self._customers
         reloads = CounterMetricFamily(
-            "uptake_customers_reloads", "Times the changed customers file was read", labels=["result"]
+            "uptake_customers_reloads", "Reloads of the customers file, by result", labels=["result"]
         )
         reloads.add_metric(["ok"], customers.reloads)
         reloads.add_metric(["failed"], customers.failed_reloads)
         yield reloads
         yield GaugeMetricFamily(
             "uptake_customers_stale",
-            "1 while the customers file is wrong and the former one is served",
+            "1 while the customers file is not valid and the previous customers stay active",
             value=int(customers.problem is not None),
         )

@@ -1,6 +1,6 @@
 """Rules that exclude items from what a user is shown.
 
-A customer sets them in the customers file, a scenario overrides the customer, and a lookup overrides both. What each may say:
+A customer sets them in the customers file, a scenario overrides the customer, and a lookup overrides both. The values are in
 docs/customers.md and docs/lookups.md.
 """
 
@@ -12,7 +12,7 @@ from events.duration import parse_duration_ms
 
 Reason = Literal["rendered", "clicked", "bought", "consumed", "basket", "blacklisted"]
 REASONS: Final[tuple[Reason, ...]] = get_args(Reason)
-"""Why an item may be excluded, in the order in which an answer lists them."""
+"""The reasons to exclude an item, in the order in which an answer lists them."""
 
 DEFAULT_REASONS: Final = tuple(reason for reason in REASONS if reason != "clicked")
 """The reasons of a lookup that names none; ``clicked`` only on request."""

@@ -24,7 +24,7 @@ from tables.ctr.window_sums import (
     total,
 )
 
-_MAX_ROWS: Final = 200_000  # stored windows read for one answer: some 100 MB
+_MAX_ROWS: Final = 200_000  # stored windows read for one answer: about 100 MB
 
 
 class RowsRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -28,7 +28,7 @@ _HTTP_ERRORS: Final = {
 def json_response(
     answer: object, *, status: int = 200, is_pretty: bool = False, headers: Mapping[str, str] | None = None
 ) -> web.Response:
-    """Return an answer as JSON that is not cached, with money as text."""
+    """Return an answer as JSON that clients must not cache; amounts of money are JSON strings."""
     body = msgspec.json.encode(answer)
     if is_pretty:
         body = msgspec.json.format(body, indent=2) + b"\n"

@@ -1,7 +1,7 @@
 """Items that a user must not be shown, with the reasons: exclusions and filtered candidates, from the user's states.
 
-docs/lookups.md has the rules. These functions are pure: they only read the states. What a login moved to another user still counts
-here.
+docs/lookups.md has the rules. These functions are pure: they only read the states. Data that a login moved to another user still
+counts here.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -65,7 +65,7 @@ def _rendered(own: Shown | None, moved: Shown | None, limits: _Limits) -> _Weigh
 
 def _clicked(own: Clicked | None, moved: Clicked | None, limits: _Limits) -> _Weight | None:
     parts = _begun(own, moved, limits.as_of_ms)
-    # A click on a recommendation fires both events, so they are never added up.
+    # A click on a recommendation sends both events, so the counts are not added.
     count = sum(max(part.count, part.recommended) for part in parts)
     return _weight(count, parts, own, limits.as_of_ms)
 
@@ -227,8 +227,8 @@ def rotate(
 def rotation_factor(times_ms: Iterable[int], rotation: Rotation, as_of_ms: int) -> float:
     """Return a factor in (0, 1]: the product over the showings of ``1 - strength * 2 ** (-age / half_life)``.
 
-    Each showing lowers the score by ``strength`` at first; after a half-life, half of that remains. An item never shown has 1. A
-    stretch holds the last 16 showings of an item.
+    Each showing lowers the score by ``strength`` at first; after a half-life, half of that remains. An item that was never shown
+    has 1. A stretch holds the last 16 showings of an item.
     """
     factor = 1.0
     for time_ms in times_ms:

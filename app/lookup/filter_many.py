@@ -1,4 +1,4 @@
-"""One filter for many users: each owner answers for its users; where it does not, a standby may."""
+"""One filter for many users: each owner answers for its users, and a standby may answer if the owner does not."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -155,7 +155,7 @@ class _Many:
         return results if failure is None else results | await self._of_copies(left, failure)
 
     async def _of_former(self, users: list[str]) -> _Results:
-        """Return the answers for users without an event since the customer's key rotates, under their former pseudonyms."""
+        """Return the answers under the former pseudonyms of users without an event since the key rotation began."""
         asked = replace(self._asked, users=users)
         headers = asking_for_former(self._headers)
         return await _Many(

@@ -18,7 +18,7 @@ from tables.ctr.window_keys import MAX_TIME_MS, PANE_MS
 
 _MAX_CANDIDATES: Final = 10_000
 _MAX_USERS: Final = 1_000
-_MAX_PAIRS: Final = 200_000  # users x candidates of one request: some 0.2 s of one core
+_MAX_PAIRS: Final = 200_000  # users x candidates of one request: about 0.2 s of one core
 _MAX_STEPS: Final = 10_000  # windows of one scenario in one answer: a week of minutes
 _MAX_STRENGTH: Final = 0.99  # with 32 known showings the factor stays above 0
 _DAY_MS: Final = 86_400_000
@@ -124,7 +124,7 @@ class Params:
 
 
 def read_exclusions(params: Params, customer: Customer, now_ms: int) -> ExclusionsQuery:
-    """Return the exclusions lookup that the parameters describe. Exclusion rules that they leave out are the scenario's or customer's."""
+    """Return the exclusions lookup that the parameters describe. Rules that are left out are the scenario's, or else the customer's."""
     itemtype = params.take("itemtype")
     reasons = params.take("reasons")
     scenario = params.take("scenario")
@@ -200,7 +200,7 @@ def read_filter(raw: bytes, customer: Customer, now_ms: int, *, is_for_many: boo
 
 
 def read_ctr(params: Params, now_ms: int) -> CtrQuery:
-    """Return the CTR lookup that the parameters describe: by default the last 24 hours, and nothing that began after ``as_of_ms``."""
+    """Return the CTR lookup that the parameters describe. By default: the last 24 hours. No window begins after ``as_of_ms``."""
     as_of_ms = read_as_of(params, now_ms)
     scenario = params.take("scenario")
     granularity = params.take("granularity")

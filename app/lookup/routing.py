@@ -1,6 +1,6 @@
 """Routing of lookups: this worker answers, or it asks the owner of the partition in one hop.
 
-A worker never forwards a request that another worker forwarded: with different maps, two workers would send it back and forth.
+A worker never forwards a request that another worker forwarded. Two workers with different maps would send it back and forth.
 """
 
 from collections.abc import Iterable, Mapping
@@ -17,7 +17,7 @@ HOP_HEADER: Final = "X-Uptake-Hop"
 FORMER_HEADER: Final = "X-Uptake-Former"
 """Set by a worker that asks another for the user's states under the former pseudonym, while the customer's key rotates."""
 _RETRY_AFTER_S: Final = 1
-MOVING_S: Final = 3  # about what a rebalance takes
+MOVING_S: Final = 3  # about as long as a rebalance takes
 STALE_AFTER_S: Final = 1.0
 """How long the owner may take to answer before a standby may answer instead."""
 UNAVAILABLE: Final = 503
@@ -92,7 +92,7 @@ class Router:
     ) -> Reply:
         """Ask another worker; raise UnavailableError if it does not answer. ``path`` is raw, with its query.
 
-        ``timeout_s`` replaces the time-out of the session.
+        ``timeout_s`` replaces the timeout of the session.
         """
         timeout = self._session.timeout if timeout_s is None else aiohttp.ClientTimeout(total=timeout_s)
         passed_on = {name: headers[name] for name in (*_PASSED_ON, FORMER_HEADER) if name in headers}

@@ -51,7 +51,10 @@ def create_lookup_app(
     """
     registry = CollectorRegistry() if registry is None else registry
     seconds = Histogram(
-        "uptake_lookup_seconds", "From a lookup's head to its answer", ["route", "status"], registry=registry
+        "uptake_lookup_seconds",
+        "Seconds from the head of a lookup to its answer",
+        ["route", "status"],
+        registry=registry,
     )
     app = web.Application(
         client_max_size=_MAX_BODY_BYTES, middlewares=[guard(service.customers, api_key_of, seconds)]
@@ -215,12 +218,11 @@ class _Routes:
     async def _former_view(
         self, customer: Customer, raw_user: str, asking: tuple[str, str, bytes, Mapping[str, str]]
     ) -> UserView | Reply:
-        """Return the states under the former pseudonym of a user without an event since the customer's key rotates."""
+        """Return the states under the former pseudonym of a user without an event since the key rotation began."""
         key = user_key(customer.id, user_of(customer, raw_user, is_former=True))
         partition = self._service.partition_of(key)
-        owner = self.router.place(
-            partition, is_hop=False
-        )  # a new question, even if the request came by a hop
+        # This is a new request: it may be forwarded even if another worker forwarded the first one.
+        owner = self.router.place(partition, is_hop=False)
         if owner is None:
             return self._service.user_view(partition, key)
         method, path, body, headers = asking

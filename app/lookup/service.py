@@ -21,7 +21,7 @@ class UnavailableError(Exception):
         self.progress = progress
 
 
-class PartitionNotReady(UnavailableError):  # noqa: N818 - it is a state, which passes
+class PartitionNotReady(UnavailableError):  # noqa: N818 - a temporary state
     """This worker restores the partition; ``progress`` is the share that is done, 0 to 1, None if not known."""
 
     def __init__(self, partition: int, retry_after_s: int, progress: float | None = None) -> None:

@@ -20,8 +20,8 @@ def user_page(
 ) -> PageEntry:
     """Return everything known of a user as JSON: each table with the latest item first, and totals.
 
-    The page leaves out items that began after ``as_of_ms``; counts are the current ones. It merges in what a login moved to another
-    user, and marks an item ``moved`` if nothing else is known of it. ``rating`` is raw; ``scale_of`` (item type -> scale) turns it
+    The page leaves out items that began after ``as_of_ms``; counts are the current ones. It includes the items that a login
+    moved to another user, and marks those without other data ``moved``. ``rating`` is raw; ``scale_of`` (item type -> scale) turns it
     into ``rating_percent``.
     """
     tables = {

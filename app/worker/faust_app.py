@@ -16,9 +16,9 @@ from app.worker.standby import Standbys
 from app.worker.transport import ChunkTransport
 
 _METADATA_MAX_AGE_MS: Final = 10_000
-"""How long a topic that was missing may stay unnoticed once it exists. Until then no partition of it is assigned."""
+"""The longest time until a consumer notices a new topic. Until then no partition of the topic is assigned."""
 _POLL_RECORDS: Final = 8_000
-"""Records of one fetch: about 10 MB, and as much again waits in the agents' queues."""
+"""Records of one fetch: about 10 MB. Another 10 MB may wait in the agents' queues."""
 
 
 def create_faust_app(

@@ -39,13 +39,13 @@ from tables.store import StoreError, StoreMemory
 log = logging.getLogger(__name__)
 
 _GC_THRESHOLDS = (100_000, 50, 1_000)
-"""Rows have no cycles, and there are many: Python's defaults look at all of them again and again (docs/benchmarks.md: a fifth of the
-CPU)."""
+"""With its defaults, Python's garbage collector scans all rows again and again, for a fifth of the CPU (docs/benchmarks.md). Rows have no
+cycles, so rare scans are enough."""
 _FORESEEN_ERRORS = (UptakeError, StoreError)
 
 
 class _LookupServer(Service):
-    """Serves lookups for as long as the Faust app runs: from before the first partition is open, and answers 503 until it is."""
+    """Serves lookups while the Faust app runs. It starts before any partition is open, and answers 503 until then."""
 
     def __init__(self, app: web.Application, host: str, port: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -58,12 +58,12 @@ class _LookupServer(Service):
         await web.TCPSite(self._runner, self._host, self._port).start()
 
     async def on_stop(self) -> None:
-        """Stop listening, and finish what was asked."""
+        """Stop listening, and finish the requests in progress."""
         await self._runner.cleanup()
 
 
 class _FollowFile(Service):
-    """Keeps the customers as their file says, for as long as the Faust app runs."""
+    """Reloads the customers when their file changes, while the Faust app runs."""
 
     def __init__(self, customers: Customers, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -168,7 +168,7 @@ class Worker:
 
 
 def _limits(settings: Settings) -> PartitionLimits:
-    """Return what one partition may use: the worker's caches are shared evenly."""
+    """Return the limits of one partition. The partitions share the worker's caches evenly."""
     poison = None if settings.accept_bad else PoisonRule(settings.poison_records, settings.poison_percent)
     return PartitionLimits(
         flush_interval_ms=settings.flush_interval_ms,
@@ -216,12 +216,12 @@ def _lookup_server(
 
 
 def run_worker(settings: Settings) -> None:
-    """Run a worker in this process until it is told to stop; exit with its status."""
+    """Run a worker in this process until a signal or a failure; exit with its status."""
     uvloop.install()
-    gc.freeze()  # what the imports made lives as long as the process
+    gc.freeze()  # objects of the imports live as long as the process
     gc.set_threshold(*_GC_THRESHOLDS)
     worker = Worker(settings)
     loop = asyncio.new_event_loop()
-    asyncio.set_event_loop(loop)  # Faust's worker takes the loop it finds
+    asyncio.set_event_loop(loop)  # Faust's worker uses the current loop
     loop.run_until_complete(require_topics(settings))
     sys.exit(worker.run())

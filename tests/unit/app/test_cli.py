@@ -58,7 +58,7 @@ def test_foreseen_error_is_one_message_without_a_traceback(
     monkeypatch.setenv("UPTAKE_SESSION_TIMEOUT_MS", "5")
     assert exit_status("topics") == 2
     error = capsys.readouterr().err
-    assert error.startswith("uptake: a setting does not fit: session_timeout_ms")
+    assert error.startswith("uptake: a setting is not valid: session_timeout_ms")
     assert "Traceback" not in error
 
 

@@ -125,7 +125,7 @@ async def test_a_changed_file_is_followed_and_a_wrong_one_is_told_of(
     assert str(path) in warning
     assert "uptake_customers_stale 1.0" in await (await collector.get("/metrics")).text()
     keys = [line.split('"')[1] for line in right.splitlines() if "key =" in line and "key_id" not in line]
-    assert [record.message for record in caplog.records if "cannot be used" in record.message] == [warning]
+    assert [record.message for record in caplog.records if "is not valid" in record.message] == [warning]
     assert [key for key in keys if key in caplog.text or key in warning] == []
 
     path.write_text(right)

@@ -132,7 +132,7 @@ async def test_ctrl_c_settles_what_was_read_and_says_how_to_go_on(tmp_path: Path
         process.send_signal(signal.SIGINT)
         status, _, err = await ended(process)
         assert status == 130, err
-        assert "give the same command again to go on" in err
+        assert "give the same command again to resume" in err
         stopped_at = len(double.taken)
         assert 1_000 <= stopped_at < 30_000
         double.delay_s = 0

@@ -117,7 +117,7 @@ def test_an_added_customer_has_keys_of_its_own_and_nothing_else_changes(path: Pa
     assert list(loaded) == ["00000", "other", "shop.2"]
     assert loaded["shop.2"] == added
     assert added.rules.pseudonym_key != loaded["00000"].rules.pseudonym_key
-    with pytest.raises(CustomersError, match="is there already"):
+    with pytest.raises(CustomersError, match="exists already"):
         add_customer(path, "shop.2")
 
 

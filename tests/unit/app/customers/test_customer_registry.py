@@ -45,7 +45,7 @@ def test_created_keys_are_never_the_same(tmp_path: Path) -> None:
 
 def test_existing_file_is_not_overwritten(tmp_path: Path) -> None:
     path = written(tmp_path, MINIMAL)
-    with pytest.raises(CustomersError, match="is there already"):
+    with pytest.raises(CustomersError, match="exists already"):
         create_customers_file(path, "00000")
     assert path.read_text() == MINIMAL
 
@@ -152,7 +152,7 @@ def test_missing_file_says_what_to_do(tmp_path: Path) -> None:
             "pseudonym_key must be at least 64 hex digits",
         ),
         ('[customers."1"]\nkey_id = "k"\npseudonym_key = "secret!"\n', "pseudonym_key must be at least 64"),
-        (f'{MINIMAL}previous_key_id = "k0"\n', "go together"),
+        (f'{MINIMAL}previous_key_id = "k0"\n', "set both"),
         (f'{MINIMAL}previous_key_id = "k1"\nprevious_pseudonym_key = "{KEY}"\n', "must differ"),
         (f'{MINIMAL}time_zone = "Mars/Olympus"\n', "time_zone 'Mars/Olympus'"),
         (f'{MINIMAL}time_zone = "../../etc/passwd"\n', "time_zone"),
