@@ -21,8 +21,9 @@ BENCHMARKS: Final = {
 HELP: Final = f"""usage: python -m benchmarks [NAME ...] [OPTIONS]
        python -m benchmarks NAME --against CHECKOUT [--pairs N] [OPTIONS]
 
-The first form runs benchmarks beside their peers, all of them unless some are named. The second form compares this checkout with another
-one, a git worktree or clone, in {PAIRS} pairs of runs or more; it needs no peers. docs/benchmarks.md says what is measured.
+The first form runs benchmarks together with their peers: those that are named, or all.
+The second form compares this checkout with another one, a git worktree or clone, in {PAIRS} pairs of runs or more.
+It needs no peers. docs/benchmarks.md says what is measured.
 
 Progress goes to standard error. The last line on standard output is one JSON object for each benchmark.
 

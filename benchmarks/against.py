@@ -108,7 +108,7 @@ def _complaint(parser: argparse.ArgumentParser, chosen: argparse.Namespace) -> s
         return "--pairs and --smoke belong to --against CHECKOUT" if chosen.pairs or chosen.smoke else None
     for name in OF_ROUNDS:
         if getattr(chosen, name, None) != parser.get_default(name):
-            return f"--{name} is about peers; with --against there are none"
+            return f"--{name} is about peers, and --against has no peers"
     if chosen.pairs is not None and chosen.pairs < (1 if chosen.smoke else PAIRS):
         return f"--pairs is {PAIRS} or more (with --smoke 1 or more), so that the interval of the median is a 95 % one"
     return None

@@ -133,7 +133,7 @@ def different_versions(one: Imported, other: Imported) -> dict[str, tuple[str | 
 
 
 def _root_of(path: Path) -> Path:
-    """Return the root of the checkout at a path; CheckoutError if there is none."""
+    """Return the root of the checkout at a path; CheckoutError if the path is no checkout."""
     if not path.is_dir():
         raise CheckoutError(f"{path} is not a directory")
     root = path.resolve()

@@ -71,6 +71,7 @@ class Bench:
             ready = TAKES
         with running(server):
             server.wait_for(ready, START_SECONDS)
+            server.wait_for_port(port, START_SECONDS)  # a collector may reach Kafka before it listens
             warm = self._load(contestant, WARM_SECONDS).start(port)
             try:
                 warm.result()

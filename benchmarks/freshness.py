@@ -152,6 +152,7 @@ def _play(
     with running(collector, worker):
         worker.wait_for(READY, START_SECONDS)
         collector.wait_for(TAKES, START_SECONDS)
+        collector.wait_for_port(ports[0], START_SECONDS)
         ends = lambda: journal.ends(ours.kafka, JOURNAL)  # noqa: E731 - asked again and again
 
         async def play() -> tuple[Client, float, float]:

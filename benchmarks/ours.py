@@ -23,8 +23,8 @@ from benchmarks.traffic import CUSTOMER, Record
 from events.topics import JOURNAL, META, POSITIONS, changelog
 
 OURS: Final = "ours"
-# Wordings of older checkouts stay behind the present one: with `--against` they are waited for as well.
-TAKING_UP: Final[Words] = ("opening partitions", "taking up partitions")
+# Wordings of older checkouts, or parts of them, stay behind the present one: `--against` waits for them as well.
+TAKING_UP: Final[Words] = ("opening partitions", "up partitions")
 """What a worker logs when it knows its partitions, before it opens them."""
 READY: Final[Words] = ("ready: partitions",)
 """What a worker logs when its partitions are open, before its first fetch."""

@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -101,6 +102,20 @@ class Contestant:
             self.check()
             if time.monotonic() > deadline:
                 raise ContestantError(f"{self.name} did not say {words!r}: {self.last_words()}")
+            time.sleep(0.01)
+
+    def wait_for_port(self, port: int, timeout_seconds: float) -> None:
+        """Return as soon as it accepts connections on a port of this machine."""
+        deadline = time.monotonic() + timeout_seconds
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", port), 1.0).close()
+            except OSError:
+                self.check()
+            else:
+                return
+            if time.monotonic() > deadline:
+                raise ContestantError(f"{self.name} does not listen on port {port}: {self.last_words()}")
             time.sleep(0.01)
 
     def last_words(self) -> str:

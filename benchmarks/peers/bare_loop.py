@@ -17,23 +17,24 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from benchmarks.peers.arguments import READY, parse
 from events.model import Event
+from tables.base.table_spec import TableSpec
+from tables.ctr import panes
 from tables.ctr.panes import Tally
-from tables.declare import BY_NAME
 from tables.fold.fold_event import fold
+from tables.user import impressions, rendered
 from tables.user.identity import Transfer
 
 S = TypeVar("S")
-TABLES = ("rendered", "impressions", "panes")
+TABLES: tuple[TableSpec[Any], ...] = (rendered.TABLE, impressions.TABLE, panes.TABLE)
 BATCH_BYTES = 900_000
 
 
 class Rows(Generic[S]):
     """A table of one partition: every row that was touched, and which of them changed."""
 
-    def __init__(self, database: Any, table: str) -> None:
+    def __init__(self, database: Any, table: TableSpec[S]) -> None:
         self._database = database
-        coding = BY_NAME[table]
-        self.encode, self._decode = coding.encode, coding.decode
+        self.encode, self._decode = table.encode, table.decode
         self._rows: dict[bytes, S | None] = {}
         self.changed: dict[bytes, S | None] = {}
 
@@ -58,14 +59,10 @@ class Tables:
     """What the folds of `rendered` events touch, for one partition (tables/fold/fold_ports.py)."""
 
     def __init__(self, database: Any) -> None:
-        self.rows: dict[str, Rows[Any]] = {
-            table: Rows(database.get_column_family(table), table) for table in TABLES
+        self.rows: dict[TableSpec[Any], Rows[Any]] = {
+            table: Rows(database.get_column_family(table.name), table) for table in TABLES
         }
-        self.rendered, self.impressions = self.rows["rendered"], self.rows["impressions"]
         self.tally = Tally()
-
-    def __getattr__(self, table: str) -> Any:
-        raise NotImplementedError(f"the bare loop folds rendered events only, not those that need {table}")
 
     def transfer(self, transfer: Transfer) -> None:
         raise NotImplementedError(str(transfer))
@@ -78,9 +75,9 @@ class BareLoop:
         self._arguments = arguments
         options = rocksdict.Options(raw_mode=True)
         options.create_missing_column_families(True)
-        families = {table: rocksdict.Options(raw_mode=True) for table in TABLES}
+        families = {table.name: rocksdict.Options(raw_mode=True) for table in TABLES}
         self._database = rocksdict.Rdict(str(arguments.state_dir), options, column_families=families)
-        self._handles = {table: self._database.get_column_family_handle(table) for table in TABLES}
+        self._handles = {table: self._database.get_column_family_handle(table.name) for table in TABLES}
         self._tables = {number: Tables(self._database) for number in range(arguments.partitions)}
         self._next: dict[TopicPartition, int] = {}
         self._newest_ms = 0
@@ -120,22 +117,24 @@ class BareLoop:
                 await self._flush()
 
     async def _flush(self) -> None:
-        """Encode what changed and hand it to the producer; durability is waited for beside the loop."""
+        """Encode what changed and hand it to the producer; the loop continues while it waits for durability."""
         if self._sent is not None:
             await self._sent
         deliveries: list[Any] = []
         batch = rocksdict.WriteBatch(raw_mode=True)
         for number, tables in self._tables.items():
-            panes = tables.rows["panes"]
+            kept = tables.rows[panes.TABLE]
             for key, pane in tables.tally.drain(
-                lambda key, panes=panes: panes.get(key.encode()), self._newest_ms
+                lambda key, kept=kept: kept.get(key.encode()), self._newest_ms
             ).items():
-                panes.put(key.encode(), pane)
+                kept.put(key.encode(), pane)
             for table, rows in tables.rows.items():
                 changes = rows.encode_changes()
                 for key, value in changes:
                     batch.put(key, value, self._handles[table])
-                deliveries += await self._send(f"{self._arguments.name}-{table}-changelog", number, changes)
+                deliveries += await self._send(
+                    f"{self._arguments.name}-{table.name}-changelog", number, changes
+                )
         offsets, self._next = self._next, {}
         self._sent = asyncio.create_task(self._settle(deliveries, batch, offsets))
 
