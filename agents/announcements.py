@@ -76,10 +76,10 @@ class Announcer:
         self._said = said
         first: list[Output] = []
         if former is not None and (former.live > said.live or former.history > said.history):
-            first = self._tell(said, 0)
-        return first, self._tell(said, newest_ms)
+            first = self._announce(said, 0)
+        return first, self._announce(said, newest_ms)
 
-    def _tell(self, said: _Said, newest_ms: int) -> list[Output]:
+    def _announce(self, said: _Said, newest_ms: int) -> list[Output]:
         lanes = partials.DrainedLanes(said.live, said.history)
         key, value = partials.announcement(self._number, newest_ms, lanes)
         return [Output(PARTIALS, number, key, value) for number in range(self._partitions)]

@@ -34,13 +34,13 @@ async def follow_file(customers: Customers, poll_seconds: float = _POLL_SECONDS)
                     await asked.wait()
             is_asked = asked.is_set()
             asked.clear()
-            _tell(customers, await asyncio.to_thread(customers.refresh, even_unchanged=is_asked))
+            _log_result(customers, await asyncio.to_thread(customers.refresh, even_unchanged=is_asked))
     finally:
         with contextlib.suppress(ValueError, RuntimeError, NotImplementedError):
             loop.remove_signal_handler(signal.SIGHUP)
 
 
-def _tell(customers: Customers, outcome: bool | None) -> None:
+def _log_result(customers: Customers, outcome: bool | None) -> None:
     """Log the result of a check."""
     if outcome is True:
         log.info("customers reloaded from %s: %d", customers.path, len(customers))
