@@ -1,1 +1,1 @@
-"""Past events from files: what a row means, how it is sent, and where to go on after a stop."""
+"""Import of past events from files: the meaning of rows, how they are sent, and how an import resumes."""

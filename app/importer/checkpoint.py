@@ -1,7 +1,7 @@
-"""Where does an import go on after a stop, even a kill -9: a file beside the data, written and fsynced before it is relied on.
+"""Checkpoint of an import: a file next to the data from which the import resumes, also after kill -9.
 
-It says up to which row all is decided, and up to which rows may have been sent: those are sent again with the same ``eid``, and
-count once for the 24 hours that workers remember it.
+It says before which row all rows are decided, and before which row some may have been sent. Rows between the two are sent again
+with the same ``eid``. Workers remember an ``eid`` for 24 hours, so within that time such a row counts once.
 """
 
 import contextlib
@@ -24,7 +24,10 @@ _PART_BYTES: Final = 65_536
 
 
 class Identity(msgspec.Struct, frozen=True):
-    """Which import this is: the file by its size, beginning and end, wherever it lies; what its rows mean; and for whom."""
+    """Identity of an import: customer, file and mapping.
+
+    ``content`` is a SHA-256 of the first and the last 64 KiB of the file, ``mapping`` one of the mapping. The path is no part of it.
+    """
 
     customer: str
     size_bytes: int
@@ -33,13 +36,16 @@ class Identity(msgspec.Struct, frozen=True):
 
     @property
     def import_id(self) -> str:
-        """What begins the ``eid`` of each of its rows."""
+        """The prefix of the ``eid`` of each row of the import."""
         text = f"{self.customer}\n{self.size_bytes}\n{self.content}\n{self.mapping}"
         return "imp-" + hashlib.sha256(text.encode()).hexdigest()[:24]
 
 
 class Checkpoint(msgspec.Struct):
-    """The content of the file. Rows count from 1; ``may_be_sent`` is the first row that was surely not sent."""
+    """Content of the checkpoint file. Rows are numbered from 1.
+
+    Rows before ``next_row`` are decided. Rows from ``may_be_sent`` on were not sent; those between the two may have been.
+    """
 
     identity: Identity
     next_row: int = 1
@@ -59,7 +65,7 @@ class Checkpoint(msgspec.Struct):
 
 
 def identify(path: Path, mapping: RowMapping, customer: str) -> Identity:
-    """Return the identity of an import; raise UptakeError when the file cannot be read."""
+    """Return the identity of an import; raise UptakeError if the file cannot be read."""
     try:
         with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
@@ -74,19 +80,22 @@ def identify(path: Path, mapping: RowMapping, customer: str) -> Identity:
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold a file, so that no two imports of it run at once; raise UptakeError when another one does."""
+    """Lock a file for one import; raise UptakeError if another import of it is running."""
     with path.open("rb") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise UptakeError(f"{path}: another `uptake import` of it is running") from None
+            raise UptakeError(f"{path}: another `uptake import` of this file is running") from None
         except OSError:  # a file system without locks
             pass
         yield
 
 
 class Bookkeeper:
-    """The checkpoint file and the rejects file of one import. Nothing is in the rejects file that the checkpoint does not count."""
+    """Reads and writes the checkpoint file and the rejects file of one import.
+
+    The checkpoint holds the length of the rejects file. On open, lines beyond that length are cut off: their rows are decided again.
+    """
 
     def __init__(self, checkpoint: Path, rejects: Path, identity: Identity) -> None:
         self.path, self.rejects_path = checkpoint, rejects
@@ -94,7 +103,7 @@ class Bookkeeper:
         self._rejects: IO[bytes] | None = None
 
     def open(self) -> None:
-        """Cut the rejects file to what the checkpoint counts; what stood behind it is decided again."""
+        """Cut the rejects file to the length in the checkpoint; raise UptakeError if it cannot be written."""
         state = self.state
         try:
             if state.rejects_bytes or self.rejects_path.exists():
@@ -112,7 +121,7 @@ class Bookkeeper:
         *,
         is_finished: bool = False,
     ) -> None:
-        """Make the rejects durable, then the checkpoint. Blocks for two fsyncs."""
+        """Make the rejects durable, then the checkpoint. Blocks for two fsyncs; raises OSError if one fails."""
         if rejects:
             file = self._open_rejects()
             file.seek(0, os.SEEK_END)
@@ -146,10 +155,10 @@ class Bookkeeper:
         except FileNotFoundError:
             return Checkpoint(identity)
         except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
-            raise UptakeError(f"{self.path}: is no checkpoint of an import: {error}") from None
+            raise UptakeError(f"{self.path}: not a checkpoint of an import: {error}") from None
         if found.v != _VERSION:
             raise UptakeError(
-                f"{self.path}: was written by another version of Uptake ({found.v}); finish the import with that one"
+                f"{self.path}: another version of Uptake wrote it (format {found.v}); finish the import with that version"
             )
         for field, what in (
             ("customer", "was for another customer"),
@@ -159,7 +168,7 @@ class Bookkeeper:
         ):
             if getattr(found.identity, field) != getattr(identity, field):
                 raise UptakeError(
-                    f"{self.path}: the import that stopped at row {found.next_row:,} {what}. Give the same options and file again to go "
-                    f"on, or delete the checkpoint to begin anew: then rows that were sent already count twice"
+                    f"{self.path}: the import that stopped at row {found.next_row:,} {what}. Resume it with the same options and "
+                    f"file, or delete the checkpoint to start again: then rows that were already sent count twice"
                 )
         return found

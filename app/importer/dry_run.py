@@ -1,4 +1,4 @@
-"""What would the first rows become? Nothing is sent."""
+"""Dry run of an import: prints what the first rows would become, and sends nothing."""
 
 import itertools
 from datetime import tzinfo
@@ -15,9 +15,9 @@ from events.rules import Rules
 def show_rows(
     path: Path, mapping: RowMapping, zone: tzinfo, customer: str, rules: Rules | None, most: int, now_ms: int
 ) -> int:
-    """Print what the first rows become, one line each; return how many of them would be rejected.
+    """Print what the first ``most`` rows become, a line each; return how many of them would be rejected.
 
-    They are judged by the collector's own code; without ``rules`` of the customer, by the default rules.
+    The collector's own parser checks them, with the customer's ``rules``; if these are None, with the default rules.
     """
     reader = Reader(rules or Rules(customer, "dry-run", bytes(32)), now_ms, is_owner=True)
     converter = Converter(mapping, zone, "dry-run")
@@ -34,7 +34,7 @@ def show_rows(
 
 
 def _judged(row: FileRow, converter: Converter, reader: Reader) -> str | Problem | None:
-    """Return the JSON of a row's element, why it would be refused, or None when it is left out."""
+    """Return the JSON of a row's element, the Problem of a row that would be rejected, or None if the row is left out."""
     if row.values is None:
         return Problem("unreadable", row.problem)
     element = converter.element(row.number, row.values)

@@ -1,4 +1,4 @@
-"""What is sent for a row: an element of the collector's batches, or the reason why the row is none. Pure, but for the zone's data."""
+"""Conversion of a row to an element of the collector's batches, or to a Problem. Pure, except for time zone data."""
 
 import re
 from collections.abc import Mapping
@@ -21,16 +21,17 @@ _WHOLE: Final = frozenset(
 
 
 class Problem(NamedTuple):
-    """Why a row is no event."""
+    """Reason why a row cannot be sent: a code, and a sentence for people."""
 
     code: str
     sentence: str
 
 
 class Converter:
-    """Makes elements by one mapping. ``zone`` is that of times without one; ``import_id`` begins every ``eid``.
+    """Converts rows to elements by one mapping.
 
-    The eid of a row is the same in every run, so that a row that was sent twice within 24 hours counts once.
+    ``zone`` applies to times without a zone. ``import_id`` begins every ``eid``. The ``eid`` of a row is the same in every run, so a
+    row that is sent twice within 24 hours counts once.
     """
 
     def __init__(self, mapping: RowMapping, zone: tzinfo, import_id: str) -> None:
@@ -43,7 +44,7 @@ class Converter:
         }
 
     def element(self, number: int, row: Mapping[str, Any]) -> dict[str, Any] | Problem | None:
-        """Return the element of row ``number`` (from 1); None for a row that is to be left out."""
+        """Return the element of row ``number`` (from 1); None if the mapping leaves the row out."""
         kind = self._kind(row)
         if kind is None or isinstance(kind, Problem):
             return kind
@@ -63,7 +64,7 @@ class Converter:
                 continue
             _put(element, properties, field, self._value(field, value))
         if "price" not in element:
-            element.pop("currency", None)  # of a row whose price is not known
+            element.pop("currency", None)  # the row has no price
         if properties:
             element["properties"] = properties
         fields = EVENTS[ALIASES.get(kind, kind)].__struct_fields__
@@ -72,12 +73,12 @@ class Converter:
         }
 
     def time_ms(self, value: object) -> int | Problem:
-        """Return the ms since 1970 of a time as a file has it."""
+        """Return the milliseconds since 1970 of a time value of a file."""
         form = self._mapping.format.time
         if isinstance(value, datetime):
             return self._checked(value)
         if isinstance(value, date):
-            return self._checked(datetime.combine(value, time(0)))  # the zone is put in there
+            return self._checked(datetime.combine(value, time(0)))  # _checked adds the zone
         text = "" if value is None or isinstance(value, bool) else str(value).strip()
         if form != "iso" and _NUMBER.fullmatch(text):
             number = Decimal(text)
@@ -99,7 +100,7 @@ class Converter:
         try:
             seconds = moment.replace(microsecond=0).timestamp()
         except (OverflowError, ValueError):
-            return _bad_time(moment.isoformat(), "beyond what can be counted")
+            return _bad_time(moment.isoformat(), "out of range")
         time_ms = int(seconds) * 1000 + moment.microsecond // 1000
         return time_ms if time_ms >= 0 else _bad_time(moment.isoformat(), "before 1970")
 
@@ -112,7 +113,7 @@ class Converter:
             return mapping.events[said] or None
         if said in EVENTS or said in ALIASES:
             return said
-        sentence = f"{said[:40]!r} in column {mapping.map[EVENT]!r} is no event; say which one with --event {said[:40]}=EVENT"
+        sentence = f"{said[:40]!r} in column {mapping.map[EVENT]!r} is not an event; name the event with --event {said[:40]}=EVENT"
         return Problem("unknown_event", sentence)
 
     def _value(self, field: str, value: Any) -> Any:
@@ -124,7 +125,7 @@ class Converter:
 
 
 def encoded(element: Mapping[str, Any]) -> bytes | Problem:
-    """Return the JSON of an element; text of a file that was not UTF-8 has none."""
+    """Return the JSON of an element; a Problem if the file's text was not UTF-8."""
     try:
         return msgspec.json.encode(element)
     except UnicodeEncodeError:
@@ -132,7 +133,7 @@ def encoded(element: Mapping[str, Any]) -> bytes | Problem:
 
 
 def _plain(field: str, value: Any) -> Any:
-    """Return a value as the element has it: whole numbers where an event has them, text elsewhere."""
+    """Return a value in the type that the element's field has: an integer or text."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if field in _WHOLE:

@@ -1,4 +1,4 @@
-"""Which rows are done: the account of an import, settled in the order of the file, whatever order the answers come in. Pure."""
+"""Ledger of an import: counts its rows in file order, while answers arrive in any order. Pure."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -6,11 +6,11 @@ from typing import Final
 import msgspec
 
 FATE_UNKNOWN: Final = "fate_unknown"
-"""The code of a row that may have been recorded or not."""
+"""Code of a row that may be recorded or not."""
 
 
 class RejectedRow(msgspec.Struct, frozen=True):
-    """One row that is not recorded, as a line of the rejects file."""
+    """A line of the rejects file: a row that is not recorded, or that may not be (FATE_UNKNOWN)."""
 
     row: int
     code: str
@@ -20,7 +20,7 @@ class RejectedRow(msgspec.Struct, frozen=True):
 
 @dataclass(slots=True)
 class RowCounts:
-    """What became of the rows before the settled one."""
+    """Numbers of settled rows, by outcome."""
 
     accepted: int = 0
     rejected: int = 0
@@ -29,23 +29,23 @@ class RowCounts:
 
     @property
     def done(self) -> int:
-        """How many rows came to an end."""
+        """The number of settled rows."""
         return self.accepted + self.rejected + self.skipped + self.unknown
 
     @property
     def not_accepted(self) -> int:
-        """How many rows are not known to be recorded, and were to be."""
+        """The number of rows that are not recorded, or may not be, without those left out."""
         return self.rejected + self.unknown
 
 
 RowOutcome = RejectedRow | str
-"""What became of a row: ``accepted``, ``skipped``, or why it is not recorded."""
+"""Outcome of a row: ``accepted``, ``skipped``, or a RejectedRow."""
 
 
 class Ledger:
-    """Rows that are decided; ``next_row`` is the first that is not, all before it are settled.
+    """Outcomes of rows. A decided row is settled, and counted, once all rows before it are decided.
 
-    Rejects come out of ``take_rejects`` once they are settled, so in the order of the file and each once.
+    ``next_row`` is the first row that is not decided. ``take_rejects`` returns settled rejects, so each once and in file order.
     """
 
     def __init__(self, next_row: int, counts: RowCounts) -> None:
@@ -54,14 +54,14 @@ class Ledger:
         self._rejects: list[RejectedRow] = []
 
     def decide(self, row: int, outcome: RowOutcome) -> None:
-        """Note what became of a row, and settle what can be."""
+        """Record the outcome of a row, and settle the rows that this makes possible."""
         self._waiting[row] = outcome
         while (settled := self._waiting.pop(self.next_row, None)) is not None:
             self.next_row += 1
             self._count(settled)
 
     def take_rejects(self) -> list[RejectedRow]:
-        """Return the rejects that were settled since the last call."""
+        """Return the rejects settled since the last call, in file order."""
         taken, self._rejects = self._rejects, []
         return taken
 

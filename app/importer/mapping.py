@@ -1,4 +1,7 @@
-"""Which event does a row of a file stand for: columns, constants, times and kinds of events, given by hand or by a layout."""
+"""Mapping of a file's rows to events: columns, constants, times and event types.
+
+Its parts come from a layout, a TOML file and the command line.
+"""
 
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -20,15 +23,19 @@ _FIELDS: Final = frozenset(
     if field not in ("customer", "v", "eid", "time_ms", "received_ms", "is_clamped", "previous_user")
     and field not in ("is_junk_target", "properties", "lists")
 ) | {TIME, EVENT, "fullprice"}
-"""What may be given: the fields of events/model.py but those that the import makes itself; ``time`` and ``event`` for its own."""
+"""Fields that a mapping may name: those of events/model.py that the import does not set itself, and its own ``time`` and ``event``."""
 
 TimeFormat = Literal["auto", "s", "ms", "iso"]
 
 
 class Format(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """How a file is written. ``columns`` names those of a CSV file without a first line of names.
+    """Format of a file.
 
-    ``zone`` is that of times without one, as in Europe/Berlin; None: the customer's. ``separator`` stands between the items of a list.
+    - ``time``: seconds or milliseconds since 1970, ISO 8601, or ``auto`` for all three.
+    - ``zone``: applies to times without one, as in Europe/Berlin. None: the customer's zone.
+    - ``delimiter``: between the values of a CSV line. None: a tab in ``.tsv`` files, a comma in others.
+    - ``columns``: names the columns of a CSV file whose first line does not.
+    - ``separator``: between the items of a list.
     """
 
     time: TimeFormat = "auto"
@@ -39,10 +46,12 @@ class Format(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
 
 
 class RowMapping(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What the rows of a file mean. In TOML: the tables ``[map]``, ``[set]``, ``[events]``, ``[absent]`` and ``[format]``.
+    """Meaning of the rows of a file. In TOML: the tables ``[map]``, ``[set]``, ``[events]``, ``[absent]`` and ``[format]``.
 
-    ``map``: field -> column. ``set``: field -> the value of every row. ``events``: what the event column says -> an event, or ""
-    for rows to leave out. ``absent``: field -> values that mean that there is none.
+    - ``map``: field -> column.
+    - ``set``: field -> its value in every row.
+    - ``events``: value of the event column -> event, or "" to leave the row out.
+    - ``absent``: field -> values that mean "no value".
     """
 
     map: dict[str, str] = {}
@@ -52,7 +61,7 @@ class RowMapping(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
     format: Format = Format()
 
     def digest_text(self) -> bytes:
-        """Return what tells two mappings apart, the same in every process."""
+        """Return the bytes that identify a mapping. Equal mappings have equal bytes, in every process."""
         return msgspec.json.encode(self, order="deterministic")
 
 
@@ -72,14 +81,15 @@ LAYOUTS: Final[dict[str, RowMapping]] = {
         format=Format(time="iso", zone="UTC", columns=("session", "timestamp", "item", "price", "quantity")),
     ),
 }
-"""Layouts of known data sets. RecSys Challenge 2015 (YOOCHOOSE): text without a first line of names, a session is the user.
+"""Layouts of known data sets.
 
-The price of recsys-buys has no currency, so it is sent only where one is set; a price or quantity of 0 means that it is not known.
+The files of the RecSys Challenge 2015 (YOOCHOOSE) are text without a line of column names; the session is the user. The price of
+recsys-buys has no currency, so it is sent only if one is set. A price or quantity of 0 means that it is not known.
 """
 
 
 def _read_mapping(path: Path) -> RowMapping:
-    """Return the mapping of a TOML file; raise UptakeError when it is none."""
+    """Return the mapping of a TOML file; raise UptakeError if it cannot be read or is not a mapping."""
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
         return msgspec.convert(document, RowMapping)
@@ -98,9 +108,12 @@ def make_mapping(
     events: Sequence[str] = (),
     given: Mapping[str, Any] | None = None,
 ) -> RowMapping:
-    """Return a mapping: the layout, over it the file, over it what was given on the command line (``FIELD=COLUMN`` and so on).
+    """Return the mapping of a layout, a TOML file and the command line. The file overrides the layout, the command line both.
 
-    ``given`` are fields of Format; None there means not given. Raise UptakeError when it does not make events.
+    - ``columns``: ``FIELD=COLUMN``. ``constants``: ``FIELD=VALUE``. ``events``: ``WORD=EVENT``.
+    - ``given``: fields of Format; None means that a field is not given.
+
+    Raises UptakeError if an option is invalid, or if the mapping lacks the event, the user or the time.
     """
     parts = [] if layout is None else [_layout(layout)]
     parts += [] if file is None else [_read_mapping(file)]
@@ -170,7 +183,7 @@ def _check(mapping: RowMapping) -> None:
         (TIME, "--map time=COLUMN"),
     ):
         if field not in named:
-            raise UptakeError(f"nothing says what is the {field} of a row; say it with {how}")
+            raise UptakeError(f"the mapping lacks the {field} of a row; give it with {how}")
     kinds = [str(mapping.set.get(EVENT, "")), *mapping.events.values()]
     for kind in filter(None, kinds):
         if kind not in EVENTS and kind not in ALIASES:

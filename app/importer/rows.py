@@ -1,4 +1,4 @@
-"""Which rows does a file hold: CSV, lines of JSON, or Parquet, read in a bounded amount of memory, from any row on."""
+"""Reads the rows of CSV, JSON lines and Parquet files, from any row on, in bounded memory."""
 
 import csv
 import gzip
@@ -12,7 +12,7 @@ import msgspec
 from app.base.errors import UptakeError
 from app.importer.mapping import Format, RowMapping
 
-MAX_LINE_BYTES: Final = 1_048_576  # a longer line is cut, and then it is no row
+MAX_LINE_BYTES: Final = 1_048_576  # a longer line is cut, which makes its row invalid
 _BLOCK_BYTES: Final = 1_048_576
 _PARQUET_ROWS: Final = 2_000
 _SHOWN_CHARS: Final = 2_000
@@ -30,7 +30,10 @@ _KINDS: Final = {
 
 
 class FileRow(NamedTuple):
-    """One row: its number from 1, its values by column, or why it has none. ``text`` is what a bad row looked like."""
+    """One row: its number from 1, and its values by column.
+
+    A bad row has None as values, the reason as ``problem``, and its beginning as ``text``.
+    """
 
     number: int
     values: Mapping[str, Any] | None
@@ -38,7 +41,7 @@ class FileRow(NamedTuple):
     problem: str = ""
 
     def shown(self) -> str:
-        """Return the row as a report shows it."""
+        """Return the row as text for people, at most 2,000 characters."""
         if self.values is None:
             return self.text[:_SHOWN_CHARS]
         plain = {
@@ -52,7 +55,7 @@ class FileRow(NamedTuple):
 
 
 def kind_of(path: Path) -> str:
-    """Return csv, jsonl or parquet, by the name of the file; raise UptakeError when it tells none."""
+    """Return ``csv``, ``jsonl`` or ``parquet``, by the ending of the file's name; raise UptakeError if it is another one."""
     name = path.name.lower().removesuffix(".gz")
     suffix = Path(name).suffix
     kind = _KINDS.get(suffix)
@@ -63,7 +66,7 @@ def kind_of(path: Path) -> str:
 
 
 def read_rows(path: Path, mapping: RowMapping, start: int = 1) -> Iterator[FileRow]:
-    """Yield the rows of a file from number ``start`` on; raise UptakeError when it cannot be read, or lacks a column."""
+    """Yield the rows of a file from number ``start`` on; raise UptakeError if it cannot be read, or lacks a column."""
     kind = kind_of(path)
     if kind == "parquet":
         rows = _parquet(path, mapping, start)
@@ -77,7 +80,10 @@ def read_rows(path: Path, mapping: RowMapping, start: int = 1) -> Iterator[FileR
 
 
 def count_rows(path: Path, mapping: RowMapping) -> int:
-    """Return how many rows a file has: of Parquet exactly, of text by its lines, which is a little more when rows have several."""
+    """Return the number of rows of a file; raise UptakeError if it cannot be read.
+
+    It is exact for Parquet. For text it is the number of lines, which is larger if some are empty or a row has several lines.
+    """
     if kind_of(path) == "parquet":
         return int(_parquet_file(path).metadata.num_rows)
     lines, last = 0, b"\n"
@@ -97,7 +103,7 @@ def _open(path: Path) -> IO[bytes]:
 
 
 def _lines(file: IO[bytes]) -> Iterator[bytes]:
-    """Yield the lines of a file, none longer than MAX_LINE_BYTES: what is beyond is left out."""
+    """Yield the lines of a file without a byte order mark, each cut at MAX_LINE_BYTES."""
     is_first = True
     while line := file.readline(MAX_LINE_BYTES):
         if is_first:
@@ -129,7 +135,7 @@ def _jsonl(path: Path) -> Iterator[FileRow]:
 def _csv(path: Path, mapping: RowMapping) -> Iterator[FileRow]:
     delimiter = _delimiter(path, mapping.format)
     with _open(path) as file:
-        # What is not UTF-8 becomes lone surrogates, so that one bad row is reported and the next one read.
+        # Bytes that are not UTF-8 become lone surrogates: a bad row is reported, and the next one is still read.
         reader = csv.reader(
             (line.decode("utf-8", "surrogateescape") for line in _lines(file)), delimiter=delimiter
         )
@@ -185,7 +191,7 @@ def _parquet(path: Path, mapping: RowMapping, start: int) -> Iterator[FileRow]:
 
 
 def _whole_ms(batch: Any) -> Any:
-    """Return a batch with its times in milliseconds: Python's have no nanoseconds."""
+    """Return a batch with its times in milliseconds, because Python's datetime has no nanoseconds."""
     import pyarrow as pa
 
     for place, field in enumerate(batch.schema):
@@ -201,7 +207,7 @@ def _parquet_file(path: Path) -> Any:
         from pyarrow.parquet import ParquetFile
     except ImportError:
         raise UptakeError(
-            f"{path}: reading Parquet takes pyarrow, which is not installed; run: pip install 'pyarrow>=21'"
+            f"{path}: reading Parquet needs pyarrow, which is not installed; run: pip install 'pyarrow>=21'"
         ) from None
     try:
         return ParquetFile(path)

@@ -1,4 +1,4 @@
-"""How is one file imported, from its checkpoint to its last row?"""
+"""Imports one file, from its checkpoint to its last row."""
 
 import asyncio
 import contextlib
@@ -25,9 +25,8 @@ from app.replay.progress import shown_progress
 
 _CHECKPOINT_SUFFIX: Final = ".uptake-import"
 _REJECTS_SUFFIX: Final = ".uptake-rejects.jsonl"
-REMEMBERED_MS: Final = (
-    23 * 3_600_000
-)  # an eid is remembered for 24 h from its receipt; the rest is for clocks that differ
+# Workers remember an eid for 24 h from its receipt; one hour less allows for clocks that differ.
+REMEMBERED_MS: Final = 23 * 3_600_000
 
 Unsure = Literal["ask", "send", "skip"]
 UNSURE: Final[tuple[Unsure, ...]] = get_args(Unsure)
@@ -35,9 +34,10 @@ UNSURE: Final[tuple[Unsure, ...]] = get_args(Unsure)
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What is the same for all files of a call. ``folder``: where checkpoints and rejects go; None: beside each file.
+    """Options of an import, the same for all files of a command.
 
-    ``unsure`` says what becomes of rows that may have been sent so long ago that workers do not remember them.
+    ``folder`` is for checkpoints and rejects; if None, they are next to each file. ``unsure`` applies to rows that may have been sent
+    more than 23 hours ago, which workers may have forgotten.
     """
 
     endpoint: Endpoint
@@ -52,7 +52,11 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class ImportResult:
-    """What became of one file, over all runs. ``rows``: where this run began and the import now stands."""
+    """Result of importing one file.
+
+    ``counts`` covers all runs. This run decided the rows from ``first_row`` up to, but without, ``next_row``; ``retries`` and
+    ``seconds`` are of this run.
+    """
 
     path: Path
     first_row: int
@@ -66,7 +70,7 @@ class ImportResult:
 
 
 def zone_of(mapping: RowMapping, fallback: tzinfo) -> tzinfo:
-    """Return the zone of times that have none; raise UptakeError when there is no such zone."""
+    """Return the zone for times without one: the mapping's, else ``fallback``; raise UptakeError if it is unknown."""
     name = mapping.format.zone
     if name is None:
         return fallback
@@ -77,7 +81,11 @@ def zone_of(mapping: RowMapping, fallback: tzinfo) -> tzinfo:
 
 
 async def import_file(path: Path, options: Options, console: Console) -> ImportResult:
-    """Import what is left of a file; raise UptakeError when it cannot go on. SIGINT and SIGTERM stop it after what was read."""
+    """Import the rest of a file; raise UptakeError if the import cannot continue.
+
+    After SIGINT or SIGTERM, it sends and decides the rows that it has read, then returns. If the collector takes nothing at that
+    moment, it returns at once.
+    """
     identity = identify(path, options.mapping, options.customer)
     folder = path.parent if options.folder is None else options.folder
     with locked(path):
@@ -140,7 +148,7 @@ def _stopped_by_signals(sender: RowSender) -> Iterator[None]:
 
 
 def _skip_before(path: Path, books: Bookkeeper, unsure: Unsure) -> int:
-    """Return the row before which rows are left out, because they may have been sent too long ago to be sent again; 0: none."""
+    """Return the row before which rows are left out, because they may have been sent too long ago; 0 if no row is."""
     state: Checkpoint = books.state
     age_ms = SystemClock().now_ms() - state.written_ms
     if state.next_row >= state.may_be_sent or age_ms < REMEMBERED_MS or unsure == "send":
@@ -149,9 +157,9 @@ def _skip_before(path: Path, books: Bookkeeper, unsure: Unsure) -> int:
         return state.may_be_sent
     when = datetime.fromtimestamp(state.written_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC")
     raise UptakeError(
-        f"{path}: the import was killed soon after {when}, and rows from {state.next_row:,} to {state.may_be_sent - 1:,} at most may or "
-        f"may not have been sent. Workers remember what they saw for 24 hours, which are over: to send these rows again may count some "
-        f"twice, to leave them out may lose some. Choose: --unsure send, or --unsure skip (then they stand in {books.rejects_path})"
+        f"{path}: the import was killed soon after {when}, and some rows from {state.next_row:,} to {state.may_be_sent - 1:,} may have "
+        f"been sent. Workers recognise a repeated row for 24 hours, which are over. To send these rows again may count some twice; to "
+        f"leave them out may lose some. Choose: --unsure send, or --unsure skip (it writes them to {books.rejects_path})"
     )
 
 

@@ -1,1 +1,1 @@
-"""How an event reaches Kafka durably: a sink with a lane for each partition, a spool on disk, and the public producer."""
+"""Durable delivery of events to Kafka: a sink with a lane for each partition, a spool on disk, and the public producer."""

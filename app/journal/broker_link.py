@@ -1,6 +1,6 @@
-"""Is there a Kafka to write to: one idempotent producer, replaced when it is no longer usable, and the topics as they should be.
+"""Connection of the sink to Kafka: an idempotent producer, and checks of the broker's topics.
 
-While no broker answers, it says so once and keeps trying with growing pauses.
+A producer that is no longer usable is replaced. While no broker answers, the link logs this once, and retries with growing pauses.
 """
 
 import asyncio
@@ -20,26 +20,25 @@ _BATCH_BYTES: Final = 262_144
 _REQUEST_TIMEOUT_MS: Final = 10_000
 _CHECK_SECONDS: Final = 5.0
 _FIRST_PAUSE_SECONDS: Final = 0.25
-_LONGEST_PAUSE_SECONDS: Final = 4.0  # a broker that is back must not wait long for us
-_GATHER_SECONDS: Final = (
-    0.05  # a batch that is tried again and again must not hold up the others of its broker
-)
-_RETIRE_SECONDS: Final = 30.0  # a replaced producer may still deliver for so long what it was handed
+_LONGEST_PAUSE_SECONDS: Final = 4.0  # events resume soon after the broker is back
+# A batch that is retried many times must not delay the other batches of its broker.
+_GATHER_SECONDS: Final = 0.05
+_RETIRE_SECONDS: Final = 30.0  # for a replaced producer to deliver its last batches
 
 Timed = tuple[int, bytes, bytes]
 """(timestamp in ms, key, value)"""
 
 
 class NotHandedOnError(Exception):
-    """Nothing was handed to the producer."""
+    """The producer did not take the batch, so none of its records are written."""
 
 
 class LostError(Exception):
-    """What was handed on may be written or not: nobody will know."""
+    """The producer gave up on a batch, so its records may be written or not."""
 
 
 class Link:
-    """A producer, and what it has not acknowledged yet."""
+    """A producer with the batches that Kafka has not acknowledged yet."""
 
     def __init__(self, producer: AIOKafkaProducer) -> None:
         self.producer = producer
@@ -49,14 +48,15 @@ class Link:
         self._requests: dict[int, asyncio.Future[None]] = {}
 
     def leader(self, place: SpoolTarget) -> int | None:
-        """Return the node that leads a partition; None when there is none, or it is not known."""
+        """Return the id of the broker that leads a partition; None if it has no leader, or the leader is not known."""
         node = self.producer.client.cluster.leader_for_partition(TopicPartition(*place))
         return None if node is None or node < 0 else int(node)
 
     async def turn(self, place: SpoolTarget) -> None:
-        """Return when no request is on its way to the partition's broker, after GATHER_SECONDS at most.
+        """Wait until no request to the partition's broker is in flight, at most 50 ms.
 
-        aiokafka sends one at a time to each broker, so nothing is lost by waiting, and what comes meanwhile shares the next.
+        aiokafka sends one request at a time to each broker, so waiting costs no time. Events that arrive meanwhile share the next
+        request.
         """
         node = self.leader(place)
         request = None if node is None else self._requests.get(node)
@@ -66,9 +66,10 @@ class Link:
     async def hand_on(
         self, place: SpoolTarget, records: Sequence[Timed], timeout_ms: int
     ) -> tuple[int, "asyncio.Future[None]"]:
-        """Hand on the first of these records as one batch; return how many, and the future of their acknowledgement.
+        """Give the producer one batch with as many of the first records as fit; return their number and their acknowledgement.
 
-        The future ends with LostError when the producer has given up. Raises NotHandedOnError when nothing was handed on.
+        The acknowledgement is a future that fails with LostError if the producer gives up. Raises NotHandedOnError if the producer
+        does not take the batch.
         """
         batch = self.producer.create_batch()
         count = 0
@@ -78,8 +79,8 @@ class Link:
             count += 1
         batch.close()
         try:
-            # A matter of memory, as a partition has one batch at a time: it waits only where a topic's metadata is unknown, and
-            # whatever ends it early, ends it before the batch is taken.
+            # A partition has one batch at a time, so this waits only while a topic's metadata is unknown. An error or a timeout
+            # ends it before the producer takes the batch.
             async with asyncio.timeout(timeout_ms / 1000):
                 delivery = await self.producer.send_batch(batch, place.topic, partition=place.partition)
         except (KafkaError, TimeoutError, AssertionError) as error:
@@ -112,15 +113,15 @@ class Link:
             self._idle.set()
 
     async def retire(self, seconds: float) -> None:
-        """Wait for what is on its way, then close; what is then not known is lost."""
+        """Wait at most ``seconds`` for batches in flight, then close. Batches without an acknowledgement end with LostError."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._idle.wait()
         await self.close()
 
     async def close(self) -> None:
-        """Close at once."""
-        # aiokafka's stop waits for a broker that may never answer; without connections what it still tries comes to an end.
+        """Close without waiting for batches in flight; they end with LostError."""
+        # aiokafka's stop waits for a broker that may never answer. Without connections, its attempts end.
         for end in (self.producer.stop, self.producer.client.close):
             with contextlib.suppress(KafkaError, OSError, TimeoutError):
                 async with asyncio.timeout(1.0):
@@ -132,7 +133,11 @@ class Link:
 
 
 class BrokerLink:
-    """Keeps a Link to Kafka. ``changed`` is called when it came, went, or found the topics otherwise than before."""
+    """Keeps a Link to Kafka open.
+
+    ``topics`` are all expected topics with their numbers of partitions; ``needed`` are those that the sink writes to. ``changed`` is
+    called when the refusals change, and after each check that finds every needed topic usable.
+    """
 
     def __init__(
         self, bootstrap: str, topics: Mapping[str, int], needed: Sequence[str], changed: Callable[[], None]
@@ -141,10 +146,9 @@ class BrokerLink:
         self.link: Link | None = None
         self.problems: list[str] = [f"Kafka at {bootstrap} has not answered yet"]
         self.is_misfit = False
-        """The broker's topics have other partitions than ours: nothing may be written, nor kept for later."""
-        self._refusals: dict[
-            str, str
-        ] = {}  # until the first look at the broker has ended, events wait for it
+        """Whether a needed topic has another number of partitions than expected. Then events are neither written nor spooled."""
+        # Empty until the first check of the broker ends: events wait for it.
+        self._refusals: dict[str, str] = {}
         self._poked = asyncio.Event()
         self._broken = False
         self._is_new = True
@@ -152,15 +156,15 @@ class BrokerLink:
         self._retiring: set[asyncio.Task[None]] = set()
 
     def refusal(self, topic: str) -> str | None:
-        """Return why nothing can be written to a topic now; None when something can."""
+        """Return why events cannot be written to a topic now; None if they can."""
         return self._refusals.get(topic)
 
     def start(self) -> None:
-        """Begin to connect."""
+        """Start to connect, in the background."""
         self._task = asyncio.create_task(self._keep(), name="kafka-connection")
 
     async def stop(self) -> None:
-        """Close. What is not acknowledged is lost from sight."""
+        """Close. Batches that Kafka has not acknowledged end with LostError."""
         tasks = [task for task in (self._task, *self._retiring) if task is not None]
         for task in tasks:
             task.cancel()
@@ -170,13 +174,13 @@ class BrokerLink:
             self.link = None
 
     def broke(self, link: Link) -> None:
-        """A batch failed for good: its partition's sequence has a gap, so this producer cannot go on with it."""
+        """Replace a producer after a permanent failure of a batch, which leaves a gap in the partition's sequence numbers."""
         if link is self.link and not self._broken:
             self._broken = True
             self._poked.set()
 
     def look(self) -> None:
-        """Look at the broker now: something has changed."""
+        """Check the broker now instead of after the pause."""
         self._poked.set()
 
     async def _keep(self) -> None:
@@ -197,9 +201,9 @@ class BrokerLink:
             self._poked.clear()
 
     async def _check(self) -> None:
-        """Connect when we are not, and compare the broker's topics with ours."""
+        """Connect if there is no connection, and compare the broker's topics with the expected ones."""
         if self._broken and self.link is not None:
-            log.error("Kafka refused a batch for good; the producer is replaced")
+            log.error("Kafka refused a batch permanently; the producer is replaced")
             task = asyncio.create_task(self.link.retire(_RETIRE_SECONDS))
             self._retiring.add(task)
             task.add_done_callback(self._retiring.discard)
@@ -271,7 +275,7 @@ class BrokerLink:
         return producer
 
     async def _learn_leaders(self, producer: AIOKafkaProducer, topics: Sequence[str]) -> None:
-        """Let the producer look up the partitions it will write to, which its first record would wait for."""
+        """Look up the partitions of the topics now, so that the first record does not wait for them."""
         for topic in topics:
             with contextlib.suppress(KafkaError, TimeoutError):
                 async with asyncio.timeout(_CHECK_SECONDS):

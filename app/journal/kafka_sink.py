@@ -1,7 +1,7 @@
-"""How do events reach Kafka: a lane a partition, in batches, by one idempotent producer; and what is kept on the disk meanwhile.
+"""The collector's sink: sends events to Kafka in batches, with one idempotent producer and one lane per partition.
 
-While no broker answers, events go into the spool, where there is one and it has room; otherwise they are refused before anything of
-them is handed on.
+While no broker answers, events go to the spool on disk. Without a spool, or when it is full, they are refused before the producer
+gets any of them.
 """
 
 import asyncio
@@ -32,16 +32,25 @@ log = logging.getLogger(__name__)
 
 _TICK_SECONDS: Final = 0.1
 _START_SECONDS: Final = 2.0
-_STOP_SECONDS: Final = 8.0  # a stop must not take longer than supervisors wait before they kill
+_STOP_SECONDS: Final = 8.0  # shorter than supervisors wait before they kill a process
 
 
 def expected_topics(settings: Settings) -> dict[str, int]:
-    """Return every topic of the deployment with the partition count it must have."""
+    """Return every topic of the deployment with its required number of partitions."""
     return {topic.name: settings.partitions if topic.is_partitioned else 1 for topic in TOPICS}
 
 
 class KafkaSink:
-    """An EventSink on aiokafka. ``spool_dir``: where events are kept while Kafka is away, at most ``spool_bytes``; 0: nowhere."""
+    """An EventSink on aiokafka.
+
+    - ``topics``: every topic of the deployment with its number of partitions. ``needed``: those that the sink writes to.
+    - ``linger_ms``: how long an event waits for others to share its request to Kafka.
+    - ``ack_timeout_ms``: an event that Kafka has not acknowledged after this time ends with FateUnknownError.
+    - ``stall_ms``: while an event waits for Kafka longer than this, others of its partition are spooled or refused.
+    - ``max_pending``: how many events may wait for Kafka; more are refused.
+    - ``spool_dir``: keeps at most ``spool_bytes`` of events while Kafka is away. None, or 0 bytes: no spool.
+    - ``drain_per_second``: how many spooled events are sent per second at most.
+    """
 
     def __init__(
         self,
@@ -74,7 +83,7 @@ class KafkaSink:
 
     @classmethod
     def of(cls, settings: Settings) -> "KafkaSink":
-        """Return the sink that the settings describe."""
+        """Return a sink with the options of the settings."""
         return cls(
             settings.kafka,
             expected_topics(settings),
@@ -88,7 +97,7 @@ class KafkaSink:
         )
 
     async def start(self) -> None:
-        """Begin to connect; return when it is known what the spool holds, after START_SECONDS at most."""
+        """Start to connect, and wait until the spool is open, at most 2 seconds."""
         self._is_started = True
         self._connection.start()
         if self._spool is not None:
@@ -99,7 +108,7 @@ class KafkaSink:
         self._ticks = asyncio.create_task(self._tick(), name="kafka-deadlines")
 
     async def stop(self) -> None:
-        """Wait for what is on its way, at most STOP_SECONDS, then close. Takes nothing more from now on."""
+        """Refuse new events, wait at most 8 seconds for those in flight, then close."""
         if self._is_stopping:
             return
         self._is_stopping = True
@@ -128,7 +137,7 @@ class KafkaSink:
         await self._connection.stop()
 
     def problems(self) -> list[str]:
-        """Return what keeps events from being made durable now, a sentence each."""
+        """Return the reasons why events cannot be made durable now, a sentence each; empty if they can."""
         if not self._is_started:
             return ["the collector is starting"]
         if self._is_stopping:
@@ -143,12 +152,12 @@ class KafkaSink:
             if refusal is None:
                 return []
             if not self._connection.problems and self._spool.is_open and not self._is_held_up():
-                return []  # Kafka takes everything, so nothing depends on the spool
+                return []  # Kafka takes all events, so the spool is not needed
             return [refusal, *(each for each in away if each != refusal)]
         return away
 
     def warnings(self) -> list[str]:
-        """Return what somebody should look at, a sentence each, though events may well be taken."""
+        """Return problems for the operator, a sentence each. The sink may still take events."""
         found = list(self._connection.problems)
         found += sorted(
             {lane.refusal for lane in self._lanes.values() if lane.refusal is not None} - set(found)
@@ -159,17 +168,17 @@ class KafkaSink:
                 found.append(refusal)
             if self._spool.counts.quarantined:
                 found.append(
-                    f"{self._spool.counts.quarantined} damaged files lie in the spool in {self._spool.base}: look at the disk, and "
-                    f"remove the files named .quarantined there when you have what you want of them"
+                    f"{self._spool.counts.quarantined} damaged files are in the spool in {self._spool.base}: check the disk, and "
+                    f"remove the files named .quarantined there when you no longer need them"
                 )
         return found
 
     def spool_counts(self) -> SpoolCounts | None:
-        """Return how the spool stands; None when there is none."""
+        """Return the counts of the spool; None without a spool."""
         return None if self._spool is None else self._spool.snapshot(SystemClock().now_ms())
 
     async def send(self, topic: str, event: EventBase) -> None:
-        """Return when all in-sync replicas have the event, or the spool."""
+        """Return when all in-sync replicas, or the spool, have the event; raise NotTakenError or FateUnknownError."""
         group = PendingRequest(1)
         self._take(topic, event, group, 0, monotonic_ms())
         await group.future
@@ -178,7 +187,7 @@ class KafkaSink:
             raise outcome
 
     async def send_many(self, events: Sequence[tuple[str, EventBase]]) -> list[Outcome]:
-        """The same for many; the events of one partition keep their order."""
+        """Send several events, and return their outcomes in order. Events of one partition keep their order."""
         if not events:
             return []
         group, now_ms = PendingRequest(len(events)), monotonic_ms()
@@ -198,7 +207,7 @@ class KafkaSink:
         if not self._is_started or self._is_stopping:
             entry.settle(NotTakenError(self.problems()[0]))
         elif self._spool is not None and not self._spool.is_open:
-            # Nobody knows yet whether older events of this partition are in it.
+            # It may hold older events of this partition, which must be sent first.
             entry.settle(NotTakenError(self._spool.refusal() or "the spool is being read"))
         elif self._account.waiting > self._max_pending:
             entry.settle(NotTakenError(f"{self._max_pending} events wait for Kafka already"))
@@ -223,7 +232,7 @@ class KafkaSink:
         return lane
 
     def _changed(self) -> None:
-        """The connection or the spool has something new for the lanes."""
+        """Wake the lanes after a change of the connection or the spool."""
         if self._is_stopping:
             return
         if self._spool is not None and self._spool.is_open:
@@ -235,7 +244,7 @@ class KafkaSink:
             lane.wake()
 
     async def _pace(self, count: int) -> None:
-        """Wait until so many events may be drained: the rest of the processor is for those who ask."""
+        """Wait until ``count`` more events may be drained, so that draining leaves processor time for requests."""
         now = time.monotonic()
         start = max(now, self._drained_until)
         self._drained_until = start + count / self._drain_per_second
@@ -255,7 +264,7 @@ class KafkaSink:
                 log.warning("answered 504, because Kafka did not acknowledge in time: %d events", told)
 
     def _silent(self, now_ms: int) -> frozenset[int]:
-        """Return the brokers that have acknowledged nothing for ``stall_ms``, though something was sent to them before."""
+        """Return the brokers with a batch in flight that have acknowledged nothing for ``stall_ms``."""
         since: dict[int, int] = {}
         acknowledged: dict[int, int] = {}
         for lane in self._lanes.values():
@@ -271,6 +280,6 @@ class KafkaSink:
 
 
 def _placed(topic: str, customer: str, user: str, partitions: int) -> tuple[bytes, SpoolTarget]:
-    """Return the key of a user's events, and where they go."""
+    """Return key and partition of a user's events."""
     key = user_key(customer, user)
     return key, SpoolTarget(topic, partition_of(key, partitions))

@@ -1,7 +1,8 @@
-"""How does a Python back end write events straight into Kafka, without HTTP: typed, checked, and delivered when ``send`` returns.
+"""Producer for Python back ends that write events straight into Kafka, without HTTP.
 
-It takes the events of events/model.py with raw user ids, puts the customer's pseudonyms in their place, and writes them where the
-collector would: same topic, same key, same partition. docs/producing.md tells the same for other languages.
+``Producer.send`` takes an event of events/model.py with raw user ids. It checks the event, replaces the ids with the customer's
+pseudonyms, and returns when all in-sync replicas have the record. The record has the topic, key and partition that the collector
+would choose. docs/producing.md describes the same steps for other languages.
 
     import asyncio
 
@@ -42,13 +43,13 @@ from events.topics import HISTORY, JOURNAL
 
 _CONNECT_TIMEOUT_MS: Final = 10_000
 _DELIVERY_TIMEOUT_MS: Final = 30_000
-_MAX_PENDING: Final = 10_000  # events on their way at once: `send` of one more waits
+_MAX_PENDING: Final = 10_000  # events in flight; `send` of one more waits
 _LINGER_MS: Final = 2
 _BATCH_BYTES: Final = 262_144
 
 
 class Delivered(NamedTuple):
-    """Where an event stands, on all in-sync replicas."""
+    """Position of a recorded event in Kafka. All in-sync replicas have it."""
 
     topic: str
     partition: int
@@ -56,7 +57,10 @@ class Delivered(NamedTuple):
 
 
 class EventRefusedError(UptakeError):
-    """The event breaks a rule; nothing was sent, and sending it again is of no use. ``rejection`` names code and parameter."""
+    """The event breaks a rule and was not sent. Do not retry: the same event is refused again.
+
+    ``rejection`` has the code, a sentence for people, and the parameter. docs/http-api.md lists the codes.
+    """
 
     def __init__(self, rejection: Rejection) -> None:
         super().__init__(f"{rejection.code}: {rejection.sentence}")
@@ -64,18 +68,28 @@ class EventRefusedError(UptakeError):
 
 
 class NotSentError(UptakeError):
-    """Kafka took nothing: the event is not recorded, and may be sent again."""
+    """Kafka did not take the event, or the producer is not open. The event is not recorded; it is safe to retry."""
 
 
 class DeliveryUnknownError(UptakeError):
-    """The event was handed on and not acknowledged: it may be recorded or not. With an ``eid`` it may be sent again."""
+    """Kafka did not acknowledge the event, so it may be recorded or not.
+
+    Retry only an event with an ``eid``: two records of a user with the same ``eid`` count once within 24 hours.
+    """
 
 
 class Producer:
-    """Writes events of some customers into the journal. Make it inside a running loop, use it with ``async with``.
+    """Writes events of one or more customers to the journal. Create it inside a running event loop, and open it with ``async with``.
 
-    Idempotent: within one Producer a retry never becomes a second record. Events of one user that are sent one after another
-    keep their order.
+    Many tasks may call ``send`` at the same time; their events share requests to Kafka. Events of one user keep the order in which
+    their ``send`` calls start. The Kafka client retries without writing a second record, but a second call of ``send`` writes one.
+
+    - ``kafka``: bootstrap servers, as ``host:port``, separated by commas.
+    - ``rules``: pseudonym keys and parsing rules, one ``Rules`` per customer. Events of other customers are refused.
+    - ``linger_ms``: how long an event waits for others to share its request to Kafka.
+    - ``connect_timeout_ms``: the limit for opening the producer, and for each request to Kafka.
+    - ``delivery_timeout_ms``: the limit for each step of a ``send``: Kafka's client takes the event, then Kafka acknowledges it.
+    - ``max_pending``: how many events may be in flight. ``send`` waits while this many are.
     """
 
     def __init__(
@@ -99,12 +113,15 @@ class Producer:
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
-        """Return the producer for Kafka and customers file of the settings (UPTAKE_KAFKA, UPTAKE_CUSTOMERS_FILE)."""
+        """Return a producer for the settings' Kafka (UPTAKE_KAFKA) and all customers of their file (UPTAKE_CUSTOMERS_FILE).
+
+        The file is read once. Raises CustomersError if it is missing or invalid.
+        """
         customers = Customers.load(settings.customers_file)
         return cls(settings.kafka, [customer.rules for customer in customers.values()])
 
     async def __aenter__(self) -> Self:
-        """Connect; raise NoBrokerError when Kafka does not answer or lacks the topics."""
+        """Connect to Kafka. Raises NoBrokerError if Kafka does not answer in time, or lacks a topic."""
         producer = AIOKafkaProducer(
             bootstrap_servers=self._kafka,
             client_id="uptake-producer",
@@ -122,8 +139,8 @@ class Producer:
             await stop_within(producer, 1.0)
             if isinstance(error, KafkaError | OSError | TimeoutError):
                 raise NoBrokerError(
-                    f"Kafka at {self._kafka} does not answer ({type(error).__name__}); set UPTAKE_KAFKA to where it is, "
-                    f"and see what `uptake doctor` says"
+                    f"Kafka at {self._kafka} does not answer ({type(error).__name__}); set UPTAKE_KAFKA to its address, "
+                    f"or run `uptake doctor` for details"
                 ) from error
             raise
         self._counts = {
@@ -133,7 +150,7 @@ class Producer:
             await stop_within(producer, 1.0)
             raise NoBrokerError(
                 f"Kafka at {self._kafka} lacks the topic {min(self._counts, key=lambda name: self._counts[name])}; "
-                f"`uptake topics --create` makes it"
+                f"`uptake topics --create` creates it"
             )
         self._producer = producer
         return self
@@ -141,23 +158,28 @@ class Producer:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Wait for what is on its way, within the time for a delivery, and close."""
+        """Wait for events in flight, at most ``delivery_timeout_ms``, then close."""
         producer, self._producer = self._producer, None
         if producer is not None:
             await stop_within(producer, self._delivery_timeout_s)
 
     async def send(self, event: EventBase, *, is_history: bool = False) -> Delivered:
-        """Write one event and return when all in-sync replicas have it.
+        """Write one event, and return its position when all in-sync replicas have it.
 
-        ``user``, and ``target`` of a login, are raw ids; ``not_defined`` is nobody. ``is_history`` writes to the topic of imports:
-        there ``time_ms`` may be any past time, and it must be set. Raises EventRefusedError, NotSentError or DeliveryUnknownError.
+        ``user``, and ``target`` of a login, are raw ids; the user ``not_defined`` is anonymous. ``time_ms`` is when the event
+        happened, in milliseconds since 1970 UTC; without it, the event happens when the broker receives its record.
+
+        With ``is_history``, the event goes to the topic of imports. There ``time_ms`` is required, and may be any past time.
+
+        Raises EventRefusedError if the event breaks a rule, NotSentError if Kafka did not take it, and DeliveryUnknownError if Kafka
+        did not acknowledge it in time. An event whose ``send`` is cancelled may be recorded or not.
         """
         producer = self._producer
         if producer is None:
             raise NotSentError("this producer is not open; use it inside `async with Producer(...)`")
         sealed = self._sealed(event)
         if is_history and not sealed.time_ms:
-            sentence = "time_ms: an event of history needs its time"
+            sentence = "time_ms: an event of history needs a time"
             raise EventRefusedError(Rejection("bad_timestamp", sentence, "time_ms"))
         topic = HISTORY if is_history else JOURNAL
         count = self._counts[topic]
@@ -165,24 +187,24 @@ class Producer:
         value, partition = encode(sealed), partition_of(key, count)
         async with self._room:
             try:
-                # Until it returns, nothing was taken: it waits only for memory, or for the leader of the partition.
+                # Until this returns, the client has not taken the event: it waits for memory, or for the partition's leader.
                 async with asyncio.timeout(self._delivery_timeout_s):
                     delivery: asyncio.Future[Any] = await producer.send(
                         topic, value, key, partition=partition
                     )
             except (KafkaError, TimeoutError) as error:
-                raise NotSentError(f"Kafka takes nothing at the moment ({type(error).__name__})") from error
+                raise NotSentError(f"Kafka takes no events at the moment ({type(error).__name__})") from error
             delivery.add_done_callback(_retrieve)
             try:
                 async with asyncio.timeout(self._delivery_timeout_s):
                     metadata = await asyncio.shield(delivery)
             except TimeoutError:
                 raise DeliveryUnknownError(
-                    f"not acknowledged within {self._delivery_timeout_s:g} s; it is still being tried"
+                    f"Kafka did not acknowledge it within {self._delivery_timeout_s:g} s; the producer still tries"
                 ) from None
             except KafkaError as error:
                 raise DeliveryUnknownError(
-                    f"Kafka did not acknowledge it ({type(error).__name__}); open a new producer, this one may be unusable"
+                    f"Kafka did not acknowledge it ({type(error).__name__}); open a new producer, because this one may be unusable"
                 ) from error
         return Delivered(topic, partition, metadata.offset)
 
@@ -199,6 +221,6 @@ class Producer:
 
 
 def _retrieve(delivery: "asyncio.Future[Any]") -> None:
-    """Look at the error of a delivery that nobody waits for any more, so that asyncio does not complain of it."""
+    """Read the error of a delivery after its ``send`` gave up, so that asyncio does not log it as never retrieved."""
     if not delivery.cancelled():
         delivery.exception()

@@ -1,4 +1,4 @@
-"""Whose is the spool: numbered directories, each with one process as its owner, and how far what lies in it was drained."""
+"""Numbered directories of the spool: each is locked by one process, and has cursors that say how far it is drained."""
 
 import fcntl
 import json
@@ -18,8 +18,8 @@ _CURSOR_PLACE: Final = SpoolTarget(_CURSORS, 0)
 class Directory:
     """One numbered directory of the spool, locked until ``release`` or the end of the process.
 
-    Its cursors say up to which record each partition was drained. They are written after the broker's acknowledgement, so what
-    was acknowledged and not yet noted is sent again after a crash: that is what the ``eid`` of each event in the spool is for.
+    Its cursors hold the number of the last drained record of each partition. They are written after the broker's acknowledgement.
+    After a crash between the two, a record is sent again; each event in the spool has an ``eid``, so it still counts once.
     """
 
     def __init__(self, path: Path, lock: int) -> None:
@@ -30,7 +30,7 @@ class Directory:
 
     @classmethod
     def take(cls, path: Path) -> "Directory | None":
-        """Return the directory, made where it is missing; None when another process has it."""
+        """Lock and return the directory, and create it if it is missing; None if another process has it."""
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
@@ -44,11 +44,11 @@ class Directory:
         return cls(path, lock)
 
     def release(self) -> None:
-        """Let another process have it."""
+        """Unlock the directory for other processes."""
         os.close(self._lock)
 
     def read_cursors(self) -> None:
-        """Read what was noted last. What cannot be read is as good as not noted: more is sent again, nothing is lost."""
+        """Read the last intact cursors. If later ones are damaged, more events are sent again, but none is lost."""
         path = self.path / _CURSORS
         data = path.read_bytes() if path.exists() else b""
         for record in records(data):
@@ -60,7 +60,7 @@ class Directory:
         self.next_number = max([self.next_number, *(number + 1 for number in self.cursors.values())])
 
     def write_cursors(self) -> None:
-        """Note how far the partitions are drained. The file is begun anew by each process, and when it has grown."""
+        """Append the cursors to their file. The first write of a process, and one over 256 KiB, replace the file."""
         noted = {f"{place.topic}/{place.partition}": number for place, number in self.cursors.items()}
         line = encode(SpoolRecord(0, _CURSOR_PLACE, 0, b"", json.dumps(noted).encode()))
         path = self.path / _CURSORS
@@ -73,14 +73,14 @@ class Directory:
             write_all(descriptor, line)
             sync(descriptor)
         except OSError:
-            self._is_cursor_file_new = True  # half a line hides all that follows it
+            self._is_cursor_file_new = True  # an incomplete line hides the lines after it
             raise
         finally:
             os.close(descriptor)
 
 
 def claim(base: Path) -> list[Directory]:
-    """Return the first free directory, and after it all others that are nobody's and hold something."""
+    """Lock and return the first free directory, then all other free directories that have segments."""
     own: Directory | None = None
     for number in range(_MAX_DIRECTORIES):
         own = Directory.take(base / f"{number}")
@@ -92,7 +92,7 @@ def claim(base: Path) -> list[Directory]:
 
 
 def left_over(base: Path) -> list[Directory]:
-    """Return the directories with segments that no living process has, locked."""
+    """Lock and return the directories that have segments and no living owner."""
     found = []
     for path in sorted(base.iterdir()):
         if path.name.isdigit() and any(path.glob("*.seg")):

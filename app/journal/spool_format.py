@@ -1,13 +1,13 @@
-"""How does an event lie on the disk: the bytes of a spool's segment, with checksums that tell a torn end from a damaged middle.
+"""Format of a spool segment on disk, with checksums that distinguish a torn end from damage.
 
-A segment is a head and then records, each with a head of its own. All numbers are little-endian, checksums CRC-32 (zlib)::
+A segment is a head followed by records, each with a head of its own. Numbers are little-endian, checksums are CRC-32 (zlib)::
 
     segment head   magic 8s, version u32, checksum of both u32
     record head    body length u32, checksum of the body u32, sequence number u64, checksum of these three u32
     record body    received_ms i64, partition u32, length of topic u16, length of key u16, topic, key, value
 
-The head has a checksum of its own, so that a flipped bit in a length cannot make the rest of a file look like a record that was
-never finished: only what really ends early, or was never written (zeros), counts as torn.
+A record head has its own checksum. Without it, a flipped bit in a length could make the rest of a file look like an unfinished
+record. Only bytes that end early, or were never written (zeros), count as torn.
 """
 
 import struct
@@ -34,7 +34,7 @@ class SpoolTarget(NamedTuple):
 
 
 class SpoolRecord(NamedTuple):
-    """One event in the spool. ``number`` grows by one a record of a directory, and never begins anew."""
+    """One event in the spool. ``number`` grows by one with each record of a directory, and is never reset."""
 
     number: int
     place: SpoolTarget
@@ -44,7 +44,7 @@ class SpoolRecord(NamedTuple):
 
 
 class FoundRecord(NamedTuple):
-    """Where a good record of a segment lies."""
+    """A good record of a segment, with its offset in bytes."""
 
     offset: int
     record: SpoolRecord
@@ -52,10 +52,10 @@ class FoundRecord(NamedTuple):
 
 @dataclass
 class Scan:
-    """What a segment holds.
+    """Content of a segment.
 
-    ``good_bytes`` is its length without a torn end of ``torn_bytes``. ``damage`` says what is broken in what was once complete; good
-    records before it are found, and those behind it where the broken one still tells its length.
+    ``good_bytes`` is its length without a torn end of ``torn_bytes``. ``damage`` describes damage to complete bytes, if any.
+    ``found`` has the good records before the damage. It also has those after it if the damaged record's head is intact.
     """
 
     found: list[FoundRecord] = field(default_factory=list)
@@ -70,7 +70,7 @@ def segment_head() -> bytes:
 
 
 def encode(record: SpoolRecord) -> bytes:
-    """Return head and body of a record."""
+    """Return the bytes of a record, head and body."""
     topic = record.place.topic.encode("ascii")
     body = b"".join(
         (
@@ -85,7 +85,7 @@ def encode(record: SpoolRecord) -> bytes:
 
 
 def record_at(data: bytes, offset: int = 0) -> SpoolRecord | None:
-    """Return the record that begins there; None when it is not whole or a checksum does not fit."""
+    """Return the record at an offset; None if it is incomplete or a checksum does not match."""
     if len(data) - offset < RECORD_HEAD_BYTES:
         return None
     length, checksum, number, head_checksum = _HEAD.unpack_from(data, offset)
@@ -103,7 +103,7 @@ def record_at(data: bytes, offset: int = 0) -> SpoolRecord | None:
 
 
 def length_at(data: bytes, offset: int) -> int | None:
-    """Return how many bytes the record that begins there takes by its head; None when the head is not whole or not right."""
+    """Return the length in bytes, head included, that the head at an offset states; None if the head is incomplete or damaged."""
     if len(data) - offset < RECORD_HEAD_BYTES:
         return None
     length, _, _, head_checksum = _HEAD.unpack_from(data, offset)
@@ -112,7 +112,7 @@ def length_at(data: bytes, offset: int) -> int | None:
 
 
 def scan(data: bytes) -> Scan:
-    """Return what the bytes of a segment hold. Never a record that was not written: what is not whole is torn or damaged."""
+    """Return the content of a segment. Incomplete bytes are reported as torn or damaged, never as a record."""
     result = Scan()
     head = segment_head()
     if len(data) < len(head):
@@ -154,7 +154,7 @@ def scan(data: bytes) -> Scan:
 
 
 def records(data: bytes) -> Iterator[SpoolRecord]:
-    """Yield the records from the beginning up to the first that is not whole; for files without a segment head."""
+    """Yield the records of a file without a segment head, up to the first that is incomplete or damaged."""
     offset = 0
     while (record := record_at(data, offset)) is not None:
         yield record

@@ -1,4 +1,4 @@
-"""What does monitoring see of the spool: its counts as Prometheus metrics and for the readiness page."""
+"""Counts of the spool for monitoring: Prometheus metrics, and a part of the readiness page."""
 
 from collections.abc import Iterator
 
@@ -10,7 +10,7 @@ from app.journal.spool import SpoolCounts
 
 
 class SpoolMetrics(Collector):
-    """The spool of a sink; all zero where there is none."""
+    """Metrics of a sink's spool; all are zero without a spool."""
 
     def __init__(self, sink: EventSink) -> None:
         self._sink = sink
@@ -19,28 +19,28 @@ class SpoolMetrics(Collector):
         """Yield the metrics."""
         counts = self._sink.spool_counts() or SpoolCounts()
         for name, words, value in (
-            ("bytes", "What the spool takes on the disk", counts.bytes),
+            ("bytes", "Size of the spool on disk", counts.bytes),
             ("events", "Events in the spool", counts.events),
             ("oldest_seconds", "Age of the oldest event in the spool", counts.oldest_seconds),
-            ("quarantined", "Damaged files that lie in the spool", counts.quarantined),
+            ("quarantined", "Damaged files in the spool", counts.quarantined),
         ):
             yield GaugeMetricFamily(f"uptake_collector_spool_{name}", words, value=value)
         for name, words, value in (
-            ("spooled", "Events written into the spool", counts.spooled),
+            ("spooled", "Events written to the spool", counts.spooled),
             ("drained", "Events sent from the spool and acknowledged by Kafka", counts.drained),
-            ("damaged", "Files of the spool found damaged", counts.damaged),
+            ("damaged", "Spool files that were found damaged", counts.damaged),
             (
                 "torn_bytes",
-                "Bytes that were being written when a collector ended, cut off",
+                "Bytes cut off because a collector ended while it wrote them",
                 counts.torn_bytes,
             ),
-            ("failures", "Writes into the spool that failed", counts.failures),
+            ("failures", "Failed writes to the spool", counts.failures),
         ):
             yield CounterMetricFamily(f"uptake_collector_spool_{name}", words, value=value)
 
 
 def page_of(sink: EventSink) -> dict[str, object] | None:
-    """Return what the readiness page says of the spool; None where there is none."""
+    """Return the part of the readiness page about the spool; None without a spool."""
     counts = sink.spool_counts()
     if counts is None:
         return None

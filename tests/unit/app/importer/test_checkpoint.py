@@ -93,7 +93,7 @@ def test_checkpoint_of_another_import_is_refused_with_the_difference(tmp_path: P
 @pytest.mark.parametrize("content", ["", "{}", "no", '{"v": 1}'])
 def test_file_that_is_no_checkpoint_is_refused(tmp_path: Path, data: Path, content: str) -> None:
     (tmp_path / "c").write_text(content)
-    with pytest.raises(UptakeError, match="no checkpoint"):
+    with pytest.raises(UptakeError, match="not a checkpoint of an import"):
         books(tmp_path, identify(data, MAPPING, "00000"))
 
 

@@ -68,7 +68,7 @@ def test_price_of_recsys_buys_is_sent_only_with_a_currency() -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"columns": ["user=u", "item=i"]}, "time of a row; say it with --map time=COLUMN"),
+        ({"columns": ["user=u", "item=i"]}, "lacks the time of a row; give it with --map time=COLUMN"),
         ({"columns": ["item=i", "time=t"]}, "--map user=COLUMN"),
         ({"constants": []}, "--set event=click"),
         ({"columns": ["user"]}, "NAME=VALUE"),
