@@ -1,8 +1,8 @@
-"""What would no framework cost? aiokafka's `getmany`, msgspec, our transitions, and once a second WriteBatch and `send_batch`.
+"""A loop without a framework: aiokafka's `getmany`, msgspec, our transitions, and once a second WriteBatch and `send_batch`.
 
-The limit that ours is held against: no group protocol of its own, no transactions, no fences, no slices, no bounded memory, no
-dead letters, no lookups. Rows stay in a plain dictionary; panes come from our tally, all three dimensions. A flush encodes what
-changed, and the loop goes on while it is sent; when the broker has it, RocksDB is written and the offsets are committed.
+It is the limit of what this Python can do. It has no group protocol of its own, no transactions, fences, slices, bounded memory, dead
+letters or lookups. Rows stay in a plain dictionary; panes come from our tally, in all three dimensions. A flush encodes the changed
+rows, and the loop continues while the producer sends them. When the broker has them, the loop writes to RocksDB and commits the offsets.
 """
 
 import asyncio
@@ -120,7 +120,7 @@ class BareLoop:
                 await self._flush()
 
     async def _flush(self) -> None:
-        """Encode what changed and hand it to the producer; durability is waited for beside the loop."""
+        """Encode what changed and hand it to the producer; the loop continues while it waits for durability."""
         if self._sent is not None:
             await self._sent
         deliveries: list[Any] = []
@@ -161,7 +161,6 @@ class BareLoop:
 
 
 if __name__ == "__main__":
-    gc.set_threshold(
-        100_000, 50, 1_000
-    )  # millions of rows live on: looking for cycles among them took a quarter of the CPU
+    # Millions of rows stay in memory, and looking for cycles among them took a quarter of the CPU.
+    gc.set_threshold(100_000, 50, 1_000)
     uvloop.run(BareLoop(parse()).run())

@@ -17,10 +17,10 @@ def test_first_wording_is_the_present_one(words: Words) -> None:
 @pytest.mark.parametrize(
     ("words", "wording"),
     [
-        (TAKING_UP, "taking up partitions"),
-        (READY, "ready: partitions"),
-        (TAKES, "answers, all topics are there"),
+        (TAKING_UP, "taking up partitions 0, 1"),
+        (READY, "ready: partitions 0, 1"),
+        (TAKES, "Kafka at 127.0.0.1:9092 answers, all topics are there"),
     ],
 )
 def test_wordings_of_older_checkouts_stay(words: Words, wording: str) -> None:
-    assert wording in words
+    assert any(word in wording for word in words)
