@@ -1,4 +1,4 @@
-"""The benchmarks as one command: ``python -m benchmarks [NAME ...] [OPTIONS of each]``."""
+"""Runs the benchmarks as one command: ``python -m benchmarks [NAME ...] [OPTIONS]``."""
 
 import importlib
 import sys
@@ -8,15 +8,15 @@ from benchmarks.against import PAIRS
 
 BENCHMARKS: Final = {
     "ingest": "rendered events that a worker folds and makes durable",
-    "mixed": "all kinds of events, with and without lookups",
-    "users": "the same events of ten times as many users",
+    "mixed": "events of all kinds, with and without lookups",
+    "users": "the same number of events from ten times as many users",
     "scale": "two workers instead of one",
-    "recovery": "records that are restored after a lost disk",
-    "freshness": "from an accepted event to the lookup that shows it",
-    "state": "what a user costs on disk and in memory",
+    "recovery": "records that a worker restores after it lost its disk",
+    "freshness": "time from an accepted event to the lookup that shows it",
+    "state": "disk and memory per user",
     "collector": "events over HTTP, one by one and in batches",
 }
-"""Name -> what it measures."""
+"""Name -> what the benchmark measures."""
 
 HELP: Final = f"""usage: python -m benchmarks [NAME ...] [OPTIONS]
        python -m benchmarks NAME --against CHECKOUT [--pairs N] [OPTIONS]
@@ -30,7 +30,7 @@ Progress goes to standard error. The last line on standard output is one JSON ob
 benchmarks:
 {{names}}
 
-Options go to each benchmark that is named: python -m benchmarks NAME --help
+Options go to every benchmark that is named. Each has a help: python -m benchmarks NAME --help
 
 examples:
   python -m benchmarks ingest --rounds 1 --only ours bare_loop
@@ -40,11 +40,11 @@ examples:
 
 
 def main(argv: list[str]) -> int:
-    """Run the named benchmarks, or all, one after the other; options go to each of them. Return the worst exit status."""
+    """Run the named benchmarks, or all, one after the other with the same options; return the worst exit status."""
     named = argv[: next((at for at, word in enumerate(argv) if word.startswith("-")), len(argv))]
     unknown = [name for name in named if name not in BENCHMARKS]
     if unknown:
-        return _refuse(f"there is no benchmark {unknown[0]}; there are {', '.join(BENCHMARKS)}")
+        return _refuse(f"there is no benchmark {unknown[0]}; choose from {', '.join(BENCHMARKS)}")
     names = [argument for argument in argv if argument in BENCHMARKS]
     options = [argument for argument in argv if argument not in BENCHMARKS]
     if not names and {"-h", "--help"} & set(options):

@@ -1,7 +1,7 @@
-"""Now / before: this checkout and another one in turn, and the median of the ratios with its interval.
+"""Compares this checkout (now) with another one (before): the median ratio of paired runs, with its interval.
 
-Both are measured by this checkout's harness, traffic and reader of results; only the measured processes are those of the other checkout.
-The runs of a pair follow each other, and the one that is first in a pair is second in the next, so what else the machine does meets both.
+Harness, traffic and the reader of results are always those of this checkout; only the measured processes come from the other one.
+The two runs of a pair follow each other, and the next pair has the opposite order. So other work of the machine affects both sides.
 """
 
 import argparse
@@ -23,18 +23,18 @@ from benchmarks.rounds import Rounds, Run, play, quotients, summaries
 NOW: Final = "now"
 BEFORE: Final = "before"
 PAIRS: Final = 7
-"""The fewest pairs that are a measurement."""
+"""The smallest number of pairs that counts as a measurement."""
 HIGHER: Final = "higher"
 LOWER: Final = "lower"
 EVALUATED: Final = ("ratios", "intervals", "coverage", "better", "pairs", "void")
-"""What a result says of each measure."""
+"""Keys of a result that have an entry for each measure."""
 OF_ROUNDS: Final = ("rounds", "only")
-"""Options of a benchmark that compare this checkout with its peers."""
+"""Options for runs with peers; they have no meaning with ``--against``."""
 
 
 @dataclass(frozen=True)
 class Measure:
-    """A number of each run whose ratio now / before is wanted, and whether more or less of it is better."""
+    """A number that each run yields and whose ratio now / before is reported, and whether a higher or a lower one is better."""
 
     name: str
     of: Callable[[Run], float]
@@ -43,7 +43,7 @@ class Measure:
 
 @dataclass(frozen=True)
 class Trial:
-    """Work that both checkouts do in turn, and what is measured of it. ``name`` tells it from the others of the same benchmark."""
+    """Work that both checkouts do in turn, and its measures. ``name`` is unique within a benchmark."""
 
     name: str
     run: Callable[[Run, Checkout], None]
@@ -52,11 +52,11 @@ class Trial:
 
 
 Trials = Callable[[argparse.Namespace], AbstractContextManager[Sequence[Trial]]]
-"""What prepares the trials of a benchmark: a broker, topics, traffic."""
+"""Prepares the trials of a benchmark: a broker, topics, traffic."""
 
 
 def rates(unit: str = "events") -> tuple[Measure, ...]:
-    """Return what is measured wherever a known amount of work is done: its rate by CPU and by wall time, and memory."""
+    """Return the measures of a known amount of work: its rates per CPU-second and per wall second, and peak memory."""
     return (
         Measure(f"{unit}_per_cpu_second", lambda run: run.per_cpu_second),
         Measure(f"{unit}_per_wall_second", lambda run: run.per_wall_second),
@@ -65,33 +65,33 @@ def rates(unit: str = "events") -> tuple[Measure, ...]:
 
 
 def figure(name: str, better: str) -> Measure:
-    """Return the measure of a figure that a benchmark writes into its runs."""
+    """Return the measure of a figure that a benchmark writes into ``Run.figures``; it is 0 in a run without it."""
     return Measure(name, lambda run: run.figures.get(name, 0.0), better)
 
 
 def parse(
     parser: argparse.ArgumentParser, argv: Sequence[str] | None, trials: Sequence[str] = ()
 ) -> argparse.Namespace:
-    """Add the options of now / before to those of a benchmark, and read the command line. ``trials`` may be chosen by name."""
+    """Add the options of now / before to those of a benchmark, and parse the command line. ``--trials`` chooses from ``trials``."""
     group = parser.add_argument_group(
         "now / before",
-        "Compare this checkout with another one, without peers. The ratio is now / before; docs/benchmarks.md says how it is measured.",
+        "Compare this checkout (now) with another one (before), without peers. docs/benchmarks.md describes the method.",
     )
     group.add_argument(
         "--against",
         type=Path,
         metavar="CHECKOUT",
-        help="another git worktree or clone, whose processes are 'before'",
+        help="root of the other git worktree or clone, which is 'before'",
     )
     group.add_argument("--pairs", type=int, help=f"pairs of runs, {PAIRS} or more (default: {PAIRS})")
     group.add_argument(
         "--smoke",
         action="store_true",
-        help="try it out with one pair, or --pairs of any number: not a measurement",
+        help="a trial run with one pair, or any number of --pairs: not a measurement",
     )
     if trials:
         group.add_argument(
-            "--trials", nargs="+", choices=trials, default=trials, help="only these (default: all)"
+            "--trials", nargs="+", choices=trials, default=trials, help="run only these parts (default: all)"
         )
     chosen = parser.parse_args(argv)
     complaint = _complaint(parser, chosen)
@@ -103,19 +103,19 @@ def parse(
 
 
 def _complaint(parser: argparse.ArgumentParser, chosen: argparse.Namespace) -> str | None:
-    """Return what is wrong with the options, None if nothing is."""
+    """Return what is wrong with the options, or None if they are valid."""
     if chosen.against is None:
         return "--pairs and --smoke belong to --against CHECKOUT" if chosen.pairs or chosen.smoke else None
     for name in OF_ROUNDS:
         if getattr(chosen, name, None) != parser.get_default(name):
             return f"--{name} is about peers, and --against has no peers"
     if chosen.pairs is not None and chosen.pairs < (1 if chosen.smoke else PAIRS):
-        return f"--pairs is {PAIRS} or more (with --smoke 1 or more), so that the interval of the median is a 95 % one"
+        return f"--pairs is {PAIRS} or more (with --smoke, 1 or more), for a 95 % interval of the median"
     return None
 
 
 def run(name: str, chosen: argparse.Namespace, trials: Trials) -> int:
-    """Measure now / before; the last line printed is one JSON object. Return 0 if no ratio is void."""
+    """Measure now / before and print one JSON object as the last line; return 0 if no ratio is void, else 1."""
     try:
         sides = {NOW: Checkout.open(ROOT), BEFORE: Checkout.open(chosen.against)}
     except CheckoutError as error:
@@ -147,7 +147,7 @@ def _options(chosen: argparse.Namespace) -> dict[str, Any]:
 
 
 def _void_if_changed(result: dict[str, dict[str, Any]], sides: Mapping[str, Checkout]) -> None:
-    """Take the ratios out of a result if the code of a side changed: it is unknown which runs had which."""
+    """Void all ratios if the code of a side changed: it is unknown which runs used which code."""
     try:
         for checkout in sides.values():
             checkout.require_unchanged()
@@ -161,13 +161,13 @@ def _play(trial: Trial, sides: Mapping[str, Checkout], pairs: int) -> list[dict[
         try:
             trial.run(run, sides[run.contestant])
         except (LookupError, TypeError, ValueError, msgspec.MsgspecError) as error:
-            raise RuntimeError(f"what it left cannot be read by this checkout: {error!r}") from error
+            raise RuntimeError(f"this checkout cannot read the results of the run: {error!r}") from error
 
     return play((NOW, BEFORE), pairs, run_one, lambda line: say(f"{trial.name}: {line}"), trial.unit)
 
 
 def evaluate(trial: Trial, rounds: Rounds, prefix: str = "") -> dict[str, dict[str, Any]]:
-    """Return, by measure: the median of now / before, its interval and coverage, what is better, and the ratio of each pair."""
+    """Return, for each measure, the median of now / before, its interval and coverage, what is better, and the ratio of each pair."""
     found: dict[str, dict[str, Any]] = {key: {} for key in EVALUATED}
     for measure in trial.measures:
         name = f"{prefix}{measure.name}"
@@ -186,20 +186,20 @@ def evaluate(trial: Trial, rounds: Rounds, prefix: str = "") -> dict[str, dict[s
 
 def _say_sides(name: str, sides: Mapping[str, Checkout]) -> None:
     for side, checkout in sides.items():
-        changed = " with changes that are not committed" if checkout.is_dirty else ""
+        changed = " with uncommitted changes" if checkout.is_dirty else ""
         say(
             f"{name}: {side} is {checkout.given} at {(checkout.commit or '')[:12]}{changed}, run by {checkout.environment}"
         )
     now, before = sides[NOW].imported, sides[BEFORE].imported
     if now is not None and before is not None:
         for what, (one, other) in different_versions(now, before).items():
-            say(f"{name}: {what} is {one} now and {other} before, which is measured too")
+            say(f"{name}: {what} is {one} now and {other} before; the ratios include this difference")
 
 
 def _say_result(name: str, result: Mapping[str, Any], *, is_smoke: bool) -> None:
     for measure, ratio in result["ratios"].items():
         if ratio is None:
-            say(f"{name}: {measure} void, {result['void'][measure]}")
+            say(f"{name}: {measure} is void: {result['void'][measure]}")
             continue
         interval, coverage = result["intervals"][measure], result["coverage"][measure]
         bounds = (

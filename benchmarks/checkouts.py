@@ -1,7 +1,7 @@
 """Checkouts of Uptake whose processes can be measured: this one, and another one given as a path.
 
-A process imports Uptake from its working directory, which is the root of its checkout. ``PYTHONPATH`` names the same directory, so that an
-editable installation of another checkout in the same Python does not win. ``Checkout.open`` proves it before anything is measured.
+A process imports Uptake from its working directory, which is the root of its checkout. ``PYTHONPATH`` names the same directory, so
+that it takes precedence over an editable installation of another checkout. ``Checkout.open`` verifies this before anything is measured.
 """
 
 import hashlib
@@ -26,18 +26,18 @@ DISTRIBUTIONS: Final = (
     "rocksdict",
     "uvloop",
 )
-"""Dependencies whose versions decide how fast a checkout is."""
+"""Dependencies whose versions affect how fast a checkout is."""
 _PROBE: Final = Path(__file__).with_name("imported.py")
 _PROBE_SECONDS: Final = 120.0
 
 
 class CheckoutError(RuntimeError):
-    """A path is not a checkout whose processes can be measured; the message says why."""
+    """The processes of a checkout cannot be measured; the message says why."""
 
 
 @dataclass(frozen=True)
 class Imported:
-    """What a Python says after it imported every module of a checkout (benchmarks/imported.py)."""
+    """The report of a Python that imported every module of a checkout (benchmarks/imported.py)."""
 
     files: Mapping[str, str]
     failed: Mapping[str, str]
@@ -45,7 +45,7 @@ class Imported:
     versions: Mapping[str, str | None]
 
     def complaint(self, root: Path) -> str | None:
-        """Return why processes with these imports are not those of the checkout at ``root``, None if they are."""
+        """Return why these imports are not those of the checkout at ``root``, or None if they are."""
         if self.failed:
             module, error = next(iter(self.failed.items()))
             return f"{module} cannot be imported ({error})"
@@ -64,19 +64,19 @@ class Checkout:
     root: Path
     python: Path
     environment: str = "the running Python"
-    """Whose dependencies it runs with."""
+    """Where its dependencies come from."""
     given: str = "."
     """The path as the user wrote it."""
     commit: str | None = None
     is_dirty: bool | None = None
-    """Whether code or benchmarks have changes that are not committed."""
+    """Whether code or benchmarks have uncommitted changes."""
     code: str = ""
     """A checksum of the code."""
     imported: Imported | None = field(default=None, repr=False)
 
     @classmethod
     def open(cls, path: Path) -> "Checkout":
-        """Return the checkout at a path, with its own ``.venv`` if that works; CheckoutError if it cannot be measured."""
+        """Return the checkout at a path, run by its own ``.venv`` if that works; CheckoutError if it cannot be measured."""
         root = _root_of(path)
         commit = _git(root, "rev-parse", "HEAD").decode().strip()
         is_dirty = bool(_git(root, "status", "--porcelain", "--", *PACKAGES, "benchmarks"))
@@ -103,7 +103,7 @@ class Checkout:
         return {**os.environ, "PYTHONUNBUFFERED": "1", **env, "PYTHONPATH": str(self.root)}
 
     def require_unchanged(self) -> None:
-        """Raise CheckoutError if the code is no longer what it was when the checkout was opened."""
+        """Raise CheckoutError if the code has changed since the checkout was opened."""
         if _checksum(self.root) != self.code:
             raise CheckoutError(f"the code in {self.given} changed while it was measured")
 
@@ -126,7 +126,7 @@ THIS: Final = Checkout(ROOT, Path(sys.executable))
 
 
 def different_versions(one: Imported, other: Imported) -> dict[str, tuple[str | None, str | None]]:
-    """Return the versions in which two environments differ: distribution, or ``python`` -> the two versions."""
+    """Return the versions that differ between two environments: distribution, or ``python`` -> both versions."""
     pairs: dict[str, tuple[str | None, str | None]] = {"python": (one.python, other.python)}
     pairs |= {name: (one.versions.get(name), other.versions.get(name)) for name in DISTRIBUTIONS}
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
@@ -159,7 +159,9 @@ def _git(root: Path, *arguments: str) -> bytes:
     try:
         done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, check=False)
     except FileNotFoundError:
-        raise CheckoutError("git is not installed; it names the commits that are compared") from None
+        raise CheckoutError(
+            "git is not installed; it is needed to name the commits that are compared"
+        ) from None
     if done.returncode != 0:
         complaint = done.stderr.decode(errors="replace").strip()
         raise CheckoutError(f"{root} is not a git checkout with a commit: {complaint}")
@@ -175,7 +177,7 @@ def _pythons(root: Path) -> Iterator[tuple[str, Path]]:
 
 
 def _probe(root: Path, python: Path) -> Imported:
-    """Let a Python import the code of a checkout as a measured process does; CheckoutError if it cannot be run."""
+    """Let a Python import the code of a checkout as a measured process does; CheckoutError if it does not run."""
     checkout = Checkout(root, python)
     try:
         done = subprocess.run(

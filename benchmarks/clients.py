@@ -1,4 +1,4 @@
-"""How do benchmarks ask over HTTP: kept-alive connections, a steady rate whatever the answers take, and percentiles of what they took?"""
+"""HTTP clients of the benchmarks: kept-alive connections, a steady rate of requests, and percentiles of response times."""
 
 import asyncio
 import math
@@ -13,7 +13,7 @@ TIMEOUT_S = 10.0
 
 
 class Pool:
-    """As many connections to one server as are in use at once."""
+    """Kept-alive connections to one server, as many as are in use at once."""
 
     def __init__(self, port: int) -> None:
         self._endpoint = Endpoint(f"http://127.0.0.1:{port}")
@@ -39,7 +39,10 @@ class Pool:
 
 
 async def paced(rate: float, is_over: Callable[[], bool], act: Callable[[float], Awaitable[None]]) -> None:
-    """Call ``act`` (with the monotonic time at which it was due) ``rate`` times a second, not waiting for it; then wait for all."""
+    """Call ``act`` at a steady rate until ``is_over``, without waiting for it; then wait for all calls.
+
+    ``rate`` is calls per second. ``act`` receives the monotonic time at which it was due.
+    """
     started, count = time.monotonic(), 0
     acting: set[asyncio.Task[None]] = set()
 
@@ -62,7 +65,7 @@ async def paced(rate: float, is_over: Callable[[], bool], act: Callable[[float],
 
 
 def percentiles(milliseconds: Sequence[float]) -> dict[str, float | int | None]:
-    """Return how many there are, and the p50, p99 (the least value that so many do not exceed) and greatest of them."""
+    """Return the count, p50, p99 and maximum of response times, with None where there are no values. A percentile is one of the values."""
     ordered = sorted(milliseconds)
     found: dict[str, float | int | None] = {"count": len(ordered)}
     for name, share in (("p50", 0.5), ("p99", 0.99), ("max", 1.0)):
@@ -71,12 +74,15 @@ def percentiles(milliseconds: Sequence[float]) -> dict[str, float | int | None]:
 
 
 def exclusions(customer: str, user: str) -> str:
-    """Return the lookup that a recommender makes for each page."""
+    """Return the target of the lookup that a recommender sends for each page."""
     return f"/v1/{customer}/users/{user}/exclusions?threshold=2&within=PT30M&reasons=rendered,clicked,bought"
 
 
 class Lookups(threading.Thread):
-    """Exclusion lookups at a rate, of users drawn evenly, from a thread beside what is measured. ``milliseconds``: from due to answered."""
+    """Sends exclusion lookups at a steady rate from a thread of its own, for users drawn evenly.
+
+    ``milliseconds`` holds the time of each answered lookup, from when it was due.
+    """
 
     def __init__(self, port: int, customer: str, users: int, rate: float, seed: int = 1) -> None:
         super().__init__(daemon=True)
@@ -104,6 +110,6 @@ class Lookups(threading.Thread):
         pool.close()
 
     def finish(self) -> None:
-        """Stop asking; return when all are answered."""
+        """Stop sending lookups, and return when all of them are answered."""
         self._is_over.set()
         self.join()

@@ -1,8 +1,9 @@
-"""How many events a second of CPU does the collector take, each acknowledged by the broker, beside FastAPI; and what do batches save?
+"""Measures the events per CPU-second that the collector accepts, compared with FastAPI, and what batches save.
 
-Both are asked the same requests by wrk, on the same broker, each alone at a time. CPU is that of the process tree while wrk is at work.
-Then an independent reader counts what stands in the topic: when that is not the number of 2xx answers, there is no ratio. At last both
-are asked at the same steady rate, half of what each of them can do at most, by an open loop: how long do answers take?
+wrk sends the same requests to both servers, one server at a time, and the same broker acknowledges each event. CPU is that of the
+server's whole process tree while wrk sends. An independent reader then counts the records in the topic. If their number differs from
+the number of 2xx answers, the ratio is void. At the end, an open loop sends requests to both servers at the same steady rate and
+measures response times. There are two rates: half of what each server accepts at most.
 """
 
 import argparse
@@ -40,7 +41,7 @@ WARM_SECONDS: Final = 2.0
 
 
 class Bench:
-    """A broker with the topics of both, and what is needed to run them on it."""
+    """Runs the contestants on a broker that has the topics of both servers."""
 
     def __init__(self, kafka: str, directory: Path, chosen: argparse.Namespace) -> None:
         self._kafka, self._directory, self._chosen = kafka, directory, chosen
@@ -50,7 +51,7 @@ class Bench:
 
     @contextmanager
     def _started(self, contestant: str, checkout: Checkout = THIS) -> Iterator[tuple[Contestant, int]]:
-        """Yield a server that takes events, warm, and its port."""
+        """Yield a warm server that accepts events, and its port."""
         port = free_port()
         if contestant == FASTAPI:
             linger = str(Settings().linger_ms)
@@ -66,7 +67,8 @@ class Bench:
             server = Contestant(FASTAPI, arguments, self._directory, {})
             ready: Words = "Uvicorn running on"
         else:
-            data_dir = self._directory / f"data-{port}"  # its own: a spool is never that of another checkout
+            # A directory of its own, so that no checkout reads the spool of another one.
+            data_dir = self._directory / f"data-{port}"
             server = self._ours.of(checkout).start("collector", "collector", "bench", data_dir, port)
             ready = TAKES
         with running(server):
@@ -81,7 +83,7 @@ class Bench:
 
     def _load(self, contestant: str, seconds: float) -> Load:
         chosen = self._chosen
-        self._number += 1  # every run draws other users
+        self._number += 1  # each run draws different users
         return Load(
             "batch" if contestant == BATCH else "single",
             chosen.batch_connections if contestant == BATCH else chosen.connections,
@@ -93,11 +95,11 @@ class Bench:
         )
 
     def run(self, run: Run) -> None:
-        """Let one contestant answer as fast as it can; count what came of it."""
+        """Measure one contestant at full speed."""
         self.answer(run.contestant, run, THIS)
 
     def answer(self, contestant: str, run: Run, checkout: Checkout) -> None:
-        """Let a contestant answer as fast as it can; ours is the collector of a checkout."""
+        """Measure a contestant at full speed, and count its records; ours is the collector of ``checkout``."""
         topic = PEER_TOPIC if contestant == FASTAPI else JOURNAL
         with self._started(contestant, checkout) as (server, port):
             before = journal.ends(self._kafka, topic)
@@ -113,10 +115,10 @@ class Bench:
         found = ledger.count_rendered(self._kafka, topic, before)
         run.verdict = f"{found} records, {told.refused} refused, p99 {told.p99_ms:.1f} ms"
         if found != run.count or told.broken or not run.count:
-            run.void = f"{run.count} taken, {found} records, {told.broken} answers did not come"
+            run.void = f"{run.count} accepted, {found} records, {told.broken} answers missing"
 
     def steady(self, contestant: str, rate: float) -> dict[str, Any]:
-        """Ask one contestant at a steady rate; return the percentiles of its answers."""
+        """Send requests to one contestant at a steady rate; return the percentiles of its response times, and the failed requests."""
         chosen = self._chosen
         self._number += 1
         with self._started(contestant) as (_, port):
@@ -127,7 +129,7 @@ class Bench:
 
 
 def _steady_rounds(bench: Bench, rates: dict[str, float], rounds: int) -> dict[str, Any]:
-    """Ask both at each rate, in turn; return, for each rate, the percentiles and the p99 of ours over that of the peer."""
+    """Measure both at each rate, in turn; return, for each rate, the percentiles and the ratio of p99, ours / theirs."""
     found: dict[str, Any] = {}
     for name, rate in rates.items():
         runs: dict[str, list[dict[str, Any]]] = {OURS: [], FASTAPI: []}
@@ -149,15 +151,35 @@ def _steady_rounds(bench: Bench, rates: dict[str, float], rounds: int) -> dict[s
 
 def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser = options("collector", __doc__)
-    parser.add_argument("--seconds", type=float, default=10.0, help="of a run at full speed")
-    parser.add_argument("--connections", type=int, default=64)
-    parser.add_argument("--batch", type=int, default=500, help="events of a batch")
     parser.add_argument(
-        "--batch-connections", type=int, default=8, help="64 would hold 32,000 events at once"
+        "--seconds", type=float, default=10.0, help="length of a run at full speed (default: %(default)s)"
     )
-    parser.add_argument("--users", type=int, default=20_000)
-    parser.add_argument("--steady-seconds", type=float, default=8.0, help="of a run at half load; 0: none")
-    parser.add_argument("--only", nargs="*", choices=CONTESTANTS, default=CONTESTANTS)
+    parser.add_argument(
+        "--connections", type=int, default=64, help="connections of wrk (default: %(default)s)"
+    )
+    parser.add_argument("--batch", type=int, default=500, help="events per batch (default: %(default)s)")
+    parser.add_argument(
+        "--batch-connections",
+        type=int,
+        default=8,
+        help="connections that send batches (default: %(default)s); 64 would hold 32,000 events at once",
+    )
+    parser.add_argument(
+        "--users", type=int, default=20_000, help="users in the requests (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--steady-seconds",
+        type=float,
+        default=8.0,
+        help="length of a run at half load (default: %(default)s); 0 skips these runs",
+    )
+    parser.add_argument(
+        "--only",
+        nargs="*",
+        choices=CONTESTANTS,
+        default=CONTESTANTS,
+        help="run only these contestants (default: all)",
+    )
     return against.parse(parser, argv, tuple(TRIALS))
 
 
@@ -176,7 +198,7 @@ def _trials(chosen: argparse.Namespace) -> Iterator[list[against.Trial]]:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the benchmark; the last line printed is one JSON object. Return 0 when no ratio is void."""
+    """Run the benchmark and print one JSON object as the last line; return 0 if no ratio is void, else 1."""
     chosen = _parse(argv)
     require_wrk()
     if chosen.against is not None:
@@ -196,13 +218,13 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _add_steady(result: dict[str, Any], bench: Bench, rounds: int) -> dict[str, Any]:
-    """Return the result with the ratio of p99: the worse of the two rates, so that 1 or less holds at both."""
+    """Return the result with the ratio of p99 at the worse of the two rates, so that 1 or less holds at both."""
     greatest = {who: result["contestants"][who]["per_wall_second"] for who in (OURS, FASTAPI)}
     name = "p99_vs_fastapi"
     if None in greatest.values():
         return {
             "ratios": {**result["ratios"], name: None},
-            "void": {**result["void"], name: "no rate is known"},
+            "void": {**result["void"], name: "the rate at full speed is unknown"},
         }
     found = _steady_rounds(bench, {f"half of {who}": rate / 2 for who, rate in greatest.items()}, rounds)
     each = [one["ratio"] for one in found.values()]

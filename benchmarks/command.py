@@ -1,4 +1,4 @@
-"""What does every benchmark share as a command: its options, a broker for its time, its progress lines and its last line?"""
+"""Shared parts of the benchmark commands: options, a broker, progress lines and the printed result."""
 
 import argparse
 import json
@@ -29,25 +29,31 @@ VERSIONS: Final = (
 
 
 def options(name: str, question: str | None, *, rounds: int | None = 3) -> argparse.ArgumentParser:
-    """Return the parser of a benchmark with the options that all take; ``rounds=None``: it has none."""
+    """Return a parser with the options of all benchmarks, without ``--rounds`` if ``rounds`` is None."""
     parser = argparse.ArgumentParser(prog=f"python -m benchmarks.{name}", description=question)
-    parser.add_argument("--json", action="store_true", help="only the JSON object on standard output")
-    parser.add_argument("--partitions", type=int, default=8)
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--json", action="store_true", help="print only the JSON object on standard output")
+    parser.add_argument(
+        "--partitions", type=int, default=8, help="partitions of each topic (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--seed", type=int, default=1, help="the same seed gives the same traffic (default: %(default)s)"
+    )
     if rounds is not None:
-        parser.add_argument("--rounds", type=int, default=rounds)
+        parser.add_argument(
+            "--rounds", type=int, default=rounds, help="how often each contestant runs (default: %(default)s)"
+        )
     return parser
 
 
 def say(line: str) -> None:
-    """Tell how far it is, on standard error."""
+    """Print a progress line to standard error."""
     print(line, file=sys.stderr, flush=True)
 
 
 @contextmanager
 def own_kafka(directory: Path, name: str = "kafka", **properties: str) -> Iterator[LocalBroker]:
-    """Yield a broker that is thrown away afterwards."""
-    # new topics have no leader for a moment, and aiokafka says so
+    """Yield a local broker, and delete it with its data afterwards."""
+    # A new topic has no leader for a moment, and aiokafka logs this.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     broker = LocalBroker(directory / name, report=say, properties=properties)
     try:
@@ -59,13 +65,13 @@ def own_kafka(directory: Path, name: str = "kafka", **properties: str) -> Iterat
 
 @contextmanager
 def scratch(name: str) -> Iterator[Path]:
-    """Yield a directory that is thrown away afterwards."""
+    """Yield a directory, and delete it afterwards."""
     with tempfile.TemporaryDirectory(prefix=f"uptake-{name}-") as directory:
         yield Path(directory)
 
 
 def finish(name: str, result: Mapping[str, Any], *, is_json: bool) -> int:
-    """Print the result; the last line is one JSON object. Return 0 when no ratio is void."""
+    """Print the result, with one JSON object as the last line; return 0 if no ratio is void, else 1."""
     whole = {
         "benchmark": name,
         **result,

@@ -1,9 +1,9 @@
-"""How soon is an accepted event visible in a lookup, while the system carries half of what it can sustain?
+"""Measures how soon a lookup shows an accepted event, while the system carries half of the load that it sustains.
 
-Collector, Kafka, one worker and this client share the machine. First as many events are sent as are accepted, until all are durable:
-what that gives a second is what the machine sustains. Then half of that is sent at a steady rate; beside it, probes: an event of a user
-who was never seen, and from its 2xx on exclusion lookups, one after the other, until its item is there. Accepted events, the journal
-and the counts of the changelog are compared at the end.
+Collector, Kafka, one worker and the client share the machine. First, the client sends events as fast as the collector accepts them, and
+waits until all are durable. Their number per second is the sustained load. Then the client sends half of that at a steady rate, together
+with probes. A probe is an event of a new user; after its 2xx, exclusion lookups follow one another until one shows its item. At the end,
+the accepted events, the journal and the counts of the changelog are compared.
 """
 
 import argparse
@@ -34,12 +34,12 @@ BAR_MS: Final = 500
 CONNECTIONS: Final = 32
 POLL_SECONDS: Final = 0.002
 POLL_SHARE: Final = 0.1
-"""Of the time that a probe has waited, until it asks again: probes that wait long must not be what keeps the worker busy."""
+"""Pause before the next lookup of a probe, as a share of the time it has waited. Slow probes must not keep the worker busy."""
 DRAIN_SECONDS: Final = 120.0
 
 
 class Client:
-    """What is sent to the collector and asked of the worker, and how long that took."""
+    """The client of the collector and the worker; it keeps the times that they took, in milliseconds."""
 
     def __init__(self, collector_port: int, worker_port: int, users: int, seed: int) -> None:
         self._collector, self._worker = Pool(collector_port), Pool(worker_port)
@@ -59,19 +59,19 @@ class Client:
         return is_accepted
 
     async def send_any(self, _due: float = 0.0) -> None:
-        """Send an impression of four items of any user."""
+        """Send an impression of four items for a random user."""
         draw = self._draw.randrange
         await self.send(f"u{draw(self._users)}", ",".join(str(draw(1, 5_001)) for _ in range(4)))
 
     async def look_up(self, due: float) -> None:
-        """Ask for the exclusions of any user."""
+        """Look up the exclusions of a random user."""
         user = f"u{self._draw.randrange(self._users)}"
         answer = await self._worker.get(exclusions(CUSTOMER, user))
         if answer.status == 200:
             self.lookup_ms.append((time.monotonic() - due) * 1000)
 
     async def probe(self, _due: float) -> None:
-        """Send an event of a new user, and ask until it is visible."""
+        """Send an event of a new user, and repeat a lookup until it shows the event."""
         self.probes += 1
         user = f"probe{self.probes}"
         if not await self.send(user, "777"):
@@ -86,12 +86,12 @@ class Client:
             await asyncio.sleep(max(POLL_SECONDS, POLL_SHARE * (time.monotonic() - accepted)))
 
     async def status(self) -> dict[str, Any]:
-        """Return the worker's account of itself."""
+        """Return /v1/status of the worker."""
         status: dict[str, Any] = json.loads((await self._worker.get("/v1/status")).body)
         return status
 
     async def drained(self, ends: Callable[[], dict[int, int]]) -> None:
-        """Return when all that is in the journal is durable."""
+        """Return when everything in the journal is durable; TimeoutError after ``DRAIN_SECONDS``."""
         deadline, wanted = time.monotonic() + DRAIN_SECONDS, ends()
         while time.monotonic() < deadline:
             partitions = (await self.status())["partitions"]
@@ -109,15 +109,15 @@ class Client:
 async def measure(
     client: Client, chosen: argparse.Namespace, ends: Callable[[], dict[int, int]], load: float | None
 ) -> tuple[float, float]:
-    """Find what is sustained, then measure at a load, half of that unless one is given; return both in events a second."""
-    await _flood(client, 2.0)  # caches, connections and code become warm
+    """Find the sustained load, then measure at ``load``, or at half of the sustained one; return both in events per second."""
+    await _flood(client, 2.0)  # warms caches, connections and code
     await client.drained(ends)
     before, started = client.accepted, time.monotonic()
     await _flood(client, chosen.flood_seconds)
     await client.drained(ends)
     sustained = (client.accepted - before) / (time.monotonic() - started)
     load = load or sustained / 2
-    say(f"freshness: {sustained:,.0f} events a second are sustained; {load:,.0f} from now on")
+    say(f"freshness: the system sustains {sustained:,.0f} events a second; the load is {load:,.0f} a second")
     over = time.monotonic() + chosen.seconds
 
     def is_over() -> bool:
@@ -145,7 +145,7 @@ async def _flood(client: Client, seconds: float) -> None:
 def _play(
     run: Run, ours: Ours, directory: Path, chosen: argparse.Namespace, load: float | None = None
 ) -> dict[str, Any]:
-    """Run once and fill in the run; return what was measured."""
+    """Measure once, fill in the run, and return the figures."""
     ports = free_port(), free_port()
     collector = ours.start("collector", "collector", "bench", directory, ports[0])
     worker = ours.worker("worker", "bench", directory / "worker", ports[1])
@@ -153,7 +153,7 @@ def _play(
         worker.wait_for(READY, START_SECONDS)
         collector.wait_for(TAKES, START_SECONDS)
         collector.wait_for_port(ports[0], START_SECONDS)
-        ends = lambda: journal.ends(ours.kafka, JOURNAL)  # noqa: E731 - asked again and again
+        ends = lambda: journal.ends(ours.kafka, JOURNAL)  # noqa: E731 - called repeatedly
 
         async def play() -> tuple[Client, float, float]:
             client = Client(*ports, chosen.users, chosen.seed)
@@ -185,14 +185,14 @@ def _play(
 
 
 class _Trial:
-    """The same load for every run: half of what the first one sustains."""
+    """Applies the same load in every run: half of what the first run sustains."""
 
     def __init__(self, chosen: argparse.Namespace) -> None:
         self._chosen = chosen
         self._load: float | None = None
 
     def run(self, run: Run, checkout: Checkout) -> None:
-        """Let collector and worker of a checkout carry the load, on a broker of their own."""
+        """Measure collector and worker of a checkout, on a broker of their own."""
         with scratch("freshness") as directory, own_kafka(directory) as broker:
             ours = Ours(broker.bootstrap, directory, self._chosen.partitions).of(checkout)
             measured = _play(run, ours, directory, self._chosen, self._load)
@@ -217,16 +217,30 @@ def _trials(chosen: argparse.Namespace) -> Iterator[list[against.Trial]]:
 
 def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser = options("freshness", __doc__, rounds=None)
-    parser.add_argument("--seconds", type=float, default=30.0, help="at half load")
-    parser.add_argument("--flood-seconds", type=float, default=10.0, help="to find what is sustained")
-    parser.add_argument("--users", type=int, default=20_000)
-    parser.add_argument("--probes", type=float, default=25.0, help="a second")
-    parser.add_argument("--lookups", type=float, default=50.0, help="a second, beside the probes")
+    parser.add_argument(
+        "--seconds", type=float, default=30.0, help="length of the run at half load (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--flood-seconds",
+        type=float,
+        default=10.0,
+        help="length of the run that finds the sustained load (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--users", type=int, default=20_000, help="users in the events (default: %(default)s)"
+    )
+    parser.add_argument("--probes", type=float, default=25.0, help="probes per second (default: %(default)s)")
+    parser.add_argument(
+        "--lookups",
+        type=float,
+        default=50.0,
+        help="lookups per second, in addition to those of the probes (default: %(default)s)",
+    )
     return against.parse(parser, argv)
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the benchmark; the last line printed is one JSON object. Return 0 when no ratio is void."""
+    """Run the benchmark and print one JSON object as the last line; return 0 if no ratio is void, else 1."""
     chosen = _parse(argv)
     if chosen.against is not None:
         return against.run("freshness", chosen, _trials)

@@ -1,7 +1,7 @@
-"""Report which files a Python imports our packages from, as one line of JSON: ``python -P imported.py DISTRIBUTION...``.
+"""Reports which files a Python imports our packages from, as one line of JSON: ``python -P imported.py DISTRIBUTION...``.
 
-It uses the standard library only, because the Python may be that of another checkout. It imports every module, also those that our
-commands import late, so that one which comes from elsewhere is seen before anything is measured.
+It uses only the standard library, because the Python may be that of another checkout. It imports every module, including those that
+our commands import late. So a module that comes from elsewhere is found before anything is measured.
 """
 
 import importlib
@@ -16,12 +16,12 @@ PACKAGES = ("app", "agents", "tables", "events")
 
 
 def import_all(packages: Sequence[str] = PACKAGES) -> dict[str, str]:
-    """Import every module of the packages; return the module that fails and the error, for each that fails."""
+    """Import every module of the packages; return the error of each module that fails."""
     failed: dict[str, str] = {}
     for package in packages:
         try:
             found = importlib.import_module(package)
-        except Exception as error:  # noqa: BLE001 - whatever an import raises, it is reported
+        except Exception as error:  # noqa: BLE001 - an import may raise anything, and all of it is reported
             failed[package] = f"{type(error).__name__}: {error}"
             continue
         for module in pkgutil.walk_packages(found.__path__, f"{package}.", onerror=lambda _name: None):
@@ -41,7 +41,7 @@ def files_of(packages: Sequence[str] = PACKAGES) -> dict[str, str]:
 
 
 def versions_of(distributions: Sequence[str]) -> dict[str, str | None]:
-    """Return the version of each distribution, None for one that is not installed."""
+    """Return the version of each distribution, or None for one that is not installed."""
     versions: dict[str, str | None] = {}
     for name in distributions:
         try:

@@ -1,8 +1,8 @@
-"""How many `rendered` events a second of CPU does a worker fold and make durable, beside its peers?
+"""Measures the `rendered` events per CPU-second that a worker folds and makes durable, compared with its peers.
 
-Every contestant is a process of its own that consumes the same journal on the same broker into topics of its own; the clocks (wall,
-and CPU of the whole process tree) run from its first event until everything is folded and committed. Then an independent reader folds
-its changelog: a contestant whose counts are not those of the journal has no ratio.
+Every contestant is a process that consumes the same journal on the same broker, and writes into topics of its own. Wall time, and CPU
+of the whole process tree, are measured from its first event until everything is folded and committed. An independent reader then folds
+its changelog. A contestant whose counts differ from those of the journal has no ratio.
 """
 
 import argparse
@@ -30,11 +30,11 @@ from events.topics import JOURNAL
 
 PEERS: Final = ("quix", "plain_faust", "bare_loop")
 FEW: Final = "benchmark.events.few"
-"""Fewer events of fewer users, as many for each, so that rows grow as large: for a peer that would take minutes over all."""
+"""Fewer events, for a peer that would need minutes for all. They are of fewer users in proportion, so rows grow as large."""
 
 
 class Bench:
-    """A broker with the journal loaded, and what is needed to run contestants on it."""
+    """Runs contestants on a broker that holds the journal."""
 
     def __init__(self, kafka: str, directory: Path, traffic: Traffic, few: int, commit_ms: int):
         self._kafka, self._directory, self._traffic, self._commit_ms = kafka, directory, traffic, commit_ms
@@ -46,7 +46,7 @@ class Bench:
             self._loaded[FEW] = self._ours.load(replace(traffic, events=few, users=users).records(), FEW)
 
     def run(self, run: Run) -> None:
-        """Run one contestant on fresh topics and an empty disk."""
+        """Run one contestant with new topics and an empty directory."""
         if run.contestant == OURS:
             self.fold(run, THIS)
         else:
@@ -54,13 +54,13 @@ class Bench:
                 self._run_peer(run, name, state_dir)
 
     def fold(self, run: Run, checkout: Checkout) -> None:
-        """Let the worker of a checkout fold the journal on fresh topics and an empty disk."""
+        """Let the worker of a checkout fold the journal into new topics and an empty directory."""
         with self._own_place(run) as (name, state_dir):
             self._ours.of(checkout).fold(run, self._loaded[JOURNAL], name, state_dir)
 
     @contextmanager
     def _own_place(self, run: Run) -> Iterator[tuple[str, Path]]:
-        """Yield the name and the empty directory of a run; remove the directory and the topics that begin with the name."""
+        """Yield the name and the empty directory of a run; delete the directory and the topics with this prefix afterwards."""
         name = f"bench-{run.contestant}-{uuid.uuid4().hex[:8]}"
         state_dir = self._directory / name
         state_dir.mkdir()
@@ -71,7 +71,7 @@ class Bench:
             shutil.rmtree(state_dir, ignore_errors=True)
 
     def _run_peer(self, run: Run, name: str, state_dir: Path) -> None:
-        """A program of benchmarks/peers; done when the group's offsets, which it commits after its changelog, are the end."""
+        """Run a program of benchmarks/peers until its group has committed the end of the journal, which follows its changelog."""
         topic = FEW if run.contestant == "plain_faust" and FEW in self._loaded else JOURNAL
         loaded = self._loaded[topic]
         run.count = loaded.events
@@ -85,8 +85,8 @@ class Bench:
         with running(peer):
             peer.wait_for(READY, START_SECONDS)
             if run.contestant == "plain_faust":
-                # Its commits fall behind by far more than an interval (FAUST: gaps are counted twice), so it is let off them: it is
-                # done when the last changelog record of every event, one an event, is on the broker.
+                # Faust's commits fall behind for good after a start with a backlog, because it counts gaps in offsets twice. So this
+                # peer need not commit: it is done when the broker has its last changelog record of every event, one per event.
                 last = f"{name}-panes-changelog"
                 measure(run, [peer], lambda: sum(journal.ends(self._kafka, last).values()) >= run.count)
             else:
@@ -100,14 +100,14 @@ class Bench:
 def _committed_offsets(
     bootstrap: str, group: str, topic: str, ends: dict[int, int]
 ) -> Iterator[Callable[[], dict[int, int]]]:
-    """Yield what tells the offsets that a group has committed so far."""
+    """Yield a function that returns the offsets that a group has committed so far."""
     with closing(Consumer({"bootstrap.servers": bootstrap, "group.id": group})) as consumer:
         asked = [TopicPartition(topic, number) for number in ends]
         yield lambda: {found.partition: found.offset for found in consumer.committed(asked, timeout=10)}
 
 
 def _changelog_of(peer: str, name: str, topic: str) -> tuple[str, ledger.UserOf]:
-    """Return a peer's changelog of `rendered` rows, and whose row a key of it is."""
+    """Return a peer's changelog of `rendered` rows, and the function that returns the user of a key in it."""
     if peer == "quix":
         return (
             f"changelog__{name}--{topic}--default",
@@ -118,11 +118,31 @@ def _changelog_of(peer: str, name: str, topic: str) -> tuple[str, ledger.UserOf]
 
 def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser = options("ingest", __doc__)
-    parser.add_argument("--events", type=int, default=500_000)
-    parser.add_argument("--few-events", type=int, default=40_000, help="for plain Faust, rates are an event")
-    parser.add_argument("--users", type=int, default=20_000)
-    parser.add_argument("--commit-ms", type=int, default=1_000, help="flush or commit interval of everyone")
-    parser.add_argument("--only", nargs="*", choices=(OURS, *PEERS), default=(OURS, *PEERS))
+    parser.add_argument(
+        "--events", type=int, default=500_000, help="events in the journal (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--few-events",
+        type=int,
+        default=40_000,
+        help="events for plain Faust, which is slow (default: %(default)s); rates are per event",
+    )
+    parser.add_argument(
+        "--users", type=int, default=20_000, help="users in the journal (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--commit-ms",
+        type=int,
+        default=1_000,
+        help="flush or commit interval of every contestant, in milliseconds (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--only",
+        nargs="*",
+        choices=(OURS, *PEERS),
+        default=(OURS, *PEERS),
+        help="run only these contestants (default: all)",
+    )
     return against.parse(parser, argv)
 
 
@@ -143,14 +163,14 @@ def _trials(chosen: argparse.Namespace) -> Iterator[list[against.Trial]]:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the benchmark; the last line printed is one JSON object. Return 0 when no ratio is void."""
+    """Run the benchmark and print one JSON object as the last line; return 0 if no ratio is void, else 1."""
     chosen = _parse(argv)
     if chosen.against is not None:
         return against.run("ingest", chosen, _trials)
     traffic = _traffic(chosen)
-    say(f"ingest: {chosen.events} events, {chosen.users} users, commit every {chosen.commit_ms} ms for all")
+    say(f"ingest: {chosen.events} events, {chosen.users} users, a commit interval of {chosen.commit_ms} ms")
     micros = transition_us(traffic)
-    say(f"the transitions alone: {micros:.2f} us an event")
+    say(f"ingest: the transitions alone take {micros:.2f} us an event")
     with _bench(chosen, traffic, min(chosen.few_events, chosen.events)) as bench:
         rounds = play(chosen.only, chosen.rounds, bench.run, say, "events")
     result = {

@@ -1,4 +1,4 @@
-"""How does the traffic get into Kafka, and how are topics made and thrown away between two runs?"""
+"""Writes traffic into Kafka, and creates and deletes topics between runs."""
 
 import json
 import time
@@ -15,14 +15,14 @@ from events.topics import JOURNAL
 
 
 def load(bootstrap: str, topic: str, records: Iterable[Record]) -> int:
-    """Write records into a topic, without transactions, in order; return how many."""
+    """Write records into a topic, in order and without transactions; return their number."""
     writer = _Writer(bootstrap)
     return writer.write(topic, records)
 
 
 @contextmanager
 def withheld(bootstrap: str, topic: str, records: Iterable[Record]) -> Iterator[Callable[[], None]]:
-    """Write records in one transaction; yield what commits it. Until then no reader of committed records sees any."""
+    """Write records in one transaction, and yield the function that commits it. Before that, only uncommitted reads see them."""
     name = f"benchmark-{uuid.uuid4().hex[:8]}"
     writer = _Writer(bootstrap, {"transactional.id": name, "transaction.timeout.ms": 600_000})
     producer = writer.producer
@@ -44,7 +44,7 @@ def withheld(bootstrap: str, topic: str, records: Iterable[Record]) -> Iterator[
 
 
 class _Writer:
-    """A producer that says when a record was not written."""
+    """A producer that raises RuntimeError if a record was not written."""
 
     def __init__(self, bootstrap: str, config: Mapping[str, Any] | None = None) -> None:
         self.producer = Producer(
@@ -60,7 +60,7 @@ class _Writer:
         self._failed: list[object] = []
 
     def write(self, topic: str, records: Iterable[Record]) -> int:
-        """Write records in order, and return how many when the broker has them all."""
+        """Write records in order, and return their number when the broker has all of them."""
         count = 0
         for record in records:
             while True:
@@ -81,7 +81,9 @@ class _Writer:
                 self.producer.poll(0)
         self.producer.flush()
         if self._failed:
-            raise RuntimeError(f"{len(self._failed)} records were not written, the first: {self._failed[0]}")
+            raise RuntimeError(
+                f"{len(self._failed)} records were not written; the first error is {self._failed[0]}"
+            )
         return count
 
     def _delivered(self, error: object, _message: object) -> None:
@@ -90,15 +92,15 @@ class _Writer:
 
 
 def positions(partitions: int, time_ms: int) -> Iterator[Record]:
-    """Yield the position rows of partitions that have rows and have read nothing of the journal that is there now."""
+    """Yield the position row of each partition, for a worker that has rows but has read nothing of the present journal."""
     for number in range(partitions):
         yield Record(number, b"%d" % number, json.dumps({JOURNAL: 0}).encode(), time_ms)
 
 
 def ends(bootstrap: str, topic: str) -> dict[int, int]:
-    """Return where each partition of a topic ends."""
+    """Return the end offset of each partition of a topic, uncommitted records included."""
     config = {"bootstrap.servers": bootstrap, "group.id": "benchmark-ends"}
-    consumer = Consumer({**config, "isolation.level": "read_uncommitted"})  # also before a commit
+    consumer = Consumer({**config, "isolation.level": "read_uncommitted"})
     try:
         partitions = consumer.list_topics(topic, timeout=10).topics[topic].partitions
         return {
@@ -110,13 +112,13 @@ def ends(bootstrap: str, topic: str) -> dict[int, int]:
 
 
 def create_topics(bootstrap: str, names: Iterable[str], partitions: int, *, is_compacted: bool) -> None:
-    """Create topics, and return when all are led."""
+    """Create topics, and return when all of them have a leader."""
     admin = AdminClient({"bootstrap.servers": bootstrap})
     config = {"cleanup.policy": "compact"} if is_compacted else {}
     wanted = [NewTopic(name, partitions, 1, config=config) for name in names]
     for future in admin.create_topics(wanted).values():
         future.result(30)
-    _wait(lambda: all(topic.topic in _listed(admin) for topic in wanted), "the new topics do not show up")
+    _wait(lambda: all(topic.topic in _listed(admin) for topic in wanted), "the new topics do not appear")
 
 
 def delete_topics(bootstrap: str, prefix: str, keep: Iterable[str] = ()) -> None:
@@ -128,7 +130,7 @@ def delete_topics(bootstrap: str, prefix: str, keep: Iterable[str] = ()) -> None
         return
     for future in admin.delete_topics(names).values():
         future.result(30)
-    _wait(lambda: not set(names) & _listed(admin), "the deleted topics are still there")
+    _wait(lambda: not set(names) & _listed(admin), "the deleted topics still exist")
 
 
 def _listed(admin: AdminClient) -> set[str]:

@@ -1,6 +1,6 @@
-"""Did a contestant count every event once? An independent reader folds the journal and its changelog, and compares.
+"""Independent reader that folds a journal and a contestant's changelog, and checks that every event is counted once.
 
-It shares no code with what it checks: librdkafka, the standard library's JSON and plain dictionaries.
+It imports no module of Uptake. It uses librdkafka, the standard library's JSON and plain dictionaries; msgspec unpacks the rows.
 """
 
 import json
@@ -12,15 +12,15 @@ import msgspec
 from confluent_kafka import Consumer, TopicPartition
 
 Shown = dict[bytes, dict[str, int]]
-"""User -> item -> how often it was shown; or table -> item -> how often, over all users."""
+"""User -> item -> how often it was shown; or table -> item -> its count over all users."""
 
 UserOf = Callable[[bytes], bytes | None]
-"""The user of a changelog record's key; None when the record is of another table."""
+"""Returns the user of a changelog record's key, or None if the record is of another table."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """How many showings are missing in a changelog, and how many are too many."""
+    """How many counts a changelog lacks, and how many it has in excess."""
 
     lost: int
     doubled: int
@@ -35,7 +35,7 @@ class Verdict:
 
 
 def count_journal(bootstrap: str, topic: str) -> Shown:
-    """Return what the events of a journal show, by plain counting."""
+    """Return how often the events of a journal show each item to each user, by plain counting."""
     shown: Shown = {}
     for key, value in _committed(bootstrap, topic):
         event = json.loads(value)
@@ -46,7 +46,7 @@ def count_journal(bootstrap: str, topic: str) -> Shown:
 
 
 def count_changelog(bootstrap: str, topic: str, user_of: UserOf) -> Shown:
-    """Return what the last row of each user in a changelog of `rendered` rows (docs/topics-and-tables.md) says."""
+    """Return the same counts from the last row of each user in a changelog of `rendered` rows (docs/topics-and-tables.md)."""
     rows: dict[bytes, Any] = {}
     for key, value in _committed(bootstrap, topic):
         user = user_of(key)
@@ -60,14 +60,14 @@ def count_changelog(bootstrap: str, topic: str, user_of: UserOf) -> Shown:
 
 
 def _count(entry: bytes) -> tuple[str, int]:
-    """Return the item of an entry and how often it was shown: the first number when there is one, else a time is 8 bytes."""
+    """Return the item of an entry and how often it was shown: its first number if it has one, else its number of 8-byte times."""
     key, _, body = entry.partition(b"\xff")
     head, _, times = body.rpartition(b";")
     return key.decode().partition("/")[2], int(head.split(b",")[0]) if head else len(times) // 8
 
 
 def count_items(bootstrap: str, topic: str) -> Shown:
-    """Return what the events of a shop's journal sum up to: by table, how often each item was shown and clicked, how many bought."""
+    """Return the totals of a shop's journal: for each table, how often each item was shown or clicked, or how many were bought."""
     totals: Shown = {b"rendered": {}, b"clicked": {}, b"purchases": {}}
     for _, value in _committed(bootstrap, topic):
         event = json.loads(value)
@@ -82,7 +82,10 @@ def count_items(bootstrap: str, topic: str) -> Shown:
 
 
 def count_kept_items(bootstrap: str, changelogs: Mapping[bytes, str]) -> Shown:
-    """Return the same of the last rows in changelogs (table -> topic). Rows that a login moved on are the target's by now."""
+    """Return the same totals from the last rows in changelogs (table -> topic).
+
+    The second row that a login leaves under the former user is skipped, because its counts are in the target's row.
+    """
     totals: Shown = {}
     for table, topic in changelogs.items():
         rows = dict(_committed(bootstrap, topic))
@@ -106,7 +109,7 @@ def _add(counts: dict[str, int], item: str, number: int) -> None:
 
 
 def compare(expected: Shown, found: Shown) -> Verdict:
-    """Return what ``found`` lacks and what it has too many of."""
+    """Return how many counts ``found`` lacks, and how many it has in excess."""
     lost = doubled = 0
     for user in expected.keys() | found.keys():
         want, have = expected.get(user, {}), found.get(user, {})
@@ -120,7 +123,7 @@ def compare(expected: Shown, found: Shown) -> Verdict:
 
 
 def count_rendered(bootstrap: str, topic: str, since: Mapping[int, int]) -> int:
-    """Return how many `rendered` events, each with its items, a topic holds from some offsets on."""
+    """Return how many `rendered` events with items a topic holds, from the offsets ``since`` on."""
     found = (json.loads(value) for _, value in _committed(bootstrap, topic, since))
     return sum(event["type"] == "rendered" and bool(event["items"]) for event in found)
 
@@ -128,7 +131,7 @@ def count_rendered(bootstrap: str, topic: str, since: Mapping[int, int]) -> int:
 def _committed(
     bootstrap: str, topic: str, since: Mapping[int, int] | None = None
 ) -> Iterator[tuple[bytes, Any]]:
-    """Yield key and value of every committed record from some offsets on, in log order per partition."""
+    """Yield key and value of every committed record from the offsets ``since`` on, in log order per partition."""
     consumer = Consumer(
         {
             "bootstrap.servers": bootstrap,

@@ -1,8 +1,8 @@
--- What does wrk send? `rendered` events of many users, the same ones for the same seed: one a GET, or many a POST as NDJSON.
+-- Requests of wrk: `rendered` events of many users, the same for the same seed. A GET has one event, a POST many, as NDJSON.
 --
--- After `seconds` no connection sends anything more, but every answer that is due is read: so what was answered and what is in
--- the topic can be equal to the event. Arguments, after "--": mode (single or batch), seconds, users, seed, customer, events of
--- a batch. Prints one line of JSON when all is over.
+-- After `seconds`, no connection sends a new request, but wrk still reads every answer that is due. So the number of
+-- accepted events can be compared exactly with the number of records in the topic. Arguments after "--": mode (single or batch),
+-- seconds, users, seed, customer, events per batch. At the end, the script prints one line of JSON.
 local ffi = require("ffi")
 ffi.cdef("typedef struct { long s; long us; } uptake_time; int gettimeofday(uptake_time *time, void *zone);")
 

@@ -1,7 +1,7 @@
 """Distribution-free confidence interval of a median, from the order statistics of a sample.
 
 Each value lies below the true median with probability 1/2, whatever the distribution. So the k-th smallest and the k-th largest of n
-independent values hold the median between them with probability 1 - 2 P(X < k), where X is binomial with n trials of 1/2.
+independent values enclose the median with probability 1 - 2 P(X < k). Here X is binomial with n trials of probability 1/2.
 """
 
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ class MedianInterval:
 def median_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> MedianInterval | None:
     """Return the narrowest interval that covers the median with at least this confidence.
 
-    None if the sample is too small: at 95 %, six values are needed, and six to eight have no narrower interval than all of them.
+    None if the sample is too small: 95 % needs six values. With six to eight values, the interval is the range of all of them.
     """
     ordered = sorted(values)
     count = len(ordered)

@@ -1,8 +1,8 @@
-"""How many events of a whole shop a second of CPU does a worker fold, with and without lookups at the same time?
+"""Measures the events per CPU-second of a worker that folds all kinds of a shop's events, with and without lookups.
 
-All kinds of events in the proportions of benchmarks/shop.py, from the first one until all is durable; with lookups, a recommender asks
-for exclusions at a steady rate meanwhile, and what an answer takes is measured from when it was due. After each run an independent
-reader compares, for every item, how often it was shown, clicked and bought with the journal, whoever has it after the logins.
+The events have the proportions of benchmarks/shop.py. A run lasts from the first event until all are durable. In a run with lookups, a
+recommender also looks up exclusions at a steady rate; response times count from when a lookup was due. After each run, an independent
+reader compares how often every item was shown, clicked and bought with the journal. It sums over all users, because logins move rows.
 """
 
 import argparse
@@ -35,7 +35,7 @@ CHECKED: Final = {name.encode(): changelog(name) for name in ("rendered", "click
 
 
 class Bench:
-    """A broker with a shop's journal loaded."""
+    """Runs workers on a broker that holds a shop's journal."""
 
     def __init__(self, kafka: str, directory: Path, chosen: argparse.Namespace) -> None:
         self._directory, self._rate = directory, chosen.lookups
@@ -55,11 +55,11 @@ class Bench:
         self.lookups: list[dict[str, Any]] = []
 
     def run(self, run: Run) -> None:
-        """Fold the journal into fresh topics and an empty disk, with lookups or without."""
+        """Fold the journal into new topics and an empty directory, with or without lookups."""
         self.fold(run.contestant == WITH, run, THIS)
 
     def fold(self, has_lookups: bool, run: Run, checkout: Checkout) -> None:
-        """Let the worker of a checkout fold the journal, with lookups or without."""
+        """Let the worker of a checkout fold the journal, with or without lookups."""
         ours, app_id, port = self._ours.of(checkout), f"bench-{uuid.uuid4().hex[:8]}", free_port()
         data_dir = self._directory / app_id
         ours.fresh_topics()
@@ -86,32 +86,40 @@ class Bench:
         verdict = ledger.compare(self._expected, ledger.count_kept_items(self._ours.kafka, CHECKED))
         run.verdict = str(verdict)
         if not verdict.is_exact:
-            run.void = f"its changelogs are not the count of the journal: {verdict}"
+            run.void = f"its changelogs differ from the journal: {verdict}"
         if lookups is not None:
             answered = {**percentiles(lookups.milliseconds), "refused": lookups.refused}
             self.lookups.append(answered)
             run.figures[P99] = answered["p99"] or 0.0
             run.verdict = f"lookups {answered} ms, {verdict}"
             if lookups.refused or not lookups.milliseconds:
-                run.void = f"{lookups.refused} lookups were not answered, {len(lookups.milliseconds)} were"
+                run.void = (
+                    f"{lookups.refused} lookups were refused, {len(lookups.milliseconds)} were answered"
+                )
 
 
 def _wait_for_transfers(port: int) -> None:
-    """Return when what logins moved has arrived too: nothing waits, and nothing moves any more."""
+    """Return when the rows that logins moved have arrived: the worker has no lag, and its positions no longer change."""
     deadline = time.monotonic() + START_SECONDS
     before: Any = None
     while (now := drained([port])) is None or now != before:
         if time.monotonic() > deadline:
-            raise ContestantError("transfers are not folded")
+            raise ContestantError("the worker does not fold the transfers")
         before = now
         time.sleep(1.5)
 
 
 def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser = options("mixed", __doc__)
-    parser.add_argument("--events", type=int, default=400_000)
-    parser.add_argument("--users", type=int, default=20_000)
-    parser.add_argument("--lookups", type=float, default=200.0, help="a second")
+    parser.add_argument(
+        "--events", type=int, default=400_000, help="events in the journal (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--users", type=int, default=20_000, help="users in the journal (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--lookups", type=float, default=200.0, help="lookups per second (default: %(default)s)"
+    )
     return against.parse(parser, argv, (WITHOUT, WITH))
 
 
@@ -133,7 +141,7 @@ def _trials(chosen: argparse.Namespace) -> Iterator[list[against.Trial]]:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the benchmark; the last line printed is one JSON object. Return 0 when no ratio is void."""
+    """Run the benchmark and print one JSON object as the last line; return 0 if no ratio is void, else 1."""
     chosen = _parse(argv)
     if chosen.against is not None:
         return against.run("mixed", chosen, _trials)

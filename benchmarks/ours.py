@@ -1,4 +1,4 @@
-"""How do our own processes run as a contestant: the commands people use, on a broker whose topics are the benchmark's?"""
+"""Runs our own processes as contestants: the commands that users run, on the broker and topics of a benchmark."""
 
 import asyncio
 import json
@@ -29,13 +29,13 @@ TAKING_UP: Final[Words] = ("opening partitions", "up partitions")
 READY: Final[Words] = ("ready: partitions",)
 """What a worker logs when its partitions are open, before its first fetch."""
 TAKES: Final[Words] = ("answers, all topics are there",)
-"""What a collector logs when events can be taken."""
+"""What a collector logs when it can accept events."""
 START_SECONDS: Final = 90.0
 
 
 @dataclass
 class Loaded:
-    """A topic of events: what it shows by plain counting, and where each partition ends."""
+    """A topic of events: its counts by plain counting, and the end offset of each partition."""
 
     expected: ledger.Shown
     ends: dict[int, int]
@@ -63,23 +63,23 @@ class Ours:
         return other
 
     def load(self, records: Iterable[Record], topic: str = JOURNAL) -> Loaded:
-        """Write a topic of events."""
+        """Write events into a topic; return their counts and end offsets."""
         journal.load(self.kafka, topic, records)
         return Loaded(self.count(topic), journal.ends(self.kafka, topic))
 
     def count(self, topic: str = JOURNAL) -> ledger.Shown:
-        """Return what a topic of events shows, by plain counting."""
+        """Return the counts of a topic of events, by plain counting."""
         return ledger.count_journal(self.kafka, topic)
 
     def fresh_topics(self, keep: Iterable[str] = (JOURNAL, META)) -> None:
-        """Make all of our topics anew but those to keep."""
+        """Delete all of our topics except those to keep, and create them again."""
         journal.delete_topics(self.kafka, "uptake.", keep)
         asyncio.run(ensure_topics(self._settings))
 
     def start(
         self, name: str, command: str, app_id: str, data_dir: Path, port: int, **env: str
     ) -> Contestant:
-        """Start `uptake worker` or `uptake collector`. ``name`` is that of its log."""
+        """Start `uptake worker` or `uptake collector`. ``name`` is also the name of its log file."""
         arguments = ["-m", "app", command, "--port", str(port)]
         if command == "worker":
             arguments += ["--data-dir", str(data_dir)]
@@ -96,11 +96,11 @@ class Ours:
     def worker(
         self, name: str, app_id: str, data_dir: Path, port: int | None = None, **env: str
     ) -> Contestant:
-        """Start a worker, on a port that is free unless one is given."""
+        """Start a worker on ``port``, or on any free port."""
         return self.start(name, "worker", app_id, data_dir, port or free_port(), **env)
 
     def fold(self, run: Run, loaded: Loaded, app_id: str, data_dir: Path, **env: str) -> None:
-        """Let a worker fold a journal from its first event until all is durable, and check its counts; fill in the run."""
+        """Let a worker fold a journal from its first event until all are durable, check its counts, and fill in the run."""
         self.fresh_topics()
         run.count = loaded.events
         with self.positions() as positions:
@@ -111,12 +111,12 @@ class Ours:
         self.check(run, loaded)
 
     def check(self, run: Run, loaded: Loaded) -> None:
-        """Compare the changelog of `rendered` with the journal; void the run when they differ."""
+        """Compare the changelog of `rendered` with the journal; void the run if they differ."""
         judge(run, loaded, ledger.count_changelog(self.kafka, changelog("rendered"), lambda key: key))
 
     @contextmanager
     def positions(self) -> Iterator[Callable[[], dict[int, int]]]:
-        """Yield what tells the journal's position in each partition that flushes have committed so far."""
+        """Yield a function that returns, for each partition, the journal position that flushes have committed so far."""
         reached: dict[int, int] = {}
         config = {"bootstrap.servers": self.kafka, "group.id": "benchmark-positions"}
         with closing(Consumer({**config, "isolation.level": "read_committed"})) as consumer:
@@ -132,8 +132,8 @@ class Ours:
 
 
 def judge(run: Run, loaded: Loaded, found: ledger.Shown) -> None:
-    """Write into a run whether what was found is what the events show."""
+    """Compare the counts of a contestant with those of the events, and write the verdict into its run; void it if they differ."""
     verdict = ledger.compare(loaded.expected, found)
     run.verdict = str(verdict)
     if not verdict.is_exact:
-        run.void = f"its changelog is not the count of the journal: {verdict}"
+        run.void = f"its changelog differs from the journal: {verdict}"

@@ -1,4 +1,4 @@
-"""How do peers without a tally of their own count scenario panes? By our pane and counters, once per event."""
+"""Counts scenario panes for peers that have no tally, with our pane and counters, once per event."""
 
 from functools import lru_cache
 
@@ -8,11 +8,11 @@ from tables.ctr.window_keys import PANE_GRANULARITY, PANE_MS, SCENARIO, UNKNOWN_
 
 
 def pane_key(event: Rendered) -> bytes:
-    """Return the key of the scenario pane that an event counts in."""
+    """Return the key of the scenario pane in which an event counts."""
     return _encoded(event.customer, event.scenario or UNKNOWN_SCENARIO, event.time_ms // PANE_MS)
 
 
-@lru_cache(maxsize=4096)  # a peer need not pay for the encoding of the same few keys
+@lru_cache(maxsize=4096)  # so peers do not pay for encoding the same few keys
 def _encoded(customer: str, scenario: str, minute: int) -> bytes:
     return WindowKey(customer, scenario, SCENARIO, PANE_GRANULARITY, minute * PANE_MS).encode()
 

@@ -1,4 +1,4 @@
-"""How is a contestant started, watched and stopped, and how much CPU did its whole process tree take?"""
+"""Starts, watches and stops contestants, and measures the CPU of their whole process trees."""
 
 import os
 import re
@@ -16,18 +16,18 @@ from benchmarks.checkouts import THIS, Checkout
 from benchmarks.rounds import Run
 
 Words = str | tuple[str, ...]
-"""What a log is searched for: one text, or any of several, the present one first and then those of older checkouts."""
+"""Text to find in a log, or several texts of which any will do: the present wording, then those of older checkouts."""
 
 RUN_SECONDS: Final = 300.0
 _TICKS_PER_SECOND: Final = os.sysconf("SC_CLK_TCK")
 
 
 class ContestantError(RuntimeError):
-    """A contestant ended or stood still; the message has the end of its log."""
+    """A contestant ended or made no progress; the message has the end of its log."""
 
 
 def cpu_seconds(pid: int) -> float:
-    """Return the user and system time of a process, its living descendants and its reaped children, to 10 ms."""
+    """Return the user and system time of a process, its living descendants and its reaped children, in steps of 10 ms."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         tasks = list(Path(f"/proc/{pid}/task").iterdir())
@@ -44,7 +44,7 @@ def cpu_seconds(pid: int) -> float:
 
 
 def peak_mib(pid: int) -> float:
-    """Return the most memory a process ever held (VmHWM)."""
+    """Return the peak memory of a process in MiB (VmHWM)."""
     try:
         found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
     except OSError:
@@ -53,7 +53,7 @@ def peak_mib(pid: int) -> float:
 
 
 class Contestant:
-    """A process that is measured; its output goes to a log that is watched for the line that says it has begun."""
+    """A process that is measured. Its output goes to a log, which is searched for the lines that start and stop the clocks."""
 
     def __init__(
         self,
@@ -76,12 +76,12 @@ class Contestant:
 
     @property
     def cpu_seconds(self) -> float:
-        """CPU of the whole tree so far."""
+        """CPU time of the whole process tree so far."""
         return cpu_seconds(self._process.pid)
 
     @property
     def peak_mib(self) -> float:
-        """Most memory of the process itself."""
+        """Peak memory of the process itself."""
         return peak_mib(self._process.pid)
 
     def said(self, words: Words) -> bool:
@@ -90,18 +90,20 @@ class Contestant:
         return any(text.encode() in log for text in ([words] if isinstance(words, str) else words))
 
     def check(self) -> None:
-        """Raise ContestantError when it has ended."""
+        """Raise ContestantError if it has ended."""
         status = self._process.poll()
         if status is not None:
             raise ContestantError(f"{self.name} ended with status {status}: {self.last_words()}")
 
     def wait_for(self, words: Words, timeout_seconds: float) -> None:
-        """Return as soon as its log holds a text, or one of several."""
+        """Return as soon as its log holds a text, or one of several; ContestantError if it ends first or takes too long."""
         deadline = time.monotonic() + timeout_seconds
         while not self.said(words):
             self.check()
             if time.monotonic() > deadline:
-                raise ContestantError(f"{self.name} did not say {words!r}: {self.last_words()}")
+                raise ContestantError(
+                    f"{self.name} did not log {words!r} in {timeout_seconds:.0f} s: {self.last_words()}"
+                )
             time.sleep(0.01)
 
     def wait_for_port(self, port: int, timeout_seconds: float) -> None:
@@ -123,7 +125,7 @@ class Contestant:
         return self._log.read_text(errors="replace")[-1_500:]
 
     def stop(self) -> None:
-        """Ask it to end; kill it when it has not within 10 s."""
+        """Ask it to end; kill it if it has not ended within 10 s."""
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
             try:
@@ -135,7 +137,7 @@ class Contestant:
 
 @contextmanager
 def running(*contestants: Contestant) -> Iterator[None]:
-    """Stop contestants at the end, the last one first."""
+    """Stop contestants at the end of the block, the last one first."""
     try:
         yield
     finally:
@@ -146,7 +148,7 @@ def running(*contestants: Contestant) -> Iterator[None]:
 def measure(
     run: Run, contestants: Sequence[Contestant], is_done: Callable[[], bool], max_seconds: float = RUN_SECONDS
 ) -> None:
-    """Fill in what contestants take together from now until it is done; ContestantError when one ends or stands still."""
+    """Fill in the time and memory of all contestants from now until ``is_done``; ContestantError if one ends or takes too long."""
     started, before = time.monotonic(), sum(each.cpu_seconds for each in contestants)
     while not is_done():
         for contestant in contestants:

@@ -1,8 +1,8 @@
-"""How many records a second does a worker restore from the changelogs after it lost its disk, beside plain Faust?
+"""Measures the records per CPU-second that a worker restores from changelogs after it lost its disk, compared with plain Faust.
 
-Both find the same rows, of the tables of a shop's users, in changelogs of their own on the same broker, and an empty disk. The clocks
-run from the moment that a worker knows its partitions until it says that all are restored. Then an independent reader opens what is on
-disk and compares every key and value with what was written: a contestant that differs has no ratio.
+Both start with an empty disk, and with the same rows of a shop's users in changelogs of their own on the same broker. The clocks run
+from when a worker knows its partitions until it logs that all are restored. An independent reader then opens the databases on disk, and
+compares every key and value with what was written. A contestant with a difference has no ratio.
 """
 
 import argparse
@@ -35,7 +35,7 @@ SOURCE: Final = "benchmark.events"
 
 
 class Bench:
-    """A broker with the changelogs of both, or only of ours, filled with the same rows."""
+    """Runs contestants on a broker that holds the same rows in the changelogs of both, or only in ours."""
 
     def __init__(
         self, kafka: str, directory: Path, population: Population, partitions: int, *, has_peer: bool
@@ -58,7 +58,7 @@ class Bench:
         self._expected = population.digests
 
     def run(self, run: Run) -> None:
-        """Restore into an empty directory."""
+        """Let a contestant restore into an empty directory."""
         if run.contestant == OURS:
             self.restore(run, THIS)
             return
@@ -97,7 +97,7 @@ class Bench:
 
 
 def judge(run: Run, expected: Mapping[str, Digest], found: Mapping[str, Digest]) -> None:
-    """Write into a run whether the rows on disk are those that were written; void it when they are not."""
+    """Compare the rows on disk with those that were written, and write the verdict into a run; void it if they differ."""
     different = [table for table, digest in expected.items() if found.get(table) != digest]
     rows = sum(digest.rows for table, digest in found.items() if table in expected)
     run.verdict = f"{rows:,} rows on disk, {'all as written' if not different else 'not as written'}"
@@ -106,7 +106,7 @@ def judge(run: Run, expected: Mapping[str, Digest], found: Mapping[str, Digest])
 
 
 def restored_by_ours(state_dir: Path) -> dict[str, Digest]:
-    """Return the digest of each table on a worker's disk: a database a partition, a column family a table."""
+    """Return the digest of each table on a worker's disk: one database per partition, one column family per table."""
     rows: dict[str, list[Iterator[tuple[bytes, bytes]]]] = {}
     open_databases = []
     for path in sorted((state_dir / "state").iterdir()):
@@ -120,7 +120,7 @@ def restored_by_ours(state_dir: Path) -> dict[str, Digest]:
 
 
 def restored_by_faust(state_dir: Path) -> dict[str, Digest]:
-    """Return the digest of each table on Faust's disk: a database a table and partition, with its offset under a key of its own."""
+    """Return the digest of each table on Faust's disk: one database per table and partition. Faust's own keys are skipped."""
     rows: dict[str, list[Any]] = {}
     for path in sorted(state_dir.rglob("*.db")):
         database = rocksdict.Rdict(str(path), rocksdict.Options(raw_mode=True))
@@ -133,10 +133,25 @@ def restored_by_faust(state_dir: Path) -> dict[str, Digest]:
 
 def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser = options("recovery", __doc__, rounds=1)
-    parser.add_argument("--keys", type=int, default=1_000_000, help="rows of all tables together")
-    parser.add_argument("--events-per-user", type=int, default=20)
-    parser.add_argument("--tables", nargs="*", choices=BY_NAME, help="rows of these tables only")
-    parser.add_argument("--only", nargs="*", choices=(OURS, PEER), default=(OURS, PEER))
+    parser.add_argument(
+        "--keys", type=int, default=1_000_000, help="rows of all tables together (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--events-per-user",
+        type=int,
+        default=20,
+        help="mean number of events that made a user's rows (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--tables", nargs="*", choices=BY_NAME, help="restore only rows of these tables (default: all)"
+    )
+    parser.add_argument(
+        "--only",
+        nargs="*",
+        choices=(OURS, PEER),
+        default=(OURS, PEER),
+        help="run only these contestants (default: all)",
+    )
     return against.parse(parser, argv)
 
 
@@ -162,7 +177,7 @@ def _trials(chosen: argparse.Namespace) -> Iterator[list[against.Trial]]:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the benchmark; the last line printed is one JSON object. Return 0 when no ratio is void."""
+    """Run the benchmark and print one JSON object as the last line; return 0 if no ratio is void, else 1."""
     chosen = _parse(argv)
     if chosen.against is not None:
         return against.run("recovery", chosen, _trials)

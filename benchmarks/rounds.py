@@ -1,4 +1,7 @@
-"""How do runs become ratios? Rounds in turn, ours / theirs within a round, the median of these, null for what counted wrong."""
+"""Turns runs into ratios: ours / theirs within each round, and the median over the rounds.
+
+A ratio is null if one of its runs is void.
+"""
 
 import statistics
 from collections.abc import Callable, Mapping, Sequence
@@ -8,7 +11,7 @@ from typing import Any
 
 @dataclass
 class Run:
-    """What one contestant did in one round. ``void`` says why it counts for nothing, if it does not."""
+    """What one contestant did in one round. ``void`` says why the run does not count, or is None."""
 
     contestant: str
     count: int = 0
@@ -19,7 +22,7 @@ class Run:
     verdict: str = ""
     void: str | None = None
     figures: dict[str, float] = field(default_factory=dict)
-    """What a benchmark measures besides these, by name."""
+    """Other figures that a benchmark measures, by name."""
 
     @property
     def per_cpu_second(self) -> float:
@@ -34,7 +37,7 @@ Rounds = Sequence[Mapping[str, Run]]
 """For each round, the run of each contestant."""
 
 Pairs = Mapping[str, tuple[str, str]]
-"""Name of a ratio -> the contestant above the line, and the one below it."""
+"""Name of a ratio -> the contestants of its numerator and its denominator."""
 
 
 def play(
@@ -44,7 +47,7 @@ def play(
     say: Callable[[str], None],
     unit: str,
 ) -> list[dict[str, Run]]:
-    """Let every contestant run in every round; ``run_one`` fills the run in. A run that fails is void."""
+    """Let every contestant run in every round; ``run_one`` fills in the run. A run that fails is void."""
     played: list[dict[str, Run]] = []
     for number in range(rounds):
         runs: dict[str, Run] = {}
@@ -67,7 +70,7 @@ def _last_line(text: str) -> str:
 
 
 def order(contestants: Sequence[str], number: int) -> list[str]:
-    """Return the order of a round: each is first, last and in between in turn, every other round backwards; two alternate."""
+    """Return the order of a round: contestants take turns at each place, and every other round runs backwards. Two alternate."""
     shift = number // 2 % len(contestants) if len(contestants) > 2 else 0
     turned = [*contestants[shift:], *contestants[:shift]]
     return turned if number % 2 == 0 else turned[::-1]
@@ -76,9 +79,9 @@ def order(contestants: Sequence[str], number: int) -> list[str]:
 def ratios_of(
     rounds: Rounds, pairs: Pairs, rate: Callable[[Run], float]
 ) -> tuple[dict[str, float | None], dict[str, str]]:
-    """Return the median over the rounds of each ratio, and why a ratio is null where it is.
+    """Return the median of each ratio over the rounds, and the reason of each ratio that is null.
 
-    Runs of one round stand beside each other, so what else the machine does then meets both.
+    Runs of one round follow each other, so other work of the machine affects all of them.
     """
     ratios: dict[str, float | None] = {}
     reasons: dict[str, str] = {}
@@ -94,7 +97,7 @@ def ratios_of(
 def quotients(
     rounds: Rounds, above: str, below: str, rate: Callable[[Run], float]
 ) -> tuple[list[float | None], str | None]:
-    """Return above / below of each round in which both ran, None where it is void, and the first reason why one is."""
+    """Return above / below for each round in which both ran, None if it is void, and the reason of the first void one."""
     found: list[float | None] = []
     reasons: list[str] = []
     for runs in rounds:
@@ -109,7 +112,7 @@ def quotients(
 
 
 def outcome(rounds: Rounds, pairs: Pairs) -> dict[str, Any]:
-    """Return the ratios by CPU and by wall time, why some are void, and what each contestant did."""
+    """Return the ratios per CPU-second and per wall second, the reasons of void ones, and a summary of each contestant."""
     ratios, reasons = ratios_of(rounds, pairs, lambda run: run.per_cpu_second)
     per_wall, _ = ratios_of(rounds, pairs, lambda run: run.per_wall_second)
     return {
@@ -122,7 +125,7 @@ def outcome(rounds: Rounds, pairs: Pairs) -> dict[str, Any]:
 
 
 def summaries(rounds: Rounds) -> dict[str, Any]:
-    """Return what each contestant did, over all rounds and in each."""
+    """Return what each contestant did, over all rounds and in each round."""
     names = list(rounds[0]) if rounds else []
     return {name: _summary([runs[name] for runs in rounds]) for name in sorted(names)}
 

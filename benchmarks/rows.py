@@ -1,4 +1,4 @@
-"""What do the changelogs of many users hold? Rows that the transitions made of a shop's events, under as many keys as are wanted."""
+"""Changelog rows of many users: the transitions fold a shop's events, and the rows are repeated under any number of keys."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,14 +15,14 @@ from tables.declare import BY_NAME
 from tables.fold.fold_event import fold
 
 VISITORS: Final = 2_000
-"""How many users are really folded; the others get the rows of these, in turn."""
+"""How many users are folded; the others get the rows of these, in turn."""
 
 Rows = Mapping[str, bytes]
 """Table -> encoded row, of one user."""
 
 
 def rows_of_visitors(events_per_user: int, seed: int, start_ms: int, visitors: int = VISITORS) -> list[Rows]:
-    """Return the rows of each visitor after a shop's events, ``events_per_user`` on average; a login would empty them."""
+    """Return the rows of each visitor after ``events_per_user`` events on average, without logins, which would empty them."""
     mix = {kind: share for kind, share in MIX.items() if kind != "login"}
     shop = Shop(visitors * events_per_user, visitors, 1, seed, start_ms, mix=mix)
     tables = MemoryTables()
@@ -38,7 +38,7 @@ def rows_of_visitors(events_per_user: int, seed: int, start_ms: int, visitors: i
 
 @dataclass
 class Digest:
-    """How many rows, and the sum of the checksums of keys and values, which does not depend on their order."""
+    """The number and size of rows, and the sum of the checksums of keys and values, which does not depend on their order."""
 
     rows: int = 0
     checksum: int = 0
@@ -59,7 +59,7 @@ def digest_of(rows: Iterable[tuple[bytes, bytes]]) -> Digest:
 
 
 class Population:
-    """Many users with rows. ``limit`` bounds the number of rows over all tables, ``name`` makes a pseudonym of a number."""
+    """Many users with rows. ``limit`` bounds the number of rows over all tables; ``name`` returns the pseudonym of a number."""
 
     def __init__(
         self,
@@ -80,7 +80,7 @@ class Population:
             self._keys.append((key, partition_of(key, partitions)))
         self.tables = sorted({table for rows in visitors for table in rows})
         self.digests = {table: Digest() for table in self.tables}
-        """Of what ``records`` has yielded, by table."""
+        """Table -> digest of the rows that ``records`` yielded last."""
 
     @property
     def users(self) -> int:
@@ -91,7 +91,7 @@ class Population:
         return sum(len(self._visitors[number % len(self._visitors)]) for number in range(len(self._keys)))
 
     def records(self, table: str, time_ms: int) -> Iterator[Record]:
-        """Yield the changelog of a table, and note its digest."""
+        """Yield the changelog of a table, and compute its digest."""
         digest = self.digests[table] = Digest()
         visitors = self._visitors
         count = len(visitors)

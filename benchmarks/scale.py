@@ -1,8 +1,8 @@
-"""How much of a worker's events per CPU-second is kept when a second worker shares the same journal?
+"""Measures how much of a worker's events per CPU-second is kept when a second worker shares the same journal.
 
-The journal lies in one transaction that is committed when the group is stable: all workers are ready, each has its share of the
-partitions, and nothing was read before the clocks start. They run until the positions of all partitions are at the end; CPU is that of
-all workers together. Counts are compared with the journal's after each run.
+The journal is written in one transaction, which is committed when the group is stable. Then all workers are ready, each has its share
+of the partitions, and none has read an event. The clocks run from there until the positions of all partitions are at the end. CPU is
+that of all workers together. After each run, the counts are compared with the journal.
 """
 
 import argparse
@@ -32,7 +32,7 @@ STABLE_SECONDS: Final = 2.0
 
 
 class Bench:
-    """A broker whose journal is written anew for each run."""
+    """Runs workers on a broker, and writes the journal again for each run."""
 
     def __init__(self, kafka: str, directory: Path, traffic: Traffic) -> None:
         self._directory, self._traffic = directory, traffic
@@ -43,7 +43,7 @@ class Bench:
         self.fold(WORKERS[run.contestant], run, THIS)
 
     def fold(self, count: int, run: Run, checkout: Checkout) -> None:
-        """Start workers of a checkout, wait until the group is stable, let them see the journal, and measure."""
+        """Start workers of a checkout, wait until the group is stable, commit the journal, and measure."""
         ours, app_id = self._ours.of(checkout), f"bench-{uuid.uuid4().hex[:8]}"
         ours.fresh_topics(keep=())
         ports = [free_port() for _ in range(count)]
@@ -67,7 +67,7 @@ class Bench:
 
 
 def _wait_until_stable(workers: list[Contestant], ports: list[int], partitions: int) -> None:
-    """Return when every worker has been ready with an equal share of the partitions for a while."""
+    """Return when every worker has been ready with an equal share of the partitions for ``STABLE_SECONDS``."""
     deadline = time.monotonic() + START_SECONDS
     since: float | None = None
     while since is None or time.monotonic() - since < STABLE_SECONDS:
@@ -82,8 +82,12 @@ def _wait_until_stable(workers: list[Contestant], ports: list[int], partitions: 
 
 def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser = options("scale", __doc__)
-    parser.add_argument("--events", type=int, default=500_000)
-    parser.add_argument("--users", type=int, default=20_000)
+    parser.add_argument(
+        "--events", type=int, default=500_000, help="events in the journal (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--users", type=int, default=20_000, help="users in the journal (default: %(default)s)"
+    )
     return against.parse(parser, argv, tuple(WORKERS))
 
 
@@ -107,7 +111,7 @@ def _trials(chosen: argparse.Namespace) -> Iterator[list[against.Trial]]:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the benchmark; the last line printed is one JSON object. Return 0 when no ratio is void."""
+    """Run the benchmark and print one JSON object as the last line; return 0 if no ratio is void, else 1."""
     chosen = _parse(argv)
     if chosen.against is not None:
         return against.run("scale", chosen, _trials)

@@ -1,4 +1,7 @@
-"""What does a whole shop send? Events of every kind but a player's, as docs/benchmarks.md has them, the same for the same seed."""
+"""Events of a whole shop, in the proportions of docs/benchmarks.md: every kind except those of players.
+
+The same seed gives the same events.
+"""
 
 import itertools
 import random
@@ -30,14 +33,14 @@ MIX: Final[Mapping[str, int]] = {
     "blacklist": 1,
     "owns": 1,
 }
-"""How many of each a thousand product pages make. docs/benchmarks.md says which are measured, and which are assumed."""
+"""Events per thousand product pages. docs/benchmarks.md says which numbers are measured, and which are assumed."""
 
 PRICE: Final = Decimal("19.90")
 
 
 @dataclass
 class _Visitor:
-    """What the next events of a user refer to: the last list, and the last item looked at."""
+    """What the next events of a user refer to: the last list, and the last item that the user looked at."""
 
     user: str
     key: bytes
@@ -50,7 +53,7 @@ class _Visitor:
 
 @dataclass(frozen=True)
 class Shop:
-    """``events`` events of users drawn evenly, items by Zipf's law, one event a millisecond. Lists have ``listed`` items."""
+    """``events`` events, one per millisecond. Users are drawn evenly, items by Zipf's law; lists have ``listed`` items."""
 
     events: int
     users: int
@@ -62,7 +65,7 @@ class Shop:
     listed: int = 4
     mix: Mapping[str, int] = field(default_factory=lambda: MIX)
     name: Callable[[int], str] = "k1.{:026d}".format
-    """The pseudonym of the user of a number."""
+    """Returns the pseudonym of a user, given as a number."""
 
     def records(self) -> Iterator[Record]:
         """Yield the events in the order of their times, the same at each call."""
@@ -101,7 +104,7 @@ class Shop:
             yield Record(visitor.partition, visitor.key, encode(event), time_ms)
 
     def describe(self) -> dict[str, Any]:
-        """Return what a reader must know to repeat it."""
+        """Return what a reader must know to repeat the traffic."""
         return {
             "events": self.events,
             "users": self.users,
@@ -114,7 +117,7 @@ class Shop:
 
 
 def _event(kind: str, visitor: _Visitor, other: str, common: dict[str, Any]) -> model.EventBase:
-    """Return the next event of a visitor; ``other`` is whom a login turns out to be."""
+    """Return the next event of a visitor; ``other`` is the target of a login."""
     if kind == "recommended":
         served = model.RecommendedList(items=visitor.items, scenario=visitor.scenario, row=0)
         return model.Recommended(**common, request_id=visitor.request_id, lists=(served,))

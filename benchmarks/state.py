@@ -1,8 +1,8 @@
-"""What does a user cost on disk and in memory, and how does that grow with users and with events a user?
+"""Measures disk and memory per user, and how they grow with the number of users and with the events per user.
 
-The rows that a shop's events leave are written into the changelogs of 100,000 and of 1,000,000 users. A worker with an empty disk
-restores them and answers lookups of many users; then its memory is read, and its disk before and after RocksDB has compacted it. An
-independent reader compares every row on disk with what was written. How a row grows is told by the transitions alone.
+The rows that a shop's events leave are written into changelogs, by default for 100,000 and for 1,000,000 users. A worker with an empty
+disk restores them and answers lookups of many users. Then its memory is read, and its disk before and after RocksDB has compacted it.
+An independent reader compares every row on disk with what was written. The growth of a row is measured with the transitions alone.
 """
 
 import argparse
@@ -36,7 +36,7 @@ from tables.declare import BY_NAME
 
 LOOKUPS: Final = 20_000
 GROWTH: Final = (5, 20, 50, 200, 1_000)
-"""Events a user."""
+"""Events per user."""
 RESTORE_SECONDS: Final = 900.0
 MIB: Final = 1_048_576
 
@@ -49,7 +49,7 @@ def of_users(
     partitions: int,
     checkout: Checkout = THIS,
 ) -> dict[str, Any]:
-    """Return what so many users take: in Kafka, on a worker's disk, in its memory; ``void`` says what was wrong."""
+    """Return the size of ``users`` users in Kafka, on a worker's disk and in its memory; ``void`` says what went wrong."""
     with own_kafka(directory, f"kafka-{users}") as broker:
         ours = Ours(broker.bootstrap, directory, partitions).of(checkout)
         user = ours.customer.rules.user
@@ -90,7 +90,7 @@ def of_users(
 
 
 async def _look_up(port: int, users: int) -> int:
-    """Ask for users drawn evenly, so that the caches are as full as they get; return how many lookups were refused."""
+    """Send lookups of users drawn evenly, enough to fill the caches; return how many were refused."""
     draw, pool = random.Random(1), Pool(port)
     left, refused = LOOKUPS, 0
 
@@ -107,15 +107,15 @@ async def _look_up(port: int, users: int) -> int:
 
 
 def size_bytes(path: Path) -> int:
-    """Return what the files below a directory take on disk; a log segment is longer than what was written of it."""
+    """Return the disk space of all files below a directory, by blocks: a log segment may be longer than its written part."""
     return sum(file.stat().st_blocks * 512 for file in path.rglob("*") if file.is_file())
 
 
 def compacted_bytes(state: Path) -> int:
-    """Compact every database and return what the rows of all take then; logs and manifests, some MB a partition, are left out."""
+    """Compact every database, and return the size of all rows; logs and manifests, some MB per partition, are not included."""
     for path in state.iterdir():
         names = rocksdict.Rdict.list_cf(str(path), rocksdict.Options(raw_mode=True))
-        # as tables/store.py has them: blocks compressed by lz4, bloom filters
+        # The same options as in tables/store.py: blocks compressed by lz4, bloom filters.
         families = {name: _options() for name in names}
         database = rocksdict.Rdict(str(path), _options(), column_families=families)
         for name in names:
@@ -137,7 +137,7 @@ def _options() -> rocksdict.Options:
 
 
 def growth(seed: int, time_ms: int, visitors: int = 100) -> Iterator[dict[str, Any]]:
-    """Yield what a user's rows take after so many events, encoded, and decoded as they are loaded into memory."""
+    """Yield the size of a user's rows for each number of events: encoded, and decoded in memory."""
     for events in GROWTH:
         rows = rows_of_visitors(events, seed, time_ms, visitors)
         by_table: dict[str, int] = {}
@@ -153,13 +153,13 @@ def growth(seed: int, time_ms: int, visitors: int = 100) -> Iterator[dict[str, A
 
 
 def _loaded_bytes(users: Sequence[Rows]) -> int:
-    """Return the memory that rows take when they are loaded and not touched yet."""
+    """Return the memory of rows that are loaded but not yet used."""
     decoders: dict[str, Callable[[bytes], Any]] = {}
     for table in {table for rows in users for table in rows}:
         decoders[table] = BY_NAME[table].decode
     tracemalloc.start()
     try:
-        # a copy of each row: one that stays in bytes keeps alive what it was read from
+        # A copy of each row counts too: a row that stays bytes keeps alive what it was read from.
         loaded = [decoders[table](bytes(bytearray(row))) for rows in users for table, row in rows.items()]
         held, _ = tracemalloc.get_traced_memory()
         return held if loaded else 0
@@ -169,8 +169,18 @@ def _loaded_bytes(users: Sequence[Rows]) -> int:
 
 def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser = options("state", __doc__, rounds=None)
-    parser.add_argument("--users", type=int, default=100_000, help="few; many are 10 times as many")
-    parser.add_argument("--events-per-user", type=int, default=20)
+    parser.add_argument(
+        "--users",
+        type=int,
+        default=100_000,
+        help="the smaller number of users (default: %(default)s); without --against, also 10 times as many",
+    )
+    parser.add_argument(
+        "--events-per-user",
+        type=int,
+        default=20,
+        help="mean number of events that made a user's rows (default: %(default)s)",
+    )
     return against.parse(parser, argv)
 
 
@@ -189,7 +199,7 @@ def _trials(chosen: argparse.Namespace) -> Iterator[list[against.Trial]]:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the benchmark; the last line printed is one JSON object. Return 0 when no ratio is void."""
+    """Run the benchmark and print one JSON object as the last line; return 0 if no ratio is void, else 1."""
     chosen = _parse(argv)
     if chosen.against is not None:
         return against.run("state", chosen, _trials)

@@ -1,4 +1,4 @@
-"""What does a worker say of itself: its share of the partitions, and whether anything still waits?"""
+"""Reads the status of workers: whether they share the partitions, and whether they have any lag."""
 
 import json
 import urllib.error
@@ -9,7 +9,7 @@ from typing import Any
 
 
 def status_of(port: int) -> dict[str, Any]:
-    """Return /v1/status of a worker on this machine; nothing when it does not answer."""
+    """Return /v1/status of a worker on this machine; empty if it does not answer."""
     with (
         suppress(OSError, urllib.error.URLError),
         urllib.request.urlopen(f"http://127.0.0.1:{port}/v1/status", timeout=5) as answer,
@@ -20,7 +20,7 @@ def status_of(port: int) -> dict[str, Any]:
 
 
 def are_shared(statuses: Sequence[Mapping[str, Any]], partitions: int) -> bool:
-    """Tell whether all workers are ready and have every partition once, as many each as can be."""
+    """Whether all workers are ready and share the partitions evenly, each partition owned once."""
     owned = [set(status.get("partitions", ())) for status in statuses]
     sizes = [len(each) for each in owned]
     return (
@@ -31,7 +31,7 @@ def are_shared(statuses: Sequence[Mapping[str, Any]], partitions: int) -> bool:
 
 
 def drained(ports: Sequence[int]) -> dict[str, Any] | None:
-    """Return the durable positions when all workers are ready and nothing waits, else None."""
+    """Return the durable positions if all workers are ready and have no lag, else None."""
     found: dict[str, Any] = {}
     for port in ports:
         status = status_of(port)

@@ -1,6 +1,7 @@
-"""How long do answers take at a steady rate? An open loop: a request is sent when it is due, whatever the answers before it take.
+"""Measures response times with an open loop: each request is sent when it is due, whether or not earlier ones are answered.
 
-wrk sends the next request of a connection when the one before is answered, so a slow server is asked less, and its waiting is not seen.
+wrk sends the next request of a connection only after the answer to the previous one. So it sends less to a slow server, and does not
+measure how long requests wait.
 """
 
 import random
@@ -16,14 +17,14 @@ SCENARIOS = ("home", "also_bought", "category", "search")
 
 @dataclass
 class Answers:
-    """From when a request was due until its answer, and how many had none, or one that is not 2xx."""
+    """Times from when a request was due until its answer, and the number of requests without an answer or with one other than 2xx."""
 
     milliseconds: list[float] = field(default_factory=list)
     failed: int = 0
 
 
 async def steady(port: int, customer: str, rate: float, seconds: float, users: int, seed: int) -> Answers:
-    """Send `rendered` events at a rate for some seconds; return when all are answered."""
+    """Send ``rate`` `rendered` events per second for ``seconds``; return when all are answered."""
     draw, pool, answers = random.Random(seed), Pool(port), Answers()
     ends = time.monotonic() + seconds
 

@@ -1,4 +1,4 @@
-"""What do the benchmarks feed? `rendered` events of a shop, the same ones for the same seed, as records of the journal."""
+"""Traffic of the benchmarks: `rendered` events as records of the journal, the same events for the same seed."""
 
 import itertools
 import random
@@ -16,12 +16,12 @@ SCENARIOS: Final = ("home", "also_bought", "category", "search")
 
 
 def start_ms(events: int) -> int:
-    """Return a minute's start so long ago that ``events`` events, one a millisecond, lie in the past."""
+    """Return the start of a minute, early enough that ``events`` events, one per millisecond, lie in the past."""
     return (int(time.time()) - events // 1_000 - 60) // 60 * 60_000
 
 
 class Record(NamedTuple):
-    """A record of the journal, as a producer is given it."""
+    """A record of the journal, as a producer receives it."""
 
     partition: int
     key: bytes
@@ -31,7 +31,7 @@ class Record(NamedTuple):
 
 @dataclass(frozen=True)
 class Traffic:
-    """``events`` lists of ``listed`` items: users and scenarios drawn evenly, items by Zipf's law, one event a millisecond."""
+    """``events`` lists of ``listed`` items, one per millisecond. Users and scenarios are drawn evenly, items by Zipf's law."""
 
     events: int
     users: int
@@ -64,7 +64,7 @@ class Traffic:
             yield Record(partitions[at], keys[at], encode(event), time_ms)
 
     def describe(self) -> dict[str, Any]:
-        """Return what a reader must know to repeat it."""
+        """Return what a reader must know to repeat the traffic."""
         facts = asdict(self)
-        del facts["start_ms"]  # of today, because the broker deletes records of last week
+        del facts["start_ms"]  # differs each day, because the broker deletes records of last week
         return {**facts, "scenarios": len(SCENARIOS), "event_times_per_second": 1_000}

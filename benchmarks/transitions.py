@@ -1,4 +1,4 @@
-"""The cost of the pure transitions of a `rendered` event: CPU time of `tables.fold.fold_event`, without Kafka, RocksDB and Faust."""
+"""CPU time of the pure transitions of a `rendered` event (`tables.fold.fold_event`), without Kafka, RocksDB and Faust."""
 
 import gc
 import time
@@ -27,14 +27,14 @@ class Memory:
 
 
 class MemoryTables:
-    """Tables of tables/fold/fold_ports.py, each made when it is first asked for."""
+    """Tables in memory (tables/fold/fold_ports.py); each is created on first use."""
 
     def __init__(self) -> None:
         self.tally = Tally()
         self.rows: defaultdict[TableSpec[Any], Memory] = defaultdict(Memory)
 
     def all(self) -> dict[str, dict[bytes, Any]]:
-        """Return the rows of every table that was asked for and has some that are not deleted."""
+        """Return the rows that are not deleted, of every table that has any."""
         kept = {
             table.name: {key: state for key, state in memory.rows.items() if state is not None}
             for table, memory in self.rows.items()
@@ -43,7 +43,7 @@ class MemoryTables:
 
 
 def transition_us(traffic: Traffic) -> float:
-    """Return the microseconds of CPU that folding one event takes, over all events; neither decoding nor garbage collection is counted."""
+    """Return the mean CPU time of folding one event, in microseconds, without decoding and garbage collection."""
     tables: Any = MemoryTables()
     decode = msgspec.json.Decoder(Event).decode
     records, seconds, count = traffic.records(), 0.0, 0

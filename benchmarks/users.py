@@ -1,7 +1,7 @@
-"""How much of its throughput does a worker keep when the same events come from ten times as many users?
+"""Measures how much of its throughput a worker keeps when the same number of events comes from ten times as many users.
 
-The traffic of `ingest`, drawn from few and from many users, each loaded into a broker of its own; a worker folds them in turn. With more
-users fewer of an event's rows are in memory, and each row is smaller. Counts are compared with the journal's after each run.
+The traffic is that of `ingest`, drawn from few and from many users, each on a broker of its own. A worker folds them in turn. With more
+users, fewer of an event's rows are in memory, and each row is smaller. After each run, the counts are compared with the journal.
 """
 
 import argparse
@@ -27,7 +27,7 @@ TIMES: Final = 10
 
 
 class Bench:
-    """A broker for each number of users, with its journal loaded."""
+    """Runs workers on one broker for each number of users, which holds their journal."""
 
     def __init__(self, directory: Path, systems: Mapping[str, Ours], loaded: Mapping[str, Loaded]) -> None:
         self._directory, self._systems, self._loaded = directory, systems, loaded
@@ -37,7 +37,7 @@ class Bench:
         self.fold(run.contestant, run, THIS)
 
     def fold(self, users: str, run: Run, checkout: Checkout) -> None:
-        """Let the worker of a checkout fold one of the journals into fresh topics and an empty disk."""
+        """Let the worker of a checkout fold one of the journals into new topics and an empty directory."""
         app_id = f"bench-{uuid.uuid4().hex[:8]}"
         data_dir = self._directory / app_id
         try:
@@ -48,8 +48,15 @@ class Bench:
 
 def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser = options("users", __doc__)
-    parser.add_argument("--events", type=int, default=500_000)
-    parser.add_argument("--users", type=int, default=20_000, help=f"few; many are {TIMES} times as many")
+    parser.add_argument(
+        "--events", type=int, default=500_000, help="events in each journal (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--users",
+        type=int,
+        default=20_000,
+        help=f"the smaller number of users (default: %(default)s); the larger is {TIMES} times as many",
+    )
     return against.parse(parser, argv, (FEW, MANY))
 
 
@@ -76,7 +83,7 @@ def _trials(chosen: argparse.Namespace) -> Iterator[list[against.Trial]]:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the benchmark; the last line printed is one JSON object. Return 0 when no ratio is void."""
+    """Run the benchmark and print one JSON object as the last line; return 0 if no ratio is void, else 1."""
     chosen = _parse(argv)
     if chosen.against is not None:
         return against.run("users", chosen, _trials)

@@ -1,4 +1,4 @@
-"""How is wrk run, and what did it count? benchmarks/load.lua says what it sends."""
+"""Runs wrk and reads its counts; benchmarks/load.lua makes the requests."""
 
 import json
 import shutil
@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Final
 
 SCRIPT: Final = Path(__file__).with_name("load.lua")
-THREADS: Final = (
-    1  # it must leave the cores to what is measured, and one thread makes 50,000 requests a second
-)
+# wrk must leave the cores to the measured process, and one thread makes 50,000 requests a second.
+THREADS: Final = 1
 TAIL_SECONDS: Final = 1.0  # for the answers that are due when the last request was sent
 MODES: Final = ("single", "batch")
 
@@ -25,7 +24,7 @@ class NoWrkError(SystemExit):
 
 
 def require_wrk() -> str:
-    """Return where wrk is; NoWrkError when it is not installed."""
+    """Return the path of wrk; NoWrkError if it is not installed."""
     found = shutil.which("wrk")
     if found is None:
         raise NoWrkError
@@ -34,7 +33,7 @@ def require_wrk() -> str:
 
 @dataclass(frozen=True)
 class Told:
-    """What wrk counted. ``accepted``: events that the answers to batches call accepted."""
+    """The counts of wrk. ``accepted`` is the number of events that the answers to batches report as accepted."""
 
     requests: int
     refused: int
@@ -45,13 +44,13 @@ class Told:
 
     @property
     def taken(self) -> int:
-        """Requests that were answered 2xx (none of ours are answered 1xx or 3xx)."""
+        """Requests with a 2xx answer (our requests get no 1xx or 3xx)."""
         return self.requests - self.refused
 
 
 @dataclass(frozen=True)
 class Load:
-    """What wrk is to send."""
+    """The requests that wrk sends."""
 
     mode: str
     connections: int
@@ -62,7 +61,7 @@ class Load:
     batch: int
 
     def start(self, port: int) -> "Running":
-        """Begin to send to a server on this machine."""
+        """Start sending to a server on this machine."""
         whole = round(self.seconds + TAIL_SECONDS)
         script = [self.mode, self.seconds, self.users, self.seed, self.customer, self.batch]
         command = [
@@ -84,7 +83,7 @@ class Load:
 
 
 class Running:
-    """wrk at work."""
+    """A wrk process that sends."""
 
     def __init__(self, process: "subprocess.Popen[str]") -> None:
         self._process = process
@@ -93,7 +92,7 @@ class Running:
         return self._process.poll() is not None
 
     def result(self) -> Told:
-        """Return what it counted; RuntimeError when it failed."""
+        """Return its counts when it has ended; RuntimeError if it failed."""
         out, error = self._process.communicate(timeout=30)
         lines = [line for line in out.splitlines() if line.startswith("{")]
         if self._process.returncode != 0 or not lines:

@@ -1,1 +1,1 @@
-"""What is ours compared with? Each peer is a program of its own, in the best form that its documentation teaches."""
+"""Peers that Uptake is compared with: each is a program of its own, in the best form that its documentation teaches."""

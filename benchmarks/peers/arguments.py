@@ -1,14 +1,14 @@
-"""What is every peer told? The same command line for all of them."""
+"""Command line of the peers: the same arguments for all of them."""
 
 import argparse
 from pathlib import Path
 
 READY = "the first event is here"
-"""What a peer writes when it is given its first event: clocks start there."""
+"""What a peer writes when it receives its first event: the clocks start."""
 ASSIGNED = "partitions are assigned"
-"""What a peer that restores writes when it knows its partitions: clocks start there."""
+"""What a peer that restores writes when it knows its partitions: the clocks start."""
 RECOVERED = "every table is recovered"
-"""What it writes when it has restored all: clocks stop there."""
+"""What it writes when it has restored all tables: the clocks stop."""
 
 
 def parse() -> argparse.Namespace:
@@ -20,5 +20,5 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--partitions", type=int, required=True)
     parser.add_argument("--state-dir", type=Path, required=True)
     parser.add_argument("--commit-seconds", type=float, required=True)
-    parser.add_argument("--tables", nargs="*", default=[], help="those that are restored")
+    parser.add_argument("--tables", nargs="*", default=[], help="tables to restore")
     return parser.parse_args()

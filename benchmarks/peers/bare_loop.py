@@ -1,8 +1,8 @@
-"""What would no framework cost? aiokafka's `getmany`, msgspec, our transitions, and once a second WriteBatch and `send_batch`.
+"""A loop without a framework: aiokafka's `getmany`, msgspec, our transitions, and once a second WriteBatch and `send_batch`.
 
-The limit that ours is held against: no group protocol of its own, no transactions, no fences, no slices, no bounded memory, no
-dead letters, no lookups. Rows stay in a plain dictionary; panes come from our tally, all three dimensions. A flush encodes what
-changed, and the loop goes on while it is sent; when the broker has it, RocksDB is written and the offsets are committed.
+It is the limit of what this Python can do. It has no group protocol of its own, no transactions, fences, slices, bounded memory, dead
+letters or lookups. Rows stay in a plain dictionary; panes come from our tally, in all three dimensions. A flush encodes the changed
+rows, and the loop continues while the producer sends them. When the broker has them, the loop writes to RocksDB and commits the offsets.
 """
 
 import asyncio
@@ -160,7 +160,6 @@ class BareLoop:
 
 
 if __name__ == "__main__":
-    gc.set_threshold(
-        100_000, 50, 1_000
-    )  # millions of rows live on: looking for cycles among them took a quarter of the CPU
+    # Millions of rows stay in memory, and looking for cycles among them took a quarter of the CPU.
+    gc.set_threshold(100_000, 50, 1_000)
     uvloop.run(BareLoop(parse()).run())

@@ -1,6 +1,6 @@
-"""The Faust app of the peers, in its best form: what one of them may do, all may.
+"""The Faust app of the peers, in its best form, which is the same for all of them.
 
-RocksDB by rocksdict, raw keys and values, the Cython parts with their repaired fast paths, no web server, no standbys.
+RocksDB through rocksdict, raw keys and values, the Cython parts with their repaired fast paths, no web server, no standbys.
 """
 
 from typing import Any
@@ -9,7 +9,7 @@ import faust
 
 
 def create_app(arguments: Any, **more: Any) -> faust.App:
-    """Return an app without agents. ``more``: settings of one peer alone."""
+    """Return an app without agents. ``more`` holds settings of one peer only."""
     return faust.App(
         arguments.name,
         broker=f"kafka://{arguments.kafka}",
@@ -27,7 +27,7 @@ def create_app(arguments: Any, **more: Any) -> faust.App:
 
 
 def source_topic(app: faust.App, arguments: Any) -> Any:
-    """Return the topic to read, its keys and values as bytes."""
+    """Return the topic to read, with keys and values as bytes."""
     return app.topic(
         arguments.topic, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw"
     )

@@ -1,7 +1,7 @@
-"""What does plain Faust do after a lost disk? Tables as its documentation teaches them, restored by its own recovery.
+"""Plain Faust after a lost disk: tables as its documentation teaches them, restored by its own recovery.
 
-Best form: as in faust_app.py, with uvloop and no debug records. It says when its partitions were assigned, and when each table was
-recovered.
+Its form is that of faust_app.py, with uvloop and without debug records. It prints when its partitions are assigned, and when all tables
+are recovered.
 """
 
 import logging
@@ -42,6 +42,7 @@ def create_peer(arguments: Any) -> faust.App:
 
 
 if __name__ == "__main__":
-    logging.disable(logging.INFO)  # Faust makes a record of each debug line, though none is written
+    # Otherwise Faust creates a record for each debug line, though none is written.
+    logging.disable(logging.INFO)
     uvloop.install()
     create_peer(parse()).Worker(loglevel="WARNING", redirect_stdouts=False).execute_from_commandline()

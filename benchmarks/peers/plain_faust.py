@@ -1,8 +1,8 @@
-"""What does Faust as its documentation teaches it cost? An agent, and a Table for each kind of row, one event at a time.
+"""Faust as its documentation teaches it: an agent, and a Table for each kind of row, one event at a time.
 
-Best form: RocksDB by rocksdict, raw keys and values that msgspec encodes and decodes instead of JSON and Records, uvloop, the Cython
-parts with their repaired fast paths, no web server. Changelogs on, at-least-once, no standbys. Each event reads and writes three rows:
-rendered and impressions of its user, and the pane of its scenario.
+Best form: RocksDB through rocksdict, uvloop, the Cython parts with their repaired fast paths, no web server. Keys and values are raw;
+msgspec encodes and decodes them, instead of JSON and Records. Changelogs are on, events are processed at least once, and there are no
+standbys. Each event reads and writes three rows: `rendered` and `impressions` of its user, and the pane of its scenario.
 """
 
 import logging
@@ -21,7 +21,7 @@ from tables.user import impressions, rendered
 
 
 def create_peer(arguments: Any) -> faust.App:
-    app = create_app(arguments, producer_linger=0.05)  # tens of records a request instead of one or two
+    app = create_app(arguments, producer_linger=0.05)  # tens of records per request instead of one or two
     source = source_topic(app, arguments)
 
     def table(name: str) -> Any:
@@ -56,6 +56,7 @@ def create_peer(arguments: Any) -> faust.App:
 
 
 if __name__ == "__main__":
-    logging.disable(logging.INFO)  # Faust makes a record of each debug line, though none is written
+    # Otherwise Faust creates a record for each debug line, though none is written.
+    logging.disable(logging.INFO)
     uvloop.install()
     create_peer(parse()).Worker(loglevel="WARNING", redirect_stdouts=False).execute_from_commandline()

@@ -1,9 +1,9 @@
-"""What does Quix Streams cost, as its documentation teaches it? A StreamingDataFrame with a stateful function.
+"""Quix Streams as its documentation teaches it: a StreamingDataFrame with a stateful function.
 
-Best form: bytes in and out (`get_bytes`, `set_bytes`, msgspec) instead of its JSON, RocksDB state and changelog topics on, each changed
-key written once a checkpoint. Its State is one of the message's key; the documented way to rows of another key, `group_by` through a
-repartition topic, would cost one more message an event. So the scenario's pane is kept by the same store transaction under a
-prefix of its own, in the way the library makes the State that it hands to a function.
+Best form: bytes in and out (`get_bytes`, `set_bytes`, msgspec) instead of its JSON, RocksDB state, and changelog topics. Each changed
+key is written once per checkpoint. Its State belongs to the message's key. The documented way to rows of another key is `group_by`
+through a repartition topic, which would cost one more message per event. So the same store transaction keeps the scenario's pane under a
+prefix of its own. This peer creates that State in the way in which the library creates the State of a function.
 """
 
 from typing import Any
