@@ -12,10 +12,10 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple, TypeVar
 
+from app.journal.sink import SpoolCounts
 from app.journal.spool_disk import Disk, SpoolBatch
 from app.journal.spool_format import SpoolRecord, SpoolTarget, encode
 
@@ -31,21 +31,6 @@ _MAX_SEGMENT_BYTES: Final = 16 * 1_048_576
 
 _T = TypeVar("_T")
 Done = Callable[[OSError | None], None]
-
-
-@dataclass
-class SpoolCounts:
-    """How the spool stands, and what it did since the start. Ages are seconds."""
-
-    bytes: int = 0
-    events: int = 0
-    oldest_seconds: float = 0.0
-    quarantined: int = 0
-    spooled: int = 0
-    drained: int = 0
-    damaged: int = 0
-    torn_bytes: int = 0
-    failures: int = 0
 
 
 class _Waiting(NamedTuple):
