@@ -17,8 +17,8 @@ from app.journal.broker_link import BrokerLink, Link, LostError, NotHandedOnErro
 from app.journal.pending import PendingEvent
 from app.journal.sink import FateUnknownError, NotTakenError
 from app.journal.spool import Spool
-from app.journal.spool_disk import SpoolBatch
 from app.journal.spool_format import SpoolTarget
+from app.journal.spool_segments import SpoolBatch
 
 log = logging.getLogger(__name__)
 
