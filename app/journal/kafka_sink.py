@@ -19,8 +19,8 @@ from app.base.settings import Settings
 from app.journal.broker_link import BrokerLink
 from app.journal.lane import Lane
 from app.journal.pending import Account, PendingEvent, PendingRequest
-from app.journal.sink import NotTakenError, Outcome
-from app.journal.spool import Spool, SpoolCounts
+from app.journal.sink import NotTakenError, Outcome, SpoolCounts
+from app.journal.spool import Spool
 from app.journal.spool_format import SpoolTarget
 from events.model import NO_PROFILE_USER, EventBase, user_key
 from events.partitions import partition_of

@@ -1,4 +1,4 @@
-"""Which events wait for their answer: one entry an event, one future a request, and how many wait in all."""
+"""Events that wait for their outcome: one entry an event, one future a request, and the number of all that wait."""
 
 import asyncio
 import uuid
@@ -22,7 +22,7 @@ class PendingRequest:
 
 
 class Account:
-    """How many events wait, over all partitions."""
+    """The number of events that wait, over all partitions."""
 
     def __init__(self) -> None:
         self.waiting = 0
@@ -30,13 +30,13 @@ class Account:
         self._idle.set()
 
     def open(self) -> None:
-        """One more waits."""
+        """Count one more event."""
         if not self.waiting:
             self._idle.clear()
         self.waiting += 1
 
     def close(self) -> None:
-        """One less waits."""
+        """Count one event less."""
         self.waiting -= 1
         if not self.waiting:
             self._idle.set()
@@ -47,7 +47,7 @@ class Account:
 
 
 class PendingEvent:
-    """One event on its way. The first outcome counts, later ones change nothing."""
+    """One event before its outcome. The first outcome counts, later ones change nothing."""
 
     __slots__ = (
         "_account",
@@ -69,8 +69,13 @@ class PendingEvent:
         self.is_settled = self.is_copied = False
         account.open()
 
+    @property
+    def has_eid(self) -> bool:
+        """Whether the event counts once, however often it is sent."""
+        return self.event.eid is not None
+
     def settle(self, outcome: Outcome) -> None:
-        """Say what became of the event."""
+        """Set the outcome of the event."""
         if self.is_settled:
             return
         self.is_settled = True
@@ -82,9 +87,9 @@ class PendingEvent:
             group.future.set_result(None)
 
     def identify(self) -> None:
-        """Give the event an id of its own unless it has one, so that it counts once however often it is sent.
+        """Give the event an ``eid`` unless it has one, so that it counts once however often it is sent.
 
-        The key stays: nobody else knows this id, so all copies have this key.
+        The key stays the same: only this process knows the new ``eid``, so all copies have this key.
         """
         if self.event.eid is None:
             self.event = msgspec.structs.replace(self.event, eid=f"spool-{uuid.uuid4().hex}")

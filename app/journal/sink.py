@@ -1,9 +1,12 @@
-"""Where do accepted events go: what the collector needs of whatever makes them durable."""
+"""The port through which the collector makes accepted events durable.
+
+It imports no implementation: kafka_sink.py and the spool import it.
+"""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
-from app.journal.spool import SpoolCounts
 from events.model import EventBase
 
 
@@ -16,45 +19,61 @@ class NotTakenError(Exception):
 
 
 class FateUnknownError(Exception):
-    """The event was handed on and not acknowledged in time, or the acknowledgement was lost: it may be recorded or not."""
+    """The event may be recorded or not: it was handed on, and no acknowledgement arrived in time."""
 
 
 Outcome = None | NotTakenError | FateUnknownError
-"""What became of one event; None: it is durable."""
+"""The result for one event; None: it is durable."""
+
+
+@dataclass
+class SpoolCounts:
+    """Counts of the events that a sink keeps on the local disk, now and since the start. Ages are seconds."""
+
+    bytes: int = 0
+    events: int = 0
+    oldest_seconds: float = 0.0
+    quarantined: int = 0
+    spooled: int = 0
+    drained: int = 0
+    damaged: int = 0
+    torn_bytes: int = 0
+    failures: int = 0
 
 
 class EventSink(Protocol):
     """Makes events durable. One real implementation (kafka_sink.py), one double (tests/support/memory_sink.py).
 
-    It computes key and value itself, because an event that it has to hand on twice is given an ``eid`` when it has none. A record's
-    timestamp is the time of receipt, never that of an imported event: Kafka expires records by it, and it also forgets by it what an
-    idempotent producer wrote. With records dated 1970, a batch that was retried over a broker's kill and restart stood in the log twice.
+    The sink computes key and value itself: it gives an event without ``eid`` one before it hands the event on a second time.
+    A record's timestamp is the time of receipt, never that of an imported event. Kafka expires records by this timestamp, and by
+    it forgets what an idempotent producer wrote. With records dated 1970, a batch that was retried while its broker was killed and
+    restarted stood in the log twice.
     """
 
     async def send(self, topic: str, event: EventBase) -> None:
-        """Return when the event is durable; raise NotTakenError or FateUnknownError. What is counted of it counts once."""
+        """Return when the event is durable; raise NotTakenError or FateUnknownError. The event counts once."""
         ...
 
     async def send_many(self, events: Sequence[tuple[str, EventBase]]) -> list[Outcome]:
-        """Return what became of each (topic, event), in order. Events of one user keep their order."""
+        """Return the outcome of each (topic, event), in order. Events of one user keep their order."""
         ...
 
     def problems(self) -> list[str]:
-        """Return what keeps the sink from working now, a sentence each; empty when it is ready."""
+        """Return what keeps the sink from working now, a sentence each; empty if it is ready."""
         ...
 
     def warnings(self) -> list[str]:
-        """Return what somebody should look at, a sentence each, though events may well be taken."""
+        """Return what an operator should look at, a sentence each. The sink may still take events."""
         ...
 
     def spool_counts(self) -> SpoolCounts | None:
-        """Return what is kept on the local disk; None where nothing is."""
+        """Return the counts of the local disk; None if the sink keeps nothing there."""
         ...
 
     async def start(self) -> None:
-        """Begin to connect; returns within a few seconds, ``problems`` tells when it is ready."""
+        """Start to connect. Returns within a few seconds; ``problems`` says when the sink is ready."""
         ...
 
     async def stop(self) -> None:
-        """Wait, within bounds, for what is on its way, then close."""
+        """Wait, within bounds, for the events in flight, then close."""
         ...

@@ -1,7 +1,7 @@
-"""What is kept when Kafka is away: a bounded queue on the local disk, one order a partition, durable before a client is told so.
+"""A bounded queue on the local disk for the time while Kafka is away: durable before a client is answered, in order by partition.
 
-The loop's side of it. Files are touched by one thread (spool_disk.py), so that a slow fsync holds up no request; all records that come
-while it writes share the next fsync.
+One thread does the work on the files (spool_disk.py), so that a slow fsync delays no request. All records that come while it writes
+share the next fsync. spool_queue.py counts what is in the spool.
 """
 
 import asyncio
@@ -9,15 +9,16 @@ import contextlib
 import errno
 import logging
 import time
-from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, TypeVar
 
-from app.journal.spool_disk import Disk, SpoolBatch
-from app.journal.spool_format import SpoolRecord, SpoolTarget, encode
+from app.journal.sink import SpoolCounts
+from app.journal.spool_disk import Disk
+from app.journal.spool_format import SpoolTarget
+from app.journal.spool_queue import Done, QueuedRecord, SpooledCount, SpoolQueue
+from app.journal.spool_segments import SpoolBatch
 
 log = logging.getLogger(__name__)
 
@@ -30,34 +31,12 @@ _MIN_SEGMENT_BYTES: Final = 65_536
 _MAX_SEGMENT_BYTES: Final = 16 * 1_048_576
 
 _T = TypeVar("_T")
-Done = Callable[[OSError | None], None]
-
-
-@dataclass
-class SpoolCounts:
-    """How the spool stands, and what it did since the start. Ages are seconds."""
-
-    bytes: int = 0
-    events: int = 0
-    oldest_seconds: float = 0.0
-    quarantined: int = 0
-    spooled: int = 0
-    drained: int = 0
-    damaged: int = 0
-    torn_bytes: int = 0
-    failures: int = 0
-
-
-class _Waiting(NamedTuple):
-    record: SpoolRecord
-    data: bytes
-    done: Done
 
 
 class Spool:
-    """Events of partitions, in order, until they are drained. At most ``limit_bytes`` on the disk, but for one group of records.
+    """Keeps events on the disk until they are drained. They take ``limit_bytes`` at most, except for the last group of records.
 
-    ``changed`` is called when a partition has something, or nothing any more.
+    ``changed`` is called when there may be something else to send, or the spool takes records again.
     """
 
     def __init__(self, base: Path, limit_bytes: int, changed: Callable[[], None] = lambda: None) -> None:
@@ -65,88 +44,77 @@ class Spool:
         self.base, self.limit_bytes, self._changed = base, limit_bytes, changed
         self._disk = Disk(base, segment_bytes=segment_bytes)
         self._thread = ThreadPoolExecutor(1, "spool")
-        self._number = 0
-        self._queue: list[_Waiting] = []
-        self._queued_bytes = 0
-        self._pending: Counter[SpoolTarget] = Counter()
-        self._queued: Counter[SpoolTarget] = Counter()
-        self._passed: Counter[SpoolTarget] = Counter()
-        self._finished: list[SpoolBatch] = []
+        self._queue = SpoolQueue()
+        self.counts = self._queue.counts
         self._work, self._opened = asyncio.Event(), asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._failure: str | None = "the spool is being read"
         self._is_open = self._is_closing = False
         self._oldest_ms: int | None = None
-        self.counts = SpoolCounts()
 
     # --- taking ---
 
     def refusal(self) -> str | None:
-        """Return why nothing can be taken now; None when it can."""
+        """Return why the spool takes nothing now; None if it takes records."""
         if self._failure is not None:
             return self._failure
-        if self.counts.bytes + self._queued_bytes >= self.limit_bytes:
+        if self.counts.bytes + self._queue.queued_bytes >= self.limit_bytes:
             return f"the spool in {self.base} is full ({self.limit_bytes} bytes, UPTAKE_SPOOL_BYTES)"
         return None
 
     @property
     def is_open(self) -> bool:
-        """Whether it is known what is left of former processes. Until then nothing may overtake it."""
+        """Whether the spool has read what former processes left. Until then nothing may overtake that."""
         return self._is_open
 
     async def opened(self) -> None:
-        """Return when it is known."""
+        """Return when ``is_open`` is true."""
         await self._opened.wait()
 
     def add(self, place: SpoolTarget, received_ms: int, key: bytes, value: bytes, done: Done) -> None:
-        """Take a record; ``done(None)`` when it is durable, ``done(error)`` when nothing of it stays. Ask ``refusal`` first."""
-        record = SpoolRecord(self._number, place, received_ms, key, value)
-        self._number += 1
-        data = encode(record)
-        self._queue.append(_Waiting(record, data, done))
-        self._queued_bytes += len(data)
-        self._queued[place] += 1
+        """Take a record, and call ``done`` when it is durable or refused. Ask ``refusal`` first."""
+        self._queue.add(place, received_ms, key, value, done)
         self._work.set()
 
     def holds(self, place: SpoolTarget) -> int:
         """Return how many events of a partition are in the spool, or on their way into it."""
-        return self._pending.get(place, 0) + self._queued.get(place, 0)  # asked for each event
+        return self._queue.partition(place).held
+
+    def partition(self, place: SpoolTarget) -> SpooledCount:
+        """Return the count behind ``holds``, which changes in place, for callers that ask for each event."""
+        return self._queue.partition(place)
 
     def places(self) -> list[SpoolTarget]:
-        """Return the partitions of which there is something."""
-        return [place for place, count in self._pending.items() if count]
+        """Return the partitions with events on the disk."""
+        return self._queue.places()
 
     # --- draining ---
 
     async def read(self, place: SpoolTarget) -> SpoolBatch | None:
-        """Return the next records of a partition; None when there are none on the disk (some may be on their way there)."""
-        if not self._pending[place]:
+        """Return the next records of a partition; None if the disk has none (some may be on their way there)."""
+        if not self._queue.partition(place).pending:
             return None
         return await self._in_thread(self._disk.read, place, _CHUNK_RECORDS, _CHUNK_BYTES)
 
     def drained(self, chunk: SpoolBatch) -> None:
-        """The broker has acknowledged a chunk."""
-        self._pending[chunk.place] -= chunk.count
-        self._passed[chunk.place] += chunk.count
+        """Drop a batch that the broker has acknowledged."""
+        self._queue.drained(chunk)
         self._thread.submit(self._disk.pass_over, chunk)  # before anything that is read from now on
-        self.counts.events -= chunk.count
-        self.counts.drained += len(chunk.records)
-        self._finished.append(chunk)
         self._work.set()
 
     async def written(self) -> None:
-        """Return when the disk has what was added or drained up to now, or has refused it."""
+        """Return when the disk has taken or refused what was added or drained so far."""
         await self._in_thread(lambda: None)
         await asyncio.sleep(0)
 
     # --- running ---
 
     def start(self) -> None:
-        """Begin to read what is left of former processes."""
+        """Start to read what former processes left."""
         self._task = asyncio.create_task(self._run_or_fail(), name="spool")
 
     async def close(self) -> None:
-        """Write what is on its way, and let go of the directories. What is in the spool stays there."""
+        """Write what is queued, and release the directories. What is in the spool stays there."""
         self._is_closing = True
         self._work.set()
         if self._task is not None:
@@ -159,10 +127,10 @@ class Spool:
     async def _run_or_fail(self) -> None:
         try:
             await self._run()
-        except Exception:  # a task's error is seen by nobody, and all who wait for it would wait for ever
+        except Exception:  # the error of a task is not seen, and all who wait for it would wait for ever
             log.exception("the spool in %s has failed", self.base)
             self._fail(f"the spool in {self.base} has failed, the log says how; start the collector again")
-            self._settle(self._take_queue(), OSError(errno.EIO, "the spool has failed"))
+            self._refuse(self._queue.take_queued(), OSError(errno.EIO, "the spool has failed"))
 
     async def _run(self) -> None:
         while not self._is_open and not self._is_closing:
@@ -170,16 +138,17 @@ class Spool:
         adopted = time.monotonic()
         while True:
             await self._wait_for_work()
-            if self._finished:
-                await self._note_drained()
-            if self._queue:
-                await self._write()
+            if drained := self._queue.take_drained():
+                await self._change(self._disk.note, drained)
+                self._changed()
+            if group := self._queue.take_queued():
+                await self._write(group)
             if self._failure is not None:
                 await self._probe()
             if time.monotonic() - adopted > _ADOPT_SECONDS:
                 adopted = time.monotonic()
                 await self._adopt()
-            if self._is_closing and not self._queue and not self._finished:
+            if self._is_closing and self._queue.is_idle:
                 return
 
     async def _open(self) -> None:
@@ -194,7 +163,7 @@ class Spool:
                         await self._work.wait()
             return
         await self._count()
-        self._number = self._disk.next_number
+        self._queue.next_number = self._disk.next_number
         self._is_open, self._failure = True, None
         self._opened.set()
         if self.counts.events:
@@ -213,42 +182,30 @@ class Spool:
                 await self._work.wait()
         self._work.clear()
 
-    async def _write(self) -> None:
-        group = self._take_queue()
-        failure: OSError | None = None
+    async def _write(self, group: list[QueuedRecord]) -> None:
         try:
-            await self._change(self._disk.append, [(waiting.record, waiting.data) for waiting in group])
+            await self._change(self._disk.append, [(each.record, each.data) for each in group])
         except OSError as error:
             self.counts.failures += 1
             self._fail(
                 f"the spool in {self.base} cannot be written ({error.strerror or error}); make room there"
             )
-            failure = error
+            self._refuse(group, error)
         except BaseException:
-            self._settle(group, OSError(errno.EIO, "the spool has failed"))
+            self._refuse(group, OSError(errno.EIO, "the spool has failed"))
             raise
         else:
             self._recover()
-            for waiting in group:
-                self._pending[waiting.record.place] += 1
-            self.counts.spooled += len(group)
-            self.counts.events += len(group)
+            self._queue.written(group)
+            self._settle(group, None)
+
+    def _refuse(self, group: list[QueuedRecord], failure: OSError) -> None:
+        self._queue.refused(group)
         self._settle(group, failure)
 
-    def _take_queue(self) -> list[_Waiting]:
-        group, self._queue = self._queue, []
-        return group
-
-    def _settle(self, group: list[_Waiting], failure: OSError | None) -> None:
-        for waiting in group:
-            self._queued[waiting.record.place] -= 1
-            self._queued_bytes -= len(waiting.data)
-            waiting.done(failure)
-        self._changed()
-
-    async def _note_drained(self) -> None:
-        finished, self._finished = self._finished, []
-        await self._change(self._disk.note, finished)
+    def _settle(self, group: list[QueuedRecord], failure: OSError | None) -> None:
+        for each in group:
+            each.done(failure)
         self._changed()
 
     async def _probe(self) -> None:
@@ -270,13 +227,11 @@ class Spool:
             self._changed()
 
     async def _count(self) -> None:
-        self._passed.clear()
-        self._pending = Counter(await self._change(self._disk.pending))
-        self._pending.subtract(self._passed)  # while the disk was counting
-        self.counts.events = self._pending.total()
+        self._queue.begin_count()
+        self._queue.end_count(await self._change(self._disk.pending))
 
     async def _change(self, function: Callable[..., _T], *arguments: object) -> _T:
-        """Call a function of the disk in its thread, and take over how the disk then stands."""
+        """Call a function of the disk in its thread, and take over the counts of the disk."""
         result, state = await self._in_thread(lambda: (function(*arguments), self._disk.state()))
         counts = self.counts
         counts.bytes, self._oldest_ms = state.size_bytes, state.oldest_ms

@@ -5,8 +5,7 @@ from collections.abc import Iterator
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from app.journal.sink import EventSink
-from app.journal.spool import SpoolCounts
+from app.journal.sink import EventSink, SpoolCounts
 
 
 class SpoolMetrics(Collector):

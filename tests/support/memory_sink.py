@@ -4,8 +4,7 @@ import asyncio
 import random
 from collections.abc import Callable, Sequence
 
-from app.journal.sink import FateUnknownError, NotTakenError, Outcome
-from app.journal.spool import SpoolCounts
+from app.journal.sink import FateUnknownError, NotTakenError, Outcome, SpoolCounts
 from events.codec import encode
 from events.model import EventBase
 from events.pseudonym import journal_key

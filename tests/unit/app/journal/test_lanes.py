@@ -388,7 +388,7 @@ async def test_no_more_than_half_of_the_limit_waits_for_one_partition(start: Cal
 async def test_event_behind_a_long_spool_goes_into_it_and_waits_for_no_drain(
     start: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.journal.lane._HANDOVER_RECORDS", 3)
+    monkeypatch.setattr("app.journal.lane_order._HANDOVER_RECORDS", 3)
     kafka = Kafka()
     kafka.held = {0}
     running = await start(kafka, stall_ms=60_000, ack_timeout_ms=60_000)

@@ -65,7 +65,7 @@ async def test_drained_file_that_cannot_be_removed_stops_nothing(
     assert chunk is not None
     monkeypatch.setattr(spool._disk, "_put_away", _no_room)
     spool.drained(chunk)
-    await until(lambda: not spool._finished)
+    await until(lambda: spool._queue.is_idle)
     await spool.written()
     monkeypatch.undo()
     assert await add(spool, b'{"a":1}') is None

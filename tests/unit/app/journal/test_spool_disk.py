@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from app.journal import spool_directory, spool_disk
-from app.journal.spool_disk import Disk, SpoolBatch
+from app.journal.spool_disk import Disk
 from app.journal.spool_format import SEGMENT_HEAD_BYTES, SpoolRecord, SpoolTarget, encode
+from app.journal.spool_segments import SpoolBatch
 
 HERE, THERE = SpoolTarget("uptake.events", 0), SpoolTarget("uptake.events", 1)
 Make = Callable[..., Disk]

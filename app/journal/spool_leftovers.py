@@ -1,0 +1,64 @@
+"""Reads the segments that an ended process left in a directory of the spool: what is not drained, torn ends, damage."""
+
+import logging
+from typing import NamedTuple
+
+from app.base.durable_files import cut
+from app.journal.spool_directory import Directory
+from app.journal.spool_format import scan
+from app.journal.spool_segments import SpoolSegment
+
+log = logging.getLogger(__name__)
+
+
+class Leftovers(NamedTuple):
+    """The segments of a directory, oldest first. ``torn_bytes``: what was cut off the newest one."""
+
+    segments: list[SpoolSegment]
+    torn_bytes: int
+
+
+def read_leftovers(directory: Directory) -> Leftovers:
+    """Read the cursors and all segments of a directory.
+
+    Only the newest segment may have a torn end. Whatever is broken elsewhere was complete once, and is kept for an operator.
+    """
+    directory.read_cursors()
+    segments: list[SpoolSegment] = []
+    torn_bytes = 0
+    paths = sorted(directory.path.glob("*.seg"))
+    for path in (*paths, *directory.path.glob("*.quarantined")):
+        directory.next_number = max(directory.next_number, int(path.stem) + 1)
+    for path in paths:
+        data = path.read_bytes()
+        found = scan(data)
+        segment = SpoolSegment(path, len(data))
+        segment.damage = found.damage
+        if found.torn_bytes and path != paths[-1]:
+            segment.damage = segment.damage or "it ends in the middle of a record"
+        elif found.torn_bytes and segment.damage is None:
+            torn_bytes = found.torn_bytes
+            log.warning(
+                "%s: cut off %d bytes that were being written when the collector ended", path, torn_bytes
+            )
+            cut(path, found.good_bytes)
+            segment.size_bytes = found.good_bytes
+        if segment.damage is not None:
+            log_damage(segment)
+        for offset, record in found.found:
+            directory.next_number = max(directory.next_number, record.number + 1)
+            if record.number > directory.cursors.get(record.place, 0):
+                segment.note(record.place, offset, record.received_ms)
+        segments.append(segment)
+    return Leftovers(segments, torn_bytes)
+
+
+def log_damage(segment: SpoolSegment) -> None:
+    """Tell the operator about a damaged segment."""
+    log.error(
+        "%s is damaged: %s. What can be read of it is sent; the file is kept as %s. Look at the disk, and remove the file "
+        "when you have what you want of it",
+        segment.path,
+        segment.damage,
+        segment.path.with_suffix(".quarantined").name,
+    )
