@@ -1,4 +1,4 @@
-"""What the collector answers to a batch: a result for each row, or words for people. Pure."""
+"""The collector's answer to a batch: a result for each row, or words for people. Pure."""
 
 from collections.abc import Sequence
 

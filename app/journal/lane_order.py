@@ -22,7 +22,7 @@ Source = Literal["spool", "waiting"]
 """Where the next batch comes from."""
 
 
-class OrderedEvent(Protocol):
+class _OrderedEvent(Protocol):
     """What the order needs to know of an event."""
 
     since_ms: int
@@ -37,17 +37,17 @@ class OrderedEvent(Protocol):
         ...
 
 
-E = TypeVar("E", bound=OrderedEvent)
+_E = TypeVar("_E", bound=_OrderedEvent)
 
 
-class Diverted(NamedTuple, Generic[E]):
+class Diverted(NamedTuple, Generic[_E]):
     """Events that go into the spool, oldest first: ``copies`` of events in flight, then the events ``moved`` out of memory."""
 
-    copies: list[E]
-    moved: list[E]
+    copies: list[_E]
+    moved: list[_E]
 
 
-class LaneOrder(Generic[E]):
+class LaneOrder(Generic[_E]):
     """Keeps the events of one partition in order. At most ``limit`` of them wait.
 
     ``spooled`` is always the number of events that the spool holds of this partition; 0 without a spool.
@@ -55,12 +55,12 @@ class LaneOrder(Generic[E]):
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._waiting: deque[E] = deque()
-        self._in_flight: list[E] = []
+        self._waiting: deque[_E] = deque()
+        self._in_flight: list[_E] = []
         self._is_handing_on = False
         self._is_spool_ending = False
 
-    def add(self, event: E, spooled: int, *, is_refused: bool) -> Admission:
+    def add(self, event: _E, spooled: int, *, is_refused: bool) -> Admission:
         """Say where a new event goes, and keep it if it waits. ``is_refused``: Kafka takes nothing of this partition now."""
         if spooled and not self._is_spool_ending:
             return "follows"
@@ -92,7 +92,7 @@ class LaneOrder(Generic[E]):
 
     # --- the batch ---
 
-    def begin_batch(self, spooled: int) -> list[E]:
+    def begin_batch(self, spooled: int) -> list[_E]:
         """Return the events to hand on next; none if the spool comes first. They keep waiting until ``handed_on``.
 
         Until then ``can_divert`` is false.
@@ -107,12 +107,12 @@ class LaneOrder(Generic[E]):
         self._is_handing_on = False
         self._in_flight = [self._waiting.popleft() for _ in range(count)]
 
-    def end_batch(self) -> list[E]:
+    def end_batch(self) -> list[_E]:
         """Return the events of the batch that was in flight; now none is."""
         ended, self._in_flight = self._in_flight, []
         return ended
 
-    def overdue(self, now_ms: int, timeout_ms: int) -> list[E]:
+    def overdue(self, now_ms: int, timeout_ms: int) -> list[_E]:
         """Return the events in flight whose clients have waited for an answer for ``timeout_ms``."""
         return [
             event
@@ -127,7 +127,7 @@ class LaneOrder(Generic[E]):
         """Whether waiting events may go into the spool. Not during a hand-over: they would be in flight and in the spool."""
         return not self._is_handing_on
 
-    def divert(self, *, with_copies: bool) -> Diverted[E]:
+    def divert(self, *, with_copies: bool) -> Diverted[_E]:
         """Return what goes into the spool now, and keep none of it waiting.
 
         An event in flight may never arrive, so the spool gets a copy of it. An event without ``eid`` is never copied: both copies
@@ -143,7 +143,7 @@ class LaneOrder(Generic[E]):
         self._is_spool_ending = False
         return Diverted(copies, moved)
 
-    def uncopied(self) -> list[E]:
+    def uncopied(self) -> list[_E]:
         """Return the events in flight of which the spool has no copy."""
         return [event for event in self._in_flight if not event.is_copied]
 

@@ -1,4 +1,4 @@
-"""What is left in the segments: each partition's records in order, and which segments may go."""
+"""The records left in the segments: each partition's records in order, and which segments may go."""
 
 from collections import Counter
 from pathlib import Path
