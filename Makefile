@@ -78,7 +78,7 @@ up: $(READY) ## Kafka, collector and workers until Ctrl-C
 kafka: $(READY) ## only the local Kafka, until Ctrl-C
 	$(BIN)/uptake kafka $(ARGS)
 
-bench: $(READY) ## the benchmarks, beside their peers
+bench: $(READY) ## the benchmarks, with their peers
 	$(UV) venv --allow-existing --python $(BIN)/python .venv-bench
 	$(UV) pip sync --python .venv-bench/bin/python --require-hashes requirements-bench.lock
 	$(UV) pip install --python .venv-bench/bin/python --offline --no-deps --no-build-isolation --editable .
