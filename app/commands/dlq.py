@@ -2,10 +2,9 @@
 
 import asyncio
 import json
-import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -17,6 +16,7 @@ from app.base.errors import UptakeError
 from app.base.logs import setup_logging
 from app.base.settings import Settings
 from app.commands import options
+from app.commands.dlq_letter import FullLetter, letter_as_dict, print_letter, write_value
 from app.commands.options import make_settings
 from app.deadletters.dead_letter_topic import Layout, find, look_at_topics, read_values, replay
 from app.deadletters.dead_letters import (
@@ -24,7 +24,6 @@ from app.deadletters.dead_letters import (
     FoundLetters,
     Letter,
     RecordAddress,
-    as_dict,
     parse_since_ms,
     printable,
     utc,
@@ -138,59 +137,12 @@ def show(
         raise typer.Exit(1)
     full = asyncio.run(_with_values(settings, layout, letters))
     if raw is not None:
-        _write_raw(raw, full)
+        write_value(raw, full[-1])
     elif as_json:
-        print(json.dumps([_as_dict(found, *each) for each in full], indent=2))
+        print(json.dumps([letter_as_dict(found, *each) for each in full], indent=2))
     else:
         for each in full:
-            _print_letter(found, *each)
-
-
-_Full = tuple[Letter, bytes | None, bytes | None]
-
-
-def _as_dict(found: FoundLetters, letter: Letter, key: bytes | None, value: bytes | None) -> dict[str, Any]:
-    return {
-        **as_dict(letter),
-        "is_replayed": found.is_replayed(letter),
-        "key": None if key is None else printable(key, None),
-        "value": None if value is None else printable(value, None),
-    }
-
-
-def _print_letter(found: FoundLetters, letter: Letter, key: bytes | None, value: bytes | None) -> None:
-    lines = {
-        "record": f"{letter.source}, written {utc(letter.source_ms)}",
-        "letter": f"{letter.place}, written {utc(letter.written_ms)}",
-        "reason": f"{letter.reason}: {letter.detail}",
-        "key": printable(key),
-        "value": printable(value),
-    }
-    if letter.is_cut:
-        lengths = [
-            f"{name} had {size:,} bytes"
-            for name, size in (("key", letter.key_bytes), ("value", letter.value_bytes))
-            if size is not None
-        ]
-        lines["cut"] = ", ".join(lengths)
-    lines["replay"] = "was replayed" if found.is_replayed(letter) else letter.refusal or "can be replayed"
-    for name, text in lines.items():
-        print(f"{name:<7} {text if name in ('key', 'value') else printable(text.encode(), None)}")
-    print()
-
-
-def _write_raw(path: Path, full: list[_Full]) -> None:
-    """Write the value of the newest letter to a new file that only its owner can read."""
-    letter, _, value = full[-1]
-    if value is None:
-        raise UptakeError(f"the value of {letter.source} is null, so there is nothing to write")
-    try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except OSError as error:
-        raise UptakeError(f"the value cannot be written to {path}: {error.strerror}") from None
-    with os.fdopen(handle, "wb") as file:
-        file.write(value)
-    print(f"{len(value):,} bytes written to {path}", file=sys.stderr)
+            print_letter(found, *each)
 
 
 @dlq.command("replay")
@@ -300,5 +252,5 @@ async def _find(settings: Settings, choice: Choice) -> tuple[Layout, FoundLetter
     return layout, await find(settings, layout, choice)
 
 
-async def _with_values(settings: Settings, layout: Layout, letters: list[Letter]) -> list[_Full]:
+async def _with_values(settings: Settings, layout: Layout, letters: list[Letter]) -> list[FullLetter]:
     return [full async for full in read_values(settings, layout, letters)]
