@@ -5,6 +5,7 @@ import gc
 import io
 import logging
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import faust
@@ -48,18 +49,26 @@ _FORESEEN_ERRORS = (UptakeError, StoreError)
 class _LookupServer(Service):
     """Serves lookups while the Faust app runs. It starts before any partition is open, and answers 503 until then."""
 
-    def __init__(self, app: web.Application, host: str, port: int, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        app: web.Application,
+        host: str,
+        port: int,
+        on_failed: Callable[[BaseException], None],
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
+        self._on_failed = on_failed
         self._runner = web.AppRunner(app, access_log=None, handle_signals=False)
         self._host, self._port = host, port
 
     async def on_start(self) -> None:
-        """Listen."""
+        """Listen. A port that is taken ends the worker."""
         await self._runner.setup()
         try:
             await web.TCPSite(self._runner, self._host, self._port).start()
         except OSError as error:
-            raise cannot_listen(self._host, self._port, "worker", error) from error
+            self._on_failed(cannot_listen(self._host, self._port, "worker", error))
 
     async def on_stop(self) -> None:
         """Stop listening, and finish the requests in progress."""
@@ -149,7 +158,7 @@ class Worker:
             watch.alarms,
             customers.warnings,
         )
-        server = _lookup_server(settings, port, self.lookups, self.partitions, customers)
+        server = _lookup_server(settings, port, self.lookups, self.partitions, customers, self.ending.fail)
         for service in (watch, _FollowFile(customers), server):
             self.app.add_dependency(service)
 
@@ -219,7 +228,12 @@ def _watch(settings: Settings, partitions: Partitions, app: faust.App, ending: E
 
 
 def _lookup_server(
-    settings: Settings, port: int, lookups: WorkerLookups, partitions: Partitions, customers: Customers
+    settings: Settings,
+    port: int,
+    lookups: WorkerLookups,
+    partitions: Partitions,
+    customers: Customers,
+    on_failed: Callable[[BaseException], None],
 ) -> _LookupServer:
     """Return the HTTP server of lookups. It asks for API keys unless it listens on loopback."""
     registry = CollectorRegistry()
@@ -229,7 +243,7 @@ def _lookup_server(
     app = create_lookup_app(
         lookups, registry=registry, api_key_of=None if is_private else lambda name: customers[name].api_key
     )
-    return _LookupServer(app, settings.host, port)
+    return _LookupServer(app, settings.host, port, on_failed)
 
 
 def run_worker(settings: Settings) -> None:
