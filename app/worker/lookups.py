@@ -18,6 +18,7 @@ from tables.ctr.window_sums import StoredSpan, WindowRow
 from tables.ctr.windows import HISTORY_LANE
 from tables.declare import MOVED_TABLES, TABLES
 from tables.fold.fold_ports import MOVED
+from tables.store import StoreDamageError
 
 _RETRY_AFTER_S = 2
 
@@ -93,9 +94,14 @@ class WorkerLookups:
         return partition
 
     def user_view(self, partition: int, key: bytes) -> UserView:
-        """Return all that is known of a user; raise PartitionNotReady if the partition is not open."""
-        tables = self._open(partition).overlay.tables
-        return _view(lambda table, row: tables[table].get(row), key)
+        """Return all that is known of a user; raise PartitionNotReady if the partition is not open, or its store is damaged."""
+        owned = self._open(partition)
+        tables = owned.overlay.tables
+        try:
+            return _view(lambda table, row: tables[table].get(row), key)
+        except StoreDamageError as error:
+            owned.lose_store(error)
+            raise PartitionNotReady(partition, _RETRY_AFTER_S, None) from error
 
     def stale_view(self, partition: int, key: bytes, max_stale_ms: int) -> UserView | None:
         """Return what this worker's copy of a partition holds of a user.
@@ -113,7 +119,10 @@ class WorkerLookups:
             value = store.get(table, row)
             return None if value is None else self._decoders[table](value)
 
-        return _view(read, key, stale_ms)
+        try:
+            return _view(read, key, stale_ms)
+        except StoreDamageError:
+            return None  # the copy is rebuilt (app/worker/standby.py)
 
     def windows(
         self,
@@ -125,9 +134,23 @@ class WorkerLookups:
     ) -> list[WindowRow]:
         """Return the windows merged in a partition that start within the segments.
 
-        Raise PartitionNotReady if the partition is not open.
+        Raise PartitionNotReady if the partition is not open, or its store is damaged.
         """
         owned = self._open(partition)
+        try:
+            return self._windows(owned, customer, scenario, dimension, segments)
+        except StoreDamageError as error:
+            owned.lose_store(error)
+            raise PartitionNotReady(partition, _RETRY_AFTER_S, None) from error
+
+    def _windows(
+        self,
+        owned: Partition,
+        customer: str,
+        scenario: str | None,
+        dimension: str,
+        segments: Sequence[StoredSpan],
+    ) -> list[WindowRow]:
         overlay, over_ms = owned.overlay, owned.watermark_ms - owned.rules.grace_ms
         scenarios = self._scenarios(overlay, customer) if scenario is None else [scenario]
         return [

@@ -20,7 +20,7 @@ from app.worker.assignor import copied_here
 from app.worker.restore import Restorer, check_position
 from app.worker.standby import Standbys
 from events.topics import JOURNAL
-from tables.store import StoreError
+from tables.store import StoreDamageError, StoreError
 
 log = logging.getLogger(__name__)
 
@@ -88,6 +88,11 @@ class PositionRecovery(Recovery):
                 break
             except (KafkaError, OSError) as error:
                 log.warning("partitions cannot be opened, trying again in %.1f s: %r", pause, error)
+                await self._wait(asyncio.sleep(pause))
+                pause = min(pause * 2, _MAX_PAUSE_SECONDS)
+            except StoreDamageError as error:
+                # the next attempt sets the damaged state aside
+                log.warning("%s; opening again in %.1f s", error, pause)
                 await self._wait(asyncio.sleep(pause))
                 pause = min(pause * 2, _MAX_PAUSE_SECONDS)
             except (UptakeError, StoreError) as error:

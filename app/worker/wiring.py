@@ -143,7 +143,7 @@ class Worker:
             GroupOwners(self.app),
             feed.lag,
             watch.alarms,
-            customers.warnings,
+            lambda: [*customers.warnings(), *stores.warnings()],
         )
         server = _lookup_server(settings, port, self.lookups, self.partitions, customers)
         for service in (watch, _FollowFile(customers), server):

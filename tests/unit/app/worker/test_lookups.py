@@ -27,7 +27,7 @@ from tables.ctr.watermarks import WatermarkState
 from tables.ctr.window_keys import MAX_TIME_MS, SCENARIO, WindowKey
 from tables.ctr.window_sums import StoredSpan
 from tables.ctr.windows import HISTORY_LANE, LIVE_LANE, WindowState
-from tables.store import StoreMemory
+from tables.store import StoreDamageError, StoreMemory
 from tables.user import clicked
 from tests.support.builders import CUSTOMER, MINUTE_MS, USER, a_click, a_login, a_recommended, a_rendered
 from tests.support.lookups import NOW, FixedClock
@@ -146,6 +146,49 @@ async def test_lost_partition_is_not_read(bench: Bench) -> None:
     await partition.flush()
     with pytest.raises(PartitionNotReady):
         bench.lookups.user_view(HOME, KEY)
+
+
+async def test_damaged_partition_is_not_ready_and_lost_and_others_answer(bench: Bench) -> None:
+    partition, other = bench.open(HOME), bench.open((HOME + 1) % PARTITIONS)
+    await fold_records(partition, JOURNAL, [a_record(a_click())])
+    await partition.flush()
+    for _ in range(2):
+        partition.overlay.settle(0, 0)
+    partition.store.disk.is_damaged = True
+    with pytest.raises(PartitionNotReady):
+        bench.lookups.user_view(HOME, KEY)
+    assert [error.partition for error in bench.world.lost] == [HOME]
+    assert bench.lookups.status()["partitions"][str(HOME)] == {"ready": False}
+    assert not bench.lookups.user_view(other.number, b"other").is_known
+    other.store.disk.is_damaged = True
+    with pytest.raises(PartitionNotReady):
+        bench.lookups.windows(other.number, CUSTOMER, None, SCENARIO, [StoredSpan("minute", 0, T0)])
+    assert [error.partition for error in bench.world.lost] == [HOME, other.number]
+
+
+async def test_status_finds_damage_itself(bench: Bench) -> None:
+    partition = bench.open(HOME)
+    for _ in range(2):
+        partition.overlay.settle(0, 0)
+    partition.store.disk.is_damaged = True
+    bench.lookups.status()
+    assert bench.lookups.status()["ready"] is False
+    assert [error.partition for error in bench.world.lost] == [HOME]
+
+
+async def test_damaged_copy_is_none(bench: Bench) -> None:
+    a_copy(bench, complete_ms=NOW)
+    store = bench.stores.opened(HOME)
+    assert store is not None
+
+    def damaged(*_: object) -> None:
+        store.damage = StoreDamageError(store.path, "Corruption: block checksum mismatch")
+        raise StoreDamageError(store.path, "Corruption: block checksum mismatch")
+
+    store._getters = dict.fromkeys(store._getters, damaged)
+    assert bench.standbys.reading(HOME) is not None
+    assert bench.lookups.stale_view(HOME, KEY, 5_000) is None
+    assert bench.standbys.reading(HOME) is None
 
 
 def a_copy(bench: Bench, complete_ms: int | None) -> Freshness:
