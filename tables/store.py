@@ -244,8 +244,8 @@ class RocksStore:
         for part in (*self._families.values(), self._database):
             try:
                 part.close()
-            except Exception as error:
-                failed = error  # the other parts must be closed too
+            except Exception as error:  # noqa: BLE001 - rocksdict raises no other kind; the other parts must be closed too
+                failed = error
         self._families.clear()
         self._handles.clear()
         if failed is not None and not self._is_broken and self.damage is None:

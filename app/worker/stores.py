@@ -44,6 +44,7 @@ class Stores:
     _opened: dict[int, RocksStore] = field(default_factory=dict)
     _aside: dict[int, Path] = field(default_factory=dict)
     """By partition, the damaged directory that was set aside."""
+    _rebuilding: set[int] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         for path in sorted(self.state_dir.glob(f"*{_DAMAGED}*")):
@@ -138,6 +139,14 @@ class Stores:
             if store.damage is not None:
                 self._set_aside(number, store.damage)
 
+    def is_rebuilding(self, number: int) -> bool:
+        """Tell whether the damaged state of a partition was set aside, and the partition has not been opened since."""
+        return number in self._rebuilding
+
+    def rebuilt(self, number: int) -> None:
+        """Note that a partition is open, and so complete."""
+        self._rebuilding.discard(number)
+
     def warnings(self) -> list[str]:
         """Return a sentence for each damaged directory that was set aside and that nobody has deleted since."""
         return [
@@ -157,6 +166,7 @@ class Stores:
         self.freshness.pop(number, None)
         path.rename(aside)
         self._aside[number] = aside
+        self._rebuilding.add(number)
         log.error(
             "the state of partition %d is damaged (%s): it is kept as %s and rebuilt from the changelogs",
             number,
