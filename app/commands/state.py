@@ -26,7 +26,7 @@ _PROGRESS_ROWS: Final = 10_000  # rows between two looks at the clock
 
 
 @dataclass(frozen=True, slots=True)
-class Verified:
+class _Verified:
     """What the check of a partition found: how many rows were read, and the damage, or None."""
 
     partition: int
@@ -55,7 +55,7 @@ def verify(
     settings = make_settings(data_dir=data_dir, log_level=log_level)
     setup_logging(settings)
     memory = StoreMemory(settings.block_cache_bytes, settings.memtable_bytes)
-    found: list[Verified] = []
+    found: list[_Verified] = []
     for number, path in _directories(settings.data_dir / "state", partition):
         if is_locked(path):
             raise UptakeError(f"a process has {path} open: stop the worker of this directory first")
@@ -72,7 +72,7 @@ def verify(
 
 
 def _directories(state_dir: Path, partition: int | None) -> list[tuple[int, Path]]:
-    """Return the partitions in a state directory; raise UptakeError if there is none."""
+    """Return the partitions in a state directory; raise UptakeError if it holds no partition."""
     found = sorted(
         (int(path.name), path)
         for path in (state_dir.iterdir() if state_dir.is_dir() else ())
@@ -84,7 +84,7 @@ def _directories(state_dir: Path, partition: int | None) -> list[tuple[int, Path
     return found
 
 
-def _verified(number: int, path: Path, memory: StoreMemory) -> Verified:
+def _verified(number: int, path: Path, memory: StoreMemory) -> _Verified:
     """Read all rows of a partition, without a change of its directory. Raise UptakeError if its files cannot be read."""
     rows, spoke = 0, time.monotonic()
     try:
@@ -99,12 +99,12 @@ def _verified(number: int, path: Path, memory: StoreMemory) -> Verified:
         finally:
             store.close()
     except StoreDamageError as error:
-        return Verified(number, rows, error.reason)
+        return _Verified(number, rows, error.reason)
     except StoreError as error:
         raise UptakeError(str(error)) from error
-    return Verified(number, rows, None)
+    return _Verified(number, rows, None)
 
 
-def _sentence(verified: Verified) -> str:
+def _sentence(verified: _Verified) -> str:
     read = f"partition {verified.partition}: {verified.rows:,} rows read"
     return f"{read}, no damage" if verified.damage is None else f"{read}, damaged: {verified.damage}"

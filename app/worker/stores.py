@@ -148,7 +148,7 @@ class Stores:
         self._rebuilding.discard(number)
 
     def warnings(self) -> list[str]:
-        """Return a sentence for each damaged directory that was set aside and that nobody has deleted since."""
+        """Return a sentence for each damaged directory that was set aside and still exists."""
         return [
             f"the state of partition {number} was damaged and is rebuilt from the changelogs: find out what happened to "
             f"its disk, then delete {path}"
