@@ -63,6 +63,14 @@ def test_damage_is_told_by_the_opening_or_the_scan(kind: str, tmp_path: Path) ->
     assert read_all(tmp_path) == {}
 
 
+def test_missing_current_is_damage_without_a_log_too(tmp_path: Path) -> None:
+    a_store(tmp_path).close()
+    for file in (tmp_path / "CURRENT", *tmp_path.glob("*.log")):
+        file.unlink()
+    with pytest.raises(StoreDamageError, match="CURRENT is missing"):  # RocksDB would start a new database
+        read_all(tmp_path)
+
+
 def test_damaged_block_is_told_by_the_reads_of_its_rows_only(tmp_path: Path) -> None:
     a_store(tmp_path).close()
     zero_block(largest_sst(tmp_path))
