@@ -9,6 +9,7 @@ import msgspec
 from aiohttp import web
 
 from app.base.clock import Clock
+from app.base.process import pid_header
 from app.collector import answers, json_requests, presentation, tracker
 from app.collector.gate import Gate
 from app.collector.metrics import CONTENT_TYPE, Metrics
@@ -157,7 +158,7 @@ class Collector:
         problems = ["the collector is stopping"] if self.is_draining else self._sink.problems()
         return web.Response(
             status=503 if problems else 200,
-            headers={"Cache-Control": "no-store"},
+            headers={"Cache-Control": "no-store", **pid_header()},
             body=msgspec.json.encode(
                 {
                     "ready": not problems,

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from importlib.metadata import packages_distributions
 from typing import Final, Literal
 
+from app.base.addresses import http_url, local_host
 from app.base.errors import UptakeError
 from app.base.settings import COLLECTOR_PORT, LOOPBACK, WORKER_PORT, Settings
 from app.customers.customer import Customer
@@ -227,7 +228,7 @@ def check_port(host: str, port: int, what: str) -> Check:
     name = f"port {port}"
     if is_free(host, port):
         return Check(name, "ok", f"free, for the {what}")
-    if answers_200(f"http://{host}:{port}/health/live"):
+    if answers_200(f"{http_url(local_host(host), port)}/health/live"):
         return Check(name, "ok", f"a {what} answers there")
     cure = f"`uptake up` uses the next free port; else choose one with --port, or stop the program on {host}:{port}"
     return Check(name, "warn", "taken by another program", cure)

@@ -8,6 +8,7 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Histogram, generate_latest
 
 from app.base.clock import Clock, SystemClock
+from app.base.process import pid_header
 from app.customers.customer import Customer
 from app.lookup.ctr import answer_ctr, local_rows, read_rows_request
 from app.lookup.errors import guard, json_response
@@ -169,7 +170,9 @@ class _Routes:
 
     async def ready(self, _: web.Request) -> web.Response:
         status = dict(self._service.status())
-        return json_response(status, status=200 if status.get("ready") else 503)
+        response = json_response(status, status=200 if status.get("ready") else 503)
+        response.headers.update(pid_header())
+        return response
 
     async def metrics(self, _: web.Request) -> web.Response:
         return web.Response(

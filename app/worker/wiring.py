@@ -17,8 +17,9 @@ from agents.partition import PartitionLimits
 from agents.poison import PoisonRule
 from agents.ports import PartitionLostError
 from agents.registry import Partitions
+from app.base.addresses import http_url, is_wildcard
 from app.base.clock import SystemClock
-from app.base.errors import EXIT_FORESEEN, UptakeError
+from app.base.errors import EXIT_FORESEEN, UptakeError, cannot_listen
 from app.base.settings import LOOPBACK, WORKER_PORT, Settings
 from app.customers.customer_registry import Customers
 from app.customers.customer_watch import CustomersMetrics, follow_file
@@ -55,7 +56,10 @@ class _LookupServer(Service):
     async def on_start(self) -> None:
         """Listen."""
         await self._runner.setup()
-        await web.TCPSite(self._runner, self._host, self._port).start()
+        try:
+            await web.TCPSite(self._runner, self._host, self._port).start()
+        except OSError as error:
+            raise cannot_listen(self._host, self._port, "worker", error) from error
 
     async def on_stop(self) -> None:
         """Stop listening, and finish the requests in progress."""
@@ -115,7 +119,7 @@ class Worker:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         port = settings.port or WORKER_PORT
-        url = settings.advertise or f"http://{settings.host}:{port}"
+        url = _own_url(settings, port)
         self.ending, feed = Ending(), ConsumerFeed()
         self.partitions = Partitions(close_timeout_seconds=settings.session_timeout_ms / 2_000)
         stores = Stores(
@@ -165,6 +169,19 @@ class Worker:
         else:
             status = 0
         return self.ending.status or status
+
+
+def _own_url(settings: Settings, port: int) -> str:
+    """Return the address at which the other workers reach this one; raise UptakeError if none is known.
+
+    A worker cannot know whether there are others, so all need an address.
+    """
+    if settings.advertise is None and is_wildcard(settings.host):
+        raise UptakeError(
+            f"{settings.host} means every address of this machine, and the other workers need one that leads here; "
+            f"set --advertise http://host:{port} (UPTAKE_ADVERTISE)"
+        )
+    return settings.advertise or http_url(settings.host, port)
 
 
 def _limits(settings: Settings) -> PartitionLimits:
