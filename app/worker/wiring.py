@@ -144,6 +144,7 @@ class Worker:
             feed.lag,
             watch.alarms,
             customers.warnings,
+            watch.open_transactions,
         )
         server = _lookup_server(settings, port, self.lookups, self.partitions, customers)
         for service in (watch, _FollowFile(customers), server):
