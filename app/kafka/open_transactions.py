@@ -6,6 +6,7 @@ DescribeTransactions, which brokers from 3.0 on answer.
 """
 
 import logging
+import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -42,12 +43,18 @@ class OpenTransaction:
     transactional_id: str | None = None
 
 
-def abort_command(bootstrap: str, topic: str, partition: int, start_offset: int) -> str:
-    """Return the command of Kafka 3.0 and newer that aborts the transaction that begins at an offset."""
-    return (
-        f"kafka-transactions.sh --bootstrap-server {bootstrap} abort "
-        f"--topic {topic} --partition {partition} --start-offset {start_offset}"
-    )
+def abort_command(
+    bootstrap: str, topic: str, partition: int, start_offset: int, transactional_id: str | None = None
+) -> str:
+    """Return the command of Kafka 4.1 that aborts the transaction that begins at an offset.
+
+    By its transactional id the transaction ends in all its partitions, and its producer is fenced.
+    Without one only the marker in this partition is left to write.
+    """
+    tool = f"kafka-transactions.sh --bootstrap-server {bootstrap}"
+    if transactional_id is None:
+        return f"{tool} abort --topic {topic} --partition {partition} --start-offset {start_offset}"
+    return f"{tool} forceTerminateTransaction --transactionalId {shlex.quote(transactional_id)}"
 
 
 def is_of_worker(transaction: OpenTransaction, app_id: str) -> bool:

@@ -197,7 +197,7 @@ def judge_transactions(bootstrap: str, found: Sequence[OpenTransaction], now_ms:
         f"{first.start_offset} for {(now_ms - first.since_ms) / 1000:.0f} s; workers read nothing behind it"
         + (f" ({len(old)} are open)" if len(old) > 1 else ""),
         f"end it in its producer, or abort it: "
-        f"{abort_command(bootstrap, first.topic, first.partition, first.start_offset)}",
+        f"{abort_command(bootstrap, first.topic, first.partition, first.start_offset, first.transactional_id)}",
     )
 
 

@@ -28,7 +28,7 @@ class HiddenEnd:
 
     place: SourcePartition
     ends: LogEnds
-    command: str
+    bootstrap: str
     seen_ms: int
     first_ms: int
     last_ms: int
@@ -45,6 +45,12 @@ class HiddenEnd:
     def since_ms(self) -> int:
         """When the transaction began, or when a check first saw it if the broker does not say."""
         return self.seen_ms if self.transaction is None else min(self.seen_ms, self.transaction.since_ms)
+
+    @property
+    def command(self) -> str:
+        """The command that aborts the transaction."""
+        name = None if self.transaction is None else self.transaction.transactional_id
+        return abort_command(self.bootstrap, self.place.topic, self.place.partition, self.ends.stable, name)
 
     def __str__(self) -> str:
         transaction = self.transaction
@@ -99,8 +105,7 @@ class HiddenEnds:
                 continue
             known = self._hidden.get(place)
             if known is None or known.ends.stable != seen.stable:
-                command = abort_command(self.bootstrap, place.topic, place.partition, seen.stable)
-                known = HiddenEnd(place, seen, command, wall_ms, monotonic_ms, monotonic_ms)
+                known = HiddenEnd(place, seen, self.bootstrap, wall_ms, monotonic_ms, monotonic_ms)
             known.ends, known.last_ms = seen, monotonic_ms
             hidden[place] = known
         self._hidden = hidden

@@ -16,10 +16,10 @@ def lag_of(consumer: Any, partition: Partition) -> int:
     The end of a topic comes from the broker's last fetch answer, so a new record counts after at most half a second.
     The end of a paused topic comes from the watchdog's last check.
     """
-    return sum(topic_lag(consumer, partition, topic) for topic in SOURCES)
+    return sum(_topic_lag(consumer, partition, topic) for topic in SOURCES)
 
 
-def topic_lag(consumer: Any, partition: Partition, topic: str) -> int:
+def _topic_lag(consumer: Any, partition: Partition, topic: str) -> int:
     """Return the lag of one source topic, counted as by ``lag_of``."""
     unread: int = consumer.unread(TP(topic, partition.number))
     return unread + _undurable(consumer, partition, topic)

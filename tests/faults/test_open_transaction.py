@@ -67,7 +67,7 @@ def hidden(broker: LocalBroker, directory: Path, *, open_seconds: float) -> Outc
         )
         assert alarm["transactional_id"] == "foreign"
         assert alarm["producer_id"] >= 0
-        command = abort_command(broker.bootstrap, JOURNAL, 0, alarm["position"])
+        command = abort_command(broker.bootstrap, JOURNAL, 0, alarm["position"], "foreign")
         assert alarm["command"] == command
         assert command in cluster.log("w0")
         waiting = body["partitions"]["0"]["lag"]

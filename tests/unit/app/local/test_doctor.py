@@ -133,7 +133,11 @@ def test_oldest_transaction_is_named_with_the_command_that_aborts_it() -> None:
     check = doctor.judge_transactions("broker:9092", found, NOW_MS)
     for words in ("uptake.events partition 2", "producer 1001 (foreign)", "at 17 for 60 s", "(2 are open)"):
         assert words in check.finding
-    assert (
-        "--bootstrap-server broker:9092 abort --topic uptake.events --partition 2 --start-offset 17"
-        in check.cure
-    )
+    command = "kafka-transactions.sh --bootstrap-server broker:9092 forceTerminateTransaction --transactionalId foreign"
+    assert command in check.cure
+
+
+def test_transaction_that_no_coordinator_knows_is_aborted_in_its_partition() -> None:
+    check = doctor.judge_transactions("broker:9092", [a_transaction(9_000, name=None)], NOW_MS)
+    assert "producer 1001 has been open" in check.finding
+    assert "abort --topic uptake.events --partition 3 --start-offset 17" in check.cure

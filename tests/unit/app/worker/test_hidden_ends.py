@@ -103,10 +103,7 @@ def test_alarm_names_place_producer_time_and_command() -> None:
     watched = Watched(a_transaction())
     watched.look(*[(17, 30)] * 3)
     (alarm,) = watched.hidden.alarms([3])
-    command = (
-        "kafka-transactions.sh --bootstrap-server broker:9092 abort "
-        "--topic uptake.events --partition 3 --start-offset 17"
-    )
+    command = "kafka-transactions.sh --bootstrap-server broker:9092 forceTerminateTransaction --transactionalId foreign"
     for words in ("uptake.events partition 3", "producer 1001 (foreign)", "for 72 s", "13 records", command):
         assert words in str(alarm)
     assert alarm.as_dict() == {
@@ -135,4 +132,9 @@ def test_alarm_is_raised_when_the_broker_names_no_producer() -> None:
 def test_transaction_that_no_coordinator_knows_is_named_by_its_producer() -> None:
     watched = Watched(a_transaction(name=None))
     watched.look(*[(17, 30)] * 3)
-    assert "producer 1001, which no coordinator knows" in str(watched.hidden.alarms([3])[0])
+    (alarm,) = watched.hidden.alarms([3])
+    assert "producer 1001, which no coordinator knows" in str(alarm)
+    assert alarm.command == (
+        "kafka-transactions.sh --bootstrap-server broker:9092 abort "
+        "--topic uptake.events --partition 3 --start-offset 17"
+    )
