@@ -8,6 +8,7 @@ from agents.registry import Partitions
 from app.customers.customer import Customer
 from app.lookup.service import PartitionNotReady
 from app.lookup.user_view import UserView
+from app.worker.hidden_ends import HiddenEnd
 from app.worker.restore import Restorer
 from app.worker.standby import Standbys
 from app.worker.watchdog import Stall
@@ -55,13 +56,15 @@ class WorkerLookups:
         lag: Callable[[Partition], int],
         stalls: Callable[[Iterable[int]], Sequence[Stall]] = lambda _: (),
         warnings: Callable[[], Sequence[str]] = tuple,
+        open_transactions: Callable[[Iterable[int]], Sequence[HiddenEnd]] = lambda _: (),
     ) -> None:
         """``lag`` returns the lag of a partition; ``stalls`` returns the watchdog's active alarms of these partitions.
 
         ``warnings`` returns sentences for an operator; they do not make the worker unready.
+        ``open_transactions`` returns the active alarms of transactions that hide the ends of these partitions.
         """
         self.customers, self.partition_count = customers, partition_count
-        self._stalls, self._warnings = stalls, warnings
+        self._stalls, self._warnings, self._open_transactions = stalls, warnings, open_transactions
         self._partitions, self._restorer, self._standbys = partitions, restorer, standbys
         self._url, self._owners, self._lag = url, owners, lag
         self._decoders = {table.name: table.decode for table in TABLES if table.is_user_table}
@@ -210,8 +213,10 @@ class WorkerLookups:
             }
         stalls = [stall.as_dict() for stall in self._stalls(assigned)]
         halts = [halt.as_dict() for partition in self._partitions for halt in partition.halts.values()]
+        hidden = [each.as_dict() for each in self._open_transactions(assigned)]
         # With more workers than partitions, some workers own no partition; they are ready to take over.
-        # A paused topic does not make a worker unready: lookups of all partitions continue. After a stall any answer may be wrong.
+        # A paused topic or a hidden end does not make a worker unready: lookups of all partitions continue.
+        # After a stall any answer may be wrong.
         is_ready = (
             bool(owners)
             and all(entry["ready"] for entry in partitions.values())
@@ -223,7 +228,7 @@ class WorkerLookups:
             "ready": is_ready,
             "url": self._url,
             "lag": sum(entry.get("lag", 0) for entry in partitions.values()),
-            "alarms": [*stalls, *halts],
+            "alarms": [*stalls, *halts, *hidden],
             "warnings": list(self._warnings()),
             "partitions": partitions,
             "standbys": self._standbys.status(),

@@ -109,7 +109,7 @@ class ChunkConsumer(driver.Consumer):
         self._idle.set()
         self._delivered: dict[TP, int] = {}
         self.ends: dict[TP, int] = {}
-        """Where the watchdog last saw a source partition end. Fetches report this only of partitions that are fetched."""
+        """The high watermarks that the watchdog last saw. Fetches report them only of partitions that are fetched."""
         self._fetched: dict[TP, int] = {}
 
     def _new_consumer_thread(self) -> _ChunkThread:
@@ -176,8 +176,9 @@ class ChunkConsumer(driver.Consumer):
         return self._delivered.get(tp, 0)
 
     def reach(self, tp: TP) -> Reach | None:
-        """Return where the readable records of a partition end, as last reported, and how far they were fetched.
+        """Return where a partition ends, as last reported, and how far it was fetched.
 
+        The end is the high watermark. While a transaction is open, records before it cannot be fetched yet.
         None until the broker has reported an end, and if the partition is not assigned.
         """
         consumer = self._thread._consumer
@@ -187,15 +188,18 @@ class ChunkConsumer(driver.Consumer):
         state = subscription.assignment.state_value(tp)
         if state is None or not state.has_valid_position:
             return None
-        stable = state.lso if state.lso is not None else state.highwater
-        if stable is None and tp not in self.ends:
+        if state.highwater is None and tp not in self.ends:
             return None
-        return Reach(max(stable or 0, self.ends.get(tp, 0)), state.position, self._fetched.get(tp, 0))
+        end = max(state.highwater or 0, self.ends.get(tp, 0))
+        return Reach(end, state.position, self._fetched.get(tp, 0))
 
-    def unread(self, tp: TP) -> int:
-        """Return how many offsets the broker has, as last reported, that are not fetched; 0 before the first report."""
+    def unread(self, tp: TP, end: int | None = None) -> int:
+        """Return how many offsets before ``end`` are not fetched; 0 before the broker's first report.
+
+        Without ``end``, return how many offsets the broker has, as last reported, that are not fetched.
+        """
         reach = self.reach(tp)
-        return 0 if reach is None else max(0, reach.end - reach.next)
+        return 0 if reach is None else max(0, (reach.end if end is None else end) - reach.next)
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Stop the flow, then flush and release every partition, before Faust forgets the assignment."""

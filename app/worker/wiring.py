@@ -148,6 +148,7 @@ class Worker:
             feed.lag,
             watch.alarms,
             lambda: [*customers.warnings(), *stores.warnings()],
+            watch.open_transactions,
         )
         server = _lookup_server(settings, port, self.lookups, self.partitions, customers)
         for service in (watch, _FollowFile(customers), server):
