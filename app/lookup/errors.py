@@ -21,7 +21,7 @@ _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _HTTP_ERRORS: Final = {
     404: ("unknown_path", "there is nothing at this path; docs/lookups.md lists them"),
     405: ("method_not_allowed", "this path takes another method; see the header Allow"),
-    413: ("body_too_large", "the body is larger than 1 MB; ask for fewer candidates or users at once"),
+    417: ("malformed_request", "Expect takes 100-continue only"),
 }
 
 
@@ -53,7 +53,7 @@ def guard(
                 _check(request, customer_id, customers, api_key_of)
             response = await handler(request)
         except RefusedError as refused:
-            response = _refused(refused.rejection)
+            response = refused_response(refused.rejection)
         except UnavailableError as unavailable:
             response = _unavailable(unavailable)
         except PeerRefusedError as refused:
@@ -61,7 +61,7 @@ def guard(
                 status=refused.reply.status, body=refused.reply.body, headers=refused.reply.headers
             )
         except web.HTTPException as error:
-            response = _http_error(error)
+            response = http_error(error)
         resource = request.match_info.route.resource
         route = "none" if resource is None else resource.canonical
         seconds.labels(route, str(response.status)).observe(time.perf_counter() - start_s)
@@ -87,7 +87,8 @@ def _check(
         raise RefusedError("unknown_customer", f"customer {customer_id[:40]!r} is not known here", "customer")
 
 
-def _refused(rejection: Rejection) -> web.Response:
+def refused_response(rejection: Rejection) -> web.Response:
+    """Return the answer to a refused lookup."""
     answer = {"code": rejection.code, "sentence": rejection.sentence}
     if rejection.parameter is not None:
         answer["parameter"] = rejection.parameter
@@ -106,7 +107,8 @@ def _unavailable(unavailable: UnavailableError) -> web.Response:
     return json_response(answer, status=503, headers={"Retry-After": str(unavailable.retry_after_s)})
 
 
-def _http_error(error: web.HTTPException) -> web.Response:
+def http_error(error: web.HTTPException) -> web.Response:
+    """Return the answer to a lookup that aiohttp refused; its own text may repeat what was sent."""
     code, sentence = _HTTP_ERRORS.get(error.status, ("bad_request", error.reason))
     headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
     return json_response({"code": code, "sentence": sentence}, status=error.status, headers=headers)

@@ -9,6 +9,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Histogram,
 
 from app.base.clock import Clock, SystemClock
 from app.customers.customer import Customer
+from app.http.bodies import read_body, unpacked
 from app.lookup.ctr import answer_ctr, local_rows, read_rows_request
 from app.lookup.errors import guard, json_response
 from app.lookup.exclusions import exclusions
@@ -29,11 +30,15 @@ from app.lookup.user_page import user_page
 from app.lookup.user_view import UserView
 from events import tracker_fields
 from events.model import user_key
+from events.rejections import Rejection
 from events.target import RefusedError, decode
 
 _MAX_BODY_BYTES: Final = 1_048_576
 _TIMEOUT_S: Final = 5.0
 _CONNECT_TIMEOUT_S: Final = 1.0
+_REQUEST_TIMEOUT_S: Final = 15.0
+_IDLE_SHARE: Final = 1 / 3
+"""Of the time that a server keeps an idle connection, our hops use it again for this share, so none meets its end."""
 
 
 def create_lookup_app(
@@ -43,11 +48,13 @@ def create_lookup_app(
     registry: CollectorRegistry | None = None,
     api_key_of: Callable[[str], str | None] | None = None,
     timeout_s: float = _TIMEOUT_S,
+    request_timeout_s: float = _REQUEST_TIMEOUT_S,
 ) -> web.Application:
     """Return the application that answers lookups at this worker.
 
     ``registry`` holds the metrics of /metrics. With ``api_key_of`` (customer id -> key) every lookup needs ``Authorization:
-    Bearer``; leave it out only if the server listens on loopback. ``timeout_s`` is how long another worker may take to answer.
+    Bearer``; leave it out only if the server listens on loopback. ``timeout_s`` is how long another worker may take to answer, and
+    ``request_timeout_s`` how long a body may take to arrive. Serve the application with LookupRunner.
     """
     registry = CollectorRegistry() if registry is None else registry
     seconds = Histogram(
@@ -56,14 +63,13 @@ def create_lookup_app(
         ["route", "status"],
         registry=registry,
     )
-    app = web.Application(
-        client_max_size=_MAX_BODY_BYTES, middlewares=[guard(service.customers, api_key_of, seconds)]
-    )
-    routes = _Routes(service, clock or SystemClock(), registry)
+    app = web.Application(middlewares=[guard(service.customers, api_key_of, seconds)])
+    routes = _Routes(service, clock or SystemClock(), registry, request_timeout_s)
 
     async def connected(_: web.Application) -> AsyncIterator[None]:
         timeout = aiohttp.ClientTimeout(total=timeout_s, connect=min(_CONNECT_TIMEOUT_S, timeout_s))
-        async with aiohttp.ClientSession(timeout=timeout) as session:
+        pool = aiohttp.TCPConnector(keepalive_timeout=request_timeout_s * _IDLE_SHARE)
+        async with aiohttp.ClientSession(timeout=timeout, connector=pool) as session:
             routes.router = Router(service, session)
             yield
 
@@ -73,10 +79,10 @@ def create_lookup_app(
         [
             web.get(user, routes.user),
             web.get(f"{user}/exclusions", routes.exclusions),
-            web.post(f"{user}/filter", routes.filter),
-            web.post("/v1/{customer:[^/]+}/filter", routes.filter_many),
+            web.post(f"{user}/filter", routes.filter, expect_handler=_expect),
+            web.post("/v1/{customer:[^/]+}/filter", routes.filter_many, expect_handler=_expect),
             web.get("/v1/{customer:[^/]+}/ctr", routes.ctr),
-            web.post("/v1/{customer:[^/]+}/ctr/rows", routes.ctr_rows),
+            web.post("/v1/{customer:[^/]+}/ctr/rows", routes.ctr_rows, expect_handler=_expect),
             web.get("/v1/status", routes.status),
             web.get("/health/live", routes.live),
             web.get("/health/ready", routes.ready),
@@ -91,10 +97,13 @@ class _Routes:
 
     router: Router
 
-    def __init__(self, service: LookupService, clock: Clock, registry: CollectorRegistry) -> None:
+    def __init__(
+        self, service: LookupService, clock: Clock, registry: CollectorRegistry, request_timeout_s: float
+    ) -> None:
         self._service = service
         self._clock = clock
         self._registry = registry
+        self._request_timeout_s = request_timeout_s
 
     async def exclusions(self, request: web.Request) -> web.Response:
         customer, params = self._customer(request), Params(request.query)
@@ -123,8 +132,9 @@ class _Routes:
     async def filter(self, request: web.Request) -> web.Response:
         customer = self._customer(request)
         Params(request.query).done()
-        asked = read_filter(await request.read(), customer, self._clock.now_ms(), is_for_many=False)
-        view = await self._view(request, customer, asked.max_stale_ms)
+        raw = await self._body(request)
+        asked = read_filter(raw, customer, self._clock.now_ms(), is_for_many=False)
+        view = await self._view(request, customer, asked.max_stale_ms, raw)
         if isinstance(view, Reply):
             return _given_back(view)
         return json_response(filtered(view, asked))
@@ -132,7 +142,7 @@ class _Routes:
     async def filter_many(self, request: web.Request) -> web.Response:
         customer = self._customer(request)
         Params(request.query).done()
-        raw = await request.read()
+        raw = await self._body(request)
         asked = read_filter(raw, customer, self._clock.now_ms(), is_for_many=True)
         answer = await filter_many(
             self._service,
@@ -156,7 +166,7 @@ class _Routes:
     async def ctr_rows(self, request: web.Request) -> web.Response:
         """Answer another worker that collects windows."""
         customer = self._customer(request)
-        asked = read_rows_request(await request.read())
+        asked = read_rows_request(await self._body(request))
         return json_response(local_rows(self._service, customer.id, asked))
 
     async def status(self, request: web.Request) -> web.Response:
@@ -178,8 +188,19 @@ class _Routes:
     def _customer(self, request: web.Request) -> Customer:
         return self._service.customers[request.match_info["customer"]]  # the guard has checked it
 
+    async def _body(self, request: web.Request) -> bytes:
+        """Return the body, unpacked; raise RefusedError if it is too large, too slow or damaged."""
+        body: bytes | bytearray | Rejection = await read_body(
+            request, limit_bytes=_MAX_BODY_BYTES, timeout_seconds=self._request_timeout_s
+        )
+        if not isinstance(body, Rejection):
+            body = unpacked(body, request.headers.get("Content-Encoding", ""), limit_bytes=_MAX_BODY_BYTES)
+        if isinstance(body, Rejection):
+            raise RefusedError(body.code, body.sentence, body.parameter)
+        return bytes(body)
+
     async def _view(
-        self, request: web.Request, customer: Customer, max_stale_ms: int | None
+        self, request: web.Request, customer: Customer, max_stale_ms: int | None, body: bytes = b""
     ) -> UserView | Reply:
         """Return the states of the user, or the reply of the worker that owns them.
 
@@ -188,7 +209,8 @@ class _Routes:
         raw_user, is_former = _raw_user(request), FORMER_HEADER in request.headers
         key = user_key(customer.id, user_of(customer, raw_user, is_former=is_former))
         partition = self._service.partition_of(key)
-        asking = (request.method, request.raw_path, await request.read(), request.headers)
+        # The request may name a host in its path (absolute form): a hop goes to the owner only.
+        asking = (request.method, request.rel_url.raw_path_qs, body, request.headers)
         try:
             owner = self.router.place(partition, is_hop=_is_hop(request))
             if owner is None:
@@ -227,6 +249,12 @@ class _Routes:
             return self._service.user_view(partition, key)
         method, path, body, headers = asking
         return await self.router.ask(owner, method, path, body, asking_for_former(headers))
+
+
+async def _expect(request: web.Request) -> None:
+    """Leave the answer ``100 Continue`` to read_body, which first checks the announced size."""
+    if request.headers["Expect"].lower() != "100-continue":
+        raise web.HTTPExpectationFailed
 
 
 def _raw_user(request: web.Request) -> str:
