@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final
 
-from aiohttp import web
+from aiohttp import hdrs, web
 from aiohttp.http_exceptions import LineTooLong
 
 from events.rejections import Rejection
@@ -96,7 +96,7 @@ class Connection(web.RequestHandler):
     ) -> Coroutine[Any, Any, tuple[web.StreamResponse, bool]]:
         """Send an answer. aiohttp would name the versions of Python and of itself in ``Server``."""
         if isinstance(resp, web.Response):  # other answers bring their own head
-            resp.headers.setdefault("Server", "uptake")
+            resp.headers.setdefault(hdrs.SERVER, "uptake")
         return super().finish_response(request, resp, start_time)
 
     def _make_error_handler(self, err_info: Any) -> Handler:

@@ -1,6 +1,5 @@
 """Errors of lookups: each becomes JSON with a code and a sentence."""
 
-import hmac
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
@@ -10,6 +9,7 @@ from aiohttp import web
 from prometheus_client import Histogram
 
 from app.customers.customer import Customer
+from app.http.operators import BEARER, has_key
 from app.http.refusals import SAFE_HEADERS
 from app.lookup.routing import PeerRefusedError
 from app.lookup.service import UnavailableError
@@ -79,9 +79,7 @@ def _check(
     if api_key_of is not None:
         # An unknown customer gets the same answer as a wrong key, so that strangers cannot find out who the customers are.
         key = api_key_of(customer_id) if customer_id in customers else None
-        scheme, _, given = request.headers.get("Authorization", "").partition(" ")
-        is_right = hmac.compare_digest(given.encode("utf-8", "surrogateescape"), (key or "").encode())
-        if not key or not given or scheme.lower() != "bearer" or not is_right:
+        if not has_key(request, key):
             raise RefusedError("unauthorized", "send the customer's key: Authorization: Bearer <key>")
     if customer_id not in customers:
         raise RefusedError("unknown_customer", f"customer {customer_id[:40]!r} is not known here", "customer")
@@ -92,7 +90,7 @@ def refused_response(rejection: Rejection) -> web.Response:
     answer = {"code": rejection.code, "sentence": rejection.sentence}
     if rejection.parameter is not None:
         answer["parameter"] = rejection.parameter
-    headers = {"WWW-Authenticate": 'Bearer realm="uptake"'} if rejection.status == 401 else {}
+    headers = {"WWW-Authenticate": BEARER} if rejection.status == 401 else {}
     return json_response(answer, status=rejection.status, headers=headers)
 
 

@@ -22,6 +22,7 @@ from app.base.errors import EXIT_FORESEEN, UptakeError
 from app.base.settings import LOOPBACK, WORKER_PORT, Settings
 from app.customers.customer_registry import Customers
 from app.customers.customer_watch import CustomersMetrics, follow_file
+from app.http.operators import Operators
 from app.kafka.topics import require_topics
 from app.lookup.runner import LookupRunner
 from app.lookup.server import create_lookup_app
@@ -213,6 +214,7 @@ def _lookup_server(
     app = create_lookup_app(
         lookups,
         registry=registry,
+        operators=Operators.of(settings),
         api_key_of=None if is_private else lambda name: customers[name].api_key,
         request_timeout_s=settings.request_timeout_ms / 1000,
     )
