@@ -8,7 +8,7 @@ from app.lookup.errors import json_response
 from app.lookup.request_parts import pretty
 from app.lookup.requests import Params
 from app.lookup.service import LookupService
-from events.target import RefusedError
+from events.rejections import RefusedError
 
 
 class OperatorPages:

@@ -7,8 +7,8 @@ from aiohttp import web
 from app.http.bodies import read_body, unpacked
 from app.lookup.requests import Params
 from events import tracker_fields
-from events.rejections import Rejection
-from events.target import RefusedError, decode
+from events.rejections import RefusedError, Rejection
+from events.target import decode
 
 _MAX_BODY_BYTES: Final = 1_048_576  # as sent, and unpacked
 
