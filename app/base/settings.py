@@ -169,6 +169,9 @@ class Settings(BaseSettings):
     advertise: Annotated[str | None, AfterValidator(_checked_advertise)] = Field(
         None, description="address of this worker for the other workers, http://host:port"
     )
+    admin_key: str | None = Field(
+        None, repr=False, description="key of /v1/status and /metrics where the host is not loopback"
+    )
     customers_file: Path = Field(
         Path("uptake.toml"), description="file of customers and their keys, mode 600"
     )

@@ -95,7 +95,11 @@ class Router:
         ``timeout_s`` replaces the timeout of the session.
         """
         timeout = self._session.timeout if timeout_s is None else aiohttp.ClientTimeout(total=timeout_s)
-        passed_on = {name: headers[name] for name in (*_PASSED_ON, FORMER_HEADER) if name in headers}
+        passed_on = {
+            name: headers[name]
+            for name in (*_PASSED_ON, FORMER_HEADER)
+            if name in headers and _is_utf8(headers[name])
+        }
         try:
             async with self._session.request(
                 method,
@@ -128,3 +132,8 @@ class Router:
             if reply.status != UNAVAILABLE:
                 return reply
         return None
+
+
+def _is_utf8(value: str) -> bool:
+    """Return whether a header can be sent: bytes that are not UTF-8 arrive as lone surrogates, and no valid key has one."""
+    return value.isascii() or not any("\ud800" <= char <= "\udfff" for char in value)

@@ -23,7 +23,9 @@ from app.base.errors import EXIT_FORESEEN, UptakeError, cannot_listen
 from app.base.settings import LOOPBACK, WORKER_PORT, Settings
 from app.customers.customer_registry import Customers
 from app.customers.customer_watch import CustomersMetrics, follow_file
+from app.http.operators import Operators
 from app.kafka.topics import require_topics
+from app.lookup.runner import LookupRunner
 from app.lookup.server import create_lookup_app
 from app.worker.assignor import GroupOwners
 from app.worker.faust_app import create_faust_app
@@ -48,9 +50,9 @@ _FORESEEN_ERRORS = (UptakeError, StoreError)
 class _LookupServer(Service):
     """Serves lookups while the Faust app runs. It starts before any partition is open, and answers 503 until then."""
 
-    def __init__(self, app: web.Application, host: str, port: int, **kwargs: Any) -> None:
+    def __init__(self, runner: LookupRunner, host: str, port: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self._runner = web.AppRunner(app, access_log=None, handle_signals=False)
+        self._runner = runner
         self._host, self._port = host, port
 
     async def on_start(self) -> None:
@@ -228,9 +230,20 @@ def _lookup_server(
     registry.register(CustomersMetrics(customers))
     is_private = settings.host in LOOPBACK
     app = create_lookup_app(
-        lookups, registry=registry, api_key_of=None if is_private else lambda name: customers[name].api_key
+        lookups,
+        registry=registry,
+        operators=Operators.of(settings),
+        api_key_of=None if is_private else lambda name: customers[name].api_key,
+        request_timeout_s=settings.request_timeout_ms / 1000,
     )
-    return _LookupServer(app, settings.host, port)
+    runner = LookupRunner(
+        app,
+        registry,
+        max_uri_bytes=settings.max_uri_bytes,
+        max_connections=settings.max_connections,
+        request_timeout_ms=settings.request_timeout_ms,
+    )
+    return _LookupServer(runner, settings.host, port)
 
 
 def run_worker(settings: Settings) -> None:

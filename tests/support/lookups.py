@@ -173,10 +173,10 @@ def a_shopper(item: str = "7") -> UserView:
     return UserView(own)
 
 
-async def two_workers(start: Start) -> tuple[MemoryWorker, Client, MemoryWorker, Client]:
+async def two_workers(start: Start, **options: Any) -> tuple[MemoryWorker, Client, MemoryWorker, Client]:
     """Return two workers that share four partitions and know each other's address."""
     one, other = MemoryWorker(local={0, 1}), MemoryWorker(local={2, 3})
-    here, there = await start(one), await start(other)
+    here, there = await start(one, **options), await start(other, **options)
     one.owners = dict.fromkeys((2, 3), url_of(there))
     other.owners = dict.fromkeys((0, 1), url_of(here))
     return one, here, other, there
