@@ -32,6 +32,14 @@ class RefusedError(Exception):
         self.rejection = Rejection(code, sentence, parameter, None if value is None else value[:_ECHO_CHARS])
 
 
+def given_twice(name: str, value: str | None = None) -> RefusedError:
+    """Return the refusal of a parameter that came more than once with different values."""
+    name = name[:_ECHO_CHARS]
+    return RefusedError(
+        "duplicate_parameter", f"{name} was given more than once, with different values", name, value
+    )
+
+
 class Target(msgspec.Struct, gc=False):
     """A request target, split and decoded.
 
@@ -89,6 +97,16 @@ def read_target(path: RawPath, *raw_params: str) -> Target | Rejection:
         return Target(path.customer, path.event, decoded, params, frozenset(conflicts))
     except RefusedError as refused:
         return refused.rejection
+
+
+def first_conflict(raw_query: str) -> Rejection | None:
+    """Return the Rejection of a query that cannot be read or has a parameter with different values; else None."""
+    conflicts: set[str] = set()
+    try:
+        _read_params(raw_query, {}, conflicts)
+    except RefusedError as refused:
+        return refused.rejection
+    return given_twice(min(conflicts)).rejection if conflicts else None
 
 
 def build_target(

@@ -10,7 +10,7 @@ from multidict import MultiMapping
 from app.customers.customer import Customer
 from app.customers.exclusion_rules import MAX_THRESHOLD, REASONS, ExclusionRules, Reason, Within, parse_within
 from app.lookup.exclusions import Rotation
-from events import tracker_fields
+from events import json_bodies, tracker_fields
 from events.duration import parse_duration_ms
 from events.target import RefusedError
 from events.wire_values import MAX_ITEM_CHARS, MAX_WORD_CHARS
@@ -162,6 +162,9 @@ def read_filter(raw: bytes, customer: Customer, now_ms: int, *, is_for_many: boo
         body = msgspec.json.decode(raw, type=FilterBody)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise RefusedError("bad_body", f"the body is not the JSON of a filter: {error}") from None
+    twice = json_bodies.repeated_key(raw)
+    if twice is not None:
+        raise RefusedError("duplicate_parameter", f"{twice}: give it once", twice)
     if is_for_many != (body.users is not None):
         hint = "name them in `users`" if is_for_many else "`users` belongs to POST /v1/{customer}/filter"
         raise RefusedError("bad_body", f"whose candidates? {hint}", "users")

@@ -2,6 +2,7 @@
 
 import asyncio
 from hashlib import md5
+from itertools import pairwise
 
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -145,7 +146,7 @@ async def test_a_large_sweep_yields_between_slices_and_stops_when_the_partition_
     counting = asyncio.create_task(count_turns())
     await sweeper.sweep_due(overlay, lambda: len(turns) < 10)
     counting.cancel()
-    steps = [after - before for before, after in zip(turns, turns[1:], strict=False)]
+    steps = [after - before for before, after in pairwise(turns)]
     assert len(turns) == 10, "it stopped when it was told to"
     assert max(steps) == 200
     await sweeper.sweep_due(overlay, lambda: True)

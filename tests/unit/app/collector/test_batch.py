@@ -131,6 +131,12 @@ async def test_body_that_cannot_be_read_is_refused_as_a_whole(
     assert collector.sink.records == []
 
 
+async def test_parameter_with_two_values_in_the_query_is_refused(collector: Any) -> None:
+    response = await post(collector, EVENTS + "?a=1&a=2", [a_click()])
+    assert (response.status, collector.sink.records) == (400, [])
+    assert (await post(collector, EVENTS + "?a=1&b=2&a=1", [a_click()])).status == 200
+
+
 async def test_members_of_gzip_are_one_body(collector: Any) -> None:
     body = packed(b"[" + json.dumps(a_click()).encode()) + packed(b"]")
     response = await post(collector, EVENTS, body, Content_Encoding="gzip")

@@ -114,6 +114,24 @@ def test_a_parameter_is_given_once() -> None:
         Params(MultiDict([("within", "PT1M"), ("within", "PT2M")]))
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        '{"candidates":["1"],"threshold":1,"threshold":9}',
+        '{"candidates":["1"],"threshold" : 1, "threshold" : 1}',
+        '{"candidates":["\\":"],"rotation":{"strength":0.1,"strength":0.9}}',
+    ],
+)
+def test_a_filter_names_each_field_once(body: str) -> None:
+    with pytest.raises(RefusedError, match="duplicate_parameter"):
+        read_filter(body.encode(), CUSTOMER, NOW, is_for_many=False)
+
+
+def test_a_candidate_that_looks_like_a_field_is_no_second_field() -> None:
+    body = '{"candidates":["\\"threshold\\":", "\\"threshold\\":"],"threshold":1}'
+    assert len(read_filter(body.encode(), CUSTOMER, NOW, is_for_many=False).candidates) == 2
+
+
 def test_a_mistyped_parameter_is_refused_with_those_there_are() -> None:
     params = Params(MultiDict({"treshold": "2"}))
     params.integer("threshold", 1, 9)
