@@ -256,4 +256,5 @@ def _continued(run: Any, outcome: Any) -> Accepted | None:
     items = first.items + more.items
     if len(items) > MAX_ITEMS_PER_REQUEST or sum(map(len, items)) > MAX_ITEMS_CHARS:
         return None
-    return Accepted(msgspec.structs.replace(first, items=items), run.is_history)
+    has_ignored_clock = run.has_ignored_clock or outcome.has_ignored_clock
+    return Accepted(msgspec.structs.replace(first, items=items), run.is_history, has_ignored_clock)

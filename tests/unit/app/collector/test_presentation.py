@@ -303,3 +303,12 @@ async def test_parameter_given_again_is_accepted_if_it_has_one_value_or_is_a_pro
     assert (await post(collector, target, body, kind)).status == 204
     (event,) = collector.events()
     assert (event.user, event.item, event.scenario) == (RULES.user("a"), "5", "7")
+
+
+async def test_clock_of_a_page_in_seconds_is_ignored_and_counted_once_an_event(collector: Any) -> None:
+    seconds = [{**shown(n, n), "time": 1_700_000_000} for n in range(1, 4)]
+    assert (await post(collector, SHOWN, f"data={json.dumps(seconds)}")).status == 204
+    (event,) = collector.events()
+    assert (event.items, event.created_ms) == (("1", "2", "3"), None)
+    page = await (await collector.get("/metrics")).text()
+    assert "uptake_collector_ignored_clocks_total 1.0" in page.splitlines()

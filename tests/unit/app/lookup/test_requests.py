@@ -109,6 +109,36 @@ def test_a_wrong_parameter_is_named_with_what_it_takes(name: str, value: str) ->
     assert name in refused.value.rejection.sentence
 
 
+SECONDS = [946_684_800, 1_574_553_600, 4_102_444_799]
+"""The first, one, and the last value that can only be seconds."""
+MILLISECONDS = [0, 5, 946_684_799, 4_102_444_800]
+"""Small values, and the neighbours of those that can only be seconds."""
+
+
+@pytest.mark.parametrize("seconds", SECONDS)
+def test_a_time_in_seconds_is_refused_with_its_unit(seconds: int) -> None:
+    for read in (
+        lambda: exclusions_query(as_of_ms=str(seconds)),
+        lambda: a_filter(as_of_ms=seconds),
+        lambda: ctr(as_of_ms=str(seconds)),
+        lambda: ctr(from_=str(seconds)),
+        lambda: ctr(to=str(seconds)),
+    ):
+        with pytest.raises(RefusedError) as refused:
+            read()
+        assert refused.value.rejection.code == "bad_parameter"
+        assert "milliseconds" in refused.value.rejection.sentence
+        assert f"{seconds}000" in refused.value.rejection.sentence
+
+
+@pytest.mark.parametrize("time_ms", MILLISECONDS)
+def test_a_small_time_in_milliseconds_is_valid(time_ms: int) -> None:
+    assert exclusions_query(as_of_ms=str(time_ms)).as_of_ms == time_ms
+    assert a_filter(as_of_ms=time_ms).as_of_ms == time_ms
+    assert ctr(from_=str(time_ms)).from_ms == time_ms
+    assert ctr(from_="1970-01-20", to="1970-01-25").from_ms == 19 * 86_400_000, "a date has no unit"
+
+
 def test_a_parameter_is_given_once() -> None:
     with pytest.raises(RefusedError, match="duplicate_parameter"):
         Params(MultiDict([("within", "PT1M"), ("within", "PT2M")]))
