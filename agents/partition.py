@@ -211,6 +211,9 @@ class Partition:
                     return False
                 if self.positions == self.durable and not is_due and not closed:
                     return True
+                self.stats.swept += await self._sweeper.sweep_due(self.overlay, lambda: self.is_open)
+                if self.lost is not None or self._is_released:
+                    return False
                 flush = self._encode()
                 committed = await self._outbox.commit(flush)
                 if self._is_released:
@@ -237,7 +240,6 @@ class Partition:
         first, last = self._announcer.take(self.positions, self.overlay.newest_time_ms)
         outputs, self.outputs, self._outputs_bytes = first + self.outputs, [], 0
         positions = dict(self.positions)
-        self.stats.swept += self._sweeper.sweep(self.overlay)
         changes, published = self.overlay.encode_changes()
         if positions:  # empty before the first fold, if the flush only carries an announcement
             ids = None if self._are_ids_kept else self.topic_ids
