@@ -70,6 +70,10 @@ class Settings(BaseSettings):
         0, ge=0, description="other workers that keep a copy of each partition; the same for all workers"
     )
 
+    max_stale_ms: int = Field(
+        300_000, ge=0, description="a worker without contact with Kafka for this many ms refuses lookups"
+    )
+
     # Windows
     grace_ms: int = Field(
         600_000, ge=0, description="ms that a window waits for late events after its end; then it is final"
