@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -10,21 +11,27 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from confluent_kafka import Producer
 
 from app.customers.customer_registry import create_customers_file
 from app.local.broker import LocalBroker
 from app.local.child_process import spawn
-from app.local.tcp_ports import free_port
+from events.codec import encode
+from events.model import user_key
+from events.partitions import partition_of
+from events.topics import JOURNAL
 from tests.faults.cluster import CUSTOMER, SESSION_MS, Cluster
+from tests.support.builders import a_click
 
 STOP_SECONDS = 15.0
+PARTITIONS = 2
 
 
 @pytest.fixture
 def cluster(own_broker: LocalBroker, tmp_path: Path) -> Iterator[Cluster]:
-    cluster = Cluster(own_broker, tmp_path, partitions=2)
+    cluster = Cluster(own_broker, tmp_path, partitions=PARTITIONS, env={"UPTAKE_MAX_STALE_MS": "6000"})
     try:
-        cluster.start_worker(UPTAKE_MAX_STALE_MS="6000")
+        cluster.start_worker()
         cluster.wait_ready()
         yield cluster
     finally:
@@ -41,15 +48,20 @@ def is_fresh(answers: list[tuple[int, Any]]) -> bool:
     return all(status == 200 and "stale_ms" not in body for status, body in answers)
 
 
-def test_worker_whose_broker_is_frozen_marks_its_answers_then_refuses_and_recovers(cluster: Cluster) -> None:
+def stop_must_be_in_time(cluster: Cluster) -> None:
+    started = time.monotonic()
+    assert cluster.stop("w0", STOP_SECONDS + 5) == 0
+    assert time.monotonic() - started < STOP_SECONDS
+
+
+def test_worker_whose_broker_is_frozen_marks_then_refuses_recovers_and_stops(cluster: Cluster) -> None:
     cluster.wait_until(lambda: is_fresh(looked_up(cluster)), "fresh answers")
     cluster.broker.freeze()
     frozen = time.monotonic()
     unmarked, marked, refused = 0, 0, 0
     while time.monotonic() - frozen < 8.5:
-        asked = time.monotonic()
+        away_ms = (time.monotonic() - frozen) * 1000
         for status, body in looked_up(cluster):
-            away_ms = (asked - frozen) * 1000
             if status == 200 and "stale_ms" not in body:
                 unmarked += away_ms > SESSION_MS
             elif status == 200:
@@ -70,47 +82,69 @@ def test_worker_whose_broker_is_frozen_marks_its_answers_then_refuses_and_recove
     assert refused > 10
     cluster.broker.thaw()
     cluster.wait_until(lambda: is_fresh(looked_up(cluster)), "fresh answers again", 30)
-
-
-def test_worker_that_wakes_up_judges_its_first_answer_by_the_clock(cluster: Cluster) -> None:
-    cluster.wait_until(lambda: is_fresh(looked_up(cluster)), "fresh answers")
-    cluster.broker.freeze()  # so that contact cannot return before the first lookup
-    cluster.freeze("w0")
-    time.sleep(2 * SESSION_MS / 1000)
-    cluster.thaw("w0")
-    for status, body in looked_up(cluster):
-        assert status == 503 or body["stale_ms"] > SESSION_MS
-
-
-@pytest.mark.parametrize("is_killed", [False, True])
-def test_worker_stops_in_time_while_its_broker_is_away(cluster: Cluster, is_killed: bool) -> None:
-    if is_killed:
-        cluster.broker.kill()
-    else:
-        cluster.broker.freeze()
+    cluster.broker.kill()
     cluster.wait_until(lambda: cluster.get("/v1/status")[1]["warnings"], "the worker notices", 10)
-    started = time.monotonic()
-    assert cluster.stop("w0", STOP_SECONDS + 5) == 0
-    assert time.monotonic() - started < STOP_SECONDS
+    stop_must_be_in_time(cluster)
+
+
+def clicks(answer: tuple[int, Any]) -> int:
+    return sum(entry["count"] for entry in answer[1]["clicked"])
+
+
+def test_deposed_worker_that_wakes_up_marks_what_it_answers_until_it_knows_more(cluster: Cluster) -> None:
+    producer = Producer(
+        {"bootstrap.servers": cluster.broker.bootstrap, "partitioner": "murmur2", "log_level": 0}
+    )
+    cluster.start_worker("w1")
+    cluster.wait_until(lambda: cluster.partitions_of("w0") and cluster.partitions_of("w1"), "both own one")
+    (owned,) = map(int, cluster.partitions_of("w0"))
+    users = [(f"user {number}", cluster.customer.rules.user(f"user {number}")) for number in range(32)]
+    raw_user, user = next(
+        each for each in users if partition_of(user_key(CUSTOMER, each[1]), PARTITIONS) == owned
+    )
+    path = f"/v1/{CUSTOMER}/users/{raw_user.replace(' ', '%20')}"
+
+    def click() -> None:
+        now_ms = time.time_ns() // 1_000_000
+        event = a_click(user=user, time_ms=now_ms, received_ms=now_ms)
+        producer.produce(JOURNAL, encode(event), user_key(CUSTOMER, user))
+        assert producer.flush(20) == 0
+
+    click()
+    cluster.wait_until(lambda: clicks(cluster.get(path, "w0")) == 1, "w0 knows the click")
+    cluster.freeze("w0")
+    cluster.wait_until(lambda: len(cluster.partitions_of("w1")) == PARTITIONS, "w1 takes over")
+    click()
+    cluster.wait_until(lambda: clicks(cluster.get(path, "w1")) == 2, "w1 knows both clicks")
+    cluster.thaw("w0")
+    answers = [cluster.get(path, "w0")]
+    while not (answers[-1][0] == 200 and clicks(answers[-1]) == 2 and "stale_ms" not in answers[-1][1]):
+        assert len(answers) < 2_000
+        answers.append(cluster.get(path, "w0"))
+        time.sleep(0.01)
+    assert [body for status, body in answers[:-1] if status == 200 and "stale_ms" not in body] == []
+    cluster.broker.freeze()
+    cluster.wait_until(lambda: cluster.get("/v1/status")[1]["warnings"], "the worker notices", 10)
+    stop_must_be_in_time(cluster)
 
 
 def test_worker_that_waits_for_a_broker_stops_with_status_0(tmp_path: Path) -> None:
-    customers, port = tmp_path / "uptake.toml", free_port("127.0.0.1")
+    customers, log_path = tmp_path / "uptake.toml", tmp_path / "worker.log"
     create_customers_file(customers, CUSTOMER)
-    log_path = tmp_path / "worker.log"
+    silent = socket.create_server(("127.0.0.1", 0))
+    silent.settimeout(40)
     with log_path.open("wb") as log:
         worker: subprocess.Popen[bytes] = spawn(
-            [sys.executable, "-m", "app", "worker", "--port", str(port), "--kafka", f"127.0.0.1:{port}"],
+            [sys.executable, "-m", "app", "worker", "--kafka", f"127.0.0.1:{silent.getsockname()[1]}"],
             env={**os.environ, "UPTAKE_CUSTOMERS_FILE": str(customers), "UPTAKE_DATA_DIR": str(tmp_path)},
             cwd=Path.cwd(),
             stdout=log,
         )
     try:
-        deadline = time.monotonic() + 40
-        while "waiting for it" not in log_path.read_text() and time.monotonic() < deadline:
-            time.sleep(0.05)
+        silent.accept()[0].close()  # from now on the worker waits
         worker.send_signal(signal.SIGTERM)
         assert worker.wait(STOP_SECONDS) == 0, log_path.read_text()
     finally:
         worker.kill()
         worker.wait()
+        silent.close()
