@@ -113,6 +113,10 @@ class Settings(BaseSettings):
         description="other workers that keep a copy of each partition; the same for all workers",
     )
 
+    max_stale_ms: int = Field(
+        300_000, ge=0, description="a worker without contact with Kafka for this many ms refuses lookups"
+    )
+
     # Windows
     grace_ms: int = Field(
         600_000,

@@ -6,8 +6,9 @@ from typing import Any, Protocol
 from agents.partition import Partition
 from agents.registry import Partitions
 from app.customers.customer import Customer
-from app.lookup.service import PartitionNotReady
+from app.lookup.service import OutOfTouchError, PartitionNotReady
 from app.lookup.user_view import UserView
+from app.worker.contact import ContactRule
 from app.worker.hidden_ends import HiddenEnd
 from app.worker.restore import Restorer
 from app.worker.standby import Standbys
@@ -22,6 +23,7 @@ from tables.fold.fold_ports import MOVED
 from tables.store import StoreDamageError
 
 _RETRY_AFTER_S = 2
+_ALWAYS_IN_CONTACT = ContactRule(0, 0)
 
 
 class Owners(Protocol):
@@ -57,16 +59,20 @@ class WorkerLookups:
         stalls: Callable[[Iterable[int]], Sequence[Stall]] = lambda _: (),
         warnings: Callable[[], Sequence[str]] = tuple,
         open_transactions: Callable[[Iterable[int]], Sequence[HiddenEnd]] = lambda _: (),
+        age_ms: Callable[[Iterable[int]], int] = lambda _: 0,
+        rule: ContactRule = _ALWAYS_IN_CONTACT,
     ) -> None:
         """``lag`` returns the lag of a partition; ``stalls`` returns the watchdog's active alarms of these partitions.
 
         ``warnings`` returns sentences for an operator; they do not make the worker unready.
         ``open_transactions`` returns the active alarms of transactions that hide the ends of these partitions.
+        ``age_ms`` returns the age of the contact with Kafka that partitions depend on; ``rule`` says what lookups answer at that age.
         """
         self.customers, self.partition_count = customers, partition_count
         self._stalls, self._warnings, self._open_transactions = stalls, warnings, open_transactions
         self._partitions, self._restorer, self._standbys = partitions, restorer, standbys
         self._url, self._owners, self._lag = url, owners, lag
+        self._age_ms, self._rule = age_ms, rule
         self._decoders = {table.name: table.decode for table in TABLES if table.is_user_table}
 
     def partition_of(self, key: bytes) -> int:
@@ -101,10 +107,24 @@ class WorkerLookups:
         owned = self._open(partition)
         tables = owned.overlay.tables
         try:
-            return _view(lambda table, row: tables[table].get(row), key)
+            return _view(lambda table, row: tables[table].get(row), key, self.stale_ms(partition))
         except StoreDamageError as error:
             owned.lose_store(error)
             raise PartitionNotReady(partition, _RETRY_AFTER_S, None) from error
+
+    def stale_ms(self, partition: int) -> int | None:
+        """Return the age that an answer of a partition must carry; None while it is fresh. Raise OutOfTouchError if it is too old.
+
+        The clock decides at each lookup: a process that was stopped does not rely on a timer to notice it.
+        """
+        age_ms = self._age_ms((partition,))
+        if self._rule.refuses(age_ms):
+            raise OutOfTouchError(partition, age_ms, _RETRY_AFTER_S)
+        return self._rule.stale_ms(age_ms)
+
+    def contact_age_ms(self) -> int:
+        """Return the age of the oldest contact with Kafka that the open partitions depend on."""
+        return self._age_ms(partition.number for partition in self._partitions)
 
     def stale_view(self, partition: int, key: bytes, max_stale_ms: int) -> UserView | None:
         """Return what this worker's copy of a partition holds of a user.
@@ -189,6 +209,7 @@ class WorkerLookups:
         assigned = sorted(
             number for number, url in owners.items() if url.rstrip("/") == self._url.rstrip("/")
         )
+        age_ms = self.contact_age_ms()
         partitions: dict[str, Any] = {}
         for number in assigned:
             partition = self._partitions.get(number)
@@ -222,14 +243,17 @@ class WorkerLookups:
             and all(entry["ready"] for entry in partitions.values())
             and not self._owners.is_rebalancing
             and not stalls
+            and not self._rule.refuses(age_ms)
         )
+        warning = self._rule.warning(age_ms)
         progress = self._restorer.progress
         return {
             "ready": is_ready,
             "url": self._url,
             "lag": sum(entry.get("lag", 0) for entry in partitions.values()),
             "alarms": [*stalls, *halts, *hidden],
-            "warnings": list(self._warnings()),
+            "warnings": [*self._warnings(), *([] if warning is None else [warning])],
+            "kafka_contact_ms": age_ms,
             "partitions": partitions,
             "standbys": self._standbys.status(),
             "restoring": None

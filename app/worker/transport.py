@@ -16,6 +16,8 @@ from faust.types.tuples import TP, ConsumerMessage
 from yarl import URL
 
 from agents.ports import Chunk, Reach
+from app.worker.contact import Contact
+from app.worker.contact_probe import observe
 
 CHUNK_RECORDS: Final = 2_000
 _FETCH_MAX_WAIT_MS: Final = 500
@@ -47,7 +49,7 @@ class _ChunkThread(driver.AIOKafkaConsumerThread):
     def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
         conf = self.app.conf
         self._assignor = self.app.assignor
-        return aiokafka.AIOKafkaConsumer(
+        consumer = aiokafka.AIOKafkaConsumer(
             client_id=conf.broker_client_id,
             group_id=conf.id,
             bootstrap_servers=driver.server_list(transport.url, transport.default_port),
@@ -65,6 +67,8 @@ class _ChunkThread(driver.AIOKafkaConsumerThread):
             heartbeat_interval_ms=int(conf.broker_heartbeat_interval * 1000),
             metadata_max_age_ms=60_000,
         )
+        observe(consumer, transport.contact, _FETCH_MAX_WAIT_MS)
+        return consumer
 
     async def on_start(self) -> None:
         """Connect. Group coordination must not start before a broker is known, and must not end unnoticed."""
@@ -224,12 +228,17 @@ class ChunkConsumer(driver.Consumer):
 
 
 class ChunkTransport(driver.Transport):
-    """Faust's aiokafka transport with ``ChunkConsumer``, which takes ``ownership`` and ``on_failed`` from here."""
+    """Faust's aiokafka transport with ``ChunkConsumer``, which takes ``ownership``, ``on_failed`` and ``contact`` from here."""
 
     Consumer: ClassVar[type[ChunkConsumer]] = ChunkConsumer
 
     def __init__(
-        self, url: list[URL], app: Any, ownership: Ownership, on_failed: Callable[[BaseException], None]
+        self,
+        url: list[URL],
+        app: Any,
+        ownership: Ownership,
+        on_failed: Callable[[BaseException], None],
+        contact: Contact,
     ) -> None:
         super().__init__(url, app)
-        self.ownership, self.on_failed = ownership, on_failed
+        self.ownership, self.on_failed, self.contact = ownership, on_failed, contact

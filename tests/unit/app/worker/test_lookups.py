@@ -10,8 +10,9 @@ from faust.types.tuples import TP
 
 from agents.poison import PoisonRule
 from agents.registry import Partitions
-from app.lookup.service import PartitionNotReady
+from app.lookup.service import OutOfTouchError, PartitionNotReady
 from app.worker.assignor import GroupOwners
+from app.worker.contact import ContactRule
 from app.worker.freshness import Freshness
 from app.worker.lag import ConsumerFeed
 from app.worker.lookups import WorkerLookups
@@ -58,6 +59,7 @@ class Bench:
         )
         self.stores = Stores(directory, MEMORY, FixedClock())
         self.standbys = Standbys("", "", self.stores, FixedClock(), print)
+        self.ages: dict[int, int] = {}
         self.watchdog = Watchdog(alarm_ms=1_000, exit_ms=0, interval_ms=1_000)
         feed = ConsumerFeed()
         feed.app = self.app
@@ -71,6 +73,8 @@ class Bench:
             GroupOwners(self.app),
             feed.lag,
             self.watchdog.alarms,
+            age_ms=lambda numbers: max((self.ages.get(number, 0) for number in numbers), default=0),
+            rule=ContactRule.of(9_000, 300_000),
         )
 
     def assign(self, *numbers: int, url: str = HERE) -> None:
@@ -330,3 +334,28 @@ async def test_rows_say_what_is_over_by_the_watermark_unless_they_are_of_history
         (True, 2, MAX_TIME_MS),
     ]
     assert merge.watermark_ms == T0 + grace_ms + 7
+
+
+async def test_partition_without_contact_answers_marked_and_then_not_at_all(bench: Bench) -> None:
+    partition, other = bench.open(HOME), bench.open((HOME + 1) % PARTITIONS)
+    lookups = bench.lookups
+    assert lookups.user_view(HOME, KEY).stale_ms is None
+    bench.ages = {HOME: 6_001}
+    assert lookups.user_view(HOME, KEY).stale_ms == lookups.stale_ms(HOME) == 6_001
+    assert lookups.stale_ms(other.number) is None
+    bench.ages = {HOME: 300_001}
+    for ask in (lookups.stale_ms, lambda number: lookups.user_view(number, KEY)):
+        with pytest.raises(OutOfTouchError) as raised:
+            ask(partition.number)
+        assert raised.value.partition == HOME
+
+
+async def test_status_warns_of_lost_contact_and_is_unready_when_lookups_are_refused(bench: Bench) -> None:
+    for number in range(PARTITIONS):
+        bench.open(number)
+    found = []
+    for age_ms in (6_000, 6_001, 300_001):
+        bench.ages = {1: age_ms}
+        status = bench.lookups.status()
+        found.append((status["kafka_contact_ms"], status["ready"], len(status["warnings"])))
+    assert found == [(6_000, True, 0), (6_001, True, 1), (300_001, False, 1)]

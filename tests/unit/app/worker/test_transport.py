@@ -12,6 +12,7 @@ from faust.types.tuples import TP
 from yarl import URL
 
 from agents.ports import Chunk, Reach
+from app.worker.contact import Contact
 from app.worker.lag import ConsumerFeed, lag_of, readable_lag
 from app.worker.transport import CHUNK_RECORDS, ChunkConsumer, ChunkTransport
 from events.topics import JOURNAL, TRANSFERS
@@ -55,7 +56,7 @@ def run_of(offsets: range) -> list[Any]:
 @pytest.fixture
 async def consumer() -> AsyncIterator[Records]:
     app = faust.App("t", broker="kafka://127.0.0.1:1", store="memory://", web_enabled=False)
-    transport = ChunkTransport([URL("kafka://127.0.0.1:1")], app, Owner(), lambda _error: None)
+    transport = ChunkTransport([URL("kafka://127.0.0.1:1")], app, Owner(), lambda _error: None, Contact(0))
 
     async def nothing(*_: Any) -> None:
         pass
