@@ -11,13 +11,16 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 from faust.types.tuples import TP
 from mode import Service
 
 from agents.registry import Partitions
 from app.base.clock import monotonic_ms
+from app.kafka.background_tasks import while_alive
+from app.kafka.clients import AIOKafkaConsumer
+from app.kafka.stopping import stop_within
 from app.kafka.topic_ids import TopicRecreatedError, read_topic_ids, recreated
 from app.worker.lag import topic_lag
 from app.worker.watchdog import Sight, SourcePartition, Stall, Watchdog
@@ -146,16 +149,12 @@ class Watch(Service):
                     request_timeout_ms=int(_ANSWER_SECONDS * 1000),
                 )
                 self._consumer = consumer
-                await consumer.start()
-            ends: dict[TopicPartition, int] = await self._consumer.end_offsets(partitions)
+                await while_alive(consumer, consumer.start())
+            consumer = self._consumer
+            ends: dict[TopicPartition, int] = await while_alive(consumer, consumer.end_offsets(partitions))
             return ends
 
     async def _disconnect(self) -> None:
         consumer, self._consumer = self._consumer, None
-        if consumer is None:
-            return
-        try:
-            async with asyncio.timeout(_ANSWER_SECONDS):
-                await consumer.stop()
-        except (KafkaError, OSError, TimeoutError):
+        if consumer is not None and not await stop_within(consumer, _ANSWER_SECONDS):
             log.debug("the watchdog's connection did not close")
