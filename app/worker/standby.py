@@ -12,11 +12,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
 from agents.positions import read_positions
 from app.base.clock import Clock
+from app.kafka.background_tasks import while_alive
+from app.kafka.clients import AIOKafkaConsumer
 from app.kafka.stopping import stop_within
 from app.kafka.topic_ids import read_topic_ids
 from app.worker.changelogs import TABLE_OF, assign_changelogs, changelog_consumer, starts_and_ends
@@ -164,27 +166,30 @@ class Standbys:
             await asyncio.sleep(0)
         consumer = changelog_consumer(self._bootstrap, f"{self._app_id}-standby", _FETCH_BYTES)
         try:
-            await consumer.start()
-            everything = assign_changelogs(consumer, self._copies, SOURCES)
-            consumer.pause(*everything)
-            held = {number: copy.store for number, copy in self._copies.items()}
-            starts, ends = await starts_and_ends(consumer, held, self._stores)
-            for number, store in held.items():
-                if self._copies[number].store is not store:
-                    self._copies[number] = _Copy(store)
-                    self._stores.freshness[number] = Freshness()
-            for tp, start in starts.items():
-                self._copies[tp.partition].read[tp.topic] = start
-                consumer.seek(tp, start)
-                consumer.resume(tp)
-            log.info(
-                "standby for partitions %s: %d records behind",
-                ", ".join(map(str, sorted(held))),
-                sum(max(0, end - starts[tp]) for tp, end in ends.items()),
-            )
-            await self._tail(consumer)
+            await while_alive(consumer, self._read_with(consumer))
         finally:
             await stop_within(consumer, _STOP_SECONDS)
+
+    async def _read_with(self, consumer: AIOKafkaConsumer) -> None:
+        await consumer.start()
+        everything = assign_changelogs(consumer, self._copies, SOURCES)
+        consumer.pause(*everything)
+        held = {number: copy.store for number, copy in self._copies.items()}
+        starts, ends = await starts_and_ends(consumer, held, self._stores)
+        for number, store in held.items():
+            if self._copies[number].store is not store:
+                self._copies[number] = _Copy(store)
+                self._stores.freshness[number] = Freshness()
+        for tp, start in starts.items():
+            self._copies[tp.partition].read[tp.topic] = start
+            consumer.seek(tp, start)
+            consumer.resume(tp)
+        log.info(
+            "standby for partitions %s: %d records behind",
+            ", ".join(map(str, sorted(held))),
+            sum(max(0, end - starts[tp]) for tp, end in ends.items()),
+        )
+        await self._tail(consumer)
 
     async def _tail(self, consumer: AIOKafkaConsumer) -> None:
         next_round = 0.0

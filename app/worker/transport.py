@@ -10,12 +10,13 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, ClassVar, Final, Protocol, cast
 
-import aiokafka
 from faust.transport.drivers import aiokafka as driver
 from faust.types.tuples import TP, ConsumerMessage
 from yarl import URL
 
 from agents.ports import Chunk, Reach
+from app.kafka.background_tasks import death_of
+from app.kafka.clients import AIOKafkaConsumer
 from app.worker.contact import Contact
 from app.worker.contact_probe import observe
 
@@ -46,10 +47,10 @@ class Ownership(Protocol):
 class _ChunkThread(driver.AIOKafkaConsumerThread):
     """Faust's consumer thread with a consumer that reads committed records only and always uses the app's assignor."""
 
-    def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
+    def _create_worker_consumer(self, transport: Any) -> AIOKafkaConsumer:
         conf = self.app.conf
         self._assignor = self.app.assignor
-        consumer = aiokafka.AIOKafkaConsumer(
+        consumer = AIOKafkaConsumer(
             client_id=conf.broker_client_id,
             group_id=conf.id,
             bootstrap_servers=driver.server_list(transport.url, transport.default_port),
@@ -70,8 +71,10 @@ class _ChunkThread(driver.AIOKafkaConsumerThread):
         observe(consumer, transport.contact, _FETCH_MAX_WAIT_MS)
         return consumer
 
+    _watching: "asyncio.Task[None] | None" = None
+
     async def on_start(self) -> None:
-        """Connect. Group coordination must not start before a broker is known, and must not end unnoticed."""
+        """Connect. Group coordination must not start before a broker is known, and no task of the client may end unnoticed."""
         await super().on_start()
         consumer: Any = self._consumer
         client = consumer._client
@@ -80,22 +83,27 @@ class _ChunkThread(driver.AIOKafkaConsumerThread):
         while not (client.cluster.brokers() or self.should_stop):
             await client.force_metadata_update()
             await asyncio.sleep(_NO_BROKER_PAUSE_SECONDS)
-        consumer._coordinator._coordination_task.add_done_callback(self._on_coordination_end)
+        self._watching = asyncio.get_running_loop().create_task(self._end_with(consumer))
+
+    async def on_thread_stop(self) -> None:
+        """Stop the consumer, whose tasks then end as they should."""
+        if self._watching is not None:
+            self._watching.cancel()
+        await super().on_thread_stop()
 
     def _stopped_set(self) -> None:
         # after a crash the thread may already have ended and closed its loop
         with contextlib.suppress(RuntimeError):
             super()._stopped_set()
 
-    def _on_coordination_end(self, task: "asyncio.Task[None]") -> None:
-        """Report failed coordination, so that the worker ends.
+    async def _end_with(self, client: AIOKafkaConsumer) -> None:
+        """End the worker when a background task of its consumer ends.
 
-        The consumer would not join the group again, and without partitions no other part would notice.
+        The consumer would read nothing more, or not join the group again, and no other part would notice.
         """
-        error = None if task.cancelled() else task.exception()
-        if error is not None:
-            consumer: Any = self.consumer
-            self.app.loop.call_soon_threadsafe(consumer.on_failed, error)
+        error = await death_of(client)
+        consumer: Any = self.consumer
+        self.app.loop.call_soon_threadsafe(consumer.on_failed, error)
 
 
 class ChunkConsumer(driver.Consumer):
