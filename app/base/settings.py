@@ -114,7 +114,10 @@ class Settings(BaseSettings):
     )
 
     max_stale_ms: int = Field(
-        300_000, ge=0, description="a worker without contact with Kafka for this many ms refuses lookups"
+        300_000,
+        ge=0,
+        le=86_400_000,
+        description="a worker without contact with Kafka for this many ms refuses lookups",
     )
 
     # Windows

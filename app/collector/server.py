@@ -13,7 +13,7 @@ from aiohttp import web
 
 from app.base.addresses import http_url
 from app.base.clock import SystemClock
-from app.base.errors import cannot_listen
+from app.base.listening import cannot_listen
 from app.base.settings import COLLECTOR_PORT, Settings
 from app.collector.dispatch import Collector
 from app.collector.json_requests import Limits

@@ -19,7 +19,8 @@ from agents.ports import PartitionLostError
 from agents.registry import Partitions
 from app.base.addresses import http_url, is_wildcard
 from app.base.clock import SystemClock, elapsed_ms
-from app.base.errors import EXIT_FORESEEN, UptakeError, cannot_listen
+from app.base.errors import EXIT_FORESEEN, UptakeError
+from app.base.listening import cannot_listen
 from app.base.settings import LOOPBACK, WORKER_PORT, Settings
 from app.customers.customer_registry import Customers
 from app.customers.customer_watch import CustomersMetrics, follow_file
