@@ -1,9 +1,11 @@
-"""Hosts and ports of our HTTP servers: what a setting may hold, and the URL that clients use."""
+"""Hosts and ports: what a setting may hold, the URL of a server, the addresses of brokers."""
 
 import ipaddress
 import re
 from typing import Final
 from urllib.parse import urlsplit
+
+from app.base.errors import UptakeError
 
 LOWEST_PORT: Final = 1
 HIGHEST_PORT: Final = 65_535
@@ -54,6 +56,23 @@ def local_host(host: str) -> str:
     if not is_wildcard(host):
         return host
     return "::1" if ":" in host else "127.0.0.1"
+
+
+def broker_addresses(bootstrap: str) -> list[tuple[str, int]]:
+    """Return the (host, port) pairs of ``host:port[,host:port]``; raise UptakeError if a port is not 1 to 65535."""
+    pairs = []
+    for part in filter(None, (piece.strip() for piece in bootstrap.split(","))):
+        if part.startswith("["):
+            host, _, rest = part[1:].partition("]")
+            port = rest.removeprefix(":")
+        else:
+            host, _, port = part.partition(":")
+        if not host or (port and not (port.isascii() and port.isdigit() and 1 <= int(port) <= HIGHEST_PORT)):
+            raise UptakeError(f"Kafka's address (--kafka, UPTAKE_KAFKA): {part!r} is not host:port")
+        pairs.append((host, int(port or 9092)))
+    if not pairs:
+        raise UptakeError("Kafka's address (--kafka, UPTAKE_KAFKA) names no broker; use host:port")
+    return pairs
 
 
 def _is_address(host: str) -> bool:

@@ -10,10 +10,9 @@ import typer
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from app.base.addresses import HIGHEST_PORT, LOWEST_PORT
+from app.base.addresses import HIGHEST_PORT, LOWEST_PORT, broker_addresses
 from app.base.errors import UptakeError
 from app.base.settings import Settings
-from app.kafka.probe import addresses
 
 
 def setting(field: str, help_text: str | None = None, default: object = None) -> Any:
@@ -85,7 +84,7 @@ def make_settings(**given: Unpack[GivenSettings]) -> Settings:
     except ValidationError as error:
         problems = "; ".join(_sentence(problem) for problem in error.errors())
         raise UptakeError(f"a setting is not valid: {problems}") from None
-    addresses(settings.kafka)
+    broker_addresses(settings.kafka)
     if settings.port is not None and settings.port < LOWEST_PORT:
         # In code, port 0 is any free port. A process on such a port would be found by none of its clients.
         raise UptakeError(

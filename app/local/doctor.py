@@ -26,6 +26,7 @@ from app.kafka.open_transactions import (
     find_open_transactions,
 )
 from app.kafka.probe import any_answers
+from app.kafka.topic_config import CLEANUP_POLICY, holds_state
 from app.kafka.topics import compare_topics
 from app.local import kafka_jars
 from app.local.supervised import answers_200
@@ -158,7 +159,10 @@ def _check_topics(settings: Settings) -> list[Check]:
     for comparison in comparisons:
         for difference in comparison.differences:
             if not difference.is_missing:
-                level: Level = "fail" if difference.what == "partitions" else "warn"
+                is_fatal = difference.what == "partitions" or (
+                    difference.what == CLEANUP_POLICY and holds_state(comparison.topic)
+                )
+                level: Level = "fail" if is_fatal else "warn"
                 says = f"{difference.topic}: {difference.what} is {difference.found}, expected {difference.expected}"
                 checks.append(Check("topics", level, says, difference.cure))
     return checks or [

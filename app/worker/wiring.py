@@ -5,6 +5,7 @@ import gc
 import io
 import logging
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import faust
@@ -54,18 +55,25 @@ _FORESEEN_ERRORS = (UptakeError, StoreError)
 class _LookupServer(Service):
     """Serves lookups while the Faust app runs. It starts before any partition is open, and answers 503 until then."""
 
-    def __init__(self, runner: LookupRunner, host: str, port: int, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        runner: LookupRunner,
+        host: str,
+        port: int,
+        on_failed: Callable[[BaseException], None],
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
-        self._runner = runner
+        self._runner, self._on_failed = runner, on_failed
         self._host, self._port = host, port
 
     async def on_start(self) -> None:
-        """Listen."""
+        """Listen. A port that is taken ends the worker."""
         await self._runner.setup()
         try:
             await web.TCPSite(self._runner, self._host, self._port).start()
         except OSError as error:
-            raise cannot_listen(self._host, self._port, "worker", error) from error
+            self._on_failed(cannot_listen(self._host, self._port, "worker", error))
 
     async def on_stop(self) -> None:
         """Stop listening, and finish the requests in progress."""
@@ -159,7 +167,7 @@ class Worker:
             lambda numbers: contact.age_ms(elapsed_ms(), numbers),
             rule,
         )
-        server = _lookup_server(settings, port, self.lookups, self.partitions, customers)
+        server = _lookup_server(settings, port, self.lookups, self.partitions, customers, self.ending.fail)
         contact_log = ContactLog(rule, self.lookups.contact_age_ms, settings.kafka)
         for service in (watch, _FollowFile(customers), server, contact_log):
             self.app.add_dependency(service)
@@ -232,7 +240,12 @@ def _watch(settings: Settings, partitions: Partitions, app: faust.App, ending: E
 
 
 def _lookup_server(
-    settings: Settings, port: int, lookups: WorkerLookups, partitions: Partitions, customers: Customers
+    settings: Settings,
+    port: int,
+    lookups: WorkerLookups,
+    partitions: Partitions,
+    customers: Customers,
+    on_failed: Callable[[BaseException], None],
 ) -> _LookupServer:
     """Return the HTTP server of lookups. It asks for API keys unless it listens on loopback."""
     registry = CollectorRegistry()
@@ -254,7 +267,7 @@ def _lookup_server(
         max_connections=settings.max_connections,
         request_timeout_ms=settings.request_timeout_ms,
     )
-    return _LookupServer(runner, settings.host, port)
+    return _LookupServer(runner, settings.host, port, on_failed)
 
 
 def run_worker(settings: Settings) -> None:

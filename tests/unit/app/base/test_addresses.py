@@ -2,7 +2,15 @@
 
 import pytest
 
-from app.base.addresses import checked_host, checked_url, http_url, is_wildcard, local_host
+from app.base.addresses import (
+    broker_addresses,
+    checked_host,
+    checked_url,
+    http_url,
+    is_wildcard,
+    local_host,
+)
+from app.base.errors import UptakeError
 
 
 @pytest.mark.parametrize(
@@ -68,3 +76,18 @@ def test_url_and_local_host_of(host: str, url: str, local: str) -> None:
     assert http_url(host, 80) == url
     assert local_host(host) == local
     assert is_wildcard(host) == (local != host)
+
+
+def test_addresses_of_a_bootstrap_string() -> None:
+    assert broker_addresses("a:1, b ,[::1]:3") == [("a", 1), ("b", 9092), ("::1", 3)]
+
+
+@pytest.mark.parametrize("wrong", ["a:b", "a:0", "a:65536", ":9092"])
+def test_address_of_no_broker_is_refused(wrong: str) -> None:
+    with pytest.raises(UptakeError, match=f"'{wrong}' is not host:port"):
+        broker_addresses(f"b:1,{wrong}")
+
+
+def test_bootstrap_string_names_a_broker() -> None:
+    with pytest.raises(UptakeError, match="names no broker"):
+        broker_addresses(" , ")
