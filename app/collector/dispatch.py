@@ -9,6 +9,7 @@ import msgspec
 from aiohttp import web
 
 from app.base.clock import Clock
+from app.base.process import pid_header
 from app.collector import answers, json_requests, presentation, tracker
 from app.collector.gate import Gate
 from app.collector.metrics import CONTENT_TYPE, Metrics
@@ -113,7 +114,7 @@ class Collector:
         customer = self._admit(request, customer_id, json_requests.METHODS, answers.POST_METHODS)
         if isinstance(customer, web.Response):
             return customer
-        return await self._json.answer(request, name, customer, self._clock.now_ms())
+        return await self._json.answer(request, name, raw_query, customer, self._clock.now_ms())
 
     async def _answer_presentation(
         self, request: web.BaseRequest, path: str, raw_query: str
@@ -126,6 +127,8 @@ class Collector:
                 asked = request.headers.get("Access-Control-Request-Headers")
                 return answers.preflight(headers, asked, methods=answers.POST_METHODS)
             return self._recorder.reject(_NO_CUSTOMER, request, None)
+        if isinstance(customer_id, Rejection):
+            return self._recorder.reject(customer_id, request, None)
         customer = self._admit(request, customer_id, presentation.METHODS, answers.POST_METHODS)
         if isinstance(customer, web.Response):
             return customer
@@ -167,7 +170,7 @@ class Collector:
             }
         return web.Response(
             status=503 if problems else 200,
-            headers={"Cache-Control": "no-store"},
+            headers={"Cache-Control": "no-store", **pid_header()},
             body=msgspec.json.encode(shown),
             content_type="application/json",
         )

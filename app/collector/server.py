@@ -11,8 +11,9 @@ from typing import Final
 import uvloop
 from aiohttp import web
 
+from app.base.addresses import http_url
 from app.base.clock import SystemClock
-from app.base.errors import PortTakenError
+from app.base.errors import cannot_listen
 from app.base.settings import COLLECTOR_PORT, Settings
 from app.collector.dispatch import Collector
 from app.collector.json_requests import Limits
@@ -100,9 +101,9 @@ async def serve_collector(
         try:
             await site.start()
         except OSError as error:
-            raise PortTakenError(settings.host, port, "collector") from error
+            raise cannot_listen(settings.host, port, "collector", error) from error
         host, bound_port = runner.addresses[0][:2]
-        log.info("collector listens on http://%s:%d for customers %s", host, bound_port, ", ".join(customers))
+        log.info("collector listens on %s for customers %s", http_url(host, bound_port), ", ".join(customers))
         if on_listening is not None:
             on_listening(host, bound_port)
         following = asyncio.create_task(follow_file(customers))

@@ -3,6 +3,7 @@
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
+from app.base.process import pid_header
 from app.http.operators import Operators
 from app.lookup.errors import json_response
 from app.lookup.request_parts import pretty
@@ -38,7 +39,7 @@ class OperatorPages:
         status = dict(self._service.status())
         is_ready = bool(status.get("ready"))
         shown = status if self._operators.may_read(request) else {"ready": is_ready}
-        return json_response(shown, status=200 if is_ready else 503)
+        return json_response(shown, status=200 if is_ready else 503, headers=pid_header())
 
     async def _metrics(self, request: web.Request) -> web.Response:
         self._check(request)

@@ -12,6 +12,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from app.lookup.service import LookupService, UnavailableError
+from app.lookup.staleness import STALE_HEADER
 
 HOP_HEADER: Final = "X-Uptake-Hop"
 FORMER_HEADER: Final = "X-Uptake-Former"
@@ -22,7 +23,7 @@ STALE_AFTER_S: Final = 1.0
 """How long the owner may take to answer before a standby may answer instead."""
 UNAVAILABLE: Final = 503
 _PASSED_ON: Final = ("Authorization", "Content-Type")
-_GIVEN_BACK: Final = ("Content-Type", "Retry-After")
+_GIVEN_BACK: Final = ("Content-Type", "Retry-After", STALE_HEADER)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,11 @@
 """HTTP routes of lookups. A worker forwards a request to the owner of the partition if that is another worker."""
 
 from collections.abc import AsyncIterator, Callable, Mapping
-from typing import Final
+from dataclasses import replace
+from typing import Any, Final
 
 import aiohttp
+import msgspec
 from aiohttp import web
 from prometheus_client import CollectorRegistry, Histogram
 
@@ -13,7 +15,7 @@ from app.http.operators import Operators
 from app.lookup.ctr import answer_ctr, local_rows, read_rows_request
 from app.lookup.errors import guard, json_response
 from app.lookup.exclusions import exclusions
-from app.lookup.filter_many import filter_many, filtered, has_former, marked, user_of
+from app.lookup.filter_many import filter_many, filtered, has_former, user_of
 from app.lookup.operator_pages import OperatorPages
 from app.lookup.request_parts import body_of, expect, path_of, pretty, raw_user_of
 from app.lookup.requests import Params, read_as_of, read_ctr, read_exclusions, read_filter, read_max_stale
@@ -28,6 +30,7 @@ from app.lookup.routing import (
     asking_for_former,
 )
 from app.lookup.service import LookupService, UnavailableError
+from app.lookup.staleness import marked, oldest, owned_view, stale_headers
 from app.lookup.user_page import user_page
 from app.lookup.user_view import UserView
 from events.model import user_key
@@ -107,7 +110,7 @@ class _Routes:
         if isinstance(view, Reply):
             return _given_back(view)
         answer = exclusions(view, query.rules, query.as_of_ms, query.itemtype)
-        return json_response(marked(answer, view), is_pretty=is_pretty)
+        return _answered(marked(answer, view.stale_ms), is_pretty=is_pretty)
 
     async def user(self, request: web.Request) -> web.Response:
         customer, params = self._customer(request), Params(request.query)
@@ -118,9 +121,8 @@ class _Routes:
         if isinstance(view, Reply):
             return _given_back(view)
         page = {"customer": customer.id, "user": customer.rules.user(raw_user_of(request))}
-        return json_response(
-            marked(page | user_page(view, as_of_ms, customer.scale_of), view), is_pretty=is_pretty
-        )
+        page |= user_page(view, as_of_ms, customer.scale_of)
+        return _answered(marked(page, view.stale_ms), is_pretty=is_pretty)
 
     async def filter(self, request: web.Request) -> web.Response:
         customer = self._customer(request)
@@ -130,7 +132,7 @@ class _Routes:
         view = await self._view(request, customer, asked.max_stale_ms, raw)
         if isinstance(view, Reply):
             return _given_back(view)
-        return json_response(filtered(view, asked))
+        return _answered(filtered(view, asked))
 
     async def filter_many(self, request: web.Request) -> web.Response:
         customer = self._customer(request)
@@ -147,20 +149,24 @@ class _Routes:
             is_hop=_is_hop(request),
             is_former=FORMER_HEADER in request.headers,
         )
-        return json_response(answer)
+        return _answered(answer)
 
     async def ctr(self, request: web.Request) -> web.Response:
         customer, params = self._customer(request), Params(request.query)
         query = read_ctr(params, self._clock.now_ms())
+        max_stale_ms = read_max_stale(params)
         is_pretty = pretty(params)
-        answer = await answer_ctr(self._service, self.router, customer.id, query, request.headers)
-        return json_response(answer, is_pretty=is_pretty)
+        answer = await answer_ctr(
+            self._service, self.router, customer.id, query, request.headers, max_stale_ms
+        )
+        return _answered(answer, is_pretty=is_pretty)
 
     async def ctr_rows(self, request: web.Request) -> web.Response:
         """Answer another worker that collects windows."""
         customer = self._customer(request)
         asked = read_rows_request(await body_of(request, self._body_timeout_s))
-        return json_response(local_rows(self._service, customer.id, asked))
+        rows, stale_ms = local_rows(self._service, customer.id, asked)
+        return json_response(rows, headers=stale_headers({"stale_ms": stale_ms}))
 
     def _customer(self, request: web.Request) -> Customer:
         return self._service.customers[request.match_info["customer"]]  # the guard has checked it
@@ -170,7 +176,7 @@ class _Routes:
     ) -> UserView | Reply:
         """Return the states of the user, or the reply of the worker that owns them.
 
-        With ``max_stale_ms`` a copy may answer if the owner does not: ours, or that of another worker.
+        With ``max_stale_ms`` a copy may answer if the owner does not, or not as fresh: ours, or that of another worker.
         """
         raw_user, is_former = raw_user_of(request), FORMER_HEADER in request.headers
         key = user_key(customer.id, user_of(customer, raw_user, is_former=is_former))
@@ -179,10 +185,11 @@ class _Routes:
         try:
             owner = self.router.place(partition, is_hop=_is_hop(request))
             if owner is None:
-                own = self._service.user_view(partition, key)
+                own = owned_view(self._service, partition, key, max_stale_ms)
                 if own.is_known or is_former or not has_former(customer):
                     return own
-                return await self._former_view(customer, raw_user, asking)
+                former = await self._former_view(customer, raw_user, asking, max_stale_ms)
+                return _not_fresher(former, own.stale_ms)
             if max_stale_ms is None:
                 return await self.router.ask(owner, *asking)
             reply = await self.router.ask(owner, *asking, timeout_s=STALE_AFTER_S)
@@ -203,7 +210,11 @@ class _Routes:
         raise failure
 
     async def _former_view(
-        self, customer: Customer, raw_user: str, asking: tuple[str, str, bytes, Mapping[str, str]]
+        self,
+        customer: Customer,
+        raw_user: str,
+        asking: tuple[str, str, bytes, Mapping[str, str]],
+        max_stale_ms: int | None,
     ) -> UserView | Reply:
         """Return the states under the former pseudonym of a user without an event since the key rotation began."""
         key = user_key(customer.id, user_of(customer, raw_user, is_former=True))
@@ -211,7 +222,7 @@ class _Routes:
         # This is a new request: it may be forwarded even if another worker forwarded the first one.
         owner = self.router.place(partition, is_hop=False)
         if owner is None:
-            return self._service.user_view(partition, key)
+            return owned_view(self._service, partition, key, max_stale_ms)
         method, path, body, headers = asking
         return await self.router.ask(owner, method, path, body, asking_for_former(headers))
 
@@ -222,3 +233,20 @@ def _is_hop(request: web.Request) -> bool:
 
 def _given_back(reply: Reply) -> web.Response:
     return web.Response(status=reply.status, body=reply.body, headers=reply.headers)
+
+
+def _answered(answer: Mapping[str, Any], *, is_pretty: bool = False) -> web.Response:
+    """Return the answer of a lookup. If it is marked, so is its head."""
+    return json_response(answer, is_pretty=is_pretty, headers=stale_headers(answer))
+
+
+def _not_fresher(former: UserView | Reply, stale_ms: int | None) -> UserView | Reply:
+    """Return a former pseudonym's answer with the mark of the partition that did not know the user, if that is older."""
+    if stale_ms is None:
+        return former
+    if isinstance(former, UserView):
+        return replace(former, stale_ms=oldest((former.stale_ms, stale_ms)))
+    if former.status != 200:
+        return former
+    answer = marked(msgspec.json.decode(former.body), stale_ms)
+    return Reply(200, msgspec.json.encode(answer), {**former.headers, **stale_headers(answer)})
