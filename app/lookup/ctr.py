@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -10,18 +11,18 @@ import msgspec
 from app.lookup.requests import CtrQuery
 from app.lookup.routing import MOVING_S, PeerRefusedError, Router
 from app.lookup.service import LookupService, UnavailableError
+from app.lookup.turns import Turns
 from events.target import RefusedError
-from tables.ctr.panes import Counts
+from tables.ctr.panes import Counts, add
 from tables.ctr.rates import rates
 from tables.ctr.window_keys import scenario_key
 from tables.ctr.window_sums import (
     StoredSpan,
     WindowRow,
     WindowSum,
+    WindowSums,
     dimension_of,
     segments,
-    sum_windows,
-    total,
 )
 
 _MAX_ROWS: Final = 200_000  # stored windows read for one answer: about 100 MB
@@ -53,15 +54,23 @@ async def answer_ctr(
         _rows(service, router, customer, owner, RowsRequest(here, query.scenario, dimension, spans), headers)
         for owner, here in router.places(partitions, is_hop=False).items()
     ]
-    rows = [row for part in await asyncio.gather(*asked) for row in part]
-    if len(rows) > _MAX_ROWS:
+    parts = await asyncio.gather(*asked)
+    if sum(map(len, parts)) > _MAX_ROWS:
         raise RefusedError(
             "bad_parameter",
             f"the span holds more than {_MAX_ROWS} stored windows; take a shorter one, one scenario, or a larger granularity",
             "from",
         )
-    windows = sum_windows(rows, query.by, query.from_ms, query.to_ms, query.step_ms, query.as_of_ms)
-    all_counts = total(windows)
+    turns = Turns()
+    sums = WindowSums(query.by, query.from_ms, query.to_ms, query.step_ms, query.as_of_ms)
+    async for row in turns.each(chain.from_iterable(parts)):
+        sums.add(row)
+    all_counts = Counts()
+    windows: list[msgspec.Raw] = []
+    async for window in turns.each(sums.ordered()):
+        add(all_counts, window.counts)
+        # To encode all windows at once would block the event loop for a large answer.
+        windows.append(msgspec.Raw(msgspec.json.encode(_window(window, query))))
     return {
         "customer": customer,
         "scenario": query.scenario,
@@ -70,7 +79,7 @@ async def answer_ctr(
         "step_ms": query.step_ms,
         "by": sorted(query.by),
         "as_of_ms": query.as_of_ms,
-        "windows": [_window(window, query) for window in windows],
+        "windows": windows,
         "total": {**_counters(all_counts), **rates(all_counts)},
     }
 
@@ -83,15 +92,20 @@ def read_rows_request(raw: bytes) -> RowsRequest:
         raise RefusedError("bad_body", f"the body does not ask for windows: {error}") from None
 
 
-def local_rows(service: LookupService, customer: str, request: RowsRequest) -> list[WindowRow]:
+async def local_rows(service: LookupService, customer: str, request: RowsRequest) -> list[WindowRow]:
     """Return the stored windows of these partitions; raise UnavailableError if this worker does not own one of them."""
     rows: list[WindowRow] = []
+    turns = Turns()
     for partition in request.partitions:
         if not service.is_local(partition):
             raise UnavailableError(
                 f"partition {partition} is not at this worker any more", MOVING_S, partition
             )
-        rows += service.windows(partition, customer, request.scenario, request.dimension, request.segments)
+        windows = service.windows(partition, customer, request.scenario, request.dimension, request.segments)
+        async for row in turns.each(windows):
+            rows.append(row)
+            if len(rows) > _MAX_ROWS:
+                return rows  # answer_ctr refuses so many
     return rows
 
 
@@ -104,7 +118,7 @@ async def _rows(
     headers: Mapping[str, str],
 ) -> Sequence[WindowRow]:
     if owner is None:
-        return local_rows(service, customer, request)
+        return await local_rows(service, customer, request)
     body = msgspec.json.encode(request)
     reply = await router.ask(owner, "POST", f"/v1/{quote(customer, safe='')}/ctr/rows", body, headers)
     if reply.status != 200:

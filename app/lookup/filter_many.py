@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any
 from urllib.parse import quote
 
 import msgspec
@@ -20,10 +20,9 @@ from app.lookup.routing import (
     asking_for_former,
 )
 from app.lookup.service import LookupService, UnavailableError
+from app.lookup.turns import Turns
 from app.lookup.user_view import UserView
 from events.model import user_key
-
-_USERS_A_TURN: Final = 16  # users to filter before other lookups get a turn
 
 _Results = dict[str, dict[str, Any]]
 """User (raw id) -> answer."""
@@ -73,10 +72,12 @@ async def filter_many(
     """
     many = _Many(service, router, customer, asked, raw, headers, is_hop=is_hop, is_former=is_former)
     results = await many.answer()
-    return {
-        "as_of_ms": asked.as_of_ms,
-        "results": [{"user": user, **results[user]} for user in asked.users],
-    }
+    # To encode all users at once would block the event loop for a large answer.
+    entries = [
+        msgspec.Raw(msgspec.json.encode({"user": user, **results[user]}))
+        async for user in Turns().each(asked.users)
+    ]
+    return {"as_of_ms": asked.as_of_ms, "results": entries}
 
 
 class _Many:
@@ -135,9 +136,7 @@ class _Many:
         left: list[str] = []
         strangers: list[str] = []
         failure: UnavailableError | None = None
-        for number, user in enumerate(users):
-            if number % _USERS_A_TURN == _USERS_A_TURN - 1:
-                await asyncio.sleep(0)
+        async for user in Turns().each(users):
             try:
                 view = self._service.user_view(self._partitions[user], self._keys[user])
             except UnavailableError as unavailable:
@@ -193,9 +192,7 @@ class _Many:
         assert self._asked.max_stale_ms is not None
         results: _Results = {}
         left: dict[tuple[str, ...], list[str]] = {}
-        for number, user in enumerate(users):
-            if number % _USERS_A_TURN == _USERS_A_TURN - 1:
-                await asyncio.sleep(0)
+        async for user in Turns().each(users):
             partition = self._partitions[user]
             view = self._service.stale_view(partition, self._keys[user], self._asked.max_stale_ms)
             if view is None:

@@ -157,7 +157,7 @@ class _Routes:
         """Answer another worker that collects windows."""
         customer = self._customer(request)
         asked = read_rows_request(await request.read())
-        return json_response(local_rows(self._service, customer.id, asked))
+        return json_response(await local_rows(self._service, customer.id, asked))
 
     async def status(self, request: web.Request) -> web.Response:
         params = Params(request.query)
