@@ -4,7 +4,7 @@ import re
 from datetime import datetime, tzinfo
 from typing import Any, Final
 
-from events.target import RefusedError
+from events.rejections import RefusedError
 from events.topics import DAY_MS
 from events.wire_values import WALL_TIME
 

@@ -13,7 +13,7 @@ from app.lookup.exclusions import Rotation
 from events import json_bodies, tracker_fields
 from events.duration import parse_duration_ms
 from events.event_time import in_ms
-from events.target import RefusedError
+from events.rejections import RefusedError
 from events.wire_values import MAX_ITEM_CHARS, MAX_WORD_CHARS
 from tables.ctr.window_keys import MAX_TIME_MS, PANE_MS
 
