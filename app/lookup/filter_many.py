@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any
 from urllib.parse import quote
 
 import msgspec
@@ -21,10 +21,9 @@ from app.lookup.routing import (
 )
 from app.lookup.service import LookupService, UnavailableError
 from app.lookup.staleness import marked, oldest, owned_view
+from app.lookup.turns import Turns
 from app.lookup.user_view import UserView
 from events.model import user_key
-
-_USERS_A_TURN: Final = 16  # users to filter before other lookups get a turn
 
 _Results = dict[str, dict[str, Any]]
 """User (raw id) -> answer."""
@@ -70,10 +69,12 @@ async def filter_many(
     """
     many = _Many(service, router, customer, asked, raw, headers, is_hop=is_hop, is_former=is_former)
     results = await many.answer()
-    answer = {
-        "as_of_ms": asked.as_of_ms,
-        "results": [{"user": user, **results[user]} for user in asked.users],
-    }
+    # To encode all users at once would block the event loop for a large answer.
+    entries = [
+        msgspec.Raw(msgspec.json.encode({"user": user, **results[user]}))
+        async for user in Turns().each(asked.users)
+    ]
+    answer = {"as_of_ms": asked.as_of_ms, "results": entries}
     return marked(answer, oldest(result.get("stale_ms") for result in results.values()))
 
 
@@ -133,9 +134,7 @@ class _Many:
         left: list[str] = []
         strangers: dict[str, int | None] = {}
         failure: UnavailableError | None = None
-        for number, user in enumerate(users):
-            if number % _USERS_A_TURN == _USERS_A_TURN - 1:
-                await asyncio.sleep(0)
+        async for user in Turns().each(users):
             try:
                 view = owned_view(
                     self._service, self._partitions[user], self._keys[user], self._asked.max_stale_ms
@@ -194,9 +193,7 @@ class _Many:
         assert self._asked.max_stale_ms is not None
         results: _Results = {}
         left: dict[tuple[str, ...], list[str]] = {}
-        for number, user in enumerate(users):
-            if number % _USERS_A_TURN == _USERS_A_TURN - 1:
-                await asyncio.sleep(0)
+        async for user in Turns().each(users):
             partition = self._partitions[user]
             view = self._service.stale_view(partition, self._keys[user], self._asked.max_stale_ms)
             if view is None:

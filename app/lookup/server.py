@@ -165,7 +165,7 @@ class _Routes:
         """Answer another worker that collects windows."""
         customer = self._customer(request)
         asked = read_rows_request(await body_of(request, self._body_timeout_s))
-        rows, stale_ms = local_rows(self._service, customer.id, asked)
+        rows, stale_ms = await local_rows(self._service, customer.id, asked)
         return json_response(rows, headers=stale_headers({"stale_ms": stale_ms}))
 
     def _customer(self, request: web.Request) -> Customer:

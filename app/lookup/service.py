@@ -1,6 +1,6 @@
 """The Protocol that lookups need from a worker, and the error for a partition that cannot answer now."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 from app.customers.customer import Customer
@@ -96,8 +96,8 @@ class LookupService(Protocol):
         scenario: str | None,
         dimension: str,
         segments: Sequence[StoredSpan],
-    ) -> list[WindowRow]:
-        """Return the windows of one local partition that start within the segments; raise PartitionNotReady.
+    ) -> Iterable[WindowRow]:
+        """Return the windows of one local partition that start within the segments; raise PartitionNotReady, also between two of them.
 
         ``scenario`` None: the windows of all scenarios.
         """

@@ -1,7 +1,8 @@
 """The data behind a worker's lookups: its open partitions and copies, and Faust's map of the owners of all partitions."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Final, Protocol
 
 from agents.partition import Partition
 from agents.registry import Partitions
@@ -17,13 +18,17 @@ from events.partitions import partition_of
 from tables.base.table_spec import Stretch
 from tables.ctr.window_keys import MAX_TIME_MS, WindowKey, after_scenario, customer_range, range_of
 from tables.ctr.window_sums import StoredSpan, WindowRow
-from tables.ctr.windows import HISTORY_LANE
+from tables.ctr.windows import GRANULARITY_MS, HISTORY_LANE
 from tables.declare import MOVED_TABLES, TABLES
 from tables.fold.fold_ports import MOVED
 from tables.store import StoreDamageError
 
 _RETRY_AFTER_S = 2
 _ALWAYS_IN_CONTACT = ContactRule(0, 0)
+
+
+_WINDOWS_A_SCAN: Final = 512
+"""Stored windows of one place that a scan reads at most, before other coroutines may run."""
 
 
 class Owners(Protocol):
@@ -154,54 +159,64 @@ class WorkerLookups:
         scenario: str | None,
         dimension: str,
         segments: Sequence[StoredSpan],
-    ) -> list[WindowRow]:
+    ) -> Iterator[WindowRow]:
         """Return the windows merged in a partition that start within the segments.
 
-        Raise PartitionNotReady if the partition is not open, or its store is damaged.
+        Raise PartitionNotReady if the partition is not open, or its store is damaged. The caller may let other coroutines run
+        between two windows.
         """
-        owned = self._open(partition)
-        try:
-            return self._windows(owned, customer, scenario, dimension, segments)
-        except StoreDamageError as error:
-            owned.lose_store(error)
-            raise PartitionNotReady(partition, _RETRY_AFTER_S, None) from error
+        self._open(partition)
+        return self._windows(partition, customer, scenario, dimension, segments)
 
     def _windows(
         self,
-        owned: Partition,
+        partition: int,
         customer: str,
         scenario: str | None,
         dimension: str,
         segments: Sequence[StoredSpan],
-    ) -> list[WindowRow]:
-        overlay, over_ms = owned.overlay, owned.watermark_ms - owned.rules.grace_ms
-        scenarios = self._scenarios(overlay, customer) if scenario is None else [scenario]
-        return [
-            WindowRow(
-                WindowKey.decode(key),
-                state.counts,
-                state.revision,
-                state.is_final,
-                MAX_TIME_MS if state.lane == HISTORY_LANE else over_ms,  # history waits for no watermark
-            )
-            for each in scenarios
-            for segment in segments
-            for key, state in overlay.scan(
-                "windows",
-                *range_of(customer, each, dimension, segment.granularity, segment.from_ms, segment.to_ms),
-            ).items()
-        ]
+    ) -> Iterator[WindowRow]:
+        for each in self._scenarios(partition, customer) if scenario is None else [scenario]:
+            for granularity, from_ms, to_ms in segments:
+                step_ms = _WINDOWS_A_SCAN * GRANULARITY_MS[granularity]
+                for start_ms in range(from_ms, to_ms, step_ms):
+                    keys = range_of(
+                        customer, each, dimension, granularity, start_ms, min(start_ms + step_ms, to_ms)
+                    )
+                    with self._reading(partition) as owned:
+                        rows = owned.overlay.scan("windows", *keys)
+                        over_ms = owned.watermark_ms - owned.rules.grace_ms
+                    for key, state in rows.items():
+                        yield WindowRow(
+                            WindowKey.decode(key),
+                            state.counts,
+                            state.revision,
+                            state.is_final,
+                            # History waits for no watermark.
+                            MAX_TIME_MS if state.lane == HISTORY_LANE else over_ms,
+                        )
 
-    @staticmethod
-    def _scenarios(overlay: Any, customer: str) -> list[str]:
-        """Return the scenarios that have windows here. Each read skips to the next scenario."""
-        found: list[str] = []
+    def _scenarios(self, partition: int, customer: str) -> Iterator[str]:
+        """Yield the scenarios that have windows here. Each read skips to the next scenario."""
         start, end = customer_range(customer)
-        while (key := overlay.first_key("windows", start, end)) is not None:
+        while True:
+            with self._reading(partition) as owned:
+                key = owned.overlay.first_key("windows", start, end)
+            if key is None:
+                return
             scenario = WindowKey.decode(key).scenario
-            found.append(scenario)
+            yield scenario
             start = after_scenario(customer, scenario)
-        return found
+
+    @contextmanager
+    def _reading(self, partition: int) -> Iterator[Partition]:
+        """Read an open partition, which may have been closed since the last read. Raise PartitionNotReady also if its store is damaged."""
+        owned = self._open(partition)
+        try:
+            yield owned
+        except StoreDamageError as error:
+            owned.lose_store(error)
+            raise PartitionNotReady(partition, _RETRY_AFTER_S, None) from error
 
     def status(self) -> Mapping[str, Any]:
         """Return the state of this worker for JSON; docs/operations.md lists the fields."""

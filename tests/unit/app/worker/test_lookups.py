@@ -166,7 +166,7 @@ async def test_damaged_partition_is_not_ready_and_lost_and_others_answer(bench: 
     assert not bench.lookups.user_view(other.number, b"other").is_known
     other.store.disk.is_damaged = True
     with pytest.raises(PartitionNotReady):
-        bench.lookups.windows(other.number, CUSTOMER, None, SCENARIO, [StoredSpan("minute", 0, T0)])
+        list(bench.lookups.windows(other.number, CUSTOMER, None, SCENARIO, [StoredSpan("minute", 0, T0)]))
     assert [error.partition for error in bench.world.lost] == [HOME, other.number]
 
 
@@ -258,7 +258,13 @@ async def test_windows_are_those_of_the_scenario_and_span_flushed_or_not(bench: 
     assert found(None) == [("a", 1, 2), ("ab", 1, 2), ("b", 1, 2)]
     assert found("a", [StoredSpan("minute", T0, T0 + MINUTE_MS), *span]) == [("a", 0, 2), ("a", 1, 2)]
     assert found("none") == []
-    assert bench.lookups.windows(merge.number, "other", None, SCENARIO, span) == []
+    assert list(bench.lookups.windows(merge.number, "other", None, SCENARIO, span)) == []
+
+    lazy = bench.lookups.windows(merge.number, CUSTOMER, None, SCENARIO, span)
+    assert next(lazy).key.scenario == "a"
+    merge.is_open = False
+    with pytest.raises(PartitionNotReady):
+        list(lazy)
 
 
 async def test_status_is_ready_when_every_assigned_partition_is_open(bench: Bench) -> None:
