@@ -1,1 +1,1 @@
-"""The parts that all Kafka clients share: topics and their settings, topic ids, a probe for brokers, and stopping a client."""
+"""The parts that all Kafka clients share: connections, topics, topic ids, a probe, and a watch over clients."""
