@@ -4,6 +4,7 @@ import socket
 import struct
 from typing import Final
 
+from app.base.addresses import HIGHEST_PORT
 from app.base.errors import UptakeError
 
 _METADATA: Final = 3
@@ -35,7 +36,7 @@ def any_answers(bootstrap: str, timeout_s: float = 1.0) -> bool:
 
 
 def addresses(bootstrap: str) -> list[tuple[str, int]]:
-    """Return the (host, port) pairs of ``host:port[,host:port]``; raise UptakeError if a port is not a number."""
+    """Return the (host, port) pairs of ``host:port[,host:port]``; raise UptakeError if a port is not 1 to 65535."""
     pairs = []
     for part in filter(None, (piece.strip() for piece in bootstrap.split(","))):
         if part.startswith("["):
@@ -43,9 +44,11 @@ def addresses(bootstrap: str) -> list[tuple[str, int]]:
             port = rest.removeprefix(":")
         else:
             host, _, port = part.partition(":")
-        if port and not port.isdigit():
+        if not host or (port and not (port.isascii() and port.isdigit() and 1 <= int(port) <= HIGHEST_PORT)):
             raise UptakeError(f"Kafka's address (--kafka, UPTAKE_KAFKA): {part!r} is not host:port")
         pairs.append((host, int(port or 9092)))
+    if not pairs:
+        raise UptakeError("Kafka's address (--kafka, UPTAKE_KAFKA) names no broker; use host:port")
     return pairs
 
 

@@ -6,8 +6,10 @@ from typing import Any, Protocol
 from agents.partition import Partition
 from agents.registry import Partitions
 from app.customers.customer import Customer
-from app.lookup.service import PartitionNotReady
+from app.lookup.service import OutOfTouchError, PartitionNotReady
 from app.lookup.user_view import UserView
+from app.worker.contact import ContactRule
+from app.worker.hidden_ends import HiddenEnd
 from app.worker.restore import Restorer
 from app.worker.standby import Standbys
 from app.worker.watchdog import Stall
@@ -18,8 +20,10 @@ from tables.ctr.window_sums import StoredSpan, WindowRow
 from tables.ctr.windows import HISTORY_LANE
 from tables.declare import MOVED_TABLES, TABLES
 from tables.fold.fold_ports import MOVED
+from tables.store import StoreDamageError
 
 _RETRY_AFTER_S = 2
+_ALWAYS_IN_CONTACT = ContactRule(0, 0)
 
 
 class Owners(Protocol):
@@ -54,15 +58,21 @@ class WorkerLookups:
         lag: Callable[[Partition], int],
         stalls: Callable[[Iterable[int]], Sequence[Stall]] = lambda _: (),
         warnings: Callable[[], Sequence[str]] = tuple,
+        open_transactions: Callable[[Iterable[int]], Sequence[HiddenEnd]] = lambda _: (),
+        age_ms: Callable[[Iterable[int]], int] = lambda _: 0,
+        rule: ContactRule = _ALWAYS_IN_CONTACT,
     ) -> None:
         """``lag`` returns the lag of a partition; ``stalls`` returns the watchdog's active alarms of these partitions.
 
         ``warnings`` returns sentences for an operator; they do not make the worker unready.
+        ``open_transactions`` returns the active alarms of transactions that hide the ends of these partitions.
+        ``age_ms`` returns the age of the contact with Kafka that partitions depend on; ``rule`` says what lookups answer at that age.
         """
         self.customers, self.partition_count = customers, partition_count
-        self._stalls, self._warnings = stalls, warnings
+        self._stalls, self._warnings, self._open_transactions = stalls, warnings, open_transactions
         self._partitions, self._restorer, self._standbys = partitions, restorer, standbys
         self._url, self._owners, self._lag = url, owners, lag
+        self._age_ms, self._rule = age_ms, rule
         self._decoders = {table.name: table.decode for table in TABLES if table.is_user_table}
 
     def partition_of(self, key: bytes) -> int:
@@ -93,9 +103,28 @@ class WorkerLookups:
         return partition
 
     def user_view(self, partition: int, key: bytes) -> UserView:
-        """Return all that is known of a user; raise PartitionNotReady if the partition is not open."""
-        tables = self._open(partition).overlay.tables
-        return _view(lambda table, row: tables[table].get(row), key)
+        """Return all that is known of a user; raise PartitionNotReady if the partition is not open, or its store is damaged."""
+        owned = self._open(partition)
+        tables = owned.overlay.tables
+        try:
+            return _view(lambda table, row: tables[table].get(row), key, self.stale_ms(partition))
+        except StoreDamageError as error:
+            owned.lose_store(error)
+            raise PartitionNotReady(partition, _RETRY_AFTER_S, None) from error
+
+    def stale_ms(self, partition: int) -> int | None:
+        """Return the age that an answer of a partition must carry; None while it is fresh. Raise OutOfTouchError if it is too old.
+
+        The clock decides at each lookup: a process that was stopped does not rely on a timer to notice it.
+        """
+        age_ms = self._age_ms((partition,))
+        if self._rule.refuses(age_ms):
+            raise OutOfTouchError(partition, age_ms, _RETRY_AFTER_S)
+        return self._rule.stale_ms(age_ms)
+
+    def contact_age_ms(self) -> int:
+        """Return the age of the oldest contact with Kafka that the open partitions depend on."""
+        return self._age_ms(partition.number for partition in self._partitions)
 
     def stale_view(self, partition: int, key: bytes, max_stale_ms: int) -> UserView | None:
         """Return what this worker's copy of a partition holds of a user.
@@ -113,7 +142,10 @@ class WorkerLookups:
             value = store.get(table, row)
             return None if value is None else self._decoders[table](value)
 
-        return _view(read, key, stale_ms)
+        try:
+            return _view(read, key, stale_ms)
+        except StoreDamageError:
+            return None  # the copy is rebuilt (app/worker/standby.py)
 
     def windows(
         self,
@@ -125,9 +157,23 @@ class WorkerLookups:
     ) -> list[WindowRow]:
         """Return the windows merged in a partition that start within the segments.
 
-        Raise PartitionNotReady if the partition is not open.
+        Raise PartitionNotReady if the partition is not open, or its store is damaged.
         """
         owned = self._open(partition)
+        try:
+            return self._windows(owned, customer, scenario, dimension, segments)
+        except StoreDamageError as error:
+            owned.lose_store(error)
+            raise PartitionNotReady(partition, _RETRY_AFTER_S, None) from error
+
+    def _windows(
+        self,
+        owned: Partition,
+        customer: str,
+        scenario: str | None,
+        dimension: str,
+        segments: Sequence[StoredSpan],
+    ) -> list[WindowRow]:
         overlay, over_ms = owned.overlay, owned.watermark_ms - owned.rules.grace_ms
         scenarios = self._scenarios(overlay, customer) if scenario is None else [scenario]
         return [
@@ -163,6 +209,7 @@ class WorkerLookups:
         assigned = sorted(
             number for number, url in owners.items() if url.rstrip("/") == self._url.rstrip("/")
         )
+        age_ms = self.contact_age_ms()
         partitions: dict[str, Any] = {}
         for number in assigned:
             partition = self._partitions.get(number)
@@ -187,21 +234,26 @@ class WorkerLookups:
             }
         stalls = [stall.as_dict() for stall in self._stalls(assigned)]
         halts = [halt.as_dict() for partition in self._partitions for halt in partition.halts.values()]
+        hidden = [each.as_dict() for each in self._open_transactions(assigned)]
         # With more workers than partitions, some workers own no partition; they are ready to take over.
-        # A paused topic does not make a worker unready: lookups of all partitions continue. After a stall any answer may be wrong.
+        # A paused topic or a hidden end does not make a worker unready: lookups of all partitions continue.
+        # After a stall any answer may be wrong.
         is_ready = (
             bool(owners)
             and all(entry["ready"] for entry in partitions.values())
             and not self._owners.is_rebalancing
             and not stalls
+            and not self._rule.refuses(age_ms)
         )
+        warning = self._rule.warning(age_ms)
         progress = self._restorer.progress
         return {
             "ready": is_ready,
             "url": self._url,
             "lag": sum(entry.get("lag", 0) for entry in partitions.values()),
-            "alarms": [*stalls, *halts],
-            "warnings": list(self._warnings()),
+            "alarms": [*stalls, *halts, *hidden],
+            "warnings": [*self._warnings(), *([] if warning is None else [warning])],
+            "kafka_contact_ms": age_ms,
             "partitions": partitions,
             "standbys": self._standbys.status(),
             "restoring": None

@@ -77,6 +77,7 @@ class Restorer:
     async def open(self, numbers: Iterable[int], epoch: int) -> list[Partition]:
         """Return the partitions, caught up and ready to fold from their positions. On failure everything is released.
 
+        Partitions that must be rebuilt after damage take long, and are left out if there are others. Open them afterwards.
         Raise TopicRecreatedError if a source topic or ``uptake.positions`` was recreated.
         """
         numbers = sorted(numbers)
@@ -87,6 +88,12 @@ class Restorer:
             for number in numbers:
                 stores[number] = self.stores.open(number, ids)
                 await asyncio.sleep(0)
+            later = [number for number in numbers if self.stores.is_rebuilding(number)]
+            if len(later) < len(numbers):
+                for number in later:
+                    stores.pop(number).close()
+                    await outboxes.pop(number).close()
+                numbers = sorted(stores)
             await self._catch_up(stores)
             sources = {number: _check_sources(number, store, ids) for number, store in stores.items()}
             return [

@@ -25,7 +25,7 @@ from app.worker.changelogs import TABLE_OF, assign_changelogs, changelog_consume
 from app.worker.freshness import Freshness, Round
 from app.worker.stores import Stores
 from events.topics import SOURCES
-from tables.store import Change, RocksStore
+from tables.store import Change, RocksStore, StoreDamageError
 
 log = logging.getLogger(__name__)
 
@@ -99,7 +99,7 @@ class Standbys:
         None if there is no copy, or its age is unknown.
         """
         store, freshness = self._stores.opened(number), self._stores.freshness.get(number)
-        if store is None or freshness is None or freshness.complete_ms is None:
+        if store is None or freshness is None or freshness.complete_ms is None or store.damage is not None:
             return None
         return store, max(0, self._clock.now_ms() - freshness.complete_ms)
 
@@ -146,7 +146,7 @@ class Standbys:
             started = time.monotonic()
             try:
                 await self._read_on()
-            except (KafkaError, OSError, AssertionError, _ReadBackwardsError) as error:
+            except (KafkaError, OSError, AssertionError, _ReadBackwardsError, StoreDamageError) as error:
                 # aiokafka asserts that it knows a broker; a broker that was frozen may not name one for a moment
                 if time.monotonic() - started > 2 * _MAX_PAUSE_SECONDS:
                     pause = 0.5
@@ -203,6 +203,8 @@ class Standbys:
                     self._stores.freshness[tp.partition].found(tp.topic, first.offset, first.timestamp)
             self._write(fetched)
             for number, copy in self._copies.items():
+                if copy.store.damage is not None:
+                    raise StoreDamageError(copy.store.path, copy.store.damage.reason)  # a lookup found it
                 for topic in copy.read:
                     await self._note(consumer, TopicPartition(topic, number), copy)
                 self._touch(copy)

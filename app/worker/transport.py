@@ -18,6 +18,8 @@ from agents.ports import Chunk, Reach
 from app.kafka.background_tasks import death_of
 from app.kafka.clients import AIOKafkaConsumer
 from app.kafka.stopping import stop_within
+from app.worker.contact import Contact
+from app.worker.contact_probe import observe
 
 CHUNK_RECORDS: Final = 2_000
 _FETCH_MAX_WAIT_MS: Final = 500
@@ -50,7 +52,7 @@ class _ChunkThread(driver.AIOKafkaConsumerThread):
     def _create_worker_consumer(self, transport: Any) -> AIOKafkaConsumer:
         conf = self.app.conf
         self._assignor = self.app.assignor
-        return AIOKafkaConsumer(
+        consumer = AIOKafkaConsumer(
             client_id=conf.broker_client_id,
             group_id=conf.id,
             bootstrap_servers=driver.server_list(transport.url, transport.default_port),
@@ -68,6 +70,8 @@ class _ChunkThread(driver.AIOKafkaConsumerThread):
             heartbeat_interval_ms=int(conf.broker_heartbeat_interval * 1000),
             metadata_max_age_ms=60_000,
         )
+        observe(consumer, transport.contact, _FETCH_MAX_WAIT_MS)
+        return consumer
 
     _watching: "asyncio.Task[None] | None" = None
 
@@ -121,7 +125,7 @@ class ChunkConsumer(driver.Consumer):
         self._idle.set()
         self._delivered: dict[TP, int] = {}
         self.ends: dict[TP, int] = {}
-        """Where the watchdog last saw a source partition end. Fetches report this only of partitions that are fetched."""
+        """The high watermarks that the watchdog last saw. Fetches report them only of partitions that are fetched."""
         self._fetched: dict[TP, int] = {}
 
     def _new_consumer_thread(self) -> _ChunkThread:
@@ -188,8 +192,9 @@ class ChunkConsumer(driver.Consumer):
         return self._delivered.get(tp, 0)
 
     def reach(self, tp: TP) -> Reach | None:
-        """Return where the readable records of a partition end, as last reported, and how far they were fetched.
+        """Return where a partition ends, as last reported, and how far it was fetched.
 
+        The end is the high watermark. While a transaction is open, records before it cannot be fetched yet.
         None until the broker has reported an end, and if the partition is not assigned.
         """
         consumer = self._thread._consumer
@@ -199,15 +204,18 @@ class ChunkConsumer(driver.Consumer):
         state = subscription.assignment.state_value(tp)
         if state is None or not state.has_valid_position:
             return None
-        stable = state.lso if state.lso is not None else state.highwater
-        if stable is None and tp not in self.ends:
+        if state.highwater is None and tp not in self.ends:
             return None
-        return Reach(max(stable or 0, self.ends.get(tp, 0)), state.position, self._fetched.get(tp, 0))
+        end = max(state.highwater or 0, self.ends.get(tp, 0))
+        return Reach(end, state.position, self._fetched.get(tp, 0))
 
-    def unread(self, tp: TP) -> int:
-        """Return how many offsets the broker has, as last reported, that are not fetched; 0 before the first report."""
+    def unread(self, tp: TP, end: int | None = None) -> int:
+        """Return how many offsets before ``end`` are not fetched; 0 before the broker's first report.
+
+        Without ``end``, return how many offsets the broker has, as last reported, that are not fetched.
+        """
         reach = self.reach(tp)
-        return 0 if reach is None else max(0, reach.end - reach.next)
+        return 0 if reach is None else max(0, (reach.end if end is None else end) - reach.next)
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Stop the flow, then flush and release every partition, before Faust forgets the assignment."""
@@ -245,13 +253,18 @@ class _WatchedProducer(driver.Producer):
 
 
 class ChunkTransport(driver.Transport):
-    """Faust's aiokafka transport with ``ChunkConsumer``, which takes ``ownership`` and ``on_failed`` from here."""
+    """Faust's aiokafka transport with ``ChunkConsumer``, which takes ``ownership``, ``on_failed`` and ``contact`` from here."""
 
     Consumer: ClassVar[type[ChunkConsumer]] = ChunkConsumer
     Producer: ClassVar[type[_WatchedProducer]] = _WatchedProducer
 
     def __init__(
-        self, url: list[URL], app: Any, ownership: Ownership, on_failed: Callable[[BaseException], None]
+        self,
+        url: list[URL],
+        app: Any,
+        ownership: Ownership,
+        on_failed: Callable[[BaseException], None],
+        contact: Contact,
     ) -> None:
         super().__init__(url, app)
-        self.ownership, self.on_failed = ownership, on_failed
+        self.ownership, self.on_failed, self.contact = ownership, on_failed, contact

@@ -18,7 +18,8 @@ from yarl import URL
 from agents.ports import Chunk, Reach
 from app.kafka.background_tasks import ClientDiedError
 from app.worker import transport
-from app.worker.lag import ConsumerFeed, lag_of
+from app.worker.contact import Contact
+from app.worker.lag import ConsumerFeed, lag_of, readable_lag
 from app.worker.transport import CHUNK_RECORDS, ChunkConsumer, ChunkTransport
 from events.topics import JOURNAL, TRANSFERS
 from tests.support.kafka_clients import Clients, kill_sender, until
@@ -62,7 +63,7 @@ def run_of(offsets: range) -> list[Any]:
 @pytest.fixture
 async def consumer() -> AsyncIterator[Records]:
     app = faust.App("t", broker="kafka://127.0.0.1:1", store="memory://", web_enabled=False)
-    transport = ChunkTransport([URL("kafka://127.0.0.1:1")], app, Owner(), lambda _error: None)
+    transport = ChunkTransport([URL("kafka://127.0.0.1:1")], app, Owner(), lambda _error: None, Contact(0))
 
     async def nothing(*_: Any) -> None:
         pass
@@ -209,7 +210,8 @@ def subscribed(consumer: Records, **states: Any) -> None:
 @pytest.mark.parametrize(
     ("state", "unread"),
     [
-        ((10, 15, 20), 5),  # records of an open transaction cannot be read yet
+        ((10, 15, 20), 10),  # what an open transaction hides was acknowledged, so it counts
+        ((15, 15, 20), 5),
         ((10, None, 20), 10),
         ((20, 20, 20), 0),
         ((25, 20, 20), 0),
@@ -225,10 +227,16 @@ async def test_unread_is_what_the_broker_has_and_was_not_fetched(
     assert (consumer.unread(A), consumer.unread(B)) == (unread, 0)
 
 
+async def test_unread_before_an_end_leaves_out_what_is_behind_it(consumer: Records) -> None:
+    assert consumer.unread(A, 15) == 0
+    subscribed(consumer, A=(10, 15, 20))
+    assert [consumer.unread(A, end) for end in (15, 10, 5)] == [5, 0, 0]
+
+
 @pytest.mark.parametrize(
     ("state", "reach"),
     [
-        ((10, 15, 20), Reach(15, 10, 0)),
+        ((10, 15, 20), Reach(20, 10, 0)),  # no window closes over what an open transaction hides
         ((10, None, 20), Reach(20, 10, 0)),
         ((10, None, None), None),  # the broker has reported no end yet
         ((None, 15, 20), None),
@@ -260,6 +268,7 @@ async def test_lag_is_what_no_flush_covers_over_all_sources(consumer: Records) -
     await chunks(consumer)
     partition: Any = SimpleNamespace(number=0, durable={JOURNAL: 6})
     assert lag_of(consumer, partition) == 2 + 4 + 3
+    assert readable_lag(consumer, partition, JOURNAL, stable_end=11) == 1 + 4
     partition.durable = {JOURNAL: 10, TRANSFERS: 5}  # past a commit marker
     assert lag_of(consumer, partition) == 2
 
