@@ -17,6 +17,7 @@ from yarl import URL
 from agents.ports import Chunk, Reach
 from app.kafka.background_tasks import death_of
 from app.kafka.clients import AIOKafkaConsumer
+from app.kafka.stopping import stop_within
 from app.worker.contact import Contact
 from app.worker.contact_probe import observe
 
@@ -25,6 +26,7 @@ _FETCH_MAX_WAIT_MS: Final = 500
 _POLL_SECONDS: Final = 0.25  # a rebalance waits for a running poll
 _FETCH_BYTES_PER_PARTITION: Final = 1_048_576
 _NO_BROKER_PAUSE_SECONDS: Final = 0.1
+_STOP_SECONDS: Final = 5.0
 
 
 class Ownership(Protocol):
@@ -86,10 +88,12 @@ class _ChunkThread(driver.AIOKafkaConsumerThread):
         self._watching = asyncio.get_running_loop().create_task(self._end_with(consumer))
 
     async def on_thread_stop(self) -> None:
-        """Stop the consumer, whose tasks then end as they should."""
+        """Stop the consumer. One with a dead task, or without a broker, may not stop by itself and is abandoned."""
         if self._watching is not None:
             self._watching.cancel()
-        await super().on_thread_stop()
+        await super(driver.AIOKafkaConsumerThread, self).on_thread_stop()
+        if self._consumer is not None:
+            await stop_within(self._consumer, _STOP_SECONDS)
 
     def _stopped_set(self) -> None:
         # after a crash the thread may already have ended and closed its loop
@@ -235,10 +239,24 @@ class ChunkConsumer(driver.Consumer):
         """Do nothing: recovery seeks to the positions, never to the group's offsets."""
 
 
+class _WatchedProducer(driver.Producer):
+    """Faust's producer. We send nothing by it, but Faust starts it; it ends the worker like every client that dies."""
+
+    async def on_start(self) -> None:
+        """Connect, and watch the background tasks."""
+        await super().on_start()
+        self.add_future(self._end_with(self._producer))
+
+    async def _end_with(self, client: Any) -> None:
+        error = await death_of(client)
+        cast(ChunkTransport, self.transport).on_failed(error)
+
+
 class ChunkTransport(driver.Transport):
     """Faust's aiokafka transport with ``ChunkConsumer``, which takes ``ownership``, ``on_failed`` and ``contact`` from here."""
 
     Consumer: ClassVar[type[ChunkConsumer]] = ChunkConsumer
+    Producer: ClassVar[type[_WatchedProducer]] = _WatchedProducer
 
     def __init__(
         self,

@@ -12,15 +12,17 @@ from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.errors import KafkaError
 from faust.transport.drivers import aiokafka as driver
 from faust.types.tuples import TP
+from mode.threads import QueueServiceThread
 from yarl import URL
 
 from agents.ports import Chunk, Reach
 from app.kafka.background_tasks import ClientDiedError
+from app.worker import transport
 from app.worker.contact import Contact
 from app.worker.lag import ConsumerFeed, lag_of, readable_lag
 from app.worker.transport import CHUNK_RECORDS, ChunkConsumer, ChunkTransport
 from events.topics import JOURNAL, TRANSFERS
-from tests.support.kafka_clients import Clients, kill_fetcher, until
+from tests.support.kafka_clients import Clients, kill_sender, until
 
 A, B = TP(JOURNAL, 0), TP(JOURNAL, 1)
 
@@ -323,13 +325,48 @@ async def test_consumer_that_stops_does_not_end_the_worker(
     thread._consumer = await clients.consumer("group")
     thread._consumer._client.cluster._brokers = {1: "a broker"}
     monkeypatch.setattr(driver.AIOKafkaConsumerThread, "on_start", _nothing)
-    monkeypatch.setattr(driver.AIOKafkaConsumerThread, "on_thread_stop", _nothing)
+    monkeypatch.setattr(QueueServiceThread, "on_thread_stop", _nothing)
     await thread.on_start()
     await thread.on_thread_stop()
-    kill_fetcher(thread._consumer)
+    assert thread._consumer._closed
     await asyncio.wait({thread._watching})
     assert thread._watching.cancelled()
     assert failures == []
+
+
+async def test_consumer_that_does_not_stop_is_abandoned(
+    consumer: Records, clients: Clients, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its worker ends all the same."""
+    thread: Any = consumer._thread
+    client = thread._consumer = await clients.consumer("group")
+    fetching = client._fetcher._fetch_task
+
+    async def stop() -> None:
+        await asyncio.Event().wait()
+
+    client.stop = stop
+    monkeypatch.setattr(transport, "_STOP_SECONDS", 0.01)
+    monkeypatch.setattr(QueueServiceThread, "on_thread_stop", _nothing)
+    await asyncio.wait_for(thread.on_thread_stop(), 2)
+    await asyncio.wait({fetching}, timeout=2)
+    assert fetching.done()
+    del client.stop
+
+
+async def test_producer_of_faust_with_a_dead_task_ends_the_worker(
+    consumer: Records, clients: Clients, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failures: list[BaseException] = []
+    ours: Any = consumer.transport
+    ours.on_failed = failures.append
+    producer: Any = ours.create_producer()
+    producer._producer = await clients.producer()
+    monkeypatch.setattr(driver.Producer, "on_start", _nothing)
+    await producer.on_start()
+    kill_sender(producer._producer)
+    await until(lambda: bool(failures))
+    assert isinstance(failures[0], ClientDiedError)
 
 
 async def _nothing(_: object) -> None:
