@@ -1,4 +1,4 @@
-"""Opens partitions: fences the former owner, opens the store, and catches up with the committed end of the changelogs.
+"""Opens partitions: fences the former owner, opens the store, and catches up with the end of the changelogs.
 
 It replaces Faust's recovery (docs/decisions/0002-one-transaction-a-flush.md), which has three faults:
 
@@ -158,10 +158,10 @@ class Restorer:
     async def _seek(
         self, consumer: AIOKafkaConsumer, stores: dict[int, RocksStore]
     ) -> dict[TopicPartition, int]:
-        """Seek to where each store is; return the end (exclusive, committed) of each changelog that the store is behind."""
+        """Seek to where each store is; return the end (exclusive) of each changelog that the store is behind."""
         everything = assign_changelogs(consumer, stores)
         consumer.pause(*everything)
-        starts, ends = await starts_and_ends(consumer, stores, self.stores)
+        starts, ends = await starts_and_ends(self.bootstrap, consumer, stores, self.stores)
         behind = {tp: ends[tp] for tp in everything if starts[tp] < ends[tp]}
         for tp in behind:
             consumer.seek(tp, starts[tp])

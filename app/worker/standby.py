@@ -175,7 +175,7 @@ class Standbys:
         everything = assign_changelogs(consumer, self._copies, SOURCES)
         consumer.pause(*everything)
         held = {number: copy.store for number, copy in self._copies.items()}
-        starts, ends = await starts_and_ends(consumer, held, self._stores)
+        starts, ends = await starts_and_ends(self._bootstrap, consumer, held, self._stores)
         for number, store in held.items():
             if self._copies[number].store is not store:
                 self._copies[number] = _Copy(store)
