@@ -54,6 +54,7 @@ async def while_alive(client: Any, work: Coroutine[Any, Any, _T]) -> _T:
             await asyncio.wait({task})
         if not task.cancelled():
             task.exception()  # asyncio would log an exception that was never retrieved
+        del task  # its error refers to this frame: a cycle would keep the work's data in memory
 
 
 def _tasks_of(client: Any) -> Iterator[tuple[str, "asyncio.Task[Any]"]]:
