@@ -91,8 +91,8 @@ class Outbox(Protocol):
 class Reach(NamedTuple):
     """The consumer's progress in one partition of a topic, as offsets.
 
-    ``end`` is the end of the readable records, and ``next`` the offset to fetch next. ``fetched`` is the offset after the last record
-    that was fetched for folding (0: no record yet).
+    ``end`` is the end of the partition, with records that an open transaction still hides, and ``next`` the offset to fetch next.
+    ``fetched`` is the offset after the last record that was fetched for folding (0: no record yet).
     """
 
     end: int

@@ -41,6 +41,7 @@ COMMANDS: Final = (
         "customers",
         "Show and add customers, rotate keys.",
     ),
+    Command("state", "app.commands.state", "state", "Check the state of a worker on disk for damage."),
     Command("kafka", "app.commands.kafka", "kafka", "Run only the local Kafka until Ctrl-C."),
     Command(
         "doctor",

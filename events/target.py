@@ -22,6 +22,14 @@ _BAD_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_.~-]*")  # most texts need no encoding, and quote() takes 3 us
 
 
+def given_twice(name: str, value: str | None = None) -> RefusedError:
+    """Return the refusal of a parameter that came more than once with different values."""
+    name = name[:_MAX_NAME_CHARS]
+    return RefusedError(
+        "duplicate_parameter", f"{name} was given more than once, with different values", name, value
+    )
+
+
 class Target(msgspec.Struct, gc=False):
     """A request target, split and decoded.
 
@@ -79,6 +87,16 @@ def read_target(path: RawPath, *raw_params: str) -> Target | Rejection:
         return Target(path.customer, path.event, decoded, params, frozenset(conflicts))
     except RefusedError as refused:
         return refused.rejection
+
+
+def first_conflict(raw_query: str) -> Rejection | None:
+    """Return the Rejection of a query that cannot be read or has a parameter with different values; else None."""
+    conflicts: set[str] = set()
+    try:
+        _read_params(raw_query, {}, conflicts)
+    except RefusedError as refused:
+        return refused.rejection
+    return given_twice(min(conflicts)).rejection if conflicts else None
 
 
 def build_target(

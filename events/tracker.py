@@ -11,7 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from events import signature, tracker_fields
-from events.event_time import event_time, parse_override
+from events.event_time import drop_clocks_in_seconds, event_time, parse_override
 from events.model import (
     ALIASES,
     NO_PROFILE_USER,
@@ -49,10 +49,14 @@ _COMMON: Final = readers_of(field for field in COMMON_FIELDS if field.value is n
 
 
 class Accepted(msgspec.Struct, frozen=True, gc=False):
-    """An event that may enter the journal. If ``is_history``, it was signed and goes to the history lane."""
+    """An event that may enter the journal. If ``is_history``, it was signed and goes to the history lane.
+
+    ``has_ignored_clock``: the client's ``created`` or ``sent`` was in seconds and was left out.
+    """
 
     event: EventBase
     is_history: bool = False
+    has_ignored_clock: bool = False
 
     @property
     def topic(self) -> str:
@@ -112,8 +116,10 @@ def _read(reader: _Reader, target: Target, rules: Rules, received_ms: int) -> Ac
     own = reader.read(reader, segments, left, rules)
     if own is None:
         return None
+    has_ignored_clock = False
     if left:  # most events have only their own parameters
         left.take_all(_CLOCKS, own)
+        has_ignored_clock = drop_clocks_in_seconds(own)
         left.take(*JSONP_NAMES)
         left.take_all(_COMMON, own)
         own["properties"] = left.properties()
@@ -136,7 +142,7 @@ def _read(reader: _Reader, target: Target, rules: Rules, received_ms: int) -> Ac
         is_clamped=is_clamped,
         **own,
     )
-    return Accepted(event, override_ms is not None)
+    return Accepted(event, override_ms is not None, has_ignored_clock)
 
 
 def _signed_override_ms(target: Target, left: Parameters, rules: Rules, received_ms: int) -> int | None:

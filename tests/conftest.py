@@ -1,11 +1,13 @@
 """Fixtures for every test: a broker (`kafka`, `own_broker`, `broker_factory`) and unique names (`unique`)."""
 
+import logging
 import os
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 
 from app.base.errors import NoBrokerError
 from app.kafka.probe import any_answers
@@ -30,6 +32,22 @@ def _room(path: Path) -> int:
     """Return the rank of a test's folder: folders that wait longest for real processes come first."""
     room = path.relative_to(Path(__file__).parent).parts[0]
     return LONGEST_FIRST.index(room) if room in LONGEST_FIRST else len(LONGEST_FIRST)
+
+
+@pytest.fixture(autouse=True)
+def logging_as_before() -> Iterator[None]:
+    """Undo what a command in this process did to logging: its handler would write to a stream that is closed."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    names = ("aiokafka", "faust", "mode", "kafka", "aiohttp.access", "asyncio")
+    levels = {name: logging.getLogger(name).level for name in names}
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    for name, before in levels.items():
+        logging.getLogger(name).setLevel(before)
+    logging.captureWarnings(False)
+    structlog.reset_defaults()
 
 
 def no_broker(reason: str) -> None:

@@ -1,7 +1,5 @@
 """Foreseen errors of the application: each message says what happened and what the reader can do."""
 
-import errno
-import socket
 from typing import Final
 
 EXIT_FORESEEN: Final = 2
@@ -26,18 +24,6 @@ class PortTakenError(UptakeError):
         )
         self.host = host
         self.port = port
-
-
-def cannot_listen(host: str, port: int, what: str, error: OSError) -> UptakeError:
-    """Return the foreseen error of a server that the operating system does not let listen on ``host:port``."""
-    if error.errno == errno.EADDRINUSE:
-        return PortTakenError(host, port, what)
-    if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
-        return UptakeError(
-            f"{host} is no address of this machine, so the {what} cannot listen there; "
-            f"choose another --host (UPTAKE_HOST)"
-        )
-    return UptakeError(f"the {what} cannot listen on port {port} of {host}: {error.strerror or error}")
 
 
 class TopicMismatchError(UptakeError):

@@ -113,6 +113,13 @@ class Settings(BaseSettings):
         description="other workers that keep a copy of each partition; the same for all workers",
     )
 
+    max_stale_ms: int = Field(
+        300_000,
+        ge=0,
+        le=86_400_000,
+        description="a worker without contact with Kafka for this many ms refuses lookups",
+    )
+
     # Windows
     grace_ms: int = Field(
         600_000,
@@ -168,6 +175,9 @@ class Settings(BaseSettings):
     )
     advertise: Annotated[str | None, AfterValidator(_checked_advertise)] = Field(
         None, description="address of this worker for the other workers, http://host:port"
+    )
+    admin_key: str | None = Field(
+        None, repr=False, description="key of /v1/status and /metrics where the host is not loopback"
     )
     customers_file: Path = Field(
         Path("uptake.toml"), description="file of customers and their keys, mode 600"

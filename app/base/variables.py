@@ -8,8 +8,8 @@ from typing import Final
 from app.base.errors import UptakeError
 from app.base.settings import Settings
 
-PREFIX: Final = "UPTAKE_"
-COMMAND_VARIABLES: Final = ("UPTAKE_URL", "UPTAKE_LICENSE_KEY")
+_PREFIX: Final = "UPTAKE_"
+_COMMAND_VARIABLES: Final = ("UPTAKE_URL", "UPTAKE_LICENSE_KEY")
 """Variables that only single commands read; every other variable is a setting."""
 # Kubernetes sets such variables in each container of a namespace for each service there.
 _SERVICE_VALUE: Final = re.compile(r"(tcp|udp|sctp)://")
@@ -20,7 +20,7 @@ _SERVICE_NAME: Final = re.compile(
 
 def known_variables() -> tuple[str, ...]:
     """Return the names of all variables that some command reads."""
-    return (*(f"{PREFIX}{name.upper()}" for name in Settings.model_fields), *COMMAND_VARIABLES)
+    return (*(f"{_PREFIX}{name.upper()}" for name in Settings.model_fields), *_COMMAND_VARIABLES)
 
 
 def refuse_unknown_variables(environ: Mapping[str, str]) -> None:
@@ -32,7 +32,7 @@ def refuse_unknown_variables(environ: Mapping[str, str]) -> None:
 
 def _problems(environ: Mapping[str, str]) -> Iterator[str]:
     # Settings are read in any case, as in uptake_port.
-    given = {name: value for name, value in environ.items() if name.upper().startswith(PREFIX)}
+    given = {name: value for name, value in environ.items() if name.upper().startswith(_PREFIX)}
     known = known_variables()
     for name, value in sorted(given.items()):
         is_link = _SERVICE_VALUE.match(value) is not None

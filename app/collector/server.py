@@ -13,7 +13,7 @@ from aiohttp import web
 
 from app.base.addresses import http_url
 from app.base.clock import SystemClock
-from app.base.errors import cannot_listen
+from app.base.listening import cannot_listen
 from app.base.settings import COLLECTOR_PORT, Settings
 from app.collector.dispatch import Collector
 from app.collector.json_requests import Limits
@@ -21,6 +21,7 @@ from app.collector.metrics import Metrics
 from app.customers.customer_registry import Customers
 from app.customers.customer_watch import CustomersMetrics, follow_file
 from app.http.connection import Server
+from app.http.operators import Operators
 from app.journal.kafka_sink import KafkaSink
 from app.journal.sink import EventSink
 from app.journal.spool_metrics import SpoolMetrics
@@ -81,6 +82,7 @@ async def serve_collector(
         ),
         user_cookie=settings.user_cookie,
         default_customer=settings.default_customer,
+        operators=Operators.of(settings),
     )
     server = Server(
         collector,

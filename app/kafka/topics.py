@@ -8,13 +8,13 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
-from aiokafka import AIOKafkaProducer
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin import NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from app.base.errors import NoBrokerError, UptakeError
 from app.base.settings import Settings
+from app.kafka.clients import AIOKafkaAdminClient, AIOKafkaProducer
 from app.kafka.probe import any_answers
 from app.kafka.topic_config import (
     Comparison,

@@ -5,22 +5,33 @@ import os
 import resource
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import packages_distributions
 from typing import Final, Literal
 
+from aiokafka import TopicPartition
+from aiokafka.errors import KafkaError
+
 from app.base.addresses import http_url, local_host
+from app.base.clock import SystemClock
 from app.base.errors import UptakeError
 from app.base.settings import COLLECTOR_PORT, LOOPBACK, WORKER_PORT, Settings
 from app.customers.customer import Customer
 from app.customers.customer_registry import Customers
+from app.kafka.open_transactions import (
+    LONG_OPEN_MS,
+    OpenTransaction,
+    abort_command,
+    find_open_transactions,
+)
 from app.kafka.probe import any_answers
 from app.kafka.topic_config import CLEANUP_POLICY, holds_state
 from app.kafka.topics import compare_topics
 from app.local import kafka_jars
 from app.local.supervised import answers_200
 from app.local.tcp_ports import is_free
+from tables.declare import TOPICS
 
 Level = Literal["ok", "warn", "fail"]
 _OUR_NAMES: Final = ("app", "agents", "tables", "events")
@@ -45,7 +56,7 @@ def examine(settings: Settings) -> list[Check]:
     is_reachable = any_answers(settings.kafka)
     checks = [_check_python(), check_names(), check_java(is_reachable), check_jars(is_reachable)]
     checks += [check_broker(settings, is_reachable)]
-    checks += _check_topics(settings) if is_reachable else []
+    checks += [*_check_topics(settings), check_transactions(settings)] if is_reachable else []
     checks += check_customers(settings)
     checks += [check_data_dir(settings), _check_open_files()]
     checks += [
@@ -157,6 +168,42 @@ def _check_topics(settings: Settings) -> list[Check]:
     return checks or [
         Check("topics", "ok", f"all {len(comparisons)} topics exist, with the expected settings")
     ]
+
+
+def check_transactions(settings: Settings) -> Check:
+    """Check that no transaction has been open for long in a topic: workers cannot read the records behind it."""
+    partitions = [
+        TopicPartition(topic.name, number) for topic in TOPICS for number in range(settings.partitions)
+    ]
+    try:
+        found = asyncio.run(find_open_transactions(settings.kafka, partitions))
+    except (
+        KafkaError,
+        OSError,
+        AssertionError,
+        TimeoutError,
+    ) as error:  # aiokafka asserts that it knows a broker
+        says = f"Kafka does not say which transactions are open: {error!r}"
+        return Check("transactions", "warn", says, "look into the broker's log")
+    return judge_transactions(settings.kafka, found, SystemClock().now_ms())
+
+
+def judge_transactions(bootstrap: str, found: Sequence[OpenTransaction], now_ms: int) -> Check:
+    """Return the check of these open transactions. It names the oldest; run the doctor again for the next one."""
+    old = [each for each in found if now_ms - each.since_ms >= LONG_OPEN_MS]
+    if not old:
+        return Check("transactions", "ok", "no transaction is open for long, so no record is hidden")
+    first = min(old, key=lambda each: each.since_ms)
+    name = "" if first.transactional_id is None else f" ({first.transactional_id})"
+    return Check(
+        "transactions",
+        "fail",
+        f"{first.topic} partition {first.partition}: a transaction of producer {first.producer_id}{name} has been open at "
+        f"{first.start_offset} for {(now_ms - first.since_ms) / 1000:.0f} s; workers read nothing behind it"
+        + (f" ({len(old)} are open)" if len(old) > 1 else ""),
+        f"end it in its producer, or abort it: "
+        f"{abort_command(bootstrap, first.topic, first.partition, first.start_offset, first.transactional_id)}",
+    )
 
 
 def check_customers(settings: Settings) -> list[Check]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from app.base.addresses import http_url, local_host
-from app.base.errors import cannot_listen
+from app.base.listening import cannot_listen
 from app.base.settings import COLLECTOR_PORT, WORKER_PORT, Settings
 from app.customers.customer_registry import create_customers_file
 from app.kafka.topics import ensure_topics

@@ -7,8 +7,11 @@ import logging
 from collections.abc import Iterable
 from typing import Final
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 
+from app.kafka.background_tasks import while_alive
+from app.kafka.clients import AIOKafkaConsumer
+from app.kafka.stopping import stop_within
 from app.worker.stores import Stores
 from tables.declare import CHANGELOGS
 from tables.store import RocksStore
@@ -17,6 +20,7 @@ log = logging.getLogger(__name__)
 
 TABLE_OF: Final = {topic: table for table, topic in CHANGELOGS.items()}
 """Changelog topic -> its table."""
+_STOP_SECONDS: Final = 2.0
 
 
 def changelog_consumer(bootstrap: str, client_id: str, fetch_bytes: int) -> AIOKafkaConsumer:
@@ -48,16 +52,32 @@ def assign_changelogs(
     return everything
 
 
+async def _high_watermarks(bootstrap: str, changelogs: list[TopicPartition]) -> dict[TopicPartition, int]:
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=bootstrap, isolation_level="read_uncommitted", enable_auto_commit=False
+    )
+    try:
+        await while_alive(consumer, consumer.start())
+        consumer.assign(changelogs)
+        consumer.pause(*changelogs)
+        ends: dict[TopicPartition, int] = await while_alive(consumer, consumer.end_offsets(changelogs))
+        return ends
+    finally:
+        await stop_within(consumer, _STOP_SECONDS)
+
+
 async def starts_and_ends(
-    consumer: AIOKafkaConsumer, held: dict[int, RocksStore], stores: Stores
+    bootstrap: str, consumer: AIOKafkaConsumer, held: dict[int, RocksStore], stores: Stores
 ) -> tuple[dict[TopicPartition, int], dict[TopicPartition, int]]:
-    """Return the offset from which to read each changelog, and its end (exclusive, committed).
+    """Return the offset from which to read each changelog, and its end (exclusive, the high watermark).
+
+    Committed rows may lie behind a transaction that another producer left open, so the last stable offset is no end.
 
     A store that is ahead of a changelog belongs to a former one. An empty store replaces it, also in ``held``.
     """
     changelogs = [TopicPartition(topic, number) for number in held for topic in TABLE_OF]
     begins = await consumer.beginning_offsets(changelogs)
-    ends = await consumer.end_offsets(changelogs)
+    ends = await _high_watermarks(bootstrap, changelogs)
     starts: dict[TopicPartition, int] = {}
     for number in list(held):
         mine = [tp for tp in changelogs if tp.partition == number]

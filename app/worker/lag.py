@@ -12,18 +12,28 @@ from events.topics import SOURCES
 def lag_of(consumer: Any, partition: Partition) -> int:
     """Return how many offsets of a partition's sources are not durable yet. Commit markers that were passed do not count.
 
+    Records that an open transaction hides count: they were acknowledged, and no lookup knows them.
     The end of a topic comes from the broker's last fetch answer, so a new record counts after at most half a second.
     The end of a paused topic comes from the watchdog's last check.
     """
-    return sum(topic_lag(consumer, partition, topic) for topic in SOURCES)
+    return sum(_topic_lag(consumer, partition, topic) for topic in SOURCES)
 
 
-def topic_lag(consumer: Any, partition: Partition, topic: str) -> int:
+def _topic_lag(consumer: Any, partition: Partition, topic: str) -> int:
     """Return the lag of one source topic, counted as by ``lag_of``."""
-    tp = TP(topic, partition.number)
-    unread, delivered = consumer.unread(tp), consumer.delivered(tp)
-    lag: int = unread + max(0, delivered - partition.durable.get(topic, 0))
-    return lag
+    unread: int = consumer.unread(TP(topic, partition.number))
+    return unread + _undurable(consumer, partition, topic)
+
+
+def readable_lag(consumer: Any, partition: Partition, topic: str, stable_end: int) -> int:
+    """Return the lag of one source topic up to its last stable offset: what the worker can work on."""
+    unread: int = consumer.unread(TP(topic, partition.number), stable_end)
+    return unread + _undurable(consumer, partition, topic)
+
+
+def _undurable(consumer: Any, partition: Partition, topic: str) -> int:
+    delivered: int = consumer.delivered(TP(topic, partition.number))
+    return max(0, delivered - partition.durable.get(topic, 0))
 
 
 class ConsumerFeed:

@@ -11,15 +11,20 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 from faust.types.tuples import TP
 from mode import Service
 
 from agents.registry import Partitions
-from app.base.clock import monotonic_ms
+from app.base.clock import SystemClock, monotonic_ms
+from app.kafka.background_tasks import while_alive
+from app.kafka.clients import AIOKafkaConsumer
+from app.kafka.open_transactions import find_open_transactions
+from app.kafka.stopping import stop_within
 from app.kafka.topic_ids import TopicRecreatedError, read_topic_ids, recreated
-from app.worker.lag import topic_lag
+from app.worker.hidden_ends import HiddenEnd, HiddenEnds, LogEnds
+from app.worker.lag import readable_lag
 from app.worker.watchdog import Sight, SourcePartition, Stall, Watchdog
 from events.topics import SOURCES
 
@@ -62,7 +67,8 @@ class Watch(Service):
         )
         self._end_seconds = END_SECONDS if end_seconds is None else end_seconds
         self._is_over = threading.Event()
-        self._consumer: AIOKafkaConsumer | None = None
+        self._consumers: dict[str, AIOKafkaConsumer] = {}
+        self._hidden_ends = HiddenEnds(bootstrap, app_id)
         self._opened_with: dict[int, Mapping[str, str]] = {}
 
     async def on_start(self) -> None:
@@ -77,6 +83,10 @@ class Watch(Service):
     def alarms(self, numbers: Iterable[int]) -> list[Stall]:
         """Return the active alarms of these partitions."""
         return self._watchdog.alarms(numbers)
+
+    def open_transactions(self, numbers: Iterable[int]) -> list[HiddenEnd]:
+        """Return the active alarms of these partitions whose end an open transaction hides."""
+        return self._hidden_ends.alarms(numbers)
 
     def _run(self, workers_loop: asyncio.AbstractEventLoop) -> None:
         try:
@@ -114,8 +124,17 @@ class Watch(Service):
         if not self._opened_with:
             return {}
         consumer: Any = self._faust_app.consumer
+        sources = [TopicPartition(topic, each.number) for topic, each in partitions]
         try:
-            ends = await self._ends([TopicPartition(topic, each.number) for topic, each in partitions])
+            # In this order, what becomes readable between the two answers does not seem hidden.
+            high_watermarks = await self._ends(sources, "read_uncommitted")
+            stable_ends = await self._ends(sources, "read_committed")
+            await self._look_for_hidden(
+                {
+                    SourcePartition(tp.topic, tp.partition): LogEnds(stable_ends[tp], high_watermarks[tp])
+                    for tp in sources
+                }
+            )
             async with asyncio.timeout(_ANSWER_SECONDS):
                 ids = await read_topic_ids(self._bootstrap, SOURCES)
         except (KafkaError, OSError, AssertionError, TimeoutError):  # aiokafka asserts that it knows a broker
@@ -125,37 +144,56 @@ class Watch(Service):
             gone = recreated(known, ids, SOURCES)
             if gone:
                 raise TopicRecreatedError(number, gone, "The position belongs to the former topic.")
-        consumer.ends.update({TP(tp.topic, tp.partition): end for tp, end in ends.items()})
+        consumer.ends.update({TP(tp.topic, tp.partition): end for tp, end in high_watermarks.items()})
         return {
             SourcePartition(topic, partition.number): Sight(
-                partition.epoch, partition.durable.get(topic, 0), topic_lag(consumer, partition, topic)
+                partition.epoch,
+                partition.durable.get(topic, 0),
+                readable_lag(
+                    consumer, partition, topic, stable_ends[TopicPartition(topic, partition.number)]
+                ),
             )
             for topic, partition in partitions
             if topic not in partition.halts
         }
 
-    async def _ends(self, partitions: list[TopicPartition]) -> dict[TopicPartition, int]:
-        """Return where each source partition ends: the offset after the last committed record."""
-        async with asyncio.timeout(_ANSWER_SECONDS):
-            if self._consumer is None:
-                consumer = AIOKafkaConsumer(
-                    bootstrap_servers=self._bootstrap,
-                    client_id=f"{self._app_id}-watchdog",
-                    isolation_level="read_committed",
-                    enable_auto_commit=False,
-                    request_timeout_ms=int(_ANSWER_SECONDS * 1000),
-                )
-                self._consumer = consumer
-                await consumer.start()
-            ends: dict[TopicPartition, int] = await self._consumer.end_offsets(partitions)
-            return ends
-
-    async def _disconnect(self) -> None:
-        consumer, self._consumer = self._consumer, None
-        if consumer is None:
+    async def _look_for_hidden(self, ends: Mapping[SourcePartition, LogEnds]) -> None:
+        """Log each source partition whose end a transaction has hidden for too long, and who has this transaction."""
+        places = self._hidden_ends.look(monotonic_ms(), SystemClock().now_ms(), ends)
+        if not places:
             return
         try:
             async with asyncio.timeout(_ANSWER_SECONDS):
-                await consumer.stop()
-        except (KafkaError, OSError, TimeoutError):
-            log.debug("the watchdog's connection did not close")
+                found = await find_open_transactions(
+                    self._bootstrap, [TopicPartition(place.topic, place.partition) for place in places]
+                )
+        except (KafkaError, OSError, AssertionError, TimeoutError) as error:
+            log.warning("the broker does not say which transactions are open: %r", error)
+            return  # the next check asks again
+        for alarm in self._hidden_ends.explain(places, found):
+            log.error("%s", alarm)
+
+    async def _ends(
+        self, partitions: list[TopicPartition], isolation_level: str
+    ) -> dict[TopicPartition, int]:
+        """Return where each source partition ends: its last stable offset (read_committed) or its high watermark."""
+        async with asyncio.timeout(_ANSWER_SECONDS):
+            consumer = self._consumers.get(isolation_level)
+            if consumer is None:
+                consumer = AIOKafkaConsumer(
+                    bootstrap_servers=self._bootstrap,
+                    client_id=f"{self._app_id}-watchdog",
+                    isolation_level=isolation_level,
+                    enable_auto_commit=False,
+                    request_timeout_ms=int(_ANSWER_SECONDS * 1000),
+                )
+                self._consumers[isolation_level] = consumer
+                await while_alive(consumer, consumer.start())
+            ends: dict[TopicPartition, int] = await while_alive(consumer, consumer.end_offsets(partitions))
+            return ends
+
+    async def _disconnect(self) -> None:
+        consumers, self._consumers = self._consumers, {}
+        for consumer in consumers.values():
+            if not await stop_within(consumer, _ANSWER_SECONDS):
+                log.debug("the watchdog's connection did not close")

@@ -27,8 +27,8 @@ class StuckConsumer:
     def __init__(self) -> None:
         self.ends: dict[TP, int] = {}
 
-    def unread(self, tp: TP) -> int:
-        return self.ends.get(tp, 0)
+    def unread(self, tp: TP, end: int | None = None) -> int:
+        return self.ends.get(tp, 0) if end is None else end
 
     def delivered(self, tp: TP) -> int:
         return 0

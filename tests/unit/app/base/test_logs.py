@@ -3,7 +3,6 @@
 import io
 import json
 import logging
-from collections.abc import Iterator
 
 import pytest
 import structlog
@@ -11,21 +10,6 @@ import structlog
 from app.base.errors import UptakeError
 from app.base.logs import LibraryNoise, setup_logging
 from app.base.settings import Settings
-
-
-@pytest.fixture(autouse=True)
-def logging_as_before() -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    names = ("aiokafka", "faust", "mode", "kafka", "aiohttp.access", "asyncio")
-    levels = {name: logging.getLogger(name).level for name in names}
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    for name, before in levels.items():
-        logging.getLogger(name).setLevel(before)
-    logging.captureWarnings(False)
-    structlog.reset_defaults()
 
 
 def a_record(name: str, message: str, level: int = logging.WARNING) -> logging.LogRecord:

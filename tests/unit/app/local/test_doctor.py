@@ -7,8 +7,10 @@ import pytest
 
 from app.base.settings import Settings
 from app.customers.customer_registry import create_customers_file
+from app.kafka.open_transactions import OpenTransaction
 from app.local import doctor, kafka_jars
 from app.local.tcp_ports import free_port
+from events.topics import JOURNAL
 
 
 def test_foreign_owner_of_our_names_is_a_failure() -> None:
@@ -109,3 +111,33 @@ def test_only_a_failure_is_unhealthy() -> None:
     ok, warn, fail = (doctor.Check("x", level, "") for level in ("ok", "warn", "fail"))
     assert doctor.is_healthy([ok, warn])
     assert not doctor.is_healthy([ok, fail])
+
+
+NOW_MS = 1_700_000_000_000
+
+
+def a_transaction(age_ms: int, partition: int = 3, name: str | None = "foreign") -> OpenTransaction:
+    return OpenTransaction(JOURNAL, partition, 17, 1001, 0, NOW_MS - age_ms, name)
+
+
+@pytest.mark.parametrize(
+    ("ages_ms", "level"), [([], "ok"), ([7_999], "ok"), ([8_000], "fail"), ([10, 60_000], "fail")]
+)
+def test_transaction_that_is_open_for_long_fails(ages_ms: list[int], level: str) -> None:
+    found = [a_transaction(age_ms) for age_ms in ages_ms]
+    assert doctor.judge_transactions("broker:9092", found, NOW_MS).level == level
+
+
+def test_oldest_transaction_is_named_with_the_command_that_aborts_it() -> None:
+    found = [a_transaction(9_000, 1), a_transaction(60_000, 2), a_transaction(10, 0)]
+    check = doctor.judge_transactions("broker:9092", found, NOW_MS)
+    for words in ("uptake.events partition 2", "producer 1001 (foreign)", "at 17 for 60 s", "(2 are open)"):
+        assert words in check.finding
+    command = "kafka-transactions.sh --bootstrap-server broker:9092 forceTerminateTransaction --transactionalId foreign"
+    assert command in check.cure
+
+
+def test_transaction_that_no_coordinator_knows_is_aborted_in_its_partition() -> None:
+    check = doctor.judge_transactions("broker:9092", [a_transaction(9_000, name=None)], NOW_MS)
+    assert "producer 1001 has been open" in check.finding
+    assert "abort --topic uptake.events --partition 3 --start-offset 17" in check.cure

@@ -5,7 +5,8 @@ import socket
 
 import pytest
 
-from app.base.errors import PortTakenError, cannot_listen
+from app.base.errors import PortTakenError
+from app.base.listening import cannot_listen
 
 
 @pytest.mark.parametrize(
