@@ -89,9 +89,8 @@ async def require_topics(
     said = time.monotonic() - _SAY_AGAIN_S + _GRACE_S
     while True:
         comparisons = await compare_topics(settings, topics, wait_ms=wait_ms)
-        refuse_uncompacted_state(
-            comparisons
-        )  # first: its cure also holds for topics that a broker created by itself
+        # First: its cure also holds for topics that a broker created by itself.
+        refuse_uncompacted_state(comparisons)
         refuse_wrong_partitions(comparisons)
         missing = [comparison.topic.name for comparison in comparisons if comparison.found is None]
         if not missing:
