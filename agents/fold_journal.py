@@ -32,9 +32,12 @@ def fold_history(partition: Partition, record: Any) -> None:
 
 def _fold(partition: Partition, record: Any, topic: str, max_age_ms: int | None, tables: Tables) -> None:
     event = decode(record.value)
-    key = _own_key(partition, record, event, topic)
-    if key is None:
-        return
+    key: bytes | None = record.key
+    overlay = partition.overlay
+    if key is None or overlay.verified.get(key) != (event.customer, event.user):
+        key = _verified_key(partition, record, event, topic)
+        if key is None:
+            return
     if event.previous_user is not None:
         check_names(event.customer, event.previous_user)
     appended_ms: int = record.timestamp
@@ -46,7 +49,6 @@ def _fold(partition: Partition, record: Any, topic: str, max_age_ms: int | None,
     if time_ms != event.time_ms or received_ms != event.received_ms:
         partition.stats.clamped += is_clamped
         event = msgspec.structs.replace(event, time_ms=time_ms, received_ms=received_ms)
-    overlay = partition.overlay
     if received_ms > overlay.newest_received_ms:
         overlay.newest_received_ms = received_ms
     if time_ms > overlay.newest_time_ms and max_age_ms is not None and not is_clamped:
@@ -57,20 +59,16 @@ def _fold(partition: Partition, record: Any, topic: str, max_age_ms: int | None,
         partition.stats.repeated += 1
 
 
-def _own_key(partition: Partition, record: Any, event: Event, topic: str) -> bytes | None:
-    """Return the key of a record whose user belongs to this partition. Forward any other record and return None."""
-    key: bytes | None = record.key
-    overlay = partition.overlay
-    if key is not None and overlay.verified.get(key) == (event.customer, event.user):
-        return key
-    key = _check_key(key, event)
+def _verified_key(partition: Partition, record: Any, event: Event, topic: str) -> bytes | None:
+    """Return the key of a record whose user belongs to this partition, and remember it. Forward any other record and return None."""
+    key = _check_key(record.key, event)
     home = partition_of(key, partition.limits.partitions)
     if home != partition.number and event.user != NO_PROFILE_USER:
         origin = ("origin", _origin(topic, partition, record))
         partition.send(Output(topic, home, key, record.value, (origin,)))
         partition.stats.forwarded += 1
         return None
-    overlay.verify(key, event.customer, event.user)
+    partition.overlay.verify(key, event.customer, event.user)
     return key
 
 

@@ -1,7 +1,8 @@
 """The rows and tallies of one partition in memory, and the changes that a flush takes from them."""
 
 from collections.abc import Callable, Iterator
-from typing import Any, Final, NamedTuple, Protocol, TypeVar
+from dataclasses import dataclass
+from typing import Any, Final, Protocol, TypeVar
 
 from agents.ports import Change, Output, Store
 from agents.row_cache import RowCache
@@ -28,7 +29,8 @@ class _CachesByTable(Protocol):
     def __getitem__(self, table: TableSpec[_S]) -> RowCache[_S]: ...
 
 
-class _LaneTables(NamedTuple):
+@dataclass(slots=True)
+class _LaneTables:
     """The tables for the events of one lane (live or history). Both lanes share the rows; each has its own tally."""
 
     tally: Tally

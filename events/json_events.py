@@ -14,10 +14,9 @@ from events.event_time import event_time
 from events.json_fields import json_of, text_of
 from events.json_kinds import KINDS, PLAIN_ITEMS, PLAIN_KINDS, FieldSlot, Kind, Own
 from events.model import NO_PROFILE_USER
-from events.rejections import Rejection
+from events.rejections import RefusedError, Rejection
 from events.rules import Rules
 from events.signature import ABSENT
-from events.target import RefusedError
 from events.tracker import Accepted
 from events.tracker_fields import quoted
 from events.wire_values import MAX_PROPERTIES, MAX_PROPERTY_CHARS, MAX_PROPERTY_NAME_CHARS

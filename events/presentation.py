@@ -15,10 +15,10 @@ import msgspec
 from events import json_bodies
 from events.json_bodies import Element
 from events.model import Rendered
-from events.rejections import Rejection
+from events.rejections import RefusedError, Rejection
 from events.rules import Rules
 from events.signature import ABSENT
-from events.target import MAX_PARAMETERS, RefusedError, decode
+from events.target import MAX_PARAMETERS, decode
 from events.tracker import Accepted
 from events.wire_values import MAX_ITEMS_CHARS, MAX_ITEMS_PER_REQUEST
 

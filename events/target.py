@@ -10,26 +10,16 @@ from urllib.parse import quote, quote_plus, unquote_to_bytes
 
 import msgspec
 
-from events.rejections import Rejection
+from events.rejections import RefusedError, Rejection
 from events.signature import ABSENT
 
 PREFIXES: Final = frozenset(("api", "ebl", "news"))
 MAX_PARAMETERS: Final = 1_000  # more pairs than any client sends; a body of 64 KB could hold 30,000
 
 _ITEM_SEGMENT: Final = 2  # {user}/{itemtype}/{item}
+_MAX_NAME_CHARS: Final = 80  # of a parameter, in an answer
 _BAD_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
-_ECHO_CHARS: Final = 80
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_.~-]*")  # most texts need no encoding, and quote() takes 3 us
-
-
-class RefusedError(Exception):
-    """Carries a Rejection out of nested parsing. The public function that was called catches it."""
-
-    def __init__(
-        self, code: str, sentence: str, parameter: str | None = None, value: str | None = None
-    ) -> None:
-        super().__init__(code)
-        self.rejection = Rejection(code, sentence, parameter, None if value is None else value[:_ECHO_CHARS])
 
 
 class Target(msgspec.Struct, gc=False):
@@ -139,7 +129,7 @@ def _read_params(source: str, params: dict[str, str], conflicts: set[str]) -> No
         if raw_value in ABSENT:
             continue
         name = decode(raw_name.replace("+", " "), "query")
-        value = decode(raw_value.replace("+", " "), name[:_ECHO_CHARS] or "query")
+        value = decode(raw_value.replace("+", " "), name[:_MAX_NAME_CHARS] or "query")
         if not name or value in ABSENT:
             continue
         if params.setdefault(name, value) != value:

@@ -31,9 +31,9 @@ from events.model import (
     Viewed,
     Wishlist,
 )
-from events.rejections import Rejection
+from events.rejections import RefusedError, Rejection
 from events.rules import Rules
-from events.target import RefusedError, Target
+from events.target import Target
 from events.topics import HISTORY, JOURNAL
 from events.tracker_parameters import ParameterReader, Parameters, readers_of
 from events.wire_fields import COMMON_FIELDS, FIELD_BY_NAME, own_fields_of
@@ -60,20 +60,23 @@ class Accepted(msgspec.Struct, frozen=True, gc=False):
         return HISTORY if self.is_history else JOURNAL
 
 
+def unknown_event(event: str) -> Rejection | None:
+    """Return the rejection of an event name of a path that the tracker does not have, None if it has it."""
+    if ALIASES.get(event, event) in _READERS:
+        return None
+    return Rejection(
+        "unknown_event", f"there is no event {tracker_fields.quoted(event)}", "event", event[:80]
+    )
+
+
 def parse(target: Target, rules: Rules, received_ms: int) -> Accepted | Rejection | None:
     """Return the event that a request reports, the Rejection of an invalid one, or None if there is nothing to record.
 
     The result is None for an empty list of rendered items, because an existing client sends such lists.
     """
-    name = ALIASES.get(target.event, target.event)
-    reader = _READERS.get(name)
+    reader = _READERS.get(ALIASES.get(target.event, target.event))
     if reader is None:
-        return Rejection(
-            "unknown_event",
-            f"there is no event {tracker_fields.quoted(target.event)}",
-            "event",
-            target.event[:80],
-        )
+        return unknown_event(target.event)
     try:
         return _read(reader, target, rules, received_ms)
     except RefusedError as refused:

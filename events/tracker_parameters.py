@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from events.money import CURRENCIES, parse_fullprice, parse_minor_units
-from events.target import RefusedError
+from events.rejections import RefusedError
 from events.tracker_fields import has_control, integer, not_a_word, not_an_integer, quoted
 from events.wire_fields import WireField
 from events.wire_values import MAX_PROPERTIES, MAX_PROPERTY_CHARS, MAX_PROPERTY_NAME_CHARS, ValueKind

@@ -189,7 +189,8 @@ class Lane:
                 self._divert("the connection to Kafka is being renewed")
             for entry in self._order.uncopied():
                 entry.settle(FateUnknownError(str(error)))
-            self._order.end_batch()
+            for entry in self._order.end_batch():
+                entry.is_lost = True
         else:
             for entry in self._order.end_batch():
                 entry.settle(None)

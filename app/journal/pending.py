@@ -47,7 +47,10 @@ class Account:
 
 
 class PendingEvent:
-    """One event before its outcome. The first outcome counts, later ones change nothing."""
+    """One event before its outcome. The first outcome counts, later ones change nothing.
+
+    ``is_copied``: a copy is on its way into the spool. ``is_lost``: Kafka did not acknowledge the batch, so the copy decides.
+    """
 
     __slots__ = (
         "_account",
@@ -55,6 +58,7 @@ class PendingEvent:
         "_index",
         "event",
         "is_copied",
+        "is_lost",
         "is_settled",
         "key",
         "since_ms",
@@ -66,7 +70,7 @@ class PendingEvent:
     ) -> None:
         self.event, self.key, self.value, self.since_ms = event, key, encode(event), since_ms
         self._group, self._index, self._account = group, index, account
-        self.is_settled = self.is_copied = False
+        self.is_settled = self.is_copied = self.is_lost = False
         account.open()
 
     @property

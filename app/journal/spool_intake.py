@@ -2,7 +2,7 @@
 
 from app.journal.broker_link import BrokerLink
 from app.journal.pending import PendingEvent
-from app.journal.sink import NotTakenError
+from app.journal.sink import FateUnknownError, NotTakenError
 from app.journal.spool import Spool
 from app.journal.spool_format import SpoolTarget
 
@@ -43,6 +43,8 @@ class SpoolIntake:
         def done(error: OSError | None) -> None:
             if error is None:
                 entry.settle(None)
+            elif entry.is_lost:
+                entry.settle(FateUnknownError(f"the spool cannot be written ({error.strerror})"))
             else:
                 entry.is_copied = False
 

@@ -11,7 +11,7 @@ from app.lookup.requests import CtrQuery
 from app.lookup.routing import MOVING_S, PeerRefusedError, Router
 from app.lookup.service import LookupService, UnavailableError
 from app.lookup.staleness import STALE_HEADER, marked, oldest, refuse_stale
-from events.target import RefusedError
+from events.rejections import RefusedError
 from tables.ctr.panes import Counts
 from tables.ctr.rates import rates
 from tables.ctr.window_keys import scenario_key

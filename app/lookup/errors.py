@@ -13,8 +13,7 @@ from app.customers.customer import Customer
 from app.http.refusals import SAFE_HEADERS
 from app.lookup.routing import PeerRefusedError
 from app.lookup.service import UnavailableError
-from events.rejections import Rejection
-from events.target import RefusedError
+from events.rejections import RefusedError, Rejection
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

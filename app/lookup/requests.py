@@ -12,7 +12,7 @@ from app.customers.exclusion_rules import MAX_THRESHOLD, REASONS, ExclusionRules
 from app.lookup.exclusions import Rotation
 from events import tracker_fields
 from events.duration import parse_duration_ms
-from events.target import RefusedError
+from events.rejections import RefusedError
 from events.wire_values import MAX_ITEM_CHARS, MAX_WORD_CHARS
 from tables.ctr.window_keys import MAX_TIME_MS, PANE_MS
 

@@ -32,7 +32,8 @@ from app.lookup.user_page import user_page
 from app.lookup.user_view import UserView
 from events import tracker_fields
 from events.model import user_key
-from events.target import RefusedError, decode
+from events.rejections import RefusedError
+from events.target import decode
 
 _MAX_BODY_BYTES: Final = 1_048_576
 _TIMEOUT_S: Final = 5.0

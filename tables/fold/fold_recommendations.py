@@ -22,9 +22,11 @@ def fold_rendered(tables: Tables, key: bytes, event: model.Rendered) -> None:
     if event.scenario is None:
         _fill_from_served(tables, key, event, shown)
     _count_items(tables, "rendered", event, shown)
-    tables.rows[rendered.TABLE].put(key, rendered.show(tables.rows[rendered.TABLE].get(key), event))
-    remembered = impressions.remember(tables.rows[impressions.TABLE].get(key), shown, event.received_ms)
-    tables.rows[impressions.TABLE].put(key, remembered)
+    rows = tables.rows[rendered.TABLE]
+    rows.put(key, rendered.show(rows.get(key), event))
+    logged = tables.rows[impressions.TABLE]
+    remembered = impressions.remember(logged.get(key), shown, event.received_ms)
+    logged.put(key, remembered)
     request_id = shown.request_id
     if (
         request_id is not None
@@ -42,7 +44,8 @@ def fold_viewed(tables: Tables, key: bytes, event: model.Viewed) -> None:
     if event.user != NO_PROFILE_USER:
         if event.scenario is None:
             _fill_from_served(tables, key, event, shown)
-        tables.rows[rendered.TABLE].put(key, rendered.view(tables.rows[rendered.TABLE].get(key), event))
+        rows = tables.rows[rendered.TABLE]
+        rows.put(key, rendered.view(rows.get(key), event))
     _count_items(tables, "viewed", event, shown)
 
 
@@ -109,7 +112,8 @@ def fold_recommended(tables: Tables, key: bytes, event: model.Recommended) -> No
 def fold_click(tables: Tables, key: bytes, event: model.Click) -> None:
     """Remember a click. The CTR panes count only clicks on recommendations."""
     if event.user != NO_PROFILE_USER:
-        tables.rows[clicked.TABLE].put(key, clicked.click(tables.rows[clicked.TABLE].get(key), event))
+        rows = tables.rows[clicked.TABLE]
+        rows.put(key, clicked.click(rows.get(key), event))
 
 
 def fold_clickrecommended(tables: Tables, key: bytes, event: model.ClickRecommended) -> None:
@@ -146,7 +150,8 @@ def fold_clickrecommended(tables: Tables, key: bytes, event: model.ClickRecommen
                 )
         origin = (event.time_ms, scenario, variant, row, rank)
     tally.count("clicks", event.customer, scenario, variant, event.time_ms, row, rank)
-    tables.rows[clicked.TABLE].put(key, clicked.click(tables.rows[clicked.TABLE].get(key), event))
+    rows = tables.rows[clicked.TABLE]
+    rows.put(key, clicked.click(rows.get(key), event))
     click = RecommendedClick(event.time_ms, event.received_ms, item, *origin)
     tables.rows[impressions.TABLE].put(key, impressions.remember_click(remembered, click, event.received_ms))
 
@@ -179,7 +184,8 @@ def fold_consume(tables: Tables, key: bytes, event: model.Consume) -> None:
     """Remember how much was consumed, and count a conversion of the recommended click that it follows."""
     if event.user == NO_PROFILE_USER:
         return
-    tables.rows[consumed.TABLE].put(key, consumed.consume(tables.rows[consumed.TABLE].get(key), event))
+    rows = tables.rows[consumed.TABLE]
+    rows.put(key, consumed.consume(rows.get(key), event))
     _convert(tables, key, event, "consumed")
 
 
@@ -203,7 +209,8 @@ def fold_basket(tables: Tables, key: bytes, event: model.Basket) -> None:
     """Put an item into the basket, and count a conversion of the recommended click that it follows."""
     if event.user == NO_PROFILE_USER:
         return
-    tables.rows[basket.TABLE].put(key, basket.put(tables.rows[basket.TABLE].get(key), event))
+    rows = tables.rows[basket.TABLE]
+    rows.put(key, basket.put(rows.get(key), event))
     _convert(tables, key, event, "basket")
 
 
@@ -224,7 +231,8 @@ def fold_buy(tables: Tables, key: bytes, event: model.Buy) -> None:
     """Add a purchase, take the item out of the basket, and count a conversion of the recommended click that it follows."""
     if event.user == NO_PROFILE_USER:
         return
-    tables.rows[purchases.TABLE].put(key, purchases.buy(tables.rows[purchases.TABLE].get(key), event))
+    rows = tables.rows[purchases.TABLE]
+    rows.put(key, purchases.buy(rows.get(key), event))
     _take_out(tables, key, event)
     click = _convert(tables, key, event, "purchases")
     if click is not None and event.price is not None and event.currency is not None:
@@ -243,4 +251,5 @@ def fold_buy(tables: Tables, key: bytes, event: model.Buy) -> None:
 def fold_owns(tables: Tables, key: bytes, event: model.Owns) -> None:
     """Mark an item as owned, without revenue."""
     if event.user != NO_PROFILE_USER:
-        tables.rows[purchases.TABLE].put(key, purchases.own(tables.rows[purchases.TABLE].get(key), event))
+        rows = tables.rows[purchases.TABLE]
+        rows.put(key, purchases.own(rows.get(key), event))

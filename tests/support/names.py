@@ -1,6 +1,7 @@
 """Reads the packages as trees of names: which module defines a name, and which other modules use it."""
 
 import ast
+import gc
 import re
 from collections import defaultdict
 from collections.abc import Iterator
@@ -28,10 +29,14 @@ class Definition:
 def trees(folders: tuple[str, ...] = PACKAGES) -> dict[str, ast.Module]:
     """Return dotted module name -> its tree."""
     found = {}
-    for folder in folders:
-        for path in sorted((ROOT / folder).rglob("*.py")):
-            parts = path.relative_to(ROOT).with_suffix("").parts
-            found[".".join(part for part in parts if part != "__init__")] = ast.parse(path.read_text())
+    gc.disable()  # a finalizer that runs inside ast.parse makes Python 3.11 count its recursion wrong (SystemError)
+    try:
+        for folder in folders:
+            for path in sorted((ROOT / folder).rglob("*.py")):
+                parts = path.relative_to(ROOT).with_suffix("").parts
+                found[".".join(part for part in parts if part != "__init__")] = ast.parse(path.read_text())
+    finally:
+        gc.enable()
     return found
 
 

@@ -266,6 +266,27 @@ async def test_event_with_eid_whose_batch_is_lost_goes_into_the_spool_first(
     assert running.items(0) == ["0", "1"]
 
 
+async def test_event_whose_batch_is_lost_and_whose_copy_fails_is_answered(
+    start: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kafka = Kafka()
+    kafka.held = {0}
+    running = await start(kafka, stall_ms=60_000, ack_timeout_ms=100)
+
+    def fail(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    handed = running.begin(0, "0", "e0")
+    await until(lambda: 0 in kafka.on_their_way)
+    with monkeypatch.context() as patch:
+        patch.setattr("app.journal.spool_disk.write_all", fail)
+        patch.setattr("app.journal.spool_disk.write_file", fail)
+        kafka.lose(0, is_written=False)
+        async with asyncio.timeout(5):
+            with pytest.raises(FateUnknownError):
+                await handed
+
+
 async def test_lane_under_load_leaves_the_spool(start: Callable[..., Any]) -> None:
     kafka = Kafka()
     running = await start(kafka)

@@ -14,7 +14,7 @@ from multidict import MultiDict
 from app.customers.exclusion_rules import DEFAULT_REASONS, ExclusionRules
 from app.lookup.exclusions import Rotation
 from app.lookup.requests import CtrQuery, ExclusionsQuery, Params, read_ctr, read_exclusions, read_filter
-from events.target import RefusedError
+from events.rejections import RefusedError
 from tests.support.lookups import CUSTOMER, DAY, MINUTE, NOW
 
 
