@@ -11,6 +11,7 @@ from app.worker.contact import ContactRule
 log = logging.getLogger(__name__)
 
 _CHECK_SECONDS: Final = 1.0
+_SHORTEST_MS: Final = 5_000  # while the group rebalances there is no heartbeat for a moment
 
 
 class ContactLog(Service):
@@ -31,10 +32,10 @@ class ContactLog(Service):
         """Log a change since the last check."""
         age_ms = self._age_ms()
         warning = self._rule.warning(age_ms)
-        if warning is not None:
+        if warning is not None and age_ms >= _SHORTEST_MS:
             if not self._longest_ms:
                 log.warning("%s (%s)", warning, self._bootstrap)
             self._longest_ms = max(self._longest_ms, age_ms)
-        elif self._longest_ms:
+        elif warning is None and self._longest_ms:
             log.warning("Kafka at %s answers again after %.0f s", self._bootstrap, self._longest_ms / 1000)
             self._longest_ms = 0

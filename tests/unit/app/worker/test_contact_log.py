@@ -18,3 +18,10 @@ async def test_loss_and_return_are_logged_once(caplog: pytest.LogCaptureFixture)
         "Kafka has not answered this worker for 7 s: its lookups carry stale_ms until it does (kafka-1:9092)",
         "Kafka at kafka-1:9092 answers again after 8 s",
     ]
+
+
+async def test_pause_of_a_rebalance_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    watch = ContactLog(ContactRule.of(1_500, 300_000), lambda: 4_999, "kafka-1:9092")
+    with caplog.at_level(logging.INFO):
+        watch.check()
+    assert caplog.records == []
