@@ -22,6 +22,7 @@ from events.codec import UndecodableError
 from tables.ctr import watermarks
 from tables.ctr.watermarks import WatermarkRules
 from tables.declare import POSITIONS_TABLE
+from tables.store import StoreDamageError
 
 _SLICE_SECONDS: Final = 0.004  # after this time a fold yields to the event loop, for lookups
 SLICE_RECORDS: Final = 32  # records between two checks of the clock
@@ -133,6 +134,9 @@ class Partition:
                     self.positions[topic] = halt.position
                     self.stats.folded += 1
                     return
+            except StoreDamageError as error:
+                self.lose_store(error)
+                return
             except BaseException as error:
                 # Rows may be half changed, so this partition must not flush again.
                 self._lose(PartitionLostError(self.number, f"{topic} offset {record.offset}: {error!r}"))
@@ -160,7 +164,11 @@ class Partition:
     @property
     def watermark_ms(self) -> int:
         """The watermark of this partition. A window is final if the watermark has passed its end by the grace."""
-        state = self.overlay.rows[watermarks.TABLE].get(watermarks.row_key(self.number))
+        try:
+            state = self.overlay.rows[watermarks.TABLE].get(watermarks.row_key(self.number))
+        except StoreDamageError as error:
+            self.lose_store(error)
+            return 0
         return 0 if state is None else state.reached_ms
 
     def send(self, output: Output) -> None:
@@ -203,6 +211,9 @@ class Partition:
                     return False
                 if self.positions == self.durable and not is_due and not closed:
                     return True
+                self.stats.swept += await self._sweeper.sweep_due(self.overlay, lambda: self.is_open)
+                if self.lost is not None or self._is_released:
+                    return False
                 flush = self._encode()
                 committed = await self._outbox.commit(flush)
                 if self._is_released:
@@ -211,6 +222,9 @@ class Partition:
             except PartitionLostError as error:
                 self._lose(error)
                 self._on_lost(error)
+                return False
+            except StoreDamageError as error:
+                self.lose_store(error)
                 return False
             except BaseException as error:
                 self._lose(PartitionLostError(self.number, f"a flush failed: {error!r}"))
@@ -226,12 +240,17 @@ class Partition:
         first, last = self._announcer.take(self.positions, self.overlay.newest_time_ms)
         outputs, self.outputs, self._outputs_bytes = first + self.outputs, [], 0
         positions = dict(self.positions)
-        self.stats.swept += self._sweeper.sweep(self.overlay)
         changes, published = self.overlay.encode_changes()
         if positions:  # empty before the first fold, if the flush only carries an announcement
             ids = None if self._are_ids_kept else self.topic_ids
             changes[POSITIONS_TABLE] = position_rows(self.number, positions, ids)
         return Flush(changes, outputs + published + last, positions)
+
+    def lose_store(self, error: StoreDamageError) -> None:
+        """Lose the partition because its store is damaged. When it is opened again, the store is rebuilt."""
+        if self.lost is None:
+            self._lose(PartitionLostError(self.number, str(error)))
+            self._on_lost(PartitionLostError(self.number, str(error)))
 
     def _lose(self, error: PartitionLostError) -> None:
         """Never flush again: the changes since the last flush are lost, or their fate is unknown."""

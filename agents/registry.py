@@ -1,7 +1,7 @@
 """Registry of the partitions that are open on this worker."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from agents.partition import Partition
 from agents.poison import Halt
@@ -17,16 +17,22 @@ class Partitions:
     def __init__(self, close_timeout_seconds: float) -> None:
         self._open: dict[int, Partition] = {}
         self._halts: dict[tuple[str, int], Halt] = {}
+        self._held: set[int] = set()
         self._close_timeout_seconds = close_timeout_seconds
         self.epoch = 0
 
     def add(self, partition: Partition) -> None:
         """Add a partition that has caught up. Chunks are then folded into it, and lookups read it."""
         self._open[partition.number] = partition
+        self._held.discard(partition.number)
         for topic, position in partition.positions.items():
             halt = self._halts.pop((topic, partition.number), None)
             if halt is not None and halt.position == position:
                 partition.halts[topic] = halt  # a rebalance alone does not end a pause
+
+    def hold(self, numbers: Iterable[int]) -> None:
+        """Let no record of these partitions be fetched in this epoch before they are added: they are opened after the others."""
+        self._held.update(numbers)
 
     def get(self, number: int) -> Partition | None:
         """Return the partition if it is open here and not lost, otherwise None."""
@@ -45,7 +51,9 @@ class Partitions:
         return None if partition is None else partition.durable.get(topic)
 
     def is_paused(self, topic: str, number: int) -> bool:
-        """Tell whether a source topic of an open partition is paused, so that no record of it need be fetched."""
+        """Tell whether a source topic of a partition is paused or the partition is held, so that no record of it need be fetched."""
+        if number in self._held:
+            return True
         partition = self._open.get(number)
         return partition is not None and topic in partition.halts
 
@@ -57,6 +65,7 @@ class Partitions:
         """
         closing = list(self._open.values())
         self.epoch += 1
+        self._held.clear()
         for partition in closing:
             partition.is_open = False
         closed = await asyncio.gather(

@@ -1,17 +1,28 @@
-"""Deletes expired rows: each flush checks the next few rows of each table, in an endless cycle, so that no table grows for ever.
+"""Deletes expired rows: each flush checks some rows of each table, in an endless cycle, so that no table grows for ever.
 
 Each table decides which of its rows have expired. A swept row is a tombstone in the changelog, like any other deletion.
+
+The sweep keeps up with any steady rate, because it checks two rows for each row that was written. Say r rows are written per flush,
+and a row lives for T flushes. A cycle over N rows takes N / 2r flushes, and N is at most r (T + the cycle). So a cycle takes at most
+T flushes: the table never holds more expired rows than living ones.
 """
 
-from typing import Final
+import asyncio
+from collections.abc import Callable
+from typing import Any, Final
 
 from agents.overlay import Overlay
 from tables.declare import TABLES
 
-# Rows of each table. With one flush per second, a partition checks 360,000 rows per hour.
-_ROWS_A_FLUSH: Final = 100
+_LEAST_ROWS: Final = 100
+"""Rows of each table that every flush checks."""
+_ROWS_PER_WRITE: Final = 2  # with 1, a cycle would never end: the table would grow as fast as the walk moves
+_MOST_ROWS: Final = 50_000
+"""Rows of each table that a flush checks at most. What is left is checked by the next flushes."""
+_ROWS_A_SLICE: Final = 200  # then the sweep yields to the event loop; at 3 to 10 us per row
 _END: Final = b"\xff"  # no key begins with it, because keys are ASCII or UTF-8
 
+_HasExpired = Callable[[bytes, Any, int], bool]
 _SWEPT: Final = tuple((table.name, table.has_expired) for table in TABLES if table.has_expired is not None)
 
 
@@ -22,19 +33,53 @@ class Sweeper:
     """
 
     def __init__(self) -> None:
-        self._next: dict[str, bytes] = {name: b"" for name, _ in _SWEPT}
+        self._next: dict[str, bytes | None] = {name: None for name, _ in _SWEPT}
+        self._owed: dict[str, int] = dict.fromkeys(self._next, 0)
 
-    def sweep(self, overlay: Overlay, rows: int = _ROWS_A_FLUSH) -> int:
-        """Delete the expired rows among the next ``rows`` stored rows of each table. Return how many were deleted."""
-        swept = 0
+    async def sweep_due(self, overlay: Overlay, may_continue: Callable[[], bool]) -> int:
+        """Delete the expired rows among the next rows of each table, in proportion to the rows written since the last call.
+
+        Return how many were deleted. Between slices it yields to the event loop, and stops unless ``may_continue()``. Call it before
+        each flush takes the changes, without yielding in between: it counts the changed rows.
+        """
+        swept: dict[str, int] = {}
         for table, has_expired in _SWEPT:
-            start = self._next[table]
-            self._next[table] = b""  # from the beginning again, unless the walk stops early
-            for looked, (key, state) in enumerate(overlay.stored(table, start, _END)):
-                if looked == rows:
-                    self._next[table] = key
-                    break
-                if state is not None and has_expired(key, state, overlay.newest_received_ms):
-                    overlay.tables[table].put(key, None)
-                    swept += 1
-        return swept
+            due = min(max(self._owed[table], _LEAST_ROWS), _MOST_ROWS)
+            self._owed[table] = max(0, self._owed[table] - due)
+            swept[table] = 0
+            while due > 0 and may_continue():
+                looked, expired = self._look(overlay, table, has_expired, min(due, _ROWS_A_SLICE))
+                swept[table] += expired
+                due -= looked
+                if not self._next[table]:  # the end: every row was checked since the walk began
+                    due = self._owed[table] = 0
+                if due > 0:
+                    await asyncio.sleep(0)
+            self._owed[table] += due
+        for table, expired in swept.items():
+            written = max(0, len(overlay.tables[table].changed) - expired)
+            self._owed[table] += _ROWS_PER_WRITE * written
+        return sum(swept.values())
+
+    def sweep(self, overlay: Overlay, rows: int = _LEAST_ROWS) -> int:
+        """Delete the expired rows among the next ``rows`` stored rows of each table. Return how many were deleted."""
+        return sum(self._look(overlay, table, has_expired, rows)[1] for table, has_expired in _SWEPT)
+
+    def _look(self, overlay: Overlay, table: str, has_expired: _HasExpired, rows: int) -> tuple[int, int]:
+        """Check the next ``rows`` stored rows of a table. Return how many were checked, and how many of them were deleted."""
+        start = self._next[table]
+        if start is None:
+            # A new walk begins at the row of any user. If each began at the first key, a partition that is opened often would never
+            # check its last rows.
+            start = next(iter(overlay.tables[table].changed), b"")
+        self._next[table] = b""  # from the beginning again, unless the walk stops early
+        looked = swept = 0
+        for key, state in overlay.stored(table, start, _END):
+            if looked == rows:
+                self._next[table] = key
+                break
+            looked += 1
+            if state is not None and has_expired(key, state, overlay.newest_received_ms):
+                overlay.tables[table].put(key, None)
+                swept += 1
+        return looked, swept

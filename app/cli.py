@@ -4,6 +4,7 @@ Each command is a module of its own, imported only when the command is called: `
 """
 
 import importlib
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -40,6 +41,7 @@ COMMANDS: Final = (
         "customers",
         "Show and add customers, rotate keys.",
     ),
+    Command("state", "app.commands.state", "state", "Check the state of a worker on disk for damage."),
     Command("kafka", "app.commands.kafka", "kafka", "Run only the local Kafka until Ctrl-C."),
     Command(
         "doctor",
@@ -101,12 +103,20 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = list(sys.argv[1:] if argv is None else argv)
     chosen = next((word for word in arguments if not word.startswith("-")), None)
     try:
+        if chosen is not None and "--help" not in arguments:
+            _refuse_unknown_variables()
         _create_cli(chosen)(args=arguments, prog_name="uptake")
     except UptakeError as error:
         print(f"uptake: {error}", file=sys.stderr)
         sys.exit(EXIT_FORESEEN)
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _refuse_unknown_variables() -> None:
+    from app.base.variables import refuse_unknown_variables  # late: it imports pydantic
+
+    refuse_unknown_variables(os.environ)
 
 
 def _not_chosen() -> None:

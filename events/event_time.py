@@ -2,8 +2,9 @@
 
 import re
 from datetime import datetime, tzinfo
-from typing import Final
+from typing import Any, Final
 
+from events.rejections import RefusedError
 from events.topics import DAY_MS
 from events.wire_values import WALL_TIME
 
@@ -12,7 +13,37 @@ MAX_SKEW_MS: Final = DAY_MS
 _MAX_COLLECTOR_SKEW_MS: Final = 300_000
 """How far a collector's clock may be ahead of the broker's."""
 
+_FIRST_SECOND: Final = 946_684_800  # 2000-01-01
+_LAST_SECOND: Final = 4_102_444_799  # 2099-12-31T23:59:59Z
+
 _OVERRIDE: Final = re.compile(WALL_TIME.pattern)
+
+
+def is_in_seconds(time_ms: int) -> bool:
+    """Tell whether a time that should be in milliseconds can only be in seconds: it lies in 2000 to 2099 when read as seconds.
+
+    Read as milliseconds, it lies in January or February 1970.
+    """
+    return _FIRST_SECOND <= time_ms <= _LAST_SECOND
+
+
+def in_ms(name: str, time_ms: int, code: str = "bad_parameter") -> int:
+    """Return a time in milliseconds; raise RefusedError if it can only be in seconds."""
+    if is_in_seconds(time_ms):
+        sentence = f"{name} must be in milliseconds since 1970; {time_ms} can only be seconds, write {time_ms * 1000}"
+        raise RefusedError(code, sentence, name, str(time_ms))
+    return time_ms
+
+
+def drop_clocks_in_seconds(own: dict[str, Any]) -> bool:
+    """Remove ``created_ms`` and ``sent_ms`` from the fields of an event if they can only be in seconds. Return whether one was."""
+    is_any = False
+    for name in ("created_ms", "sent_ms"):
+        clock_ms = own.get(name)
+        if clock_ms is not None and is_in_seconds(clock_ms):
+            del own[name]
+            is_any = True
+    return is_any
 
 
 def event_time(

@@ -103,10 +103,19 @@ def _judged(piece: bytes) -> Element:
     try:
         json.loads(piece, object_pairs_hook=_once)
     except _TwiceError as twice:
-        return Rejection("duplicate_parameter", f"an object names the key {str(twice)!r} more than once")
+        key = str(twice)
+        return Rejection("duplicate_parameter", f"an object names the key {key!r} more than once", key)
     except (ValueError, RecursionError):
         return Rejection("bad_json", "this is not JSON that can be read: it is nested too deeply")
     return value
+
+
+def repeated_key(body: bytes) -> str | None:
+    """Return a key that an object in a JSON body names more than once; None if it has no such key, or is not JSON."""
+    value = _judged(body)
+    if isinstance(value, Rejection) and value.code == "duplicate_parameter":
+        return value.parameter
+    return None
 
 
 class _TwiceError(Exception):

@@ -10,14 +10,13 @@ from typing import Any, Final
 import msgspec
 
 from events import tracker_fields
-from events.event_time import event_time
+from events.event_time import drop_clocks_in_seconds, event_time, in_ms, is_in_seconds
 from events.json_fields import json_of, text_of
 from events.json_kinds import KINDS, PLAIN_ITEMS, PLAIN_KINDS, FieldSlot, Kind, Own
 from events.model import NO_PROFILE_USER
-from events.rejections import Rejection
+from events.rejections import RefusedError, Rejection
 from events.rules import Rules
 from events.signature import ABSENT
-from events.target import RefusedError
 from events.tracker import Accepted
 from events.tracker_fields import quoted
 from events.wire_values import MAX_PROPERTIES, MAX_PROPERTY_CHARS, MAX_PROPERTY_NAME_CHARS
@@ -76,6 +75,8 @@ class Reader:
             return None
         if not 1 <= event.itemtype <= self._rules.max_itemtype or not 0 < event.time_ms <= self._received_ms:
             return None
+        if is_timed and is_in_seconds(event.time_ms):
+            return None
         if "items" in element and not 0 < len(event.items) <= PLAIN_ITEMS:
             return None
         return Accepted(event, is_timed)
@@ -89,6 +90,7 @@ class Reader:
         if not kind.finish(own, self._rules):
             return None
         override_ms = self._override_ms(own.pop("time_ms", None))
+        has_ignored_clock = drop_clocks_in_seconds(own)
         time_ms, is_clamped = event_time(
             self._received_ms,
             created_ms=own.get("created_ms"),
@@ -106,7 +108,7 @@ class Reader:
             is_clamped=is_clamped,
             **own,
         )
-        return Accepted(event, override_ms is not None)
+        return Accepted(event, override_ms is not None, has_ignored_clock)
 
     def _kind(self, element: dict[str, Any]) -> Kind:
         name = element.get("type", self._event)
@@ -145,7 +147,7 @@ class Reader:
                 "a page sends created_ms and sent_ms",
                 "time_ms",
             )
-        if time_ms > self._received_ms:
+        if in_ms("time_ms", time_ms, "bad_timestamp") > self._received_ms:
             raise RefusedError("bad_timestamp", "time_ms must be a time that has passed", "time_ms")
         return time_ms
 

@@ -14,9 +14,9 @@ import msgspec
 from events import tracker_fields
 from events.model import EVENT_VERSION, RecommendedList
 from events.money import CURRENCIES, parse_fullprice
+from events.rejections import RefusedError
 from events.rules import Rules
 from events.signature import ABSENT
-from events.target import RefusedError
 from events.tracker_fields import has_control, integer, not_a_word, not_an_integer
 from events.wire_fields import WIRE_FIELDS
 from events.wire_values import (

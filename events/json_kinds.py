@@ -11,8 +11,8 @@ import msgspec
 from events import model, tracker_fields
 from events.json_fields import PLAIN_CHARS, READ, Read
 from events.model import ALIASES, EVENTS, NO_PROFILE_USER
+from events.rejections import RefusedError
 from events.rules import Rules
-from events.target import RefusedError
 from events.wire_fields import WIRE_FIELDS, WireField, fields_of
 from events.wire_values import MAX_ITEM_CHARS, MAX_ITEMS_CHARS, RATING, ValueKind
 

@@ -15,10 +15,10 @@ import msgspec
 from events import json_bodies
 from events.json_bodies import Element
 from events.model import Rendered
-from events.rejections import Rejection
+from events.rejections import RefusedError, Rejection
 from events.rules import Rules
 from events.signature import ABSENT
-from events.target import MAX_PARAMETERS, RefusedError, decode
+from events.target import MAX_PARAMETERS, decode, given_twice
 from events.tracker import Accepted
 from events.wire_values import MAX_ITEMS_CHARS, MAX_ITEMS_PER_REQUEST
 
@@ -35,6 +35,16 @@ _CLICK_NAMES: Final[dict[str, str]] = {
     "time": "created",
     "requestuuid": "request_id",
 }
+_GIVEN_ONCE: Final = frozenset(
+    (
+        *_NOT_KEPT,
+        *(name for name in _OF_THE_PAGE if name != "lang"),
+        *(*_CLICK_NAMES, *_CLICK_NAMES.values(), "itemtype", "scenario", "url", "tctx"),
+    )
+)
+"""Parameters that have one value. Of the others, which are kept as properties, the first one of a form counts."""
+_OF_THE_ADDRESS: Final = frozenset(("item", "track_id", "request_id", "tctx"))
+"""What a watch address says. Its other parameters are the page's own, and may have the name of a field by chance."""
 _NO_DATA: Final = Rejection("bad_body", "the body needs data=[...], a JSON array of what was shown", "data")
 
 
@@ -67,7 +77,37 @@ def _read_pairs(text: str, fields: dict[str, str]) -> None:
         name, _, value = pair.partition("=")
         name = decode(name.replace("+", " "), "body").strip()
         if name:
-            fields.setdefault(name, decode(value.replace("+", " "), name[:80]).strip())
+            _set_once(fields, name, decode(value.replace("+", " "), name[:80]).strip(), _GIVEN_ONCE)
+
+
+def _is_absent(value: Any) -> bool:
+    return value is None or (isinstance(value, str) and value in ABSENT)
+
+
+def _set_once(fields: dict[str, Any], name: str, value: Any, once: frozenset[str]) -> None:
+    """Set a field that is not set. Raise RefusedError if it has another value, and is one of ``once``."""
+    known = fields.get(name)
+    if name in once:
+        if _is_absent(known):
+            fields[name] = value
+        elif not _is_absent(value) and str(known) != str(value):
+            raise given_twice(name)
+    else:
+        fields.setdefault(name, value)
+
+
+def page_of(query: Mapping[str, str], body: Mapping[str, Any]) -> dict[str, Any] | Rejection:
+    """Return the fields of the query and of the body; the Rejection of a field that has different values in them.
+
+    Of a property that is in both, the body's value counts.
+    """
+    page: dict[str, Any] = dict(body)
+    try:
+        for name, value in query.items():
+            _set_once(page, name, value, _GIVEN_ONCE)
+    except RefusedError as refused:
+        return refused.rejection
+    return page
 
 
 def read_click(text: str) -> dict[str, str] | Rejection:
@@ -93,7 +133,7 @@ def read_data(data: Any, most: int) -> list[Element] | Rejection:
 def user_of(page: Mapping[str, Any], cookie: str | None) -> Any:
     """Return the raw user: the first of ``user``, the cookie and the device's ``esn`` that is given, else ``not_defined``."""
     for user in (page.get("user"), None if cookie is None else unquote(cookie), page.get("esn")):
-        if user is not None and not (isinstance(user, str) and user in ABSENT):
+        if not _is_absent(user):
             return user
     return "not_defined"
 
@@ -119,7 +159,7 @@ def shown_element(element: Element, page: Mapping[str, Any], user: Any, rules: R
 
 
 def _one_item(video: Any) -> list[Any] | None:
-    return None if video is None or (isinstance(video, str) and video in ABSENT) else [video]
+    return None if _is_absent(video) else [video]
 
 
 def _common(page: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
@@ -143,25 +183,19 @@ def _scenario_of(track: Any, rules: Rules) -> Any:
     return rules.scenarios_of_tracks.get(name, name)
 
 
-def clicked_element(page: Mapping[str, Any], user: Any, rules: Rules) -> dict[str, Any]:
+def clicked_element(page: Mapping[str, Any], user: Any, rules: Rules) -> Element:
     """Return the ``clickrecommended`` event of a watch address (``url``) or of its parts.
 
     Row and rank come from the impression that the click joins. Those in ``tctx`` count from 1, those of presentations from 0, so
     ``tctx`` is only kept as a property.
     """
     own: dict[str, Any] = {}
-    for name, value in page.items():
-        own.setdefault(_CLICK_NAMES.get(name, name), value)
-    address = own.pop("url", None)
-    if isinstance(address, str):
-        path, _, query = address.partition("?")
-        video = _WATCH.search(path)
-        if video is not None:
-            own.setdefault("item", unquote(video[1]))
-        parts: dict[str, str] = {}
-        _read_pairs_leniently(query.partition("#")[0], parts)
-        for name, value in parts.items():
-            own.setdefault(_CLICK_NAMES.get(name, name), value)
+    try:
+        for name, value in page.items():
+            _set_once(own, _CLICK_NAMES.get(name, name), value, _GIVEN_ONCE)
+        _add_address(own)
+    except RefusedError as refused:
+        return refused.rejection
     made = {name: own.pop(name) for name in (*_OF_THE_PAGE, "created", "itemtype", "item") if name in own}
     context = own.get("tctx")
     request_id = own.pop("request_id", None)
@@ -176,11 +210,20 @@ def clicked_element(page: Mapping[str, Any], user: Any, rules: Rules) -> dict[st
     }
 
 
-def _read_pairs_leniently(query: str, parts: dict[str, str]) -> None:
-    for pair in query.split("&", MAX_PARAMETERS)[:MAX_PARAMETERS]:
+def _add_address(own: dict[str, Any]) -> None:
+    """Replace the field ``url`` by what the address says. Raise RefusedError if it contradicts another field, or itself."""
+    address = own.pop("url", None)
+    if not isinstance(address, str):
+        return
+    path, _, query = address.partition("?")
+    video = _WATCH.search(path)
+    if video is not None:
+        _set_once(own, "item", unquote(video[1]), _OF_THE_ADDRESS)
+    for pair in query.partition("#")[0].split("&", MAX_PARAMETERS)[:MAX_PARAMETERS]:
         name, _, value = pair.partition("=")
         if name:
-            parts.setdefault(unquote(name), unquote(value.replace("+", " ")))
+            name = unquote(name)
+            _set_once(own, _CLICK_NAMES.get(name, name), unquote(value.replace("+", " ")), _OF_THE_ADDRESS)
 
 
 def joined(outcomes: Sequence[Any]) -> tuple[list[Any], list[int]]:
@@ -213,4 +256,5 @@ def _continued(run: Any, outcome: Any) -> Accepted | None:
     items = first.items + more.items
     if len(items) > MAX_ITEMS_PER_REQUEST or sum(map(len, items)) > MAX_ITEMS_CHARS:
         return None
-    return Accepted(msgspec.structs.replace(first, items=items), run.is_history)
+    has_ignored_clock = run.has_ignored_clock or outcome.has_ignored_clock
+    return Accepted(msgspec.structs.replace(first, items=items), run.is_history, has_ignored_clock)

@@ -6,6 +6,9 @@ A bad event is a value, not an exception: a parser returns a Rejection, and app/
 from dataclasses import dataclass
 from typing import Final
 
+_ECHO_CHARS: Final = 80
+"""Characters of a wrong value that an answer repeats."""
+
 STATUS: Final[dict[str, int]] = {
     "backslash_in_path": 400,
     "malformed_path": 400,
@@ -70,3 +73,13 @@ class Rejection:
     def status(self) -> int:
         """The HTTP status of this rejection."""
         return STATUS[self.code]
+
+
+class RefusedError(Exception):
+    """Carries a Rejection out of nested parsing. The public function that was called catches it."""
+
+    def __init__(
+        self, code: str, sentence: str, parameter: str | None = None, value: str | None = None
+    ) -> None:
+        super().__init__(code)
+        self.rejection = Rejection(code, sentence, parameter, None if value is None else value[:_ECHO_CHARS])

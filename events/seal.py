@@ -21,9 +21,8 @@ from events.model import (
     Recommended,
 )
 from events.money import CURRENCIES
-from events.rejections import Rejection
+from events.rejections import RefusedError, Rejection
 from events.rules import Rules
-from events.target import RefusedError
 
 _decoder: Final[msgspec.json.Decoder[Event]] = msgspec.json.Decoder(Event)
 

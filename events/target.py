@@ -10,26 +10,24 @@ from urllib.parse import quote, quote_plus, unquote_to_bytes
 
 import msgspec
 
-from events.rejections import Rejection
+from events.rejections import RefusedError, Rejection
 from events.signature import ABSENT
 
 PREFIXES: Final = frozenset(("api", "ebl", "news"))
 MAX_PARAMETERS: Final = 1_000  # more pairs than any client sends; a body of 64 KB could hold 30,000
 
 _ITEM_SEGMENT: Final = 2  # {user}/{itemtype}/{item}
+_MAX_NAME_CHARS: Final = 80  # of a parameter, in an answer
 _BAD_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
-_ECHO_CHARS: Final = 80
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_.~-]*")  # most texts need no encoding, and quote() takes 3 us
 
 
-class RefusedError(Exception):
-    """Carries a Rejection out of nested parsing. The public function that was called catches it."""
-
-    def __init__(
-        self, code: str, sentence: str, parameter: str | None = None, value: str | None = None
-    ) -> None:
-        super().__init__(code)
-        self.rejection = Rejection(code, sentence, parameter, None if value is None else value[:_ECHO_CHARS])
+def given_twice(name: str, value: str | None = None) -> RefusedError:
+    """Return the refusal of a parameter that came more than once with different values."""
+    name = name[:_MAX_NAME_CHARS]
+    return RefusedError(
+        "duplicate_parameter", f"{name} was given more than once, with different values", name, value
+    )
 
 
 class Target(msgspec.Struct, gc=False):
@@ -91,6 +89,16 @@ def read_target(path: RawPath, *raw_params: str) -> Target | Rejection:
         return refused.rejection
 
 
+def first_conflict(raw_query: str) -> Rejection | None:
+    """Return the Rejection of a query that cannot be read or has a parameter with different values; else None."""
+    conflicts: set[str] = set()
+    try:
+        _read_params(raw_query, {}, conflicts)
+    except RefusedError as refused:
+        return refused.rejection
+    return given_twice(min(conflicts)).rejection if conflicts else None
+
+
 def build_target(
     customer: str,
     event: str,
@@ -139,7 +147,7 @@ def _read_params(source: str, params: dict[str, str], conflicts: set[str]) -> No
         if raw_value in ABSENT:
             continue
         name = decode(raw_name.replace("+", " "), "query")
-        value = decode(raw_value.replace("+", " "), name[:_ECHO_CHARS] or "query")
+        value = decode(raw_value.replace("+", " "), name[:_MAX_NAME_CHARS] or "query")
         if not name or value in ABSENT:
             continue
         if params.setdefault(name, value) != value:

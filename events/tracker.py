@@ -11,7 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from events import signature, tracker_fields
-from events.event_time import event_time, parse_override
+from events.event_time import drop_clocks_in_seconds, event_time, parse_override
 from events.model import (
     ALIASES,
     NO_PROFILE_USER,
@@ -31,9 +31,9 @@ from events.model import (
     Viewed,
     Wishlist,
 )
-from events.rejections import Rejection
+from events.rejections import RefusedError, Rejection
 from events.rules import Rules
-from events.target import RefusedError, Target
+from events.target import Target
 from events.topics import HISTORY, JOURNAL
 from events.tracker_parameters import ParameterReader, Parameters, readers_of
 from events.wire_fields import COMMON_FIELDS, FIELD_BY_NAME, own_fields_of
@@ -49,10 +49,14 @@ _COMMON: Final = readers_of(field for field in COMMON_FIELDS if field.value is n
 
 
 class Accepted(msgspec.Struct, frozen=True, gc=False):
-    """An event that may enter the journal. If ``is_history``, it was signed and goes to the history lane."""
+    """An event that may enter the journal. If ``is_history``, it was signed and goes to the history lane.
+
+    ``has_ignored_clock``: the client's ``created`` or ``sent`` was in seconds and was left out.
+    """
 
     event: EventBase
     is_history: bool = False
+    has_ignored_clock: bool = False
 
     @property
     def topic(self) -> str:
@@ -60,20 +64,23 @@ class Accepted(msgspec.Struct, frozen=True, gc=False):
         return HISTORY if self.is_history else JOURNAL
 
 
+def unknown_event(event: str) -> Rejection | None:
+    """Return the rejection of an event name of a path that the tracker does not have, None if it has it."""
+    if ALIASES.get(event, event) in _READERS:
+        return None
+    return Rejection(
+        "unknown_event", f"there is no event {tracker_fields.quoted(event)}", "event", event[:80]
+    )
+
+
 def parse(target: Target, rules: Rules, received_ms: int) -> Accepted | Rejection | None:
     """Return the event that a request reports, the Rejection of an invalid one, or None if there is nothing to record.
 
     The result is None for an empty list of rendered items, because an existing client sends such lists.
     """
-    name = ALIASES.get(target.event, target.event)
-    reader = _READERS.get(name)
+    reader = _READERS.get(ALIASES.get(target.event, target.event))
     if reader is None:
-        return Rejection(
-            "unknown_event",
-            f"there is no event {tracker_fields.quoted(target.event)}",
-            "event",
-            target.event[:80],
-        )
+        return unknown_event(target.event)
     try:
         return _read(reader, target, rules, received_ms)
     except RefusedError as refused:
@@ -109,8 +116,10 @@ def _read(reader: _Reader, target: Target, rules: Rules, received_ms: int) -> Ac
     own = reader.read(reader, segments, left, rules)
     if own is None:
         return None
+    has_ignored_clock = False
     if left:  # most events have only their own parameters
         left.take_all(_CLOCKS, own)
+        has_ignored_clock = drop_clocks_in_seconds(own)
         left.take(*JSONP_NAMES)
         left.take_all(_COMMON, own)
         own["properties"] = left.properties()
@@ -133,7 +142,7 @@ def _read(reader: _Reader, target: Target, rules: Rules, received_ms: int) -> Ac
         is_clamped=is_clamped,
         **own,
     )
-    return Accepted(event, override_ms is not None)
+    return Accepted(event, override_ms is not None, has_ignored_clock)
 
 
 def _signed_override_ms(target: Target, left: Parameters, rules: Rules, received_ms: int) -> int | None:

@@ -7,9 +7,9 @@ with a sentence that names the parameter, the value and what it takes.
 import re
 from typing import Final
 
+from events.rejections import RefusedError
 from events.rules import Rules
 from events.signature import ABSENT
-from events.target import RefusedError
 from events.wire_values import (
     MAX_ITEM_CHARS,
     MAX_ITEM_NUMBER,

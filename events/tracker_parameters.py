@@ -8,7 +8,8 @@ from decimal import Decimal
 from typing import Any, Final
 
 from events.money import CURRENCIES, parse_fullprice, parse_minor_units
-from events.target import RefusedError
+from events.rejections import RefusedError
+from events.target import given_twice
 from events.tracker_fields import has_control, integer, not_a_word, not_an_integer, quoted
 from events.wire_fields import WireField
 from events.wire_values import MAX_PROPERTIES, MAX_PROPERTY_CHARS, MAX_PROPERTY_NAME_CHARS, ValueKind
@@ -95,21 +96,19 @@ class Parameters:
         return name in self._left
 
     def take(self, *names: str) -> str | None:
-        """Take a parameter out under all of its names, and return the value of the first that is there; None if none is."""
+        """Take a parameter out under all of its names, and return its value; None if it is absent.
+
+        Raise RefusedError if it was given more than once, with different values.
+        """
         found: str | None = None
         left = self._left
         for name in names:
             value = left.pop(name, None)
             if value is None:
                 continue
-            if name in self._conflicts:
-                raise RefusedError(
-                    "duplicate_parameter",
-                    f"{name} was given more than once, with different values",
-                    name,
-                    value,
-                )
-            found = value if found is None else found
+            if name in self._conflicts or (found is not None and found != value):
+                raise given_twice(name, value)
+            found = value
         return found
 
     def take_all(self, readers: tuple[ParameterReader, ...], own: dict[str, Any]) -> None:

@@ -5,6 +5,7 @@ batch. So the store is always a prefix of the committed changelogs, and recovery
 worker share their memory budgets.
 """
 
+import fcntl
 import json
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
@@ -17,6 +18,7 @@ FORMAT_VERSION: Final = 1
 OFFSETS: Final = "offsets"  # the column family of the changelog offsets that the rows include
 FORMAT: Final = "format"
 _TOPIC_IDS: Final = "topic ids"
+_LAST_KEY: Final = b"\xff"  # greater than every key of OFFSETS
 # RocksDB's default is 90 % of the ulimit for each database, so a few partitions would exhaust it.
 _OPEN_FILES_PER_DATABASE: Final = 64
 _MEMTABLE_BYTES: Final = 8 * 1_048_576
@@ -38,6 +40,14 @@ class StoreDiskError(StoreError):
             f"the state in {path} cannot be written ({reason}): make room on its disk, or choose another --data-dir, and restart "
             f"the worker. Nothing is lost: the worker resumes from its position"
         )
+        self.path, self.reason = path, reason
+
+
+class StoreDamageError(StoreError):
+    """Files of the store are missing, or hold other bytes than were written. The worker sets them aside and rebuilds the store."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"the state in {path} is damaged ({reason})")
         self.path, self.reason = path, reason
 
 
@@ -88,42 +98,88 @@ class StoreMemory:
 class RocksStore:
     """The rows of one partition on disk. It is not thread-safe; its one owner is the partition."""
 
-    def __init__(self, path: Path, tables: Iterable[str], memory: StoreMemory) -> None:
-        path.mkdir(parents=True, exist_ok=True)
+    def __init__(
+        self, path: Path, tables: Iterable[str], memory: StoreMemory, *, is_read_only: bool = False
+    ) -> None:
+        """Open the store. ``is_read_only`` changes nothing on disk, and opens only tables that are there.
+
+        Raise StoreDamageError if files are damaged, StoreDiskError for a fault of the disk, StoreFormatError for another format.
+        """
         self.path = path
-        names = [*tables, OFFSETS]
-        families = {name: memory.options() for name in names}
-        on_disk = path / "CURRENT"
-        if on_disk.exists():  # RocksDB opens a database only if all of its families are named
-            for name in rocksdict.Rdict.list_cf(str(path), memory.options()):
-                families.setdefault(name, memory.options())
-        families.pop("default", None)
+        self.damage: StoreDamageError | None = None
+        """The first damage that was found, or None. A damaged store must be rebuilt."""
         self._is_broken = False
+        self._families: dict[str, rocksdict.Rdict] = {}
+        names = [*tables, OFFSETS]
         try:
-            self._database = rocksdict.Rdict(str(path), memory.options(), column_families=families)
+            self._database, names = self._opened(names, memory, is_read_only=is_read_only)
         except Exception as error:
-            raise _disk_error(path, error) from error
+            raise self._fault(error) from error
+        self.tables: Final = tuple(names)
         self._families = {name: self._database.get_column_family(name) for name in names}
         self._handles = {name: self._database.get_column_family_handle(name) for name in names}
         self._getters = {name: family.get for name, family in self._families.items()}
-        self._check_format()
-
-    def _check_format(self) -> None:
-        offsets = self._families[OFFSETS]
-        found = offsets.get(FORMAT.encode())
-        if found is None:
-            offsets.put(FORMAT.encode(), b"%d" % FORMAT_VERSION)
-        elif int(found) != FORMAT_VERSION:
+        try:
+            self._check_format(is_read_only=is_read_only)
+        except BaseException:
             self.close()
+            raise
+
+    def _opened(
+        self, names: list[str], memory: StoreMemory, *, is_read_only: bool
+    ) -> tuple[rocksdict.Rdict, list[str]]:
+        """Return the opened database, and the names of the column families to use."""
+        path, access = self.path, rocksdict.AccessType.read_write()
+        if path.exists() and not path.is_dir():
+            raise StoreDamageError(path, "it is not a directory")
+        is_new = not (path / "CURRENT").exists()
+        if is_new and any(next(path.glob(pattern), None) for pattern in ("*.sst", "*.log", "MANIFEST-*")):
+            raise StoreDamageError(path, "the file CURRENT is missing")  # RocksDB would start a new database
+        # RocksDB opens a database only if all of its families are named.
+        on_disk = [] if is_new else rocksdict.Rdict.list_cf(str(path), memory.options())
+        on_disk = [name for name in on_disk if name != "default"]
+        if is_read_only:
+            names, access = on_disk, rocksdict.AccessType.read_only()
+        else:
+            path.mkdir(parents=True, exist_ok=True)
+        families = {name: memory.options() for name in dict.fromkeys((*names, *on_disk))}
+        database = rocksdict.Rdict(str(path), memory.options(), column_families=families, access_type=access)
+        return database, names
+
+    def _check_format(self, *, is_read_only: bool) -> None:
+        found = self.get(OFFSETS, FORMAT.encode()) if OFFSETS in self.tables else None
+        if found is None:
+            if not is_read_only:
+                self._families[OFFSETS].put(FORMAT.encode(), b"%d" % FORMAT_VERSION)
+        elif int(found) != FORMAT_VERSION:
             raise StoreFormatError(self.path, int(found), FORMAT_VERSION)
 
+    def _fault(self, error: Exception) -> Exception:
+        """Return the StoreError for a fault of RocksDB, and any other error unchanged. Only RocksDB's text tells them apart."""
+        reason = str(error)
+        if isinstance(error, StoreDamageError):
+            return self._damaged(error.reason)
+        if "No space left" in reason:
+            return StoreDiskError(self.path, reason)
+        if reason.startswith("Corruption") or "No such file or directory" in reason:
+            return self._damaged(reason)  # RocksDB reports a missing file as an IO error
+        return StoreDiskError(self.path, reason) if reason.startswith("IO error") else error
+
+    def _damaged(self, reason: str) -> StoreDamageError:
+        # Not the error that is raised: its traceback would keep the database open.
+        self.damage = self.damage or StoreDamageError(self.path, reason)
+        return StoreDamageError(self.path, reason)
+
     def get(self, table: str, key: bytes) -> bytes | None:
-        """Return the stored value of a row, or None if there is no row."""
-        value: bytes | None = self._getters[table](key)
+        """Return the stored value of a row, or None if there is no row. Raise StoreDamageError if its block is damaged."""
+        try:
+            value: bytes | None = self._getters[table](key)
+        except Exception as error:
+            raise self._fault(error) from error
         return value
 
     def scan(self, table: str, start: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
-        """Yield the rows with ``start <= key < end`` in key order, as they are on disk now."""
+        """Yield the rows with ``start <= key < end`` in key order, as they are on disk now. Raise StoreDamageError at a damaged block."""
         options = rocksdict.ReadOptions()
         options.set_iterate_upper_bound(end)
         rows = self._families[table].iter(options)
@@ -131,18 +187,23 @@ class RocksStore:
         while rows.valid():
             yield rows.key(), rows.value()
             rows.next()
+        try:
+            rows.status()  # without it, a damaged block would look like the end of the rows
+        except Exception as error:
+            del rows  # the traceback would keep the iterator, and this the lock
+            raise self._fault(error) from error
 
     def offsets(self) -> dict[str, int]:
         """Return, per changelog topic, the offset after the last record that the rows include."""
         return {
-            bytes(key).decode(): int(value)  # type: ignore[arg-type]  # raw mode: keys are bytes
-            for key, value in self._families[OFFSETS].items()
+            key.decode(): int(value)
+            for key, value in self.scan(OFFSETS, b"", _LAST_KEY)
             if key not in (FORMAT.encode(), _TOPIC_IDS.encode())
         }
 
     def topic_ids(self) -> dict[str, str]:
         """Return, per changelog topic, the id of the topic that the rows came from, if known."""
-        found = self._families[OFFSETS].get(_TOPIC_IDS.encode())
+        found = self.get(OFFSETS, _TOPIC_IDS.encode())
         return {} if found is None else json.loads(found)
 
     def write_topic_ids(self, ids: Mapping[str, str]) -> None:
@@ -167,7 +228,7 @@ class RocksStore:
             self._database.write(batch)
         except Exception as error:
             self._is_broken = True
-            raise _disk_error(self.path, error) from error
+            raise self._fault(error) from error
 
     @property
     def is_open(self) -> bool:
@@ -179,23 +240,16 @@ class RocksStore:
         if not self._families:
             return
         self._getters.clear()  # another reference to a family would keep the lock
-        for family in self._families.values():
-            family.close()
+        failed: Exception | None = None
+        for part in (*self._families.values(), self._database):
+            try:
+                part.close()
+            except Exception as error:  # noqa: BLE001 - rocksdict raises no other kind; the other parts must be closed too
+                failed = error
         self._families.clear()
         self._handles.clear()
-        try:
-            self._database.close()
-        except Exception:
-            if not self._is_broken:  # otherwise it only repeats the error of the write
-                raise
-
-
-def _disk_error(path: Path, error: Exception) -> Exception:
-    """Return a StoreDiskError for a fault of the disk, and any other error unchanged. Only RocksDB's text tells them apart."""
-    reason = str(error)
-    return (
-        StoreDiskError(path, reason) if "No space left" in reason or reason.startswith("IO error") else error
-    )
+        if failed is not None and not self._is_broken and self.damage is None:
+            raise failed  # otherwise it only repeats the error of the write or of a compaction
 
 
 def wipe(path: Path) -> None:
@@ -207,3 +261,15 @@ def last_written_ms(path: Path) -> int | None:
     """Return when a partition's directory was last written, in ms by this machine's clock; None if it was never written."""
     newest = max((file.stat().st_mtime_ns for file in path.glob("*.log")), default=None)
     return None if newest is None else newest // 1_000_000
+
+
+def is_locked(path: Path) -> bool:
+    """Tell whether another process has the store in a directory open."""
+    try:
+        with (path / "LOCK").open("r+b") as lock:
+            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False  # no store, or its files cannot be read; the opening says so
+    return False

@@ -9,12 +9,14 @@ import msgspec
 from aiohttp import web
 
 from app.base.clock import Clock
+from app.base.process import pid_header
 from app.collector import answers, json_requests, presentation, tracker
 from app.collector.gate import Gate
 from app.collector.metrics import CONTENT_TYPE, Metrics
 from app.collector.recorder import Recorder
 from app.customers.customer import Customer
 from app.customers.customer_registry import Customers
+from app.http.operators import BEARER, Operators
 from app.journal.sink import EventSink
 from app.journal.spool_metrics import page_of
 from events.rejections import Rejection
@@ -48,8 +50,10 @@ class Collector:
         batch: json_requests.Limits,
         user_cookie: str,
         default_customer: str | None,
+        operators: Operators,
     ) -> None:
         self._customers, self._sink, self._clock, self._metrics = customers, sink, clock, metrics
+        self._operators = operators
         self._gate = Gate(customers)
         self._recorder = Recorder(sink, metrics)
         self._tracker = tracker.TrackerEndpoint(
@@ -110,7 +114,7 @@ class Collector:
         customer = self._admit(request, customer_id, json_requests.METHODS, answers.POST_METHODS)
         if isinstance(customer, web.Response):
             return customer
-        return await self._json.answer(request, name, customer, self._clock.now_ms())
+        return await self._json.answer(request, name, raw_query, customer, self._clock.now_ms())
 
     async def _answer_presentation(
         self, request: web.BaseRequest, path: str, raw_query: str
@@ -123,6 +127,8 @@ class Collector:
                 asked = request.headers.get("Access-Control-Request-Headers")
                 return answers.preflight(headers, asked, methods=answers.POST_METHODS)
             return self._recorder.reject(_NO_CUSTOMER, request, None)
+        if isinstance(customer_id, Rejection):
+            return self._recorder.reject(customer_id, request, None)
         customer = self._admit(request, customer_id, presentation.METHODS, answers.POST_METHODS)
         if isinstance(customer, web.Response):
             return customer
@@ -153,23 +159,28 @@ class Collector:
     def _live(self, _request: web.BaseRequest) -> web.Response:
         return web.Response(text="alive\n")
 
-    def _ready(self, _request: web.BaseRequest) -> web.Response:
+    def _ready(self, request: web.BaseRequest) -> web.Response:
         problems = ["the collector is stopping"] if self.is_draining else self._sink.problems()
+        shown: dict[str, object] = {"ready": not problems}
+        if self._operators.may_read(request):
+            shown |= {
+                "problems": problems,
+                "warnings": [*self._customers.warnings(), *self._sink.warnings()],
+                "spool": page_of(self._sink),
+            }
         return web.Response(
             status=503 if problems else 200,
-            headers={"Cache-Control": "no-store"},
-            body=msgspec.json.encode(
-                {
-                    "ready": not problems,
-                    "problems": problems,
-                    "warnings": [*self._customers.warnings(), *self._sink.warnings()],
-                    "spool": page_of(self._sink),
-                }
-            ),
+            headers={"Cache-Control": "no-store", **pid_header()},
+            body=msgspec.json.encode(shown),
             content_type="application/json",
         )
 
-    def _metrics_page(self, _request: web.BaseRequest) -> web.Response:
+    def _metrics_page(self, request: web.BaseRequest) -> web.Response:
+        refused = self._operators.refusal(request)
+        if refused is not None:
+            response = self._recorder.reject(refused, request, None)
+            response.headers["WWW-Authenticate"] = BEARER
+            return response
         return web.Response(body=self._metrics.page(), headers={"Content-Type": CONTENT_TYPE})
 
     def _openapi(self, _request: web.BaseRequest) -> web.Response:

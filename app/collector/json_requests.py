@@ -17,6 +17,7 @@ from events import json_bodies
 from events.json_bodies import Element
 from events.json_events import Reader
 from events.rejections import Rejection
+from events.target import first_conflict
 
 PATHS: Final[dict[str, str | None]] = {"events": None, "recommended": "recommended", "playback": "playback"}
 """Last segment of the path -> the kind of event that it accepts; None: each element names its own."""
@@ -43,10 +44,11 @@ class JsonEndpoint:
         self._recorder, self._gate, self._limits = recorder, gate, limits
 
     async def answer(
-        self, request: web.BaseRequest, name: str, customer: Customer, received_ms: int
+        self, request: web.BaseRequest, name: str, raw_query: str, customer: Customer, received_ms: int
     ) -> web.StreamResponse:
         """Answer a body of events: 200 with a result for each. A single event on a path of one kind is answered like a tracker's."""
-        read = await self._read(request)
+        twice = first_conflict(raw_query) if raw_query else None
+        read = await self._read(request) if twice is None else twice
         if isinstance(read, Rejection):
             return self._recorder.reject(read, request, customer)
         values, is_single, is_plain = read

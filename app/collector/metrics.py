@@ -35,6 +35,11 @@ class Metrics:
             "Events whose client time was more than 24 h before or after their receipt",
             registry=self.registry,
         )
+        self.ignored_clocks = Counter(
+            "uptake_collector_ignored_clocks",
+            "Events whose created or sent was in seconds instead of milliseconds and was ignored",
+            registry=self.registry,
+        )
         self.seconds = Histogram(
             "uptake_collector_request_seconds",
             "Seconds from a request's head to its answer, for requests that reached Kafka",

@@ -150,6 +150,8 @@ def _page(path: str) -> Schema:
     said, kind = OPERATOR_PAGES[path]
     content = {kind: {"schema": {} if kind == "application/json" else {"type": "string"}}}
     answers: Schema = {"200": {"description": said, "content": content}}
+    if path == "/metrics":
+        answers["401"] = {"description": "The operators' key is needed"}
     if path == "/health/ready":
         answers["503"] = {"description": "Not ready", "content": content}
     name = path.strip("/").replace("/", "-").removesuffix(".json")

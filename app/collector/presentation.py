@@ -46,11 +46,15 @@ class PresentationEndpoint:
         self._recorder, self._gate, self._limits = recorder, gate, limits
         self._user_cookie, self._default_customer = user_cookie, default_customer
 
-    def customer_id(self, request: web.BaseRequest, raw_query: str) -> str | None:
-        """Return the customer of the page: ``?customer=``, else the user name of HTTP Basic, else ``default_customer``."""
+    def customer_id(self, request: web.BaseRequest, raw_query: str) -> str | Rejection | None:
+        """Return the customer of the page: ``?customer=``, else the user name of HTTP Basic, else ``default_customer``.
+
+        Return the Rejection of an invalid query if nothing else names the customer.
+        """
         query = presentation.read_form(raw_query)
+        unread = query if isinstance(query, Rejection) else None
         named = None if isinstance(query, Rejection) else query.get("customer")
-        return named or _basic_user(request.headers.get("Authorization")) or self._default_customer
+        return named or _basic_user(request.headers.get("Authorization")) or self._default_customer or unread
 
     async def answer(
         self, request: web.BaseRequest, path: str, raw_query: str, customer: Customer, received_ms: int
@@ -77,7 +81,9 @@ class PresentationEndpoint:
         page = presentation.read_click(body) if isinstance(body, str) else _one_object(body)
         if isinstance(page, Rejection):
             return self._recorder.reject(page, request, customer)
-        page = {**query, **page}
+        page = presentation.page_of(query, page)
+        if isinstance(page, Rejection):
+            return self._recorder.reject(page, request, customer)
         clicked = presentation.clicked_element(page, self._user(request, page), customer.rules)
         (fate,) = await results.record(self._recorder, [reader.read(clicked)])
         if fate is not None:
@@ -119,11 +125,13 @@ class PresentationEndpoint:
             form = presentation.read_form(body)
             if isinstance(form, Rejection):
                 return form
-            page = {**query, **form}
+            page = presentation.page_of(query, form)
         elif len(body) == 1 and isinstance(body[0], dict) and "data" in body[0]:
-            page = {**query, **body[0]}
+            page = presentation.page_of(query, body[0])
         else:
             return query, body
+        if isinstance(page, Rejection):
+            return page
         data = presentation.read_data(page.pop("data", None), most)
         return data if isinstance(data, Rejection) else (page, data)
 

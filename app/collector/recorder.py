@@ -44,6 +44,8 @@ class Recorder:
         self.metrics.seconds.observe(time.perf_counter() - started)
         if event.is_clamped:
             self.metrics.clamped.inc()
+        if accepted.has_ignored_clock:
+            self.metrics.ignored_clocks.inc()
         return accepted
 
     async def record_many(self, accepted: Sequence[Accepted]) -> list[Rejection | None]:
@@ -53,12 +55,13 @@ class Recorder:
         """
         outcomes = await self._sink.send_many([(each.topic, each.event) for each in accepted])
         taken: Counter[type] = Counter()
-        clamped = 0
+        clamped = ignored_clocks = 0
         results: list[Rejection | None] = []
         for each, outcome in zip(accepted, outcomes, strict=True):
             if outcome is None:
                 taken[type(each.event)] += 1
                 clamped += each.event.is_clamped
+                ignored_clocks += each.has_ignored_clock
                 results.append(None)
             elif isinstance(outcome, NotTakenError):
                 results.append(_unavailable(outcome))
@@ -67,6 +70,7 @@ class Recorder:
         for kind, count in taken.items():
             self.metrics.accepted[str(kind.__struct_config__.tag)].inc(count)  # type: ignore[attr-defined]
         self.metrics.clamped.inc(clamped)
+        self.metrics.ignored_clocks.inc(ignored_clocks)
         return results
 
     def reject(

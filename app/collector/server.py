@@ -11,8 +11,9 @@ from typing import Final
 import uvloop
 from aiohttp import web
 
+from app.base.addresses import http_url
 from app.base.clock import SystemClock
-from app.base.errors import PortTakenError
+from app.base.listening import cannot_listen
 from app.base.settings import COLLECTOR_PORT, Settings
 from app.collector.dispatch import Collector
 from app.collector.json_requests import Limits
@@ -20,6 +21,7 @@ from app.collector.metrics import Metrics
 from app.customers.customer_registry import Customers
 from app.customers.customer_watch import CustomersMetrics, follow_file
 from app.http.connection import Server
+from app.http.operators import Operators
 from app.journal.kafka_sink import KafkaSink
 from app.journal.sink import EventSink
 from app.journal.spool_metrics import SpoolMetrics
@@ -80,6 +82,7 @@ async def serve_collector(
         ),
         user_cookie=settings.user_cookie,
         default_customer=settings.default_customer,
+        operators=Operators.of(settings),
     )
     server = Server(
         collector,
@@ -98,9 +101,9 @@ async def serve_collector(
         try:
             await site.start()
         except OSError as error:
-            raise PortTakenError(settings.host, port, "collector") from error
+            raise cannot_listen(settings.host, port, "collector", error) from error
         host, bound_port = runner.addresses[0][:2]
-        log.info("collector listens on http://%s:%d for customers %s", host, bound_port, ", ".join(customers))
+        log.info("collector listens on %s for customers %s", http_url(host, bound_port), ", ".join(customers))
         if on_listening is not None:
             on_listening(host, bound_port)
         following = asyncio.create_task(follow_file(customers))

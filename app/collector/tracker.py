@@ -9,14 +9,12 @@ from app.collector import answers
 from app.collector.recorder import Recorder
 from app.customers.customer import Customer
 from app.http import bodies
-from events.model import ALIASES
 from events.rejections import Rejection
-from events.target import RawPath, Target, read_target
-from events.tracker import JSONP_NAMES, TRACKER_EVENTS, Accepted, parse
+from events.target import RawPath, read_target
+from events.tracker import JSONP_NAMES, Accepted, parse, unknown_event
 
 METHODS: Final = frozenset(("GET", "POST", "HEAD"))
 _JSONP: Final = frozenset(JSONP_NAMES)
-_EVENTS: Final = frozenset(TRACKER_EVENTS)
 
 
 class TrackerEndpoint:
@@ -36,9 +34,8 @@ class TrackerEndpoint:
     ) -> web.StreamResponse:
         """Answer a request that reports one event."""
         started = time.perf_counter()
-        if ALIASES.get(path.event, path.event) not in _EVENTS:
-            unknown = parse(Target(path.event, path.event, (), {}), customer.rules, received_ms)
-            assert isinstance(unknown, Rejection)
+        unknown = unknown_event(path.event)
+        if unknown is not None:
             return self._recorder.reject(unknown, request, customer)
         body: str | Rejection = ""
         if request.method == "POST" and request.can_read_body:

@@ -8,7 +8,9 @@ from typing import Annotated, Any, TypedDict, Unpack
 
 import typer
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
+from app.base.addresses import HIGHEST_PORT, LOWEST_PORT, broker_addresses
 from app.base.errors import UptakeError
 from app.base.settings import Settings
 
@@ -78,10 +80,21 @@ def make_settings(**given: Unpack[GivenSettings]) -> Settings:
     """
     values: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     try:
-        return Settings(**values)
+        settings = Settings(**values)
     except ValidationError as error:
-        problems = "; ".join(
-            f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']} (it is {problem['input']!r})"
-            for problem in error.errors()
-        )
+        problems = "; ".join(_sentence(problem) for problem in error.errors())
         raise UptakeError(f"a setting is not valid: {problems}") from None
+    broker_addresses(settings.kafka)
+    if settings.port is not None and settings.port < LOWEST_PORT:
+        # In code, port 0 is any free port. A process on such a port would be found by none of its clients.
+        raise UptakeError(
+            f"a setting is not valid: port: use {LOWEST_PORT} to {HIGHEST_PORT} (it is {settings.port})"
+        )
+    return settings
+
+
+def _sentence(problem: ErrorDetails) -> str:
+    message = problem["msg"].removeprefix("Value error, ")
+    if not problem["loc"]:  # a relation, which names its settings and their values
+        return message
+    return f"{'.'.join(str(part) for part in problem['loc'])}: {message} (it is {problem['input']!r})"

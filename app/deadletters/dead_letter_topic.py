@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
 from app.base.errors import UptakeError
@@ -28,6 +28,7 @@ from app.deadletters.dead_letters import (
     read_mark,
     write_mark,
 )
+from app.kafka.clients import AIOKafkaConsumer, AIOKafkaProducer
 from app.kafka.topics import compare_topics
 from events.topics import DEADLETTERS, JOURNAL
 from tables.declare import TOPICS

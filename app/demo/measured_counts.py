@@ -5,11 +5,11 @@ import time
 from typing import Any, Final
 
 import aiohttp
-from aiokafka import AIOKafkaConsumer
 from yarl import URL
 
 from app.base.errors import UptakeError
 from app.demo.counts import CellCounts, add, day_of, group_of, hour_of, position_of
+from app.kafka.clients import AIOKafkaConsumer
 from events.topics import WINDOWS
 from tables.ctr.window_keys import POSITION, SEPARATOR, VARIANT, escape
 from tables.ctr.windows import WindowRecord, decode_record

@@ -19,8 +19,13 @@ _BAD_GZIP: Final = Rejection(
 
 async def read_body(
     request: web.BaseRequest, *, limit_bytes: int, timeout_seconds: float
-) -> bytearray | Rejection:
+) -> bytes | bytearray | Rejection:
     """Return the body as it was sent, or a rejection if it exceeds ``limit_bytes`` or takes longer than ``timeout_seconds``."""
+    if (
+        request.content.is_eof()
+    ):  # all of it arrived with the head: it needs no timer, which costs a tenth of a short lookup
+        whole = request.content.read_nowait()
+        return whole if len(whole) <= limit_bytes else _too_large(limit_bytes)
     announced = request.content_length or 0
     if announced <= limit_bytes and request.headers.get("Expect", "").lower() == "100-continue":
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -33,7 +38,7 @@ async def read_body(
     except TimeoutError:
         return Rejection("request_timeout", f"the body did not arrive within {timeout_seconds:g} s")
     if announced > limit_bytes or len(body) > limit_bytes:
-        return Rejection("body_too_large", f"a body takes at most {limit_bytes} bytes")
+        return _too_large(limit_bytes)
     return body
 
 
@@ -84,6 +89,10 @@ def unpacked(body: bytes | bytearray, encoding: str, *, limit_bytes: int) -> byt
     except zlib.error:
         return _BAD_GZIP
     return plain
+
+
+def _too_large(limit_bytes: int) -> Rejection:
+    return Rejection("body_too_large", f"a body takes at most {limit_bytes} bytes")
 
 
 def _too_large_unpacked(limit_bytes: int) -> Rejection:

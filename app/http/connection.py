@@ -5,10 +5,10 @@ aiohttp answers 400 to every request that its parser refuses, and logs the reque
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final
 
-from aiohttp import web
+from aiohttp import hdrs, web
 from aiohttp.http_exceptions import LineTooLong
 
 from events.rejections import Rejection
@@ -26,7 +26,7 @@ class Server(web.Server):
     """Makes a Connection for each socket, up to ``max_connections``.
 
     ``refuse`` counts a request that the parser refuses, and returns its answer. ``on_connections`` is called with the number of open
-    connections when it changes.
+    connections when it changes. ``request_factory`` makes the requests of a ``web.Application``.
     """
 
     def __init__(
@@ -38,8 +38,9 @@ class Server(web.Server):
         max_uri_bytes: int,
         max_connections: int,
         request_timeout_ms: int,
+        request_factory: Any = None,
     ) -> None:
-        super().__init__(handler)
+        super().__init__(handler, request_factory=request_factory)
         self.refuse, self.on_connections, self.max_connections = refuse, on_connections, max_connections
         self._max_uri_bytes, self._timeout_seconds = max_uri_bytes, request_timeout_ms / 1000
 
@@ -89,6 +90,14 @@ class Connection(web.RequestHandler):
             self._discarded_at = self._loop.time()
             return
         super().data_received(data)
+
+    def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> Coroutine[Any, Any, tuple[web.StreamResponse, bool]]:
+        """Send an answer. aiohttp would name the versions of Python and of itself in ``Server``."""
+        if isinstance(resp, web.Response):  # other answers bring their own head
+            resp.headers.setdefault(hdrs.SERVER, "uptake")
+        return super().finish_response(request, resp, start_time)
 
     def _make_error_handler(self, err_info: Any) -> Handler:
         """Return the handler of a request that the parser refused; overrides aiohttp's method."""

@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from app.importer.mapping import EVENT, PROPERTY, TIME, RowMapping
+from events.event_time import is_in_seconds
 from events.model import ALIASES, EVENTS
 from events.signature import ABSENT
 
@@ -84,6 +85,10 @@ class Converter:
             number = Decimal(text)
             is_seconds = form == "s" or (form == "auto" and abs(number) < _SECONDS_BELOW)
             time_ms = int(number * 1000) if is_seconds else int(number)
+            if form == "ms" and is_in_seconds(time_ms):
+                return _bad_time(
+                    text, "in seconds, not in milliseconds since 1970; use --time-format s or auto"
+                )
             return time_ms if time_ms >= 0 else _bad_time(text, "before 1970")
         if form in ("s", "ms"):
             return _bad_time(

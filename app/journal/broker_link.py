@@ -9,10 +9,14 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
+from app.journal.broker_problems import no_answer, topic_problems
 from app.journal.spool_format import SpoolTarget
+from app.kafka.background_tasks import death_of
+from app.kafka.clients import AIOKafkaProducer
+from app.kafka.stopping import stop_within
 
 log = logging.getLogger(__name__)
 
@@ -23,6 +27,7 @@ _FIRST_PAUSE_SECONDS: Final = 0.25
 _LONGEST_PAUSE_SECONDS: Final = 4.0  # events resume soon after the broker is back
 # A batch that is retried many times must not delay the other batches of its broker.
 _GATHER_SECONDS: Final = 0.05
+_STOP_SECONDS: Final = 1.0
 _RETIRE_SECONDS: Final = 30.0  # for a replaced producer to deliver its last batches
 
 Timed = tuple[int, bytes, bytes]
@@ -122,14 +127,15 @@ class Link:
     async def close(self) -> None:
         """Close without waiting for batches in flight; they end with LostError."""
         # aiokafka's stop waits for a broker that may never answer. Without connections, its attempts end.
-        for end in (self.producer.stop, self.producer.client.close):
-            with contextlib.suppress(KafkaError, OSError, TimeoutError):
-                async with asyncio.timeout(1.0):
-                    await end()
+        await stop_within(self.producer, _STOP_SECONDS)
+        self.lose("the connection to Kafka was given up")
+
+    def lose(self, reason: str) -> None:
+        """End all batches in flight with LostError."""
         for ack in list(self._acks):
             self._forget(ack)
             if not ack.done():
-                ack.set_exception(LostError("the connection to Kafka was given up"))
+                ack.set_exception(LostError(reason))
 
 
 class BrokerLink:
@@ -154,6 +160,7 @@ class BrokerLink:
         self._is_new = True
         self._task: asyncio.Task[None] | None = None
         self._retiring: set[asyncio.Task[None]] = set()
+        self._watching: asyncio.Task[None] | None = None
 
     def refusal(self, topic: str) -> str | None:
         """Return why events cannot be written to a topic now; None if they can."""
@@ -165,7 +172,7 @@ class BrokerLink:
 
     async def stop(self) -> None:
         """Close. Batches that Kafka has not acknowledged end with LostError."""
-        tasks = [task for task in (self._task, *self._retiring) if task is not None]
+        tasks = [task for task in (self._task, self._watching, *self._retiring) if task is not None]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -176,6 +183,16 @@ class BrokerLink:
     def broke(self, link: Link) -> None:
         """Replace a producer after a permanent failure of a batch, which leaves a gap in the partition's sequence numbers."""
         if link is self.link and not self._broken:
+            log.error("Kafka refused a batch permanently; the producer is replaced")
+            self._broken = True
+            self._poked.set()
+
+    async def _replace_dead(self, link: Link) -> None:
+        """Replace a producer when one of its background tasks ends. Its batches in flight can no longer be acknowledged."""
+        error = await death_of(link.producer)
+        link.lose(type(error).__name__)
+        if link is self.link:
+            log.error("%s; the producer is replaced", error)
             self._broken = True
             self._poked.set()
 
@@ -187,7 +204,11 @@ class BrokerLink:
         pause = _FIRST_PAUSE_SECONDS
         while True:
             before = self.problems
-            await self._check()
+            try:
+                await self._check()
+            except Exception as error:  # without this task the collector would never connect again
+                log.exception("the check of Kafka failed; it is repeated")
+                self._away(error)
             if self.problems != before:
                 for problem in self.problems:
                     log.warning("%s", problem)
@@ -203,9 +224,10 @@ class BrokerLink:
     async def _check(self) -> None:
         """Connect if there is no connection, and compare the broker's topics with the expected ones."""
         if self._broken and self.link is not None:
-            log.error("Kafka refused a batch permanently; the producer is replaced")
             task = asyncio.create_task(self.link.retire(_RETIRE_SECONDS))
             self._retiring.add(task)
+            if self._watching is not None:
+                self._watching.cancel()
             task.add_done_callback(self._retiring.discard)
             self.link = None
         self._broken = False
@@ -213,24 +235,25 @@ class BrokerLink:
             if self.link is None:
                 self.link = Link(await self._connect())
                 self._is_new = True
+                self._watching = asyncio.create_task(self._replace_dead(self.link))
             found = await self.link.producer.client.fetch_all_metadata()
         except (KafkaError, OSError, TimeoutError) as error:
-            problem = (
-                f"Kafka at {self._bootstrap} does not answer ({type(error).__name__}). Start it (`uptake up` does), or set "
-                f"UPTAKE_KAFKA to where it is; `uptake doctor` tells more"
-            )
-            self._say([problem], dict.fromkeys(self._topics, problem))
+            self._away(error)
             return
         counts = {name: len(found.partitions_for_topic(name) or ()) for name in self._topics}
         wrong = {name: count for name, count in counts.items() if count != self._topics[name]}
         self.is_misfit = any(count for name, count in wrong.items() if name in self._needed)
-        problems = self._topic_problems(wrong)
+        problems = topic_problems(self._bootstrap, self._topics, wrong)
         if self._refusals or self._is_new:
             self._is_new = False
             await self._learn_leaders(
                 self.link.producer, [name for name in self._needed if name not in wrong]
             )
         self._say(problems, {name: problems[0] for name in self._needed if name in wrong or self.is_misfit})
+
+    def _away(self, error: Exception) -> None:
+        problem = no_answer(self._bootstrap, error)
+        self._say([problem], dict.fromkeys(self._topics, problem))
 
     def _say(self, problems: list[str], refusals: dict[str, str]) -> None:
         self.problems = problems
@@ -239,21 +262,6 @@ class BrokerLink:
             self._changed()
         elif not refusals:
             self._changed()
-
-    def _topic_problems(self, counts: Mapping[str, int]) -> list[str]:
-        missing = [name for name, count in counts.items() if count == 0]
-        problems = [
-            f"topic {name} has {count} partitions, expected {self._topics[name]}; set UPTAKE_PARTITIONS to what it has, "
-            f"or use a new cluster"
-            for name, count in counts.items()
-            if count
-        ]
-        if missing:
-            shown = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
-            problems.append(
-                f"Kafka at {self._bootstrap} lacks the topics {shown}; `uptake topics --create` makes them"
-            )
-        return problems
 
     async def _connect(self) -> AIOKafkaProducer:
         producer = AIOKafkaProducer(

@@ -14,6 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
+import app.kafka.metadata_requests  # noqa: F401 - asking for a topic does not create it
 from app.base.clock import SystemClock, monotonic_ms
 from app.base.settings import Settings
 from app.journal.broker_link import BrokerLink

@@ -20,17 +20,19 @@ would choose. docs/producing.md describes the same steps for other languages.
 """
 
 import asyncio
+import logging
 import secrets
 from collections.abc import Iterable
 from types import TracebackType
 from typing import Any, Final, NamedTuple, Self
 
-from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from app.base.errors import NoBrokerError, UptakeError
 from app.base.settings import Settings
 from app.customers.customer_registry import Customers
+from app.kafka.background_tasks import death_of, lose_batches
+from app.kafka.clients import AIOKafkaProducer
 from app.kafka.stopping import stop_within
 from events.codec import encode
 from events.model import EventBase
@@ -41,11 +43,15 @@ from events.rules import Rules
 from events.seal import seal
 from events.topics import HISTORY, JOURNAL
 
+log = logging.getLogger(__name__)
+
 _CONNECT_TIMEOUT_MS: Final = 10_000
 _DELIVERY_TIMEOUT_MS: Final = 30_000
 _MAX_PENDING: Final = 10_000  # events in flight; `send` of one more waits
 _LINGER_MS: Final = 2
 _BATCH_BYTES: Final = 262_144
+_STOP_SECONDS: Final = 1.0
+_RETRY_SECONDS: Final = 1.0
 
 
 class Delivered(NamedTuple):
@@ -110,6 +116,7 @@ class Producer:
         self._room = asyncio.Semaphore(max_pending)
         self._counts: dict[str, int] = {}
         self._producer: AIOKafkaProducer | None = None
+        self._replacing: asyncio.Task[None] | None = None
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
@@ -122,6 +129,26 @@ class Producer:
 
     async def __aenter__(self) -> Self:
         """Connect to Kafka. Raises NoBrokerError if Kafka does not answer in time, or lacks a topic."""
+        self._producer = await self._connect()
+        self._replacing = asyncio.create_task(self._replace_dead())
+        return self
+
+    async def _replace_dead(self) -> None:
+        """Open a new client when a background task of the present one ends. Events in flight end with DeliveryUnknownError."""
+        while (dead := self._producer) is not None:
+            error = await death_of(dead)
+            log.error("%s; the producer is replaced", error)
+            self._producer = None
+            lose_batches(dead, error)
+            await stop_within(dead, _STOP_SECONDS)
+            while self._producer is None:
+                try:
+                    self._producer = await self._connect()
+                except NoBrokerError as problem:
+                    log.warning("%s", problem)
+                    await asyncio.sleep(_RETRY_SECONDS)
+
+    async def _connect(self) -> AIOKafkaProducer:
         producer = AIOKafkaProducer(
             bootstrap_servers=self._kafka,
             client_id="uptake-producer",
@@ -136,7 +163,7 @@ class Producer:
                 await producer.start()
                 metadata = await producer.client.fetch_all_metadata()
         except BaseException as error:
-            await stop_within(producer, 1.0)
+            await stop_within(producer, _STOP_SECONDS)
             if isinstance(error, KafkaError | OSError | TimeoutError):
                 raise NoBrokerError(
                     f"Kafka at {self._kafka} does not answer ({type(error).__name__}); set UPTAKE_KAFKA to its address, "
@@ -147,18 +174,20 @@ class Producer:
             topic: len(metadata.partitions_for_topic(topic) or ()) for topic in (JOURNAL, HISTORY)
         }
         if not all(self._counts.values()):
-            await stop_within(producer, 1.0)
+            await stop_within(producer, _STOP_SECONDS)
             raise NoBrokerError(
                 f"Kafka at {self._kafka} lacks the topic {min(self._counts, key=lambda name: self._counts[name])}; "
                 f"`uptake topics --create` creates it"
             )
-        self._producer = producer
-        return self
+        return producer
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Wait for events in flight, at most ``delivery_timeout_ms``, then close."""
+        if self._replacing is not None:
+            self._replacing.cancel()
+            await asyncio.wait({self._replacing})
         producer, self._producer = self._producer, None
         if producer is not None:
             await stop_within(producer, self._delivery_timeout_s)
@@ -176,7 +205,11 @@ class Producer:
         """
         producer = self._producer
         if producer is None:
-            raise NotSentError("this producer is not open; use it inside `async with Producer(...)`")
+            raise NotSentError(
+                "this producer is not open; use it inside `async with Producer(...)`"
+                if self._replacing is None
+                else "the producer is connecting to Kafka again"
+            )
         sealed = self._sealed(event)
         if is_history and not sealed.time_ms:
             sentence = "time_ms: an event of history needs a time"

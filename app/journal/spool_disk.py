@@ -130,13 +130,18 @@ class Disk:
         own = self._directories[0]
         own.next_number += 1  # never a name twice, not even when this fails
         path = own.path / f"{own.next_number:020d}.seg"
-        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
+        # The head is on the disk before the file has its name. So a shorter segment was damaged, and not just begun.
+        new = path.with_suffix(".new")
+        self._descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
         try:
             write_all(self._descriptor, segment_head())
+            sync(self._descriptor)
+            new.replace(path)
             sync_directory(own.path)
         except OSError:
             os.close(self._descriptor)
-            path.unlink()
+            new.unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
             raise
         segment = SpoolSegment(path, len(segment_head()))
         self._segments.begin(segment)

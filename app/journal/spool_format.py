@@ -55,7 +55,7 @@ class Scan:
     """Content of a segment.
 
     ``good_bytes`` is its length without a torn end of ``torn_bytes``. ``damage`` describes damage to complete bytes, if any.
-    ``found`` has the good records before the damage. It also has those after it if the damaged record's head is intact.
+    ``found`` has all intact records, before the damage and after it.
     """
 
     found: list[FoundRecord] = field(default_factory=list)
@@ -111,6 +111,23 @@ def length_at(data: bytes, offset: int) -> int | None:
     return RECORD_HEAD_BYTES + int(length) if zlib.crc32(checked) == head_checksum else None
 
 
+def _next_intact(data: bytes, start: int) -> int | None:
+    """Return the offset of the first intact record at or after ``start``; None if none follows.
+
+    Two checksums protect a record, and the JSON in it has no NUL as every head has. So no other bytes pass for a record.
+    """
+    for offset in range(start, len(data) - RECORD_HEAD_BYTES - _BODY.size + 1):
+        length = int.from_bytes(data[offset : offset + 4], "little")
+        if _BODY.size <= length <= len(data) - offset - RECORD_HEAD_BYTES and record_at(data, offset):
+            return offset
+    return None
+
+
+def _is_other_version(data: bytes) -> bool:
+    magic, version, checksum = _SEGMENT.unpack_from(data)
+    return bool(magic == _MAGIC and checksum == zlib.crc32(struct.pack("<8sI", magic, version)))
+
+
 def scan(data: bytes) -> Scan:
     """Return the content of a segment. Incomplete bytes are reported as torn or damaged, never as a record."""
     result = Scan()
@@ -122,11 +139,12 @@ def scan(data: bytes) -> Scan:
             result.damage = "its head is not that of a spool"
         return result
     if data[: len(head)] != head:
-        if data.strip(b"\0"):
-            result.damage = "its head is damaged, or of another version"
-        else:
+        if not data.strip(b"\0"):
             result.torn_bytes = len(data)
-        return result
+            return result
+        result.damage = "its head is damaged, or of another version"
+        if _is_other_version(data):
+            return result
     offset = result.good_bytes = len(head)
     while offset < len(data):
         length = length_at(data, offset)
@@ -135,7 +153,11 @@ def scan(data: bytes) -> Scan:
             if len(rest) < RECORD_HEAD_BYTES or not rest.strip(b"\0"):
                 result.torn_bytes = len(rest)
             else:
-                result.damage = f"the head of a record at byte {offset} is damaged"
+                result.damage = result.damage or f"the head of a record at byte {offset} is damaged"
+                intact = _next_intact(data, offset + 1)
+                if intact is not None:
+                    offset = result.good_bytes = intact
+                    continue
             return result
         if offset + length > len(data):
             result.torn_bytes = len(data) - offset

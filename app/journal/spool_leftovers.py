@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from app.base.durable_files import cut
 from app.journal.spool_directory import Directory
-from app.journal.spool_format import scan
+from app.journal.spool_format import SEGMENT_HEAD_BYTES, scan
 from app.journal.spool_segments import SpoolSegment
 
 log = logging.getLogger(__name__)
@@ -24,6 +24,8 @@ def read_leftovers(directory: Directory) -> Leftovers:
     Only the newest segment may have a torn end. Whatever is broken elsewhere was complete once, and is kept for an operator.
     """
     directory.read_cursors()
+    for path in directory.path.glob("*.new"):  # a segment that was not begun when the collector ended
+        path.unlink()
     segments: list[SpoolSegment] = []
     torn_bytes = 0
     paths = sorted(directory.path.glob("*.seg"))
@@ -34,6 +36,8 @@ def read_leftovers(directory: Directory) -> Leftovers:
         found = scan(data)
         segment = SpoolSegment(path, len(data))
         segment.damage = found.damage
+        if len(data) < SEGMENT_HEAD_BYTES:  # a segment has its name only after its head is on the disk
+            segment.damage = f"it was cut to {len(data)} bytes"
         if found.torn_bytes and path != paths[-1]:
             segment.damage = segment.damage or "it ends in the middle of a record"
         elif found.torn_bytes and segment.damage is None:

@@ -1,1 +1,3 @@
-"""The parts that all Kafka clients share: topics and their settings, topic ids, a probe for brokers, and stopping a client."""
+"""The parts that all Kafka clients share: connections, topics, topic ids, a probe, and a watch over clients."""
+
+import app.kafka.metadata_requests  # noqa: F401 - it replaces a request of all Kafka clients

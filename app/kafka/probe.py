@@ -4,7 +4,7 @@ import socket
 import struct
 from typing import Final
 
-from app.base.errors import UptakeError
+from app.base.addresses import broker_addresses
 
 _METADATA: Final = 3
 _VERSION: Final = 7  # the newest version with fixed-size fields; brokers from 2.1 on support it
@@ -31,22 +31,7 @@ def answers(host: str, port: int, timeout_s: float = 1.0) -> bool:
 
 def any_answers(bootstrap: str, timeout_s: float = 1.0) -> bool:
     """Return whether one of the brokers of ``host:port[,host:port]`` answers. The default port is 9092."""
-    return any(answers(host, port, timeout_s) for host, port in addresses(bootstrap))
-
-
-def addresses(bootstrap: str) -> list[tuple[str, int]]:
-    """Return the (host, port) pairs of ``host:port[,host:port]``; raise UptakeError if a port is not a number."""
-    pairs = []
-    for part in filter(None, (piece.strip() for piece in bootstrap.split(","))):
-        if part.startswith("["):
-            host, _, rest = part[1:].partition("]")
-            port = rest.removeprefix(":")
-        else:
-            host, _, port = part.partition(":")
-        if port and not port.isdigit():
-            raise UptakeError(f"Kafka's address (--kafka, UPTAKE_KAFKA): {part!r} is not host:port")
-        pairs.append((host, int(port or 9092)))
-    return pairs
+    return any(answers(host, port, timeout_s) for host, port in broker_addresses(bootstrap))
 
 
 def _read(connection: socket.socket, size: int) -> bytes:

@@ -4,10 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from app.base.errors import TopicMismatchError
+from app.base.errors import TopicMismatchError, UptakeError
 from app.base.settings import Settings
 from events.topics import DAY_MS, DELETE_RETENTION_MS, Topic
+from tables.declare import CHANGELOGS
 
+CLEANUP_POLICY: Final = "cleanup.policy"
 _FOREVER: Final = str(2**63 - 1)
 # Of compacted topics. The broker never compacts the active segment, so it stays small.
 _SEGMENT_BYTES: Final = 32 * 1_048_576
@@ -65,7 +67,7 @@ def partitions_of(topic: Topic, settings: Settings) -> int:
 def binding_config(topic: Topic) -> dict[str, str]:
     """Return the settings that Uptake's rules depend on: another value is reported as a difference."""
     config = {
-        "cleanup.policy": topic.cleanup,
+        CLEANUP_POLICY: topic.cleanup,
         "max.message.bytes": str(topic.max_message_bytes),
         # Events carry their own times, so the record's timestamp is the broker's. Only its clock decides when a raw record expires,
         # and a ``received_ms`` in the future is detected. The broker refuses no record for its age.
@@ -130,3 +132,21 @@ def refuse_wrong_partitions(comparisons: list[Comparison]) -> None:
             raise TopicMismatchError(
                 comparison.topic.name, comparison.partitions, comparison.found.partitions
             )
+
+
+def refuse_uncompacted_state(comparisons: list[Comparison]) -> None:
+    """Raise UptakeError for the first topic of a table that is not compacted: Kafka would delete rows by their age."""
+    for comparison in comparisons:
+        if not holds_state(comparison.topic):
+            continue
+        for difference in comparison.differences:
+            if difference.what == CLEANUP_POLICY:
+                raise UptakeError(
+                    f"{difference.sentence}. Kafka deletes records of such a topic by their age, and with them rows of "
+                    f"the tables. If the broker created it by itself, delete it and run `uptake topics --create`"
+                )
+
+
+def holds_state(topic: Topic) -> bool:
+    """Return whether the topic is part of the tables: a changelog, or the positions."""
+    return topic.name in CHANGELOGS.values()

@@ -9,7 +9,6 @@ import uuid
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import IncompatibleBrokerVersion
 from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.types import (
@@ -23,6 +22,7 @@ from aiokafka.protocol.types import (
 )
 
 from app.base.errors import UptakeError
+from app.kafka.clients import AIOKafkaClient
 
 _log: Final = logging.getLogger(__name__)
 _METADATA: Final = 3

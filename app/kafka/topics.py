@@ -8,13 +8,13 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
-from aiokafka import AIOKafkaProducer
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin import NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from app.base.errors import NoBrokerError, UptakeError
 from app.base.settings import Settings
+from app.kafka.clients import AIOKafkaAdminClient, AIOKafkaProducer
 from app.kafka.probe import any_answers
 from app.kafka.topic_config import (
     Comparison,
@@ -23,6 +23,7 @@ from app.kafka.topic_config import (
     compare,
     creation_config,
     partitions_of,
+    refuse_uncompacted_state,
     refuse_wrong_partitions,
 )
 from app.kafka.topic_ids import read_topic_ids
@@ -81,13 +82,16 @@ async def require_topics(
 ) -> None:
     """Wait until all topics exist, with a warning every 10 s.
 
-    Raise TopicMismatchError for a wrong partition count.
+    Raise TopicMismatchError for a wrong partition count, UptakeError for a changelog that is not compacted.
     Raise UptakeError if topics are still missing after ``wait_ms`` (None: wait without end), NoBrokerError if no broker answers.
     """
     deadline = None if wait_ms is None else time.monotonic() + wait_ms / 1000
     said = time.monotonic() - _SAY_AGAIN_S + _GRACE_S
     while True:
         comparisons = await compare_topics(settings, topics, wait_ms=wait_ms)
+        refuse_uncompacted_state(
+            comparisons
+        )  # first: its cure also holds for topics that a broker created by itself
         refuse_wrong_partitions(comparisons)
         missing = [comparison.topic.name for comparison in comparisons if comparison.found is None]
         if not missing:

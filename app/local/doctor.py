@@ -13,6 +13,7 @@ from typing import Final, Literal
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
+from app.base.addresses import http_url, local_host
 from app.base.clock import SystemClock
 from app.base.errors import UptakeError
 from app.base.settings import COLLECTOR_PORT, LOOPBACK, WORKER_PORT, Settings
@@ -25,6 +26,7 @@ from app.kafka.open_transactions import (
     find_open_transactions,
 )
 from app.kafka.probe import any_answers
+from app.kafka.topic_config import CLEANUP_POLICY, holds_state
 from app.kafka.topics import compare_topics
 from app.local import kafka_jars
 from app.local.supervised import answers_200
@@ -157,7 +159,10 @@ def _check_topics(settings: Settings) -> list[Check]:
     for comparison in comparisons:
         for difference in comparison.differences:
             if not difference.is_missing:
-                level: Level = "fail" if difference.what == "partitions" else "warn"
+                is_fatal = difference.what == "partitions" or (
+                    difference.what == CLEANUP_POLICY and holds_state(comparison.topic)
+                )
+                level: Level = "fail" if is_fatal else "warn"
                 says = f"{difference.topic}: {difference.what} is {difference.found}, expected {difference.expected}"
                 checks.append(Check("topics", level, says, difference.cure))
     return checks or [
@@ -274,7 +279,7 @@ def check_port(host: str, port: int, what: str) -> Check:
     name = f"port {port}"
     if is_free(host, port):
         return Check(name, "ok", f"free, for the {what}")
-    if answers_200(f"http://{host}:{port}/health/live"):
+    if answers_200(f"{http_url(local_host(host), port)}/health/live"):
         return Check(name, "ok", f"a {what} answers there")
     cure = f"`uptake up` uses the next free port; else choose one with --port, or stop the program on {host}:{port}"
     return Check(name, "warn", "taken by another program", cure)

@@ -6,14 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from app.base.errors import PortTakenError
+from app.base.addresses import http_url, local_host
+from app.base.listening import cannot_listen
 from app.base.settings import COLLECTOR_PORT, WORKER_PORT, Settings
 from app.customers.customer_registry import create_customers_file
 from app.kafka.topics import ensure_topics
 from app.local.broker import HOST, LocalBroker
 from app.local.kafka_jars import Runtime
 from app.local.supervisor import Supervisor
-from app.local.tcp_ports import first_free, free_port, is_free
+from app.local.tcp_ports import first_free, free_port, why_not
 
 _KAFKA_PORT: Final = 9092
 FIRST_CUSTOMER: Final = "00000"
@@ -41,10 +42,14 @@ class Stack:
 
 
 def plan_ports(settings: Settings, *, workers: int, own_kafka: bool, port: int | None = None) -> Plan:
-    """Return the default ports, and for each that is taken the next free one. Raise PortTakenError if ``port`` is given and taken."""
+    """Return the default ports, and for each that is taken the next free one.
+
+    Raise PortTakenError if ``port`` is given and taken, UptakeError if the host is no address of this machine.
+    """
     host = settings.host
-    if port is not None and not is_free(host, port):
-        raise PortTakenError(host, port, "collector")
+    error = why_not(host, port or 0)
+    if error is not None:
+        raise cannot_listen(host, port or 0, "collector", error)
     worker_ports: list[int] = []
     for number in range(workers):
         after = worker_ports[-1] + 1 if worker_ports else WORKER_PORT + number
@@ -108,7 +113,7 @@ def settings_env(settings: Settings) -> dict[str, str]:
 
 
 def _add(supervisor: Supervisor, settings: Settings, command: str, name: str, port: int, stage: int) -> str:
-    url = f"http://{settings.host}:{port}"
+    url = http_url(local_host(settings.host), port)
     own = {"port": port, "advertise": url}
     if command == "worker":
         own["data_dir"] = settings.data_dir / name  # RocksDB admits one process a directory

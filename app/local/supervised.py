@@ -13,6 +13,7 @@ from typing import Protocol
 from urllib.parse import urlsplit
 
 from app.base.errors import NoBrokerError
+from app.base.process import PID_HEADER
 from app.local.broker import LocalBroker
 from app.local.child_process import spawn
 
@@ -99,8 +100,8 @@ class CommandPart:
         )
 
     def is_ready(self) -> bool:
-        """Return whether ``ready_url`` answers 200; without a URL, whether the process runs."""
-        return self.is_running if self._ready_url is None else answers_200(self._ready_url)
+        """Return whether ``ready_url`` answers 200 and this process is the one that answers; without a URL, whether it runs."""
+        return self.is_running if self._ready_url is None else answers_200(self._ready_url, pid=self.pid)
 
     def terminate(self) -> None:
         """Ask the process to end."""
@@ -231,13 +232,17 @@ def _describe_status(status: int | None) -> str:
     return f"ended with status {status}"
 
 
-def answers_200(url: str, timeout_s: float = 1.0) -> bool:
-    """Return whether a GET of ``url`` answers 200. No proxy is used: the addresses are on this machine."""
+def answers_200(url: str, timeout_s: float = 1.0, *, pid: int | None = None) -> bool:
+    """Return whether a GET of ``url`` answers 200. No proxy is used: the addresses are on this machine.
+
+    With ``pid`` the answer must also name this process: another program may have taken the port.
+    """
     parts = urlsplit(url)
     connection = http.client.HTTPConnection(parts.hostname or "", parts.port or 80, timeout=timeout_s)
     try:
         connection.request("GET", parts.path or "/")
-        return connection.getresponse().status == 200
+        answer = connection.getresponse()
+        return answer.status == 200 and (pid is None or answer.getheader(PID_HEADER) == str(pid))
     except (OSError, http.client.HTTPException):
         return False
     finally:

@@ -66,7 +66,10 @@ class Supervisor:
         stage: int = 1,
         stop_timeout_ms: int = 15_000,
     ) -> None:
-        """Add a command. ``env`` is its whole environment (None: ours). The part is ready when ``ready_url`` answers 200."""
+        """Add a command. ``env`` is its whole environment (None: ours).
+
+        The part is ready when ``ready_url`` answers 200 with the part's process id (app/base/process.py).
+        """
         self._add(CommandPart(name, argv, env, ready_url, stage, stop_timeout_ms, self._write))
 
     def add_broker(self, broker: LocalBroker, name: str = "kafka", *, stage: int = 0) -> None:

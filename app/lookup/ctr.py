@@ -1,8 +1,8 @@
 """Answers of CTR lookups: collects windows from the workers that own them, sums them, and adds rates."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
 from urllib.parse import quote
 
 import msgspec
@@ -10,18 +10,19 @@ import msgspec
 from app.lookup.requests import CtrQuery
 from app.lookup.routing import MOVING_S, PeerRefusedError, Router
 from app.lookup.service import LookupService, UnavailableError
-from events.target import RefusedError
-from tables.ctr.panes import Counts
+from app.lookup.staleness import STALE_HEADER, marked, oldest, refuse_stale
+from app.lookup.turns import Turns
+from events.rejections import RefusedError
+from tables.ctr.panes import Counts, add
 from tables.ctr.rates import rates
 from tables.ctr.window_keys import scenario_key
 from tables.ctr.window_sums import (
     StoredSpan,
     WindowRow,
     WindowSum,
+    WindowSums,
     dimension_of,
     segments,
-    sum_windows,
-    total,
 )
 
 _MAX_ROWS: Final = 200_000  # stored windows read for one answer: about 100 MB
@@ -36,13 +37,28 @@ class RowsRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     segments: list[StoredSpan]
 
 
+class MarkedRows(NamedTuple):
+    """Stored windows, and the ``stale_ms`` of the oldest partition that they come from."""
+
+    rows: list[WindowRow]
+    stale_ms: int | None
+
+
 _rows_decoder: Final = msgspec.json.Decoder(list[WindowRow])
 
 
 async def answer_ctr(
-    service: LookupService, router: Router, customer: str, query: CtrQuery, headers: Mapping[str, str]
+    service: LookupService,
+    router: Router,
+    customer: str,
+    query: CtrQuery,
+    headers: Mapping[str, str],
+    max_stale_ms: int | None = None,
 ) -> dict[str, Any]:
-    """Return the answer of ``/ctr``; raise UnavailableError unless every partition that may hold windows answered."""
+    """Return the answer of ``/ctr``; raise UnavailableError unless every partition that may hold windows answered.
+
+    Raise TooStaleError if one of them may lack events of a longer time than ``max_stale_ms``.
+    """
     if query.scenario is None:
         partitions = list(range(service.partition_count))
     else:
@@ -53,16 +69,26 @@ async def answer_ctr(
         _rows(service, router, customer, owner, RowsRequest(here, query.scenario, dimension, spans), headers)
         for owner, here in router.places(partitions, is_hop=False).items()
     ]
-    rows = [row for part in await asyncio.gather(*asked) for row in part]
-    if len(rows) > _MAX_ROWS:
+    parts = await asyncio.gather(*asked)
+    stale_ms = oldest(part.stale_ms for part in parts)
+    refuse_stale(stale_ms, max_stale_ms)
+    if sum(len(part.rows) for part in parts) > _MAX_ROWS:
         raise RefusedError(
             "bad_parameter",
             f"the span holds more than {_MAX_ROWS} stored windows; take a shorter one, one scenario, or a larger granularity",
             "from",
         )
-    windows = sum_windows(rows, query.by, query.from_ms, query.to_ms, query.step_ms, query.as_of_ms)
-    all_counts = total(windows)
-    return {
+    turns = Turns()
+    sums = WindowSums(query.by, query.from_ms, query.to_ms, query.step_ms, query.as_of_ms)
+    async for row in turns.each(row for part in parts for row in part.rows):
+        sums.add(row)
+    all_counts = Counts()
+    windows: list[msgspec.Raw] = []
+    async for window in turns.each(sums.ordered()):
+        add(all_counts, window.counts)
+        # To encode all windows at once would block the event loop for a large answer.
+        windows.append(msgspec.Raw(msgspec.json.encode(_window(window, query))))
+    answer = {
         "customer": customer,
         "scenario": query.scenario,
         "from_ms": spans[0].from_ms if spans else query.from_ms,
@@ -70,9 +96,10 @@ async def answer_ctr(
         "step_ms": query.step_ms,
         "by": sorted(query.by),
         "as_of_ms": query.as_of_ms,
-        "windows": [_window(window, query) for window in windows],
+        "windows": windows,
         "total": {**_counters(all_counts), **rates(all_counts)},
     }
+    return marked(answer, stale_ms)
 
 
 def read_rows_request(raw: bytes) -> RowsRequest:
@@ -83,16 +110,24 @@ def read_rows_request(raw: bytes) -> RowsRequest:
         raise RefusedError("bad_body", f"the body does not ask for windows: {error}") from None
 
 
-def local_rows(service: LookupService, customer: str, request: RowsRequest) -> list[WindowRow]:
+async def local_rows(service: LookupService, customer: str, request: RowsRequest) -> MarkedRows:
     """Return the stored windows of these partitions; raise UnavailableError if this worker does not own one of them."""
     rows: list[WindowRow] = []
+    stale_ms: int | None = None
+    turns = Turns()
     for partition in request.partitions:
         if not service.is_local(partition):
             raise UnavailableError(
                 f"partition {partition} is not at this worker any more", MOVING_S, partition
             )
-        rows += service.windows(partition, customer, request.scenario, request.dimension, request.segments)
-    return rows
+        windows = service.windows(partition, customer, request.scenario, request.dimension, request.segments)
+        async for row in turns.each(windows):
+            rows.append(row)
+            if len(rows) > _MAX_ROWS:
+                break  # answer_ctr refuses so many
+        # Asked for after the rows were read: the contact may have been lost meanwhile.
+        stale_ms = oldest((stale_ms, service.stale_ms(partition)))
+    return MarkedRows(rows, stale_ms)
 
 
 async def _rows(
@@ -102,14 +137,15 @@ async def _rows(
     owner: str | None,
     request: RowsRequest,
     headers: Mapping[str, str],
-) -> Sequence[WindowRow]:
+) -> MarkedRows:
     if owner is None:
-        return local_rows(service, customer, request)
+        return await local_rows(service, customer, request)
     body = msgspec.json.encode(request)
     reply = await router.ask(owner, "POST", f"/v1/{quote(customer, safe='')}/ctr/rows", body, headers)
     if reply.status != 200:
         raise PeerRefusedError(reply)
-    return _rows_decoder.decode(reply.body)
+    mark = reply.headers.get(STALE_HEADER)
+    return MarkedRows(_rows_decoder.decode(reply.body), None if mark is None else int(mark))
 
 
 def _window(window: WindowSum, query: CtrQuery) -> dict[str, Any]:

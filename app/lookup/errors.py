@@ -1,6 +1,5 @@
 """Errors of lookups: each becomes JSON with a code and a sentence."""
 
-import hmac
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
@@ -10,18 +9,18 @@ from aiohttp import web
 from prometheus_client import Histogram
 
 from app.customers.customer import Customer
+from app.http.operators import BEARER, has_key
 from app.http.refusals import SAFE_HEADERS
 from app.lookup.routing import PeerRefusedError
 from app.lookup.service import UnavailableError
-from events.rejections import Rejection
-from events.target import RefusedError
+from events.rejections import RefusedError, Rejection
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _HTTP_ERRORS: Final = {
     404: ("unknown_path", "there is nothing at this path; docs/lookups.md lists them"),
     405: ("method_not_allowed", "this path takes another method; see the header Allow"),
-    413: ("body_too_large", "the body is larger than 1 MB; ask for fewer candidates or users at once"),
+    417: ("malformed_request", "Expect takes 100-continue only"),
 }
 
 
@@ -53,7 +52,7 @@ def guard(
                 _check(request, customer_id, customers, api_key_of)
             response = await handler(request)
         except RefusedError as refused:
-            response = _refused(refused.rejection)
+            response = refused_response(refused.rejection)
         except UnavailableError as unavailable:
             response = _unavailable(unavailable)
         except PeerRefusedError as refused:
@@ -61,7 +60,7 @@ def guard(
                 status=refused.reply.status, body=refused.reply.body, headers=refused.reply.headers
             )
         except web.HTTPException as error:
-            response = _http_error(error)
+            response = http_error(error)
         resource = request.match_info.route.resource
         route = "none" if resource is None else resource.canonical
         seconds.labels(route, str(response.status)).observe(time.perf_counter() - start_s)
@@ -79,19 +78,18 @@ def _check(
     if api_key_of is not None:
         # An unknown customer gets the same answer as a wrong key, so that strangers cannot find out who the customers are.
         key = api_key_of(customer_id) if customer_id in customers else None
-        scheme, _, given = request.headers.get("Authorization", "").partition(" ")
-        is_right = hmac.compare_digest(given.encode("utf-8", "surrogateescape"), (key or "").encode())
-        if not key or not given or scheme.lower() != "bearer" or not is_right:
+        if not has_key(request, key):
             raise RefusedError("unauthorized", "send the customer's key: Authorization: Bearer <key>")
     if customer_id not in customers:
         raise RefusedError("unknown_customer", f"customer {customer_id[:40]!r} is not known here", "customer")
 
 
-def _refused(rejection: Rejection) -> web.Response:
+def refused_response(rejection: Rejection) -> web.Response:
+    """Return the answer to a refused lookup."""
     answer = {"code": rejection.code, "sentence": rejection.sentence}
     if rejection.parameter is not None:
         answer["parameter"] = rejection.parameter
-    headers = {"WWW-Authenticate": 'Bearer realm="uptake"'} if rejection.status == 401 else {}
+    headers = {"WWW-Authenticate": BEARER} if rejection.status == 401 else {}
     return json_response(answer, status=rejection.status, headers=headers)
 
 
@@ -106,7 +104,8 @@ def _unavailable(unavailable: UnavailableError) -> web.Response:
     return json_response(answer, status=503, headers={"Retry-After": str(unavailable.retry_after_s)})
 
 
-def _http_error(error: web.HTTPException) -> web.Response:
+def http_error(error: web.HTTPException) -> web.Response:
+    """Return the answer to a lookup that aiohttp refused; its own text may repeat what was sent."""
     code, sentence = _HTTP_ERRORS.get(error.status, ("bad_request", error.reason))
     headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
     return json_response({"code": code, "sentence": sentence}, status=error.status, headers=headers)

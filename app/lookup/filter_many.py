@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any
 from urllib.parse import quote
 
 import msgspec
@@ -20,10 +20,10 @@ from app.lookup.routing import (
     asking_for_former,
 )
 from app.lookup.service import LookupService, UnavailableError
+from app.lookup.staleness import marked, oldest, owned_view
+from app.lookup.turns import Turns
 from app.lookup.user_view import UserView
 from events.model import user_key
-
-_USERS_A_TURN: Final = 16  # users to filter before other lookups get a turn
 
 _Results = dict[str, dict[str, Any]]
 """User (raw id) -> answer."""
@@ -37,12 +37,7 @@ def filtered(view: UserView, asked: Filter) -> dict[str, Any]:
         answer = filter_candidates(
             view, asked.candidates, asked.itemtype, asked.rules, asked.limit, asked.as_of_ms
         )
-    return marked(answer, view)
-
-
-def marked(answer: dict[str, Any], view: UserView) -> dict[str, Any]:
-    """Return an answer, with ``stale_ms`` if it comes from a copy."""
-    return answer if view.stale_ms is None else {**answer, "stale_ms": view.stale_ms}
+    return marked(answer, view.stale_ms)
 
 
 def user_of(customer: Customer, raw_user: str, *, is_former: bool) -> str:
@@ -69,14 +64,18 @@ async def filter_many(
 ) -> dict[str, Any]:
     """Return the answer of a filter for ``asked.users``; ``raw`` is its body. Raise UnavailableError unless it covers all of them.
 
+    Its ``stale_ms`` is the largest of its results.
     ``is_former``: use the states under their former pseudonyms.
     """
     many = _Many(service, router, customer, asked, raw, headers, is_hop=is_hop, is_former=is_former)
     results = await many.answer()
-    return {
-        "as_of_ms": asked.as_of_ms,
-        "results": [{"user": user, **results[user]} for user in asked.users],
-    }
+    # To encode all users at once would block the event loop for a large answer.
+    entries = [
+        msgspec.Raw(msgspec.json.encode({"user": user, **results[user]}))
+        async for user in Turns().each(asked.users)
+    ]
+    answer = {"as_of_ms": asked.as_of_ms, "results": entries}
+    return marked(answer, oldest(result.get("stale_ms") for result in results.values()))
 
 
 class _Many:
@@ -133,13 +132,13 @@ class _Many:
     async def _of_mine(self, users: Sequence[str]) -> _Results:
         results: _Results = {}
         left: list[str] = []
-        strangers: list[str] = []
+        strangers: dict[str, int | None] = {}
         failure: UnavailableError | None = None
-        for number, user in enumerate(users):
-            if number % _USERS_A_TURN == _USERS_A_TURN - 1:
-                await asyncio.sleep(0)
+        async for user in Turns().each(users):
             try:
-                view = self._service.user_view(self._partitions[user], self._keys[user])
+                view = owned_view(
+                    self._service, self._partitions[user], self._keys[user], self._asked.max_stale_ms
+                )
             except UnavailableError as unavailable:
                 if self._asked.max_stale_ms is None:
                     raise
@@ -147,11 +146,12 @@ class _Many:
                 left.append(user)
             else:
                 if not (view.is_known or self._is_former) and has_former(self._customer):
-                    strangers.append(user)
+                    strangers[user] = view.stale_ms
                 else:
                     results[user] = filtered(view, self._asked)
         if strangers:
-            results |= await self._of_former(strangers)
+            for user, former in (await self._of_former(list(strangers))).items():
+                results[user] = marked(former, strangers[user])
         return results if failure is None else results | await self._of_copies(left, failure)
 
     async def _of_former(self, users: list[str]) -> _Results:
@@ -193,9 +193,7 @@ class _Many:
         assert self._asked.max_stale_ms is not None
         results: _Results = {}
         left: dict[tuple[str, ...], list[str]] = {}
-        for number, user in enumerate(users):
-            if number % _USERS_A_TURN == _USERS_A_TURN - 1:
-                await asyncio.sleep(0)
+        async for user in Turns().each(users):
             partition = self._partitions[user]
             view = self._service.stale_view(partition, self._keys[user], self._asked.max_stale_ms)
             if view is None:

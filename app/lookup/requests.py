@@ -10,9 +10,10 @@ from multidict import MultiMapping
 from app.customers.customer import Customer
 from app.customers.exclusion_rules import MAX_THRESHOLD, REASONS, ExclusionRules, Reason, Within, parse_within
 from app.lookup.exclusions import Rotation
-from events import tracker_fields
+from events import json_bodies, tracker_fields
 from events.duration import parse_duration_ms
-from events.target import RefusedError
+from events.event_time import in_ms
+from events.rejections import RefusedError
 from events.wire_values import MAX_ITEM_CHARS, MAX_WORD_CHARS
 from tables.ctr.window_keys import MAX_TIME_MS, PANE_MS
 
@@ -148,7 +149,7 @@ def read_exclusions(params: Params, customer: Customer, now_ms: int) -> Exclusio
 def read_as_of(params: Params, now_ms: int) -> int:
     """Return ``as_of_ms`` of a lookup; now if it is not given."""
     as_of_ms = params.integer("as_of_ms", 0, MAX_TIME_MS)
-    return now_ms if as_of_ms is None else as_of_ms
+    return now_ms if as_of_ms is None else in_ms("as_of_ms", as_of_ms)
 
 
 def read_max_stale(params: Params) -> int | None:
@@ -162,6 +163,9 @@ def read_filter(raw: bytes, customer: Customer, now_ms: int, *, is_for_many: boo
         body = msgspec.json.decode(raw, type=FilterBody)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise RefusedError("bad_body", f"the body is not the JSON of a filter: {error}") from None
+    twice = json_bodies.repeated_key(raw)
+    if twice is not None:
+        raise RefusedError("duplicate_parameter", f"{twice}: give it once", twice)
     if is_for_many != (body.users is not None):
         hint = "name them in `users`" if is_for_many else "`users` belongs to POST /v1/{customer}/filter"
         raise RefusedError("bad_body", f"whose candidates? {hint}", "users")
@@ -176,7 +180,7 @@ def read_filter(raw: bytes, customer: Customer, now_ms: int, *, is_for_many: boo
     if body.consumed_at_least is not None:
         _bounded("consumed_at_least", body.consumed_at_least, 0, 100)
     if body.as_of_ms is not None:
-        _bounded("as_of_ms", body.as_of_ms, 0, MAX_TIME_MS)
+        in_ms("as_of_ms", _bounded("as_of_ms", body.as_of_ms, 0, MAX_TIME_MS))
     if body.max_stale_ms is not None:
         _bounded("max_stale_ms", body.max_stale_ms, 0, MAX_TIME_MS)
     rules = _rules(
@@ -271,7 +275,7 @@ def _time(params: Params, name: str, default_ms: int) -> int:
     if text is None:
         return default_ms
     if text.isascii() and text.isdigit() and len(text) != 8:  # 20191124 is a date
-        return _bounded(name, int(text[:19]), 0, MAX_TIME_MS)
+        return in_ms(name, _bounded(name, int(text[:19]), 0, MAX_TIME_MS))
     try:
         # A plus that was not percent-encoded arrives as a blank.
         moment = datetime.fromisoformat(text.replace(" ", "+") if "T" in text else text)

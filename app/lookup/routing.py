@@ -12,6 +12,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from app.lookup.service import LookupService, UnavailableError
+from app.lookup.staleness import STALE_HEADER
 
 HOP_HEADER: Final = "X-Uptake-Hop"
 FORMER_HEADER: Final = "X-Uptake-Former"
@@ -22,7 +23,7 @@ STALE_AFTER_S: Final = 1.0
 """How long the owner may take to answer before a standby may answer instead."""
 UNAVAILABLE: Final = 503
 _PASSED_ON: Final = ("Authorization", "Content-Type")
-_GIVEN_BACK: Final = ("Content-Type", "Retry-After")
+_GIVEN_BACK: Final = ("Content-Type", "Retry-After", STALE_HEADER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +96,11 @@ class Router:
         ``timeout_s`` replaces the timeout of the session.
         """
         timeout = self._session.timeout if timeout_s is None else aiohttp.ClientTimeout(total=timeout_s)
-        passed_on = {name: headers[name] for name in (*_PASSED_ON, FORMER_HEADER) if name in headers}
+        passed_on = {
+            name: headers[name]
+            for name in (*_PASSED_ON, FORMER_HEADER)
+            if name in headers and _is_utf8(headers[name])
+        }
         try:
             async with self._session.request(
                 method,
@@ -128,3 +133,8 @@ class Router:
             if reply.status != UNAVAILABLE:
                 return reply
         return None
+
+
+def _is_utf8(value: str) -> bool:
+    """Return whether a header can be sent: bytes that are not UTF-8 arrive as lone surrogates, and no valid key has one."""
+    return value.isascii() or not any("\ud800" <= char <= "\udfff" for char in value)

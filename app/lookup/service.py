@@ -1,11 +1,13 @@
 """The Protocol that lookups need from a worker, and the error for a partition that cannot answer now."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, Protocol
 
 from app.customers.customer import Customer
 from app.lookup.user_view import UserView
 from tables.ctr.window_sums import StoredSpan, WindowRow
+
+_RETRY_AFTER_S: Final = 2
 
 
 class UnavailableError(Exception):
@@ -28,6 +30,25 @@ class PartitionNotReady(UnavailableError):  # noqa: N818 - a temporary state
         done = "" if progress is None else f" ({progress:.0%} done)"
         sentence = f"partition {partition} is being restored{done}; ask again in {retry_after_s} s"
         super().__init__(sentence, retry_after_s, partition, progress)
+
+
+class OutOfTouchError(UnavailableError):
+    """This worker has had no contact with Kafka for so long that it answers nothing from a partition."""
+
+    def __init__(self, partition: int, age_ms: int, retry_after_s: int) -> None:
+        sentence = f"this worker has had no contact with Kafka for {age_ms // 1000} s; ask again in {retry_after_s} s"
+        super().__init__(sentence, retry_after_s, partition)
+
+
+class TooStaleError(UnavailableError):
+    """The answer may lack events older than the client allows."""
+
+    def __init__(self, stale_ms: int, max_stale_ms: int, partition: int | None = None) -> None:
+        sentence = (
+            f"the answer may lack the events of the last {stale_ms} ms, and max_stale_ms allows {max_stale_ms}; "
+            f"ask again in {_RETRY_AFTER_S} s"
+        )
+        super().__init__(sentence, _RETRY_AFTER_S, partition)
 
 
 class LookupService(Protocol):
@@ -54,7 +75,16 @@ class LookupService(Protocol):
         """Return whether this worker owns a partition, restored or not."""
 
     def user_view(self, partition: int, key: bytes) -> UserView:
-        """Return everything stored of a user; raise PartitionNotReady. The caller only reads the answer, and does not keep it."""
+        """Return everything stored of a user; raise PartitionNotReady or OutOfTouchError.
+
+        The caller only reads the answer, and does not keep it. Its ``stale_ms`` is that of the partition.
+        """
+
+    def stale_ms(self, partition: int) -> int | None:
+        """Return the age (ms) that answers of a local partition must carry; None while they are fresh. Raise OutOfTouchError.
+
+        They carry it while this worker has no contact with Kafka: another worker may own the partition by then.
+        """
 
     def stale_view(self, partition: int, key: bytes, max_stale_ms: int) -> UserView | None:
         """Return what this worker's copy of a partition stores of a user; None without a copy, or if it may lack older events."""
@@ -66,8 +96,8 @@ class LookupService(Protocol):
         scenario: str | None,
         dimension: str,
         segments: Sequence[StoredSpan],
-    ) -> list[WindowRow]:
-        """Return the windows of one local partition that start within the segments; raise PartitionNotReady.
+    ) -> Iterable[WindowRow]:
+        """Return the windows of one local partition that start within the segments; raise PartitionNotReady, also between two of them.
 
         ``scenario`` None: the windows of all scenarios.
         """

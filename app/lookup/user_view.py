@@ -28,7 +28,7 @@ class UserView:
     impressions: ImpressionsState | None = None
     recommended: RecommendedState | None = None
     stale_ms: int | None = None
-    """The age of a standby's copy: it holds every event that is older than this. None: from the owner, and fresh."""
+    """The view may lack events of this last time: it is a standby's copy, or the worker has no contact with Kafka. None: it is fresh."""
 
     @property
     def is_known(self) -> bool:

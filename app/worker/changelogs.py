@@ -7,8 +7,9 @@ import logging
 from collections.abc import Iterable
 from typing import Final
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 
+from app.kafka.clients import AIOKafkaConsumer
 from app.kafka.stopping import stop_within
 from app.worker.stores import Stores
 from tables.declare import CHANGELOGS

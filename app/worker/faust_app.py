@@ -10,6 +10,7 @@ from agents.faust_agents import attach
 from agents.registry import Partitions
 from app.base.settings import Settings
 from app.worker.assignor import CopyingAssignor
+from app.worker.contact import Contact
 from app.worker.recovery import table_manager
 from app.worker.restore import Restorer
 from app.worker.standby import Standbys
@@ -28,6 +29,7 @@ def create_faust_app(
     restorer: Restorer,
     standbys: Standbys,
     on_failed: Callable[[BaseException], None],
+    contact: Contact,
 ) -> faust.App:
     """Return the Faust app with our transport, assignor, table manager and agents."""
     brokers = [URL(f"kafka://{server}") for server in settings.kafka.split(",")]
@@ -54,6 +56,6 @@ def create_faust_app(
             partitions, restorer, standbys, reopen_pause_seconds=2 * settings.heartbeat_ms / 1000
         ),
     )
-    app.transport = ChunkTransport(brokers, app, partitions, on_failed)
+    app.transport = ChunkTransport(brokers, app, partitions, on_failed, contact)
     attach(app, partitions, on_failed)
     return app

@@ -1,13 +1,15 @@
 """The data behind a worker's lookups: its open partitions and copies, and Faust's map of the owners of all partitions."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Final, Protocol
 
 from agents.partition import Partition
 from agents.registry import Partitions
 from app.customers.customer import Customer
-from app.lookup.service import PartitionNotReady
+from app.lookup.service import OutOfTouchError, PartitionNotReady
 from app.lookup.user_view import UserView
+from app.worker.contact import ContactRule
 from app.worker.hidden_ends import HiddenEnd
 from app.worker.restore import Restorer
 from app.worker.standby import Standbys
@@ -16,11 +18,17 @@ from events.partitions import partition_of
 from tables.base.table_spec import Stretch
 from tables.ctr.window_keys import MAX_TIME_MS, WindowKey, after_scenario, customer_range, range_of
 from tables.ctr.window_sums import StoredSpan, WindowRow
-from tables.ctr.windows import HISTORY_LANE
+from tables.ctr.windows import GRANULARITY_MS, HISTORY_LANE
 from tables.declare import MOVED_TABLES, TABLES
 from tables.fold.fold_ports import MOVED
+from tables.store import StoreDamageError
 
 _RETRY_AFTER_S = 2
+_ALWAYS_IN_CONTACT = ContactRule(0, 0)
+
+
+_WINDOWS_A_SCAN: Final = 512
+"""Stored windows of one place that a scan reads at most, before other coroutines may run."""
 
 
 class Owners(Protocol):
@@ -56,16 +64,20 @@ class WorkerLookups:
         stalls: Callable[[Iterable[int]], Sequence[Stall]] = lambda _: (),
         warnings: Callable[[], Sequence[str]] = tuple,
         open_transactions: Callable[[Iterable[int]], Sequence[HiddenEnd]] = lambda _: (),
+        age_ms: Callable[[Iterable[int]], int] = lambda _: 0,
+        rule: ContactRule = _ALWAYS_IN_CONTACT,
     ) -> None:
         """``lag`` returns the lag of a partition; ``stalls`` returns the watchdog's active alarms of these partitions.
 
         ``warnings`` returns sentences for an operator; they do not make the worker unready.
         ``open_transactions`` returns the active alarms of transactions that hide the ends of these partitions.
+        ``age_ms`` returns the age of the contact with Kafka that partitions depend on; ``rule`` says what lookups answer at that age.
         """
         self.customers, self.partition_count = customers, partition_count
         self._stalls, self._warnings, self._open_transactions = stalls, warnings, open_transactions
         self._partitions, self._restorer, self._standbys = partitions, restorer, standbys
         self._url, self._owners, self._lag = url, owners, lag
+        self._age_ms, self._rule = age_ms, rule
         self._decoders = {table.name: table.decode for table in TABLES if table.is_user_table}
 
     def partition_of(self, key: bytes) -> int:
@@ -96,9 +108,28 @@ class WorkerLookups:
         return partition
 
     def user_view(self, partition: int, key: bytes) -> UserView:
-        """Return all that is known of a user; raise PartitionNotReady if the partition is not open."""
-        tables = self._open(partition).overlay.tables
-        return _view(lambda table, row: tables[table].get(row), key)
+        """Return all that is known of a user; raise PartitionNotReady if the partition is not open, or its store is damaged."""
+        owned = self._open(partition)
+        tables = owned.overlay.tables
+        try:
+            return _view(lambda table, row: tables[table].get(row), key, self.stale_ms(partition))
+        except StoreDamageError as error:
+            owned.lose_store(error)
+            raise PartitionNotReady(partition, _RETRY_AFTER_S, None) from error
+
+    def stale_ms(self, partition: int) -> int | None:
+        """Return the age that an answer of a partition must carry; None while it is fresh. Raise OutOfTouchError if it is too old.
+
+        The clock decides at each lookup: a process that was stopped does not rely on a timer to notice it.
+        """
+        age_ms = self._age_ms((partition,))
+        if self._rule.refuses(age_ms):
+            raise OutOfTouchError(partition, age_ms, _RETRY_AFTER_S)
+        return self._rule.stale_ms(age_ms)
+
+    def contact_age_ms(self) -> int:
+        """Return the age of the oldest contact with Kafka that the open partitions depend on."""
+        return self._age_ms(partition.number for partition in self._partitions)
 
     def stale_view(self, partition: int, key: bytes, max_stale_ms: int) -> UserView | None:
         """Return what this worker's copy of a partition holds of a user.
@@ -116,7 +147,10 @@ class WorkerLookups:
             value = store.get(table, row)
             return None if value is None else self._decoders[table](value)
 
-        return _view(read, key, stale_ms)
+        try:
+            return _view(read, key, stale_ms)
+        except StoreDamageError:
+            return None  # the copy is rebuilt (app/worker/standby.py)
 
     def windows(
         self,
@@ -125,40 +159,64 @@ class WorkerLookups:
         scenario: str | None,
         dimension: str,
         segments: Sequence[StoredSpan],
-    ) -> list[WindowRow]:
+    ) -> Iterator[WindowRow]:
         """Return the windows merged in a partition that start within the segments.
 
-        Raise PartitionNotReady if the partition is not open.
+        Raise PartitionNotReady if the partition is not open, or its store is damaged. The caller may let other coroutines run
+        between two windows.
         """
-        owned = self._open(partition)
-        overlay, over_ms = owned.overlay, owned.watermark_ms - owned.rules.grace_ms
-        scenarios = self._scenarios(overlay, customer) if scenario is None else [scenario]
-        return [
-            WindowRow(
-                WindowKey.decode(key),
-                state.counts,
-                state.revision,
-                state.is_final,
-                MAX_TIME_MS if state.lane == HISTORY_LANE else over_ms,  # history waits for no watermark
-            )
-            for each in scenarios
-            for segment in segments
-            for key, state in overlay.scan(
-                "windows",
-                *range_of(customer, each, dimension, segment.granularity, segment.from_ms, segment.to_ms),
-            ).items()
-        ]
+        self._open(partition)
+        return self._windows(partition, customer, scenario, dimension, segments)
 
-    @staticmethod
-    def _scenarios(overlay: Any, customer: str) -> list[str]:
-        """Return the scenarios that have windows here. Each read skips to the next scenario."""
-        found: list[str] = []
+    def _windows(
+        self,
+        partition: int,
+        customer: str,
+        scenario: str | None,
+        dimension: str,
+        segments: Sequence[StoredSpan],
+    ) -> Iterator[WindowRow]:
+        for each in self._scenarios(partition, customer) if scenario is None else [scenario]:
+            for granularity, from_ms, to_ms in segments:
+                step_ms = _WINDOWS_A_SCAN * GRANULARITY_MS[granularity]
+                for start_ms in range(from_ms, to_ms, step_ms):
+                    keys = range_of(
+                        customer, each, dimension, granularity, start_ms, min(start_ms + step_ms, to_ms)
+                    )
+                    with self._reading(partition) as owned:
+                        rows = owned.overlay.scan("windows", *keys)
+                        over_ms = owned.watermark_ms - owned.rules.grace_ms
+                    for key, state in rows.items():
+                        yield WindowRow(
+                            WindowKey.decode(key),
+                            state.counts,
+                            state.revision,
+                            state.is_final,
+                            # History waits for no watermark.
+                            MAX_TIME_MS if state.lane == HISTORY_LANE else over_ms,
+                        )
+
+    def _scenarios(self, partition: int, customer: str) -> Iterator[str]:
+        """Yield the scenarios that have windows here. Each read skips to the next scenario."""
         start, end = customer_range(customer)
-        while (key := overlay.first_key("windows", start, end)) is not None:
+        while True:
+            with self._reading(partition) as owned:
+                key = owned.overlay.first_key("windows", start, end)
+            if key is None:
+                return
             scenario = WindowKey.decode(key).scenario
-            found.append(scenario)
+            yield scenario
             start = after_scenario(customer, scenario)
-        return found
+
+    @contextmanager
+    def _reading(self, partition: int) -> Iterator[Partition]:
+        """Read an open partition, which may have been closed since the last read. Raise PartitionNotReady also if its store is damaged."""
+        owned = self._open(partition)
+        try:
+            yield owned
+        except StoreDamageError as error:
+            owned.lose_store(error)
+            raise PartitionNotReady(partition, _RETRY_AFTER_S, None) from error
 
     def status(self) -> Mapping[str, Any]:
         """Return the state of this worker for JSON; docs/operations.md lists the fields."""
@@ -166,6 +224,7 @@ class WorkerLookups:
         assigned = sorted(
             number for number, url in owners.items() if url.rstrip("/") == self._url.rstrip("/")
         )
+        age_ms = self.contact_age_ms()
         partitions: dict[str, Any] = {}
         for number in assigned:
             partition = self._partitions.get(number)
@@ -199,14 +258,17 @@ class WorkerLookups:
             and all(entry["ready"] for entry in partitions.values())
             and not self._owners.is_rebalancing
             and not stalls
+            and not self._rule.refuses(age_ms)
         )
+        warning = self._rule.warning(age_ms)
         progress = self._restorer.progress
         return {
             "ready": is_ready,
             "url": self._url,
             "lag": sum(entry.get("lag", 0) for entry in partitions.values()),
             "alarms": [*stalls, *halts, *hidden],
-            "warnings": list(self._warnings()),
+            "warnings": [*self._warnings(), *([] if warning is None else [warning])],
+            "kafka_contact_ms": age_ms,
             "partitions": partitions,
             "standbys": self._standbys.status(),
             "restoring": None

@@ -1,6 +1,6 @@
-"""Prometheus metrics of a worker's windows: how far event time has come, and how many final windows were corrected."""
+"""Prometheus metrics of a worker: its contact with Kafka, how far event time has come, and how many final windows were corrected."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
@@ -25,3 +25,18 @@ class WindowMetrics(Collector):
             watermark.add_metric([str(partition.number)], partition.watermark_ms / 1000)
         yield late
         yield watermark
+
+
+class ContactMetrics(Collector):
+    """Reads the age of the contact with Kafka when Prometheus asks."""
+
+    def __init__(self, age_ms: Callable[[], int]) -> None:
+        self._age_ms = age_ms
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Yield the seconds since Kafka last answered."""
+        yield GaugeMetricFamily(
+            "uptake_worker_kafka_contact_seconds",
+            "Seconds since Kafka last answered this worker",
+            value=self._age_ms() / 1000,
+        )

@@ -8,10 +8,11 @@ import logging
 from collections.abc import AsyncIterator, Iterable
 from typing import Any, NamedTuple
 
-from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from agents.ports import Committed, Flush, PartitionLostError
+from app.kafka.background_tasks import while_alive
+from app.kafka.clients import AIOKafkaProducer
 from app.kafka.stopping import stop_within
 from events.topics import DEADLETTERS, HISTORY, JOURNAL, PARTIALS, TRANSFERS, WINDOWS
 from tables.declare import CHANGELOGS
@@ -62,9 +63,7 @@ class KafkaOutbox:
         )
         outbox = cls(producer, partition)
         try:
-            await producer.start()
-            # fetches the metadata of all topics now: in the first flush, each topic would cost a retry of 100 ms
-            await asyncio.gather(*(producer.partitions_for(topic) for topic in _TOPICS))
+            await while_alive(producer, _start(producer))
         except AssertionError as error:
             # aiokafka asserts that it knows a broker; a broker that was frozen may not name one for a moment
             await outbox.close()
@@ -81,7 +80,7 @@ class KafkaOutbox:
         After any other error, the fate of the transaction is unknown: only a new producer that reads the changelog can tell.
         """
         try:
-            return await self._commit(flush)
+            return await while_alive(self._producer, self._commit(flush))
         # aiokafka raises AssertionError on transitions after a fence
         except (KafkaError, AssertionError, OSError) as error:
             raise PartitionLostError(self._partition, repr(error)) from error
@@ -143,3 +142,9 @@ class KafkaOutbox:
         """Stop the producer. The broker aborts a transaction in flight when the next owner starts."""
         if not await stop_within(self._producer, _STOP_SECONDS):
             log.warning("the producer of partition %d did not stop in time and is abandoned", self._partition)
+
+
+async def _start(producer: AIOKafkaProducer) -> None:
+    await producer.start()
+    # fetches the metadata of all topics now: in the first flush, each topic would cost a retry of 100 ms
+    await asyncio.gather(*(producer.partitions_for(topic) for topic in _TOPICS))

@@ -20,7 +20,7 @@ from app.worker.assignor import copied_here
 from app.worker.restore import Restorer, check_position
 from app.worker.standby import Standbys
 from events.topics import JOURNAL
-from tables.store import StoreError
+from tables.store import StoreDamageError, StoreError
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +47,10 @@ def check_numbers(numbers: set[int], partitions: int) -> None:
         raise TopicMismatchError(JOURNAL, partitions, max(numbers) + 1)
 
 
+class _RevokedError(Exception):
+    """The partitions were revoked while they were opened; another opening follows."""
+
+
 class PositionRecovery(Recovery):
     """Opens partitions and seeks to their positions. The table manager sets its attributes."""
 
@@ -54,12 +58,15 @@ class PositionRecovery(Recovery):
     restorer: Restorer
     standbys: Standbys
     reopen_pause_seconds: float
+    _opening_later: asyncio.Future[None] | None = None
+    """Opens the partitions whose state is rebuilt after damage, while the others fold and answer."""
 
     async def _resume_streams(self, generation_id: int = 0) -> None:
         app: Any = self.app
         consumer = app.consumer
         consumer.stop_flow()
         await self._wait(consumer.wait_idle())
+        await self._stop_opening_later()
         # After a rebalance nothing is open; after a lost partition, other partitions may still be open.
         await self.partitions.on_revoked()
         await app.on_rebalance_complete.send()
@@ -90,14 +97,60 @@ class PositionRecovery(Recovery):
                 log.warning("partitions cannot be opened, trying again in %.1f s: %r", pause, error)
                 await self._wait(asyncio.sleep(pause))
                 pause = min(pause * 2, _MAX_PAUSE_SECONDS)
+            except StoreDamageError as error:
+                # the next attempt sets the damaged state aside
+                log.warning("%s; opening again in %.1f s", error, pause)
+                await self._wait(asyncio.sleep(pause))
+                pause = min(pause * 2, _MAX_PAUSE_SECONDS)
             except (UptakeError, StoreError) as error:
                 self.restorer.on_failed(error)  # raising it here would log a page of traceback
                 await self._wait(asyncio.Event().wait())
-        consumer.resume_partitions(assignment)
+        later = numbers - {partition.number for partition in self.partitions}
+        self._resume_opened(consumer, numbers - later, assignment)
+        if later:
+            self.partitions.hold(later)
+            self._opening_later = self.add_future(self._open_later(consumer, later, assignment))
+
+    @staticmethod
+    def _resume_opened(consumer: Any, numbers: set[int], assignment: set[TP]) -> None:
+        consumer.resume_partitions({tp for tp in assignment if tp.partition in numbers})
         log.info("ready: partitions %s", ", ".join(map(str, sorted(numbers))))
 
-    async def _open_and_seek(self, consumer: Any, numbers: set[int], assignment: set[TP]) -> None:
+    async def _open_later(self, consumer: Any, numbers: set[int], assignment: set[TP]) -> None:
+        """Open partitions whose state is rebuilt. None of their records is fetched before: ``Partitions.hold``."""
+        log.info("rebuilding partitions %s, the others go on", ", ".join(map(str, sorted(numbers))))
+        epoch, pause = self.partitions.epoch, 0.5
+        while True:
+            try:
+                await self._open_and_seek(consumer, numbers, assignment, epoch)
+            except _RevokedError:
+                return
+            except (KafkaError, OSError, StoreDamageError) as error:
+                log.warning("partitions cannot be rebuilt, trying again in %.1f s: %r", pause, error)
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, _MAX_PAUSE_SECONDS)
+            except Exception as error:  # noqa: BLE001 - no code awaits this task, so its error must end the worker
+                self.restorer.on_failed(error)
+                return
+            else:
+                self._resume_opened(consumer, numbers, assignment)
+                return
+
+    async def _stop_opening_later(self) -> None:
+        task, self._opening_later = self._opening_later, None
+        if task is not None:
+            task.cancel()
+            await asyncio.wait([task])
+
+    async def _open_and_seek(
+        self, consumer: Any, numbers: set[int], assignment: set[TP], epoch: int | None = None
+    ) -> None:
+        """Open partitions; the consumer is then at their positions. Raise _RevokedError if ``epoch`` is given and over."""
+        if epoch not in (None, self.partitions.epoch):
+            raise _RevokedError
         opened = await self.restorer.open(numbers, self.partitions.epoch)
+        numbers = {partition.number for partition in opened}
+        assignment = {tp for tp in assignment if tp.partition in numbers}
         try:
             earliest = await consumer.earliest_offsets(*assignment)
             ends = await consumer.highwaters(*assignment)
@@ -120,11 +173,14 @@ class PositionRecovery(Recovery):
                     )
                 seeks[tp] = max(position or 0, earliest[tp])
             await consumer.seek_wait(seeks)
+            if epoch not in (None, self.partitions.epoch):
+                raise _RevokedError
         except BaseException:
             await asyncio.gather(*(partition.close(0) for partition in opened))
             raise
         for partition in opened:
             self.partitions.add(partition)
+            self.restorer.stores.rebuilt(partition.number)
         self.standbys.forget(numbers)
 
     def on_lost(self, error: PartitionLostError) -> None:

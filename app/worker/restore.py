@@ -14,12 +14,15 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 
 from agents.announcements import Announcer
 from agents.partition import Partition, PartitionLimits
 from agents.ports import Feed, PartitionLostError
 from agents.positions import read_positions, read_source_ids
+from app.kafka.background_tasks import while_alive
+from app.kafka.clients import AIOKafkaConsumer
+from app.kafka.stopping import stop_within
 from app.kafka.topic_ids import TopicRecreatedError, read_topic_ids, recreated
 from app.worker.changelogs import TABLE_OF, assign_changelogs, changelog_consumer, starts_and_ends
 from app.worker.outbox import KafkaOutbox
@@ -34,6 +37,7 @@ _POLL_MS: Final = 200
 _POLL_RECORDS: Final = 20_000
 _FETCH_BYTES: Final = 4 * 1_048_576
 _PROGRESS_SECONDS: Final = 2.0
+_STOP_SECONDS: Final = 2.0
 _LAST_KEY: Final = b"\xff" * 32  # greater than every key
 
 
@@ -73,6 +77,7 @@ class Restorer:
     async def open(self, numbers: Iterable[int], epoch: int) -> list[Partition]:
         """Return the partitions, caught up and ready to fold from their positions. On failure everything is released.
 
+        Partitions that must be rebuilt after damage take long, and are left out if there are others. Open them afterwards.
         Raise TopicRecreatedError if a source topic or ``uptake.positions`` was recreated.
         """
         numbers = sorted(numbers)
@@ -83,6 +88,12 @@ class Restorer:
             for number in numbers:
                 stores[number] = self.stores.open(number, ids)
                 await asyncio.sleep(0)
+            later = [number for number in numbers if self.stores.is_rebuilding(number)]
+            if len(later) < len(numbers):
+                for number in later:
+                    stores.pop(number).close()
+                    await outboxes.pop(number).close()
+                numbers = sorted(stores)
             await self._catch_up(stores)
             sources = {number: _check_sources(number, store, ids) for number, store in stores.items()}
             return [
@@ -134,12 +145,15 @@ class Restorer:
 
     async def _catch_up(self, stores: dict[int, RocksStore]) -> None:
         consumer = changelog_consumer(self.bootstrap, f"{self.app_id}-restore", _FETCH_BYTES)
-        await consumer.start()
         try:
-            ends = await self._seek(consumer, stores)
-            await self._read(consumer, stores, ends)
+            await while_alive(consumer, self._catch_up_with(consumer, stores))
         finally:
-            await consumer.stop()
+            await stop_within(consumer, _STOP_SECONDS)
+
+    async def _catch_up_with(self, consumer: AIOKafkaConsumer, stores: dict[int, RocksStore]) -> None:
+        await consumer.start()
+        ends = await self._seek(consumer, stores)
+        await self._read(consumer, stores, ends)
 
     async def _seek(
         self, consumer: AIOKafkaConsumer, stores: dict[int, RocksStore]

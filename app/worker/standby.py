@@ -12,18 +12,20 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
 from agents.positions import read_positions
 from app.base.clock import Clock
+from app.kafka.background_tasks import while_alive
+from app.kafka.clients import AIOKafkaConsumer
 from app.kafka.stopping import stop_within
 from app.kafka.topic_ids import read_topic_ids
 from app.worker.changelogs import TABLE_OF, assign_changelogs, changelog_consumer, starts_and_ends
 from app.worker.freshness import Freshness, Round
 from app.worker.stores import Stores
 from events.topics import SOURCES
-from tables.store import Change, RocksStore
+from tables.store import Change, RocksStore, StoreDamageError
 
 log = logging.getLogger(__name__)
 
@@ -97,7 +99,7 @@ class Standbys:
         None if there is no copy, or its age is unknown.
         """
         store, freshness = self._stores.opened(number), self._stores.freshness.get(number)
-        if store is None or freshness is None or freshness.complete_ms is None:
+        if store is None or freshness is None or freshness.complete_ms is None or store.damage is not None:
             return None
         return store, max(0, self._clock.now_ms() - freshness.complete_ms)
 
@@ -144,7 +146,7 @@ class Standbys:
             started = time.monotonic()
             try:
                 await self._read_on()
-            except (KafkaError, OSError, AssertionError, _ReadBackwardsError) as error:
+            except (KafkaError, OSError, AssertionError, _ReadBackwardsError, StoreDamageError) as error:
                 # aiokafka asserts that it knows a broker; a broker that was frozen may not name one for a moment
                 if time.monotonic() - started > 2 * _MAX_PAUSE_SECONDS:
                     pause = 0.5
@@ -164,27 +166,30 @@ class Standbys:
             await asyncio.sleep(0)
         consumer = changelog_consumer(self._bootstrap, f"{self._app_id}-standby", _FETCH_BYTES)
         try:
-            await consumer.start()
-            everything = assign_changelogs(consumer, self._copies, SOURCES)
-            consumer.pause(*everything)
-            held = {number: copy.store for number, copy in self._copies.items()}
-            starts, ends = await starts_and_ends(self._bootstrap, consumer, held, self._stores)
-            for number, store in held.items():
-                if self._copies[number].store is not store:
-                    self._copies[number] = _Copy(store)
-                    self._stores.freshness[number] = Freshness()
-            for tp, start in starts.items():
-                self._copies[tp.partition].read[tp.topic] = start
-                consumer.seek(tp, start)
-                consumer.resume(tp)
-            log.info(
-                "standby for partitions %s: %d records behind",
-                ", ".join(map(str, sorted(held))),
-                sum(max(0, end - starts[tp]) for tp, end in ends.items()),
-            )
-            await self._tail(consumer)
+            await while_alive(consumer, self._read_with(consumer))
         finally:
             await stop_within(consumer, _STOP_SECONDS)
+
+    async def _read_with(self, consumer: AIOKafkaConsumer) -> None:
+        await consumer.start()
+        everything = assign_changelogs(consumer, self._copies, SOURCES)
+        consumer.pause(*everything)
+        held = {number: copy.store for number, copy in self._copies.items()}
+        starts, ends = await starts_and_ends(self._bootstrap, consumer, held, self._stores)
+        for number, store in held.items():
+            if self._copies[number].store is not store:
+                self._copies[number] = _Copy(store)
+                self._stores.freshness[number] = Freshness()
+        for tp, start in starts.items():
+            self._copies[tp.partition].read[tp.topic] = start
+            consumer.seek(tp, start)
+            consumer.resume(tp)
+        log.info(
+            "standby for partitions %s: %d records behind",
+            ", ".join(map(str, sorted(held))),
+            sum(max(0, end - starts[tp]) for tp, end in ends.items()),
+        )
+        await self._tail(consumer)
 
     async def _tail(self, consumer: AIOKafkaConsumer) -> None:
         next_round = 0.0
@@ -198,6 +203,8 @@ class Standbys:
                     self._stores.freshness[tp.partition].found(tp.topic, first.offset, first.timestamp)
             self._write(fetched)
             for number, copy in self._copies.items():
+                if copy.store.damage is not None:
+                    raise StoreDamageError(copy.store.path, copy.store.damage.reason)  # a lookup found it
                 for topic in copy.read:
                     await self._note(consumer, TopicPartition(topic, number), copy)
                 self._touch(copy)

@@ -1,22 +1,35 @@
 """Opens the state directories of partitions, and wipes state that is too old or belongs to former changelogs.
 
 State is usable if it is no older than tombstones are kept, has the current format, and comes from the current changelogs.
+Damaged state is not wiped but set aside, so that an operator can find out what happened to the disk.
 Owners (app/worker/restore.py) and standbys (app/worker/standby.py) open partitions through this module.
 """
 
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
 
 from app.base.clock import Clock
 from app.kafka.topic_ids import TopicRecreatedError, recreated
 from app.worker.freshness import Freshness
 from events.topics import DELETE_RETENTION_MS, POSITIONS
 from tables.declare import CHANGELOGS, STORED
-from tables.store import RocksStore, StoreFormatError, StoreMemory, last_written_ms, wipe
+from tables.store import (
+    RocksStore,
+    StoreDamageError,
+    StoreFormatError,
+    StoreMemory,
+    last_written_ms,
+    wipe,
+)
 
 log = logging.getLogger(__name__)
+
+_DAMAGED: Final = ".damaged-"
+"""Between the number of a partition and the time at which its damaged directory was set aside."""
 
 
 @dataclass(slots=True)
@@ -29,6 +42,15 @@ class Stores:
     freshness: dict[int, Freshness] = field(default_factory=dict)
     """By partition, as of when its copy is complete. A wiped partition is no longer a copy."""
     _opened: dict[int, RocksStore] = field(default_factory=dict)
+    _aside: dict[int, Path] = field(default_factory=dict)
+    """By partition, the damaged directory that was set aside."""
+    _rebuilding: set[int] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        for path in sorted(self.state_dir.glob(f"*{_DAMAGED}*")):
+            number = path.name.partition(_DAMAGED)[0]
+            if number.isdecimal():
+                self._aside[int(number)] = path
 
     def on_disk(self) -> set[int]:
         """Return the partitions whose state on disk is recent enough to use."""
@@ -44,6 +66,8 @@ class Stores:
     def open(self, number: int, ids: Mapping[str, str]) -> RocksStore:
         """Return the store of a partition; unusable state is wiped first. ``ids`` are the current ids of the changelogs.
 
+        Damaged state is set aside first.
+
         Raise StoreFormatError if a newer version wrote the state.
         Raise TopicRecreatedError if ``uptake.positions`` was recreated and another changelog was not.
         """
@@ -56,6 +80,14 @@ class Stores:
             )
             self._wipe(number)
         try:
+            return self._open(number, ids)
+        except StoreDamageError as error:
+            self.close(number)
+            self._set_aside(number, error)
+        return self._open(number, ids)
+
+    def _open(self, number: int, ids: Mapping[str, str]) -> RocksStore:
+        try:
             store = RocksStore(self._path(number), STORED, self.memory)
         except StoreFormatError as error:
             if error.found > error.expected:
@@ -63,12 +95,13 @@ class Stores:
             log.warning("the state of partition %d is rebuilt: %s", number, error)
             self._wipe(number)
             store = RocksStore(self._path(number), STORED, self.memory)
+        self._opened[number] = store  # closed with the others if it turns out to be damaged
         changelogs = {topic: ids[topic] for topic in CHANGELOGS.values() if topic in ids}
         known = store.topic_ids()
         gone = recreated(known, changelogs, CHANGELOGS.values())
         if POSITIONS in gone and len(gone) < len(known):
             # Without the position, all records in the journal would count again. If all changelogs are new, that is right.
-            store.close()
+            self.close(number)
             raise TopicRecreatedError(number, gone, "No position says what the other tables have counted.")
         if gone:
             log.warning(
@@ -76,7 +109,7 @@ class Stores:
                 number,
                 ", ".join(gone),
             )
-            store.close()
+            self.close(number)
             self._wipe(number)
             store, known = RocksStore(self._path(number), STORED, self.memory), {}
         if known != known | changelogs:
@@ -99,10 +132,47 @@ class Stores:
         return store if store is not None and store.is_open else None
 
     def close(self, number: int) -> None:
-        """Close the store of a partition, if it is open."""
+        """Close the store of a partition, if it is open. If damage was found in it, set it aside."""
         store = self._opened.pop(number, None)
         if store is not None:
             store.close()
+            if store.damage is not None:
+                self._set_aside(number, store.damage)
+
+    def is_rebuilding(self, number: int) -> bool:
+        """Tell whether the damaged state of a partition was set aside, and the partition has not been opened since."""
+        return number in self._rebuilding
+
+    def rebuilt(self, number: int) -> None:
+        """Note that a partition is open, and so complete."""
+        self._rebuilding.discard(number)
+
+    def warnings(self) -> list[str]:
+        """Return a sentence for each damaged directory that was set aside and still exists."""
+        return [
+            f"the state of partition {number} was damaged and is rebuilt from the changelogs: find out what happened to "
+            f"its disk, then delete {path}"
+            for number, path in sorted(self._aside.items())
+            if path.exists()
+        ]
+
+    def _set_aside(self, number: int, error: StoreDamageError) -> None:
+        """Rename the directory of a damaged store. Only the newest one of a partition is kept."""
+        path = self._path(number)
+        for former in self.state_dir.glob(f"{number}{_DAMAGED}*"):
+            wipe(former)
+        date = datetime.fromtimestamp(self.clock.now_ms() / 1000, UTC)
+        aside = path.with_name(f"{number}{_DAMAGED}{date:%Y-%m-%d-%H%M%S}")
+        self.freshness.pop(number, None)
+        path.rename(aside)
+        self._aside[number] = aside
+        self._rebuilding.add(number)
+        log.error(
+            "the state of partition %d is damaged (%s): it is kept as %s and rebuilt from the changelogs",
+            number,
+            error.reason,
+            aside,
+        )
 
     def _path(self, number: int) -> Path:
         return self.state_dir / str(number)

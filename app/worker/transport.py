@@ -10,18 +10,23 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, ClassVar, Final, Protocol, cast
 
-import aiokafka
 from faust.transport.drivers import aiokafka as driver
 from faust.types.tuples import TP, ConsumerMessage
 from yarl import URL
 
 from agents.ports import Chunk, Reach
+from app.kafka.background_tasks import death_of
+from app.kafka.clients import AIOKafkaConsumer
+from app.kafka.stopping import stop_within
+from app.worker.contact import Contact
+from app.worker.contact_probe import observe
 
 CHUNK_RECORDS: Final = 2_000
 _FETCH_MAX_WAIT_MS: Final = 500
 _POLL_SECONDS: Final = 0.25  # a rebalance waits for a running poll
 _FETCH_BYTES_PER_PARTITION: Final = 1_048_576
 _NO_BROKER_PAUSE_SECONDS: Final = 0.1
+_STOP_SECONDS: Final = 5.0
 
 
 class Ownership(Protocol):
@@ -44,10 +49,10 @@ class Ownership(Protocol):
 class _ChunkThread(driver.AIOKafkaConsumerThread):
     """Faust's consumer thread with a consumer that reads committed records only and always uses the app's assignor."""
 
-    def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
+    def _create_worker_consumer(self, transport: Any) -> AIOKafkaConsumer:
         conf = self.app.conf
         self._assignor = self.app.assignor
-        return aiokafka.AIOKafkaConsumer(
+        consumer = AIOKafkaConsumer(
             client_id=conf.broker_client_id,
             group_id=conf.id,
             bootstrap_servers=driver.server_list(transport.url, transport.default_port),
@@ -65,9 +70,13 @@ class _ChunkThread(driver.AIOKafkaConsumerThread):
             heartbeat_interval_ms=int(conf.broker_heartbeat_interval * 1000),
             metadata_max_age_ms=60_000,
         )
+        observe(consumer, transport.contact, _FETCH_MAX_WAIT_MS)
+        return consumer
+
+    _watching: "asyncio.Task[None] | None" = None
 
     async def on_start(self) -> None:
-        """Connect. Group coordination must not start before a broker is known, and must not end unnoticed."""
+        """Connect. Group coordination must not start before a broker is known, and no task of the client may end unnoticed."""
         await super().on_start()
         consumer: Any = self._consumer
         client = consumer._client
@@ -76,22 +85,29 @@ class _ChunkThread(driver.AIOKafkaConsumerThread):
         while not (client.cluster.brokers() or self.should_stop):
             await client.force_metadata_update()
             await asyncio.sleep(_NO_BROKER_PAUSE_SECONDS)
-        consumer._coordinator._coordination_task.add_done_callback(self._on_coordination_end)
+        self._watching = asyncio.get_running_loop().create_task(self._end_with(consumer))
+
+    async def on_thread_stop(self) -> None:
+        """Stop the consumer. One with a dead task, or without a broker, may not stop by itself and is abandoned."""
+        if self._watching is not None:
+            self._watching.cancel()
+        await super(driver.AIOKafkaConsumerThread, self).on_thread_stop()
+        if self._consumer is not None:
+            await stop_within(self._consumer, _STOP_SECONDS)
 
     def _stopped_set(self) -> None:
         # after a crash the thread may already have ended and closed its loop
         with contextlib.suppress(RuntimeError):
             super()._stopped_set()
 
-    def _on_coordination_end(self, task: "asyncio.Task[None]") -> None:
-        """Report failed coordination, so that the worker ends.
+    async def _end_with(self, client: AIOKafkaConsumer) -> None:
+        """End the worker when a background task of its consumer ends.
 
-        The consumer would not join the group again, and without partitions no other part would notice.
+        The consumer would read nothing more, or not join the group again, and no other part would notice.
         """
-        error = None if task.cancelled() else task.exception()
-        if error is not None:
-            consumer: Any = self.consumer
-            self.app.loop.call_soon_threadsafe(consumer.on_failed, error)
+        error = await death_of(client)
+        consumer: Any = self.consumer
+        self.app.loop.call_soon_threadsafe(consumer.on_failed, error)
 
 
 class ChunkConsumer(driver.Consumer):
@@ -223,13 +239,32 @@ class ChunkConsumer(driver.Consumer):
         """Do nothing: recovery seeks to the positions, never to the group's offsets."""
 
 
+class _WatchedProducer(driver.Producer):
+    """Faust's producer. We send nothing by it, but Faust starts it; it ends the worker like every client that dies."""
+
+    async def on_start(self) -> None:
+        """Connect, and watch the background tasks."""
+        await super().on_start()
+        self.add_future(self._end_with(self._producer))
+
+    async def _end_with(self, client: Any) -> None:
+        error = await death_of(client)
+        cast(ChunkTransport, self.transport).on_failed(error)
+
+
 class ChunkTransport(driver.Transport):
-    """Faust's aiokafka transport with ``ChunkConsumer``, which takes ``ownership`` and ``on_failed`` from here."""
+    """Faust's aiokafka transport with ``ChunkConsumer``, which takes ``ownership``, ``on_failed`` and ``contact`` from here."""
 
     Consumer: ClassVar[type[ChunkConsumer]] = ChunkConsumer
+    Producer: ClassVar[type[_WatchedProducer]] = _WatchedProducer
 
     def __init__(
-        self, url: list[URL], app: Any, ownership: Ownership, on_failed: Callable[[BaseException], None]
+        self,
+        url: list[URL],
+        app: Any,
+        ownership: Ownership,
+        on_failed: Callable[[BaseException], None],
+        contact: Contact,
     ) -> None:
         super().__init__(url, app)
-        self.ownership, self.on_failed = ownership, on_failed
+        self.ownership, self.on_failed, self.contact = ownership, on_failed, contact

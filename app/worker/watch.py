@@ -11,14 +11,17 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 from faust.types.tuples import TP
 from mode import Service
 
 from agents.registry import Partitions
 from app.base.clock import SystemClock, monotonic_ms
+from app.kafka.background_tasks import while_alive
+from app.kafka.clients import AIOKafkaConsumer
 from app.kafka.open_transactions import find_open_transactions
+from app.kafka.stopping import stop_within
 from app.kafka.topic_ids import TopicRecreatedError, read_topic_ids, recreated
 from app.worker.hidden_ends import HiddenEnd, HiddenEnds, LogEnds
 from app.worker.lag import readable_lag
@@ -185,15 +188,12 @@ class Watch(Service):
                     request_timeout_ms=int(_ANSWER_SECONDS * 1000),
                 )
                 self._consumers[isolation_level] = consumer
-                await consumer.start()
-            ends: dict[TopicPartition, int] = await consumer.end_offsets(partitions)
+                await while_alive(consumer, consumer.start())
+            ends: dict[TopicPartition, int] = await while_alive(consumer, consumer.end_offsets(partitions))
             return ends
 
     async def _disconnect(self) -> None:
         consumers, self._consumers = self._consumers, {}
         for consumer in consumers.values():
-            try:
-                async with asyncio.timeout(_ANSWER_SECONDS):
-                    await consumer.stop()
-            except (KafkaError, OSError, TimeoutError):
+            if not await stop_within(consumer, _ANSWER_SECONDS):
                 log.debug("the watchdog's connection did not close")

@@ -5,6 +5,7 @@ import gc
 import io
 import logging
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import faust
@@ -17,20 +18,27 @@ from agents.partition import PartitionLimits
 from agents.poison import PoisonRule
 from agents.ports import PartitionLostError
 from agents.registry import Partitions
-from app.base.clock import SystemClock
+from app.base.addresses import http_url, is_wildcard
+from app.base.clock import SystemClock, elapsed_ms
 from app.base.errors import EXIT_FORESEEN, UptakeError
+from app.base.listening import cannot_listen
 from app.base.settings import LOOPBACK, WORKER_PORT, Settings
 from app.customers.customer_registry import Customers
 from app.customers.customer_watch import CustomersMetrics, follow_file
+from app.http.operators import Operators
 from app.kafka.topics import require_topics
+from app.lookup.runner import LookupRunner
 from app.lookup.server import create_lookup_app
 from app.worker.assignor import GroupOwners
+from app.worker.contact import Contact, ContactRule
+from app.worker.contact_log import ContactLog
 from app.worker.faust_app import create_faust_app
 from app.worker.lag import ConsumerFeed
 from app.worker.lookups import WorkerLookups
-from app.worker.metrics import WindowMetrics
+from app.worker.metrics import ContactMetrics, WindowMetrics
 from app.worker.restore import Restorer
 from app.worker.standby import Standbys
+from app.worker.stopping import StoppableWorker, Stopping
 from app.worker.stores import Stores
 from app.worker.watch import Watch, interval_ms
 from app.worker.watchdog import Watchdog
@@ -47,15 +55,25 @@ _FORESEEN_ERRORS = (UptakeError, StoreError)
 class _LookupServer(Service):
     """Serves lookups while the Faust app runs. It starts before any partition is open, and answers 503 until then."""
 
-    def __init__(self, app: web.Application, host: str, port: int, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        runner: LookupRunner,
+        host: str,
+        port: int,
+        on_failed: Callable[[BaseException], None],
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
-        self._runner = web.AppRunner(app, access_log=None, handle_signals=False)
+        self._runner, self._on_failed = runner, on_failed
         self._host, self._port = host, port
 
     async def on_start(self) -> None:
-        """Listen."""
+        """Listen. A port that is taken ends the worker."""
         await self._runner.setup()
-        await web.TCPSite(self._runner, self._host, self._port).start()
+        try:
+            await web.TCPSite(self._runner, self._host, self._port).start()
+        except OSError as error:
+            self._on_failed(cannot_listen(self._host, self._port, "worker", error))
 
     async def on_stop(self) -> None:
         """Stop listening, and finish the requests in progress."""
@@ -115,8 +133,9 @@ class Worker:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         port = settings.port or WORKER_PORT
-        url = settings.advertise or f"http://{settings.host}:{port}"
-        self.ending, feed = Ending(), ConsumerFeed()
+        url = _own_url(settings, port)
+        self.ending, feed, contact = Ending(), ConsumerFeed(), Contact(elapsed_ms())
+        rule = ContactRule.of(settings.session_timeout_ms, settings.max_stale_ms)
         self.partitions = Partitions(close_timeout_seconds=settings.session_timeout_ms / 2_000)
         stores = Stores(
             settings.data_dir / "state",
@@ -126,7 +145,7 @@ class Worker:
         self.restorer = _restorer(settings, stores, feed, self.ending)
         self.standbys = Standbys(settings.kafka, settings.app_id, stores, SystemClock(), self.ending.fail)
         self.app = create_faust_app(
-            settings, url, self.partitions, self.restorer, self.standbys, self.ending.fail
+            settings, url, self.partitions, self.restorer, self.standbys, self.ending.fail, contact
         )
         self.ending.app = feed.app = self.app
         assignor: Any = self.app.assignor
@@ -143,22 +162,27 @@ class Worker:
             GroupOwners(self.app),
             feed.lag,
             watch.alarms,
-            customers.warnings,
+            lambda: [*customers.warnings(), *stores.warnings()],
             watch.open_transactions,
+            lambda numbers: contact.age_ms(elapsed_ms(), numbers),
+            rule,
         )
-        server = _lookup_server(settings, port, self.lookups, self.partitions, customers)
-        for service in (watch, _FollowFile(customers), server):
+        server = _lookup_server(settings, port, self.lookups, self.partitions, customers, self.ending.fail)
+        contact_log = ContactLog(rule, self.lookups.contact_age_ms, settings.kafka)
+        for service in (watch, _FollowFile(customers), server, contact_log):
             self.app.add_dependency(service)
 
-    def run(self) -> int:
+    def run(self, stopping: Stopping) -> int:
         """Run until a signal or a failure; return the exit status."""
-        worker = self.app.Worker(
+        worker = StoppableWorker(
+            self.app,
             loglevel=None,
             override_logging=False,
             redirect_stdouts=False,
             quiet=True,
             stdout=io.StringIO(),  # its spinner writes control sequences into the log
         )
+        worker.stopping = stopping
         try:
             worker.execute_from_commandline()
         except SystemExit as exit_:
@@ -166,6 +190,19 @@ class Worker:
         else:
             status = 0
         return self.ending.status or status
+
+
+def _own_url(settings: Settings, port: int) -> str:
+    """Return the address at which the other workers reach this one; raise UptakeError if none is known.
+
+    A worker cannot know whether there are others, so all need an address.
+    """
+    if settings.advertise is None and is_wildcard(settings.host):
+        raise UptakeError(
+            f"{settings.host} means every address of this machine, and the other workers need one that leads here; "
+            f"set --advertise http://host:{port} (UPTAKE_ADVERTISE)"
+        )
+    return settings.advertise or http_url(settings.host, port)
 
 
 def _limits(settings: Settings) -> PartitionLimits:
@@ -203,17 +240,34 @@ def _watch(settings: Settings, partitions: Partitions, app: faust.App, ending: E
 
 
 def _lookup_server(
-    settings: Settings, port: int, lookups: WorkerLookups, partitions: Partitions, customers: Customers
+    settings: Settings,
+    port: int,
+    lookups: WorkerLookups,
+    partitions: Partitions,
+    customers: Customers,
+    on_failed: Callable[[BaseException], None],
 ) -> _LookupServer:
     """Return the HTTP server of lookups. It asks for API keys unless it listens on loopback."""
     registry = CollectorRegistry()
     registry.register(WindowMetrics(partitions))
+    registry.register(ContactMetrics(lookups.contact_age_ms))
     registry.register(CustomersMetrics(customers))
     is_private = settings.host in LOOPBACK
     app = create_lookup_app(
-        lookups, registry=registry, api_key_of=None if is_private else lambda name: customers[name].api_key
+        lookups,
+        registry=registry,
+        operators=Operators.of(settings),
+        api_key_of=None if is_private else lambda name: customers[name].api_key,
+        request_timeout_s=settings.request_timeout_ms / 1000,
     )
-    return _LookupServer(app, settings.host, port)
+    runner = LookupRunner(
+        app,
+        registry,
+        max_uri_bytes=settings.max_uri_bytes,
+        max_connections=settings.max_connections,
+        request_timeout_ms=settings.request_timeout_ms,
+    )
+    return _LookupServer(runner, settings.host, port, on_failed)
 
 
 def run_worker(settings: Settings) -> None:
@@ -224,5 +278,7 @@ def run_worker(settings: Settings) -> None:
     worker = Worker(settings)
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)  # Faust's worker uses the current loop
-    loop.run_until_complete(require_topics(settings))
-    sys.exit(worker.run())
+    stopping = Stopping()
+    if not stopping.run(loop, require_topics(settings)):
+        sys.exit(0)
+    sys.exit(worker.run(stopping))

@@ -18,6 +18,10 @@ _MONDAY_MS: Final = 4 * DAY_MS  # 1970-01-05 was the first Monday
 _COARSEST_FIRST: Final = tuple(reversed(GRANULARITY_MS))
 
 
+_Place = tuple[int, str, str | None, int | None, int | None]
+"""Start, scenario, variant, row and rank of a sum."""
+
+
 class WindowRow(NamedTuple):
     """One stored window, as lookups read it. In the partition that it comes from, windows that ended by ``over_ms`` are final."""
 
@@ -92,21 +96,44 @@ def sum_windows(
     is over all variants. A sum is final if all of its rows are final, and its end is not after ``as_of_ms`` or any row's ``over_ms``.
     Its revision is the sum of theirs. The result is ordered by start, scenario, variant, row and rank; absent values come first.
     """
-    sums: dict[tuple[int, str, str | None, int | None, int | None], WindowSum] = {}
-    for key, counts, revision, is_final, over_ms in rows:
-        start_ms = step_start(from_ms, MINUTE_MS) if step_ms is None else step_start(key.start_ms, step_ms)
-        end_ms = step_end(to_ms, MINUTE_MS) if step_ms is None else start_ms + step_ms
-        variant = key.variant if "variant" in by else None
+    sums = WindowSums(by, from_ms, to_ms, step_ms, as_of_ms)
+    for row in rows:
+        sums.add(row)
+    return sums.ordered()
+
+
+class WindowSums:
+    """The sums of ``sum_windows``, built row by row, so that a caller can pause between two rows."""
+
+    def __init__(self, by: Set[str], from_ms: int, to_ms: int, step_ms: int | None, as_of_ms: int) -> None:
+        self._by, self._from_ms, self._to_ms = by, from_ms, to_ms
+        self._step_ms, self._as_of_ms = step_ms, as_of_ms
+        self._sums: dict[_Place, WindowSum] = {}
+
+    def add(self, window: WindowRow) -> None:
+        """Add a stored window to its sum."""
+        key, counts, revision, is_final, over_ms = window
+        step_ms = self._step_ms
+        if step_ms is None:
+            start_ms, end_ms = step_start(self._from_ms, MINUTE_MS), step_end(self._to_ms, MINUTE_MS)
+        else:
+            start_ms = step_start(key.start_ms, step_ms)
+            end_ms = start_ms + step_ms
+        variant = key.variant if "variant" in self._by else None
         place = (start_ms, key.scenario, variant, key.row, key.rank)
-        found = sums.get(place)
+        found = self._sums.get(place)
         if found is None:
-            found = sums[place] = WindowSum(
-                start_ms, end_ms, key.scenario, variant, key.row, key.rank, Counts(), 0, end_ms <= as_of_ms
+            is_over = end_ms <= self._as_of_ms
+            found = self._sums[place] = WindowSum(
+                start_ms, end_ms, key.scenario, variant, key.row, key.rank, Counts(), 0, is_over
             )
         add(found.counts, counts)
         found.revision += revision
         found.is_final = found.is_final and is_final and end_ms <= over_ms
-    return [sums[place] for place in sorted(sums, key=_order)]
+
+    def ordered(self) -> list[WindowSum]:
+        """Return the sums by start, scenario, variant, row and rank."""
+        return [self._sums[place] for place in sorted(self._sums, key=_order)]
 
 
 def total(windows: Iterable[WindowSum]) -> Counts:
@@ -133,6 +160,6 @@ def _cover(start_ms: int, stop_ms: int, coarsest_first: tuple[str, ...]) -> list
     ]
 
 
-def _order(place: tuple[int, str, str | None, int | None, int | None]) -> tuple[int, str, str, int, int]:
+def _order(place: _Place) -> tuple[int, str, str, int, int]:
     start_ms, scenario, variant, row, rank = place
     return start_ms, scenario, variant or "", -1 if row is None else row, -1 if rank is None else rank

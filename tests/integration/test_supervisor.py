@@ -1,11 +1,13 @@
 """The supervisor starts, restarts and stops real processes in order, and leaves none behind."""
 
 import asyncio
+import http.server
 import io
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -144,12 +146,13 @@ async def test_frozen_part_is_stopped_too() -> None:
 async def test_ready_when_the_address_answers_200() -> None:
     port = free_port()
     server = (
-        "import http.server, time\n"
+        "import http.server, os, time\n"
         "class Answer(http.server.BaseHTTPRequestHandler):\n"
         "    count = 0\n"
         "    def do_GET(self):\n"
         "        Answer.count += 1\n"
         "        self.send_response(200 if Answer.count > 2 and self.path == '/health/ready' else 503)\n"
+        "        self.send_header('Uptake-Pid', str(os.getpid()))\n"
         "        self.end_headers()\n"
         f"http.server.HTTPServer(('127.0.0.1', {port}), Answer).serve_forever()\n"
     )
@@ -162,6 +165,33 @@ async def test_ready_when_the_address_answers_200() -> None:
     finally:
         await supervisor.stop()
     assert sum("503" in line for _, line in lines.seen) == 2
+
+
+async def test_foreign_server_on_the_port_of_a_part_does_not_make_it_ready() -> None:
+    class Answer(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            asked.set()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    asked = threading.Event()
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answer) as foreign:
+        serving = threading.Thread(target=foreign.serve_forever)
+        serving.start()
+        supervisor = Supervisor(Lines())
+        supervisor.add("a", python(SLEEPS), ready_url=f"http://127.0.0.1:{foreign.server_port}/health/ready")
+        try:
+            await supervisor.start()
+            with pytest.raises(NotReadyError, match=r"a: "):
+                await supervisor.wait_ready(1_000)
+            assert asked.is_set()
+        finally:
+            await supervisor.stop()
+            foreign.shutdown()
+            serving.join()
 
 
 async def test_part_that_never_gets_ready_is_named_with_its_last_words() -> None:

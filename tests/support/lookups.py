@@ -7,7 +7,7 @@ from typing import Any
 from aiohttp.test_utils import TestClient
 
 from app.customers.customer import Customer
-from app.lookup.service import PartitionNotReady
+from app.lookup.service import OutOfTouchError, PartitionNotReady
 from app.lookup.user_view import UserView
 from events.model import Basket, Blacklist, Buy, Click, Consume, Owns, Rate, Rendered, Wishlist, user_key
 from events.rules import Rules
@@ -82,6 +82,7 @@ class MemoryWorker:
     """A LookupService over dictionaries. It owns the ``local`` partitions; ``owners`` says who owns the others.
 
     ``copies`` maps the partitions it keeps copies of to their age in ms; ``standbys`` lists the other workers with copies.
+    ``stale`` maps the partitions without contact with Kafka to their age in ms; those of ``refusing`` have had none for too long.
     """
 
     def __init__(self, partition_count: int = 4, local: set[int] | None = None) -> None:
@@ -96,6 +97,8 @@ class MemoryWorker:
         self.reads = 0
         self.copies: dict[int, int] = {}
         self.standbys: dict[int, list[str]] = {}
+        self.stale: dict[int, int] = {}
+        self.refusing: set[int] = set()
 
     def know(self, raw_user: str, view: UserView) -> int:
         """Store a user's view; return the user's partition."""
@@ -115,7 +118,12 @@ class MemoryWorker:
     def user_view(self, partition: int, key: bytes) -> UserView:
         self._must_be_ready(partition)
         self.reads += 1
-        return self.views.get(key, UserView())
+        return replace(self.views.get(key, UserView()), stale_ms=self.stale_ms(partition))
+
+    def stale_ms(self, partition: int) -> int | None:
+        if partition in self.refusing:
+            raise OutOfTouchError(partition, 301_000, 2)
+        return self.stale.get(partition)
 
     def standbys_of(self, partition: int) -> Sequence[str]:
         return self.standbys.get(partition, [])
@@ -173,10 +181,10 @@ def a_shopper(item: str = "7") -> UserView:
     return UserView(own)
 
 
-async def two_workers(start: Start) -> tuple[MemoryWorker, Client, MemoryWorker, Client]:
+async def two_workers(start: Start, **options: Any) -> tuple[MemoryWorker, Client, MemoryWorker, Client]:
     """Return two workers that share four partitions and know each other's address."""
     one, other = MemoryWorker(local={0, 1}), MemoryWorker(local={2, 3})
-    here, there = await start(one), await start(other)
+    here, there = await start(one, **options), await start(other, **options)
     one.owners = dict.fromkeys((2, 3), url_of(there))
     other.owners = dict.fromkeys((0, 1), url_of(here))
     return one, here, other, there

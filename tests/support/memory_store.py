@@ -2,9 +2,11 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from agents.ports import Change
 from tables.declare import STORED
+from tables.store import StoreDamageError
 
 
 @dataclass
@@ -15,6 +17,8 @@ class Disk:
     offsets: dict[str, int] = field(default_factory=dict)
     is_open: bool = False
     writes: int = 0
+    is_damaged: bool = False
+    """Whether each use of a table finds damage."""
 
 
 class MemoryStore:
@@ -31,6 +35,8 @@ class MemoryStore:
     def _table(self, table: str) -> dict[bytes, bytes]:
         if self._is_closed or table not in self._names:
             raise KeyError(table)
+        if self.disk.is_damaged:
+            raise StoreDamageError(Path("0"), "Corruption: block checksum mismatch")
         return self.disk.tables.setdefault(table, {})
 
     def get(self, table: str, key: bytes) -> bytes | None:

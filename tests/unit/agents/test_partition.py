@@ -12,7 +12,7 @@ from agents.ports import PartitionLostError
 from agents.positions import read_source_ids
 from events.model import user_key
 from events.topics import DEADLETTERS, HISTORY, JOURNAL, PARTIALS, TRANSFERS
-from tables.declare import CHANGELOGS, POSITIONS_TABLE
+from tables.declare import BY_NAME, CHANGELOGS, POSITIONS_TABLE
 from tests.support.builders import CUSTOMER, USER, a_click, a_login, a_rendered
 from tests.support.memory_outbox import LogRecord
 from tests.support.memory_store import Disk
@@ -87,6 +87,15 @@ async def test_nothing_is_flushed_twice_or_without_need(world: World) -> None:
     assert await partition.flush()
     second = world.outbox().flushes[1]
     assert (set(second.changes), second.outputs) == ({"clicked", POSITIONS_TABLE}, [])
+
+
+async def test_flush_sweeps_expired_rows_with_its_changes(world: World) -> None:
+    disk = Disk({"seen": {b"old": BY_NAME["seen"].encode(1)}})
+    partition = world.open(disk=disk)
+    await fold_records(partition, JOURNAL, [a_record(a_click(eid="e"), 0)])
+    assert await partition.flush()
+    assert (b"old", None) in world.outbox().flushes[0].changes["seen"]
+    assert (partition.stats.swept, len(disk.tables["seen"])) == (1, 1)
 
 
 async def test_repeat_that_changes_nothing_still_moves_the_position(world: World) -> None:

@@ -88,3 +88,14 @@ async def test_error_at_one_partition_does_not_keep_the_others(world: World) -> 
         await partitions.on_revoked()
     assert (len(partitions), both[1].store.disk.is_open, both[1].durable) == (0, False, {JOURNAL: 1})
     await partitions.on_revoked()
+
+
+async def test_held_partition_is_not_fetched_before_it_is_added_or_the_epoch_ends(world: World) -> None:
+    partitions = await opened(world, 0)
+    partitions.hold({1, 2})
+    assert [partitions.is_paused(JOURNAL, number) for number in range(3)] == [False, True, True]
+    partitions.add(world.open(1))
+    assert [partitions.is_paused(JOURNAL, number) for number in range(3)] == [False, False, True]
+    await partitions.on_revoked()
+    assert not partitions.is_paused(JOURNAL, 2)
+    world.end()

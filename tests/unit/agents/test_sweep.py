@@ -1,4 +1,11 @@
-"""The sweep deletes expired rows and no others, a few at a time, over and over."""
+"""The sweep deletes expired rows and no others, a few at a time, over and over, and keeps up with what is written."""
+
+import asyncio
+from hashlib import md5
+from itertools import pairwise
+
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from agents.overlay import Overlay
 from agents.sweep import Sweeper
@@ -6,7 +13,7 @@ from tables.ctr.panes import Counts, Pane
 from tables.ctr.window_keys import SCENARIO, WindowKey
 from tables.ctr.windows import WindowState
 from tables.declare import BY_NAME
-from tables.user.seen import SEEN_KEEP_MS
+from tables.user.seen import SEEN_KEEP_MS, row_key
 from tests.support.memory_store import MemoryStore
 
 DAY_MS = 86_400_000
@@ -88,3 +95,69 @@ def test_a_swept_window_leaves_its_topic_too() -> None:
     assert [(output.topic, output.key, output.value) for output in outputs] == [
         ("uptake.ctr.windows", minute, None)
     ]
+
+
+async def flush(overlay: Overlay, store: MemoryStore, sweeper: Sweeper) -> None:
+    """Sweep and write the changes, as a partition's flush does."""
+    await sweeper.sweep_due(overlay, lambda: True)
+    changes, _ = overlay.encode_changes()
+    store.write(changes, {})
+    overlay.settle(0, 0)
+
+
+@example(rate=400, lifetime=10)
+@given(rate=st.integers(1, 500), lifetime=st.integers(2, 12))
+@settings(max_examples=15, deadline=None)
+async def test_a_table_never_holds_more_expired_rows_than_living_ones_at_any_steady_rate(
+    rate: int, lifetime: int
+) -> None:
+    """``rate``: events with an eid in each flush. ``lifetime``: flushes in the 24 hours that a row lives."""
+    store = MemoryStore()
+    overlay, sweeper = an_overlay(store), Sweeper()
+    rows = store.disk.tables.setdefault("seen", {})
+    number = 0
+    for turn in range(5 * lifetime):
+        overlay.newest_received_ms = NOW_MS + turn * SEEN_KEEP_MS // lifetime
+        for _ in range(rate):
+            number += 1
+            user = md5(b"%d" % number, usedforsecurity=False).hexdigest().encode()
+            overlay.tables["seen"].put(row_key(user, "e"), overlay.newest_received_ms)
+        await flush(overlay, store, sweeper)
+        # Two flushes more: what is written in a flush is counted for the next one, and a row expires within one.
+        assert len(rows) <= 2 * rate * (lifetime + 2)
+
+
+async def test_a_large_sweep_yields_between_slices_and_stops_when_the_partition_closes() -> None:
+    keys = [b"%05d" % number for number in range(5_000)]
+    overlay, sweeper = an_overlay(a_store(seen=dict.fromkeys(keys, 1))), Sweeper()
+    for key in keys:
+        overlay.tables["panes"].put(key, Pane())
+        overlay.tables["seen"].put(b"new" + key, NOW_MS)
+    assert await sweeper.sweep_due(overlay, lambda: True) == 0, (
+        "it began at the first new row, behind the old ones"
+    )
+    turns: list[int] = []
+
+    async def count_turns() -> None:
+        while True:
+            turns.append(len(deleted(overlay, "seen")))
+            await asyncio.sleep(0)
+
+    counting = asyncio.create_task(count_turns())
+    await sweeper.sweep_due(overlay, lambda: len(turns) < 10)
+    counting.cancel()
+    steps = [after - before for before, after in pairwise(turns)]
+    assert len(turns) == 10, "it stopped when it was told to"
+    assert max(steps) == 200
+    await sweeper.sweep_due(overlay, lambda: True)
+    assert deleted(overlay, "seen") == set(keys), "what was owed is checked later"
+
+
+async def test_a_walk_of_a_partition_that_is_opened_often_does_not_always_begin_at_the_first_row() -> None:
+    keys = [b"%05d" % number for number in range(1_000)]
+    store = a_store(seen=dict.fromkeys(keys, 1))
+    for opened in range(0, 1_000, 100):
+        overlay = an_overlay(store)
+        overlay.tables["seen"].put(keys[opened] + b"new", NOW_MS)
+        await flush(overlay, store, Sweeper())
+    assert not set(store.disk.tables["seen"]) & set(keys[1:])

@@ -62,6 +62,43 @@ def test_foreseen_error_is_one_message_without_a_traceback(
     assert "Traceback" not in error
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("UPTAKE_PARTITION", "16", "did you mean UPTAKE_PARTITIONS?"),
+        ("UPTAKE_PORT", "tcp://10.0.0.1:8080", "set by Kubernetes"),
+        ("UPTAKE_PORT", "70000", "port: Input should be less than or equal to 65535 (it is 70000)"),
+        ("UPTAKE_PORT", "0", "port: use 1 to 65535 (it is 0)"),
+        ("UPTAKE_HOST", "127.0.0.1:80", "host: use an IP address or a host name"),
+        ("UPTAKE_KAFKA", "127.0.0.1:70000", "is not host:port"),
+        ("UPTAKE_KAFKA", ",", "names no broker"),
+        ("UPTAKE_HEARTBEAT_MS", "20000", "use at most 3333"),
+    ],
+)
+@pytest.mark.parametrize("command", ["worker", "collector"])
+def test_setting_that_would_mean_something_else_ends_a_process_with_a_sentence(
+    command: str,
+    name: str,
+    value: str,
+    says: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("app.collector.server.run_collector", lambda _: None)
+    monkeypatch.setattr("app.worker.wiring.run_worker", lambda _: None)
+    monkeypatch.setenv(name, value)
+    assert exit_status(command) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("uptake: ")
+    assert says in error
+    assert error.count("\n") == 1
+
+
+def test_help_is_shown_whatever_the_environment_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UPTAKE_PARTITION", "16")
+    assert exit_status("topics", "--help") == 0
+
+
 def test_setting_comes_from_the_option_then_the_environment_then_the_default(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -7,7 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from events.event_time import MAX_SKEW_MS, event_time, format_override, parse_override, settle_times
+from events.event_time import (
+    MAX_SKEW_MS,
+    event_time,
+    format_override,
+    is_in_seconds,
+    parse_override,
+    settle_times,
+)
 
 NOW_MS = 1_700_000_000_000
 
@@ -126,3 +133,11 @@ def test_settled_times_are_bounded_and_settling_again_changes_nothing(
     assert taken_ms - MAX_SKEW_MS <= settled_ms <= taken_ms
     if settled_ms != 0:
         assert settle_times(settled_ms, taken_ms, appended_ms, MAX_SKEW_MS) == (settled_ms, taken_ms, False)
+
+
+@pytest.mark.parametrize(
+    ("time_ms", "expected"),
+    [(0, False), (946_684_799, False), (946_684_800, True), (4_102_444_799, True), (4_102_444_800, False)],
+)
+def test_time_that_can_only_be_in_seconds_is_recognised(time_ms: int, expected: bool) -> None:
+    assert is_in_seconds(time_ms) is expected

@@ -102,6 +102,11 @@ REJECTED: dict[str, tuple[str, str]] = {
         "duplicate_parameter",
     ),
     "eid twice": ("/api/00000/click/u/1/5?eid=a&eid=b", "duplicate_parameter"),
+    "modelid under two spellings": (
+        "/api/00000/clickrecommended/u/1/5?scenario=s&modelid=a&modelId=b",
+        "duplicate_parameter",
+    ),
+    "jsonp under two spellings": ("/api/00000/click/u/1/5?jsonp=f&jsonpCallback=g", "duplicate_parameter"),
     "timestamp without signature": (f"/api/00000/click/u/1/5?{SIGNED}", "missing_signature"),
     "timestamp with an absent signature": (
         f"/api/00000/click/u/1/5?{SIGNED}&signature=null",

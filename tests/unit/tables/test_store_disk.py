@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tables.store import RocksStore, StoreDiskError, StoreMemory
+from tables.store import RocksStore, StoreDamageError, StoreDiskError, StoreMemory
 
 
 class Failing:
@@ -37,6 +37,28 @@ def test_full_disk_is_told_with_its_cure_and_the_store_still_closes(tmp_path: Pa
 
 
 def test_another_error_stays_what_it_is(tmp_path: Path) -> None:
-    store = a_store(tmp_path, "Corruption: bad block")
-    with pytest.raises(Exception, match=r"^Corruption: bad block$"):
+    store = a_store(tmp_path, "Invalid argument: bad family")
+    with pytest.raises(Exception, match=r"^Invalid argument: bad family$"):
         store.write({"clicked": [(b"k", b"v")]}, {"t": 1})
+
+
+@pytest.mark.parametrize(
+    "failure", ["Corruption: bad block", "IO error: No such file or directory: While open a file: 7.sst"]
+)
+def test_damage_is_told_apart_from_a_full_disk_and_the_store_still_closes(
+    tmp_path: Path, failure: str
+) -> None:
+    store = a_store(tmp_path, failure)
+    with pytest.raises(StoreDamageError, match="is damaged"):
+        store.write({"clicked": [(b"k", b"v")]}, {"t": 1})
+    assert store.damage is not None
+    store.close()
+
+
+@pytest.mark.parametrize("failure", ["IO error: Permission denied: 7.sst", "IO error: Input/output error"])
+def test_disk_that_refuses_is_no_damage(tmp_path: Path, failure: str) -> None:
+    store = a_store(tmp_path, failure)
+    with pytest.raises(StoreDiskError):
+        store.write({"clicked": [(b"k", b"v")]}, {"t": 1})
+    assert store.damage is None
+    store.close()

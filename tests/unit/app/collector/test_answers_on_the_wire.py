@@ -78,3 +78,11 @@ async def test_client_that_has_gone_is_no_failure(collector: Any, caplog: pytest
         assert (await collector.get("/health/live")).status == 200
     assert len(collector.events()) == 1
     assert caplog.records == []
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/health/live", "/health/ready", "/metrics", "/openapi.json", "/nothing", "/api/00000/click/u/1/%FF"],
+)
+async def test_no_answer_names_a_version_in_its_head(collector: Any, path: str) -> None:
+    assert (await collector.get(path)).headers["Server"] == "uptake"

@@ -290,6 +290,18 @@ async def test_metrics_count_by_event_and_by_code(collector: Any) -> None:
         assert line in page.splitlines()
 
 
+@pytest.mark.parametrize(
+    "clocks", ["created=1700000000&sent=1700000001", "created=1700000000", "sent=1700000000"]
+)
+async def test_clock_in_seconds_is_ignored_and_counted(collector: Any, clocks: str) -> None:
+    assert (await collector.get(f"/api/00000/click/u/1/5?{clocks}&title=t")).status == 204
+    (event,) = collector.events()
+    assert (event.created_ms, event.sent_ms, event.properties) == (None, None, {"title": "t"})
+    assert (event.time_ms, event.is_clamped) == (event.received_ms, False)
+    page = await (await collector.get("/metrics")).text()
+    assert "uptake_collector_ignored_clocks_total 1.0" in page.splitlines()
+
+
 async def test_user_not_defined_is_nobody(collector: Any) -> None:
     await collector.get("/api/00000/click/not_defined/1/5")
     assert {event.user for event in collector.events()} == {"~"}

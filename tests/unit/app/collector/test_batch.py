@@ -131,6 +131,31 @@ async def test_body_that_cannot_be_read_is_refused_as_a_whole(
     assert collector.sink.records == []
 
 
+async def test_parameter_with_two_values_in_the_query_is_refused(collector: Any) -> None:
+    response = await post(collector, EVENTS + "?a=1&a=2", [a_click()])
+    assert (response.status, collector.sink.records) == (400, [])
+    assert (await post(collector, EVENTS + "?a=1&b=2&a=1", [a_click()])).status == 200
+
+
+async def test_clocks_in_seconds_are_ignored_and_counted_and_a_time_in_seconds_is_refused(
+    collector: Any,
+) -> None:
+    batch = [
+        a_click(1, created=1_700_000_000, sent=1_700_000_009),
+        a_click(2, created_ms=1_700_000_000),
+        a_click(3, created=5, sent=6),
+        a_click(4, time_ms=1_700_000_000),
+        a_click(5, time_ms=946_684_799),
+    ]
+    basic = "Basic " + b64encode(f"00000:{LICENSE_KEY}".encode()).decode()
+    answer = await (await post(collector, EVENTS, batch, Authorization=basic)).json()
+    assert statuses(answer) == ["accepted", "accepted", "accepted", "bad_timestamp", "accepted"]
+    assert "milliseconds" in answer["results"][3]["reason"]
+    assert [event.created_ms for event in collector.events() if event.item != "5"] == [None, None, 5]
+    page = await (await collector.get("/metrics")).text()
+    assert "uptake_collector_ignored_clocks_total 2.0" in page.splitlines()
+
+
 async def test_members_of_gzip_are_one_body(collector: Any) -> None:
     body = packed(b"[" + json.dumps(a_click()).encode()) + packed(b"]")
     response = await post(collector, EVENTS, body, Content_Encoding="gzip")

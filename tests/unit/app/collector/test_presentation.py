@@ -247,3 +247,68 @@ async def test_context_that_is_none_is_no_error_unless_its_request_is_too_long(
 ) -> None:
     response = await post(collector, CLICKED, f"url=/watch/5?tctx={context}")
     assert response.status == (400 if "r" in context else 204)
+
+
+WATCH = "url=/watch/5%3FtrackId=7%26tctx=1,7,r"
+
+
+@pytest.mark.parametrize(
+    ("target", "body"),
+    [
+        (CLICKED, f"{WATCH}&user=a&user=b"),
+        (CLICKED + "&user=a", f"{WATCH}&user=b"),
+        (CLICKED + "&user=a&user=b", WATCH),
+        (CLICKED + "&customer=other", WATCH),
+        (CLICKED, f"{WATCH}&customer=other"),
+        (CLICKED, f"{WATCH}&eid=a&eid=b"),
+        (CLICKED, f"{WATCH}&trackId=8"),
+        (CLICKED, f"{WATCH}&video_id=6"),
+        (CLICKED, "video_id=5&video=6&track_id=7"),
+        (CLICKED, "video_id=5&trackId=7&track_id=8"),
+        (CLICKED, "video_id=5&trackId=7&request_id=a&requestuuid=b"),
+        (CLICKED, "video_id=5&trackId=7&time=1&created=2"),
+        (CLICKED, "/watch/5?trackId=7&trackId=8"),
+        (CLICKED, {"url": "/watch/5?trackId=7", "track_id": 8}),
+        (CLICKED + "&user=a", {"url": "/watch/5?trackId=7", "user": "b"}),
+        (CLICKED.replace("customer=00000", "customer=00000&customer=other"), WATCH),
+        (SHOWN, f"user=a&user=b&data={DATA}"),
+        (SHOWN, f"esn=a&esn=b&data={DATA}"),
+        (SHOWN, "data=%5B%5D&data=%5B1%5D"),
+        (SHOWN + "&user=a", f"user=b&data={DATA}"),
+        (SHOWN + "&experiment=a", {"experiment": "b", "data": json.loads(DATA)}),
+    ],
+)
+async def test_parameter_with_two_values_is_refused(collector: Any, target: str, body: object) -> None:
+    kind = FORM if isinstance(body, str) else "application/json"
+    response = await post(collector, target, body, kind, Accept="application/problem+json")
+    assert (response.status, (await response.json())["code"]) == (400, "duplicate_parameter")
+    assert collector.sink.records == []
+
+
+@pytest.mark.parametrize(
+    ("target", "body"),
+    [
+        (CLICKED, f"{WATCH}&user=a&user=a"),
+        (CLICKED + "&user=a", f"{WATCH}&user=null"),
+        (CLICKED + "&user=null", f"{WATCH}&user=a"),
+        (CLICKED, f"{WATCH}&user=a&video_id=5&trackId=7"),
+        (CLICKED + "&user=a&lang=de", f"{WATCH}&lang=en&title=x&title=y"),
+        (CLICKED + "&user=a", {"url": "/watch/5?trackId=7&time=30&scenario=page", "time": 9, "item": 5}),
+    ],
+)
+async def test_parameter_given_again_is_accepted_if_it_has_one_value_or_is_a_property(
+    collector: Any, target: str, body: object
+) -> None:
+    kind = FORM if isinstance(body, str) else "application/json"
+    assert (await post(collector, target, body, kind)).status == 204
+    (event,) = collector.events()
+    assert (event.user, event.item, event.scenario) == (RULES.user("a"), "5", "7")
+
+
+async def test_clock_of_a_page_in_seconds_is_ignored_and_counted_once_an_event(collector: Any) -> None:
+    seconds = [{**shown(n, n), "time": 1_700_000_000} for n in range(1, 4)]
+    assert (await post(collector, SHOWN, f"data={json.dumps(seconds)}")).status == 204
+    (event,) = collector.events()
+    assert (event.items, event.created_ms) == (("1", "2", "3"), None)
+    page = await (await collector.get("/metrics")).text()
+    assert "uptake_collector_ignored_clocks_total 1.0" in page.splitlines()

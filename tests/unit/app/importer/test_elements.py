@@ -46,6 +46,7 @@ def test_row_becomes_an_element() -> None:
         ("iso", "20140407", 1_396_821_600_000),
         ("s", "100000000000", 100_000_000_000_000),
         ("ms", "5", 5),
+        ("ms", "946684799", 946_684_799),
         ("auto", datetime(2014, 4, 7, 10, 51, 9, 277_000, UTC), 1_396_867_869_277),
         ("auto", datetime(2014, 4, 7, 12, 51, 9), 1_396_867_869_000),  # noqa: DTZ001 # as Parquet has it
         ("auto", datetime(2014, 4, 7, 15, 51, 9, tzinfo=timezone(timedelta(hours=5))), 1_396_867_869_000),
@@ -72,6 +73,8 @@ def test_time_is_read_in_every_form_and_without_a_zone_it_is_the_customers(
         ("auto", "1e9"),
         ("s", "2014-04-07T10:51:09Z"),
         ("ms", "1.5.2014"),
+        ("ms", "1574553600"),
+        ("ms", "4102444799"),
     ],
 )
 def test_time_that_is_none_is_a_problem_with_the_value_in_it(form: str, value: object) -> None:

@@ -185,6 +185,48 @@ def test_short_segment_that_is_not_the_newest_is_damaged(disk_of: Make) -> None:
     assert drain(second) == [1, 3]
 
 
+@pytest.mark.parametrize("size", [0, SEGMENT_HEAD_BYTES - 1])
+@pytest.mark.parametrize("place", [0, -1])
+def test_segment_that_was_cut_to_nothing_is_damaged(
+    disk_of: Make, caplog: pytest.LogCaptureFixture, size: int, place: int
+) -> None:
+    first = disk_of(1)  # one segment for each write
+    for number in (1, 2, 3):
+        write(first, a_record(number))
+    path = segments(first)[place]
+    first.close()
+    path.write_bytes(path.read_bytes()[:size])
+    second = disk_of()
+    assert (second.quarantined, second.damaged, second.torn_bytes) == (1, 1, 0)
+    assert f"it was cut to {size} bytes" in caplog.text
+    assert drain(second) == ([2, 3] if place == 0 else [1, 2])
+    assert path.with_suffix(".quarantined").exists()
+
+
+def test_records_behind_a_damaged_head_are_sent(disk_of: Make) -> None:
+    first = disk_of(10**6)
+    write(first, a_record(1), a_record(2), a_record(3))
+    path = segments(first)[0]
+    first.close()
+    data = bytearray(path.read_bytes())
+    data[SEGMENT_HEAD_BYTES + len(encode(a_record(1)))] ^= 1  # a length
+    path.write_bytes(data)
+    second = disk_of()
+    assert drain(second) == [1, 3]
+    assert path.with_suffix(".quarantined").read_bytes() == data
+
+
+def test_segment_that_was_not_begun_is_no_damage(disk_of: Make) -> None:
+    first = disk_of()
+    write(first, a_record(1))
+    path = segments(first)[0]
+    first.close()
+    path.with_name("9.new").write_bytes(b"")
+    second = disk_of()
+    assert (drain(second), second.quarantined) == ([1], 0)
+    assert not list(path.parent.glob("*.new"))
+
+
 @pytest.mark.parametrize("failing", ["write", "sync"])
 def test_write_that_fails_leaves_nothing_behind(
     disk_of: Make, monkeypatch: pytest.MonkeyPatch, failing: str

@@ -28,6 +28,7 @@ RECORDS = st.builds(
     st.binary(max_size=40),
     st.binary(max_size=60),
 )
+A_RECORD = SpoolRecord(1, SpoolTarget("t", 0), 5, b"k", b"v")
 LISTS = st.lists(RECORDS, max_size=6)
 
 
@@ -101,6 +102,35 @@ def test_records_behind_a_damaged_body_are_read() -> None:
     found = scan(bytes(data))
     assert [each.record for each in found.found] == [written[0], written[2]]
     assert found.damage == f"the record at byte {ends(written)[0]} is damaged"
+
+
+@settings(max_examples=200)
+@given(st.lists(RECORDS, min_size=1, max_size=6), st.data())
+def test_every_intact_record_is_read_wherever_the_damage_is(
+    written: list[SpoolRecord], data: st.DataObject
+) -> None:
+    """A run of bytes is overwritten, in the segment's head, in heads of records or in bodies."""
+    whole = bytearray(a_segment(written))
+    start = data.draw(st.integers(0, len(whole) - 1))
+    length = data.draw(st.integers(1, 60))
+    length = min(length, len(whole) - start)
+    whole[start : start + length] = bytes(byte ^ 0xA5 for byte in whole[start : start + length])
+    places = list(zip([SEGMENT_HEAD_BYTES, *ends(written)], ends(written), strict=False))
+    intact = [
+        record
+        for record, (begin, end) in zip(written, places, strict=True)
+        if end <= start or begin >= start + length
+    ]
+    found = scan(bytes(whole))
+    assert [each.record for each in found.found] == intact
+    assert found.damage is not None or found.torn_bytes
+
+
+def test_segment_of_another_version_is_not_read() -> None:
+    head = b"UPTSPOOL" + (2).to_bytes(4, "little")
+    data = head + zlib.crc32(head).to_bytes(4, "little") + a_segment([A_RECORD])[SEGMENT_HEAD_BYTES:]
+    found = scan(data)
+    assert (found.found, found.damage) == ([], "its head is damaged, or of another version")
 
 
 def test_format_is_the_documented_one() -> None:

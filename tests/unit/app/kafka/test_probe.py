@@ -8,8 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from app.base.errors import UptakeError
-from app.kafka.probe import addresses, answers, any_answers
+from app.kafka.probe import answers, any_answers
 from app.local.tcp_ports import free_port
 
 
@@ -53,9 +52,3 @@ def test_only_a_broker_counts(answer: bytes, is_broker: bool) -> None:
 
 def test_closed_port_does_not_answer() -> None:
     assert not any_answers(f"127.0.0.1:{free_port()}")
-
-
-def test_addresses_of_a_bootstrap_string() -> None:
-    assert addresses("a:1, b ,[::1]:3") == [("a", 1), ("b", 9092), ("::1", 3)]
-    with pytest.raises(UptakeError, match="'a:b' is not host:port"):
-        addresses("a:b")

@@ -2,13 +2,15 @@
 
 import pytest
 
-from app.base.errors import TopicMismatchError
+from app.base.errors import TopicMismatchError, UptakeError
 from app.base.settings import Settings
 from app.kafka.topic_config import (
     FoundTopic,
     binding_config,
     compare,
     creation_config,
+    holds_state,
+    refuse_uncompacted_state,
     refuse_wrong_partitions,
 )
 from events.topics import DAY_MS, Topic
@@ -75,3 +77,29 @@ def test_wrong_partition_count_is_refused_and_others_pass() -> None:
 
 def test_raw_records_go_after_their_retention_not_after_twice_of_it() -> None:
     assert int(creation_config(JOURNAL, SETTINGS)["segment.ms"]) <= DAY_MS
+
+
+@pytest.mark.parametrize("policy", ["delete", "compact,delete"])
+@pytest.mark.parametrize("topic", [topic for topic in TOPICS if holds_state(topic)], ids=lambda t: t.name)
+def test_table_whose_rows_would_be_deleted_by_age_is_refused(topic: Topic, policy: str) -> None:
+    comparison = compare(topic, SETTINGS, found(topic, **{"cleanup.policy": policy}))
+    with pytest.raises(
+        UptakeError, match=f"topic {topic.name}: cleanup.policy is {policy}, expected compact; "
+    ):
+        refuse_uncompacted_state([comparison])
+    refuse_uncompacted_state([compare(topic, SETTINGS, found(topic))])
+
+
+def test_policy_of_other_topics_is_only_a_difference() -> None:
+    for topic in (topic for topic in TOPICS if not holds_state(topic)):
+        partitions = 8 if topic.is_partitioned else 1
+        was = found(topic, partitions, **{"cleanup.policy": "compact,delete"})
+        comparison = compare(topic, SETTINGS, was)
+        assert [difference.what for difference in comparison.differences] == ["cleanup.policy"]
+        refuse_uncompacted_state([comparison])
+
+
+def test_changelogs_and_positions_hold_the_state() -> None:
+    state = {topic.name for topic in TOPICS if holds_state(topic)}
+    assert {"uptake.rendered.changelog", "uptake.positions"} <= state
+    assert state.isdisjoint({"uptake.events", "uptake.ctr.windows", "uptake.meta"})

@@ -14,7 +14,7 @@ from multidict import MultiDict
 from app.customers.exclusion_rules import DEFAULT_REASONS, ExclusionRules
 from app.lookup.exclusions import Rotation
 from app.lookup.requests import CtrQuery, ExclusionsQuery, Params, read_ctr, read_exclusions, read_filter
-from events.target import RefusedError
+from events.rejections import RefusedError
 from tests.support.lookups import CUSTOMER, DAY, MINUTE, NOW
 
 
@@ -109,9 +109,57 @@ def test_a_wrong_parameter_is_named_with_what_it_takes(name: str, value: str) ->
     assert name in refused.value.rejection.sentence
 
 
+SECONDS = [946_684_800, 1_574_553_600, 4_102_444_799]
+"""The first, one, and the last value that can only be seconds."""
+MILLISECONDS = [0, 5, 946_684_799, 4_102_444_800]
+"""Small values, and the neighbours of those that can only be seconds."""
+
+
+@pytest.mark.parametrize("seconds", SECONDS)
+def test_a_time_in_seconds_is_refused_with_its_unit(seconds: int) -> None:
+    for read in (
+        lambda: exclusions_query(as_of_ms=str(seconds)),
+        lambda: a_filter(as_of_ms=seconds),
+        lambda: ctr(as_of_ms=str(seconds)),
+        lambda: ctr(from_=str(seconds)),
+        lambda: ctr(to=str(seconds)),
+    ):
+        with pytest.raises(RefusedError) as refused:
+            read()
+        assert refused.value.rejection.code == "bad_parameter"
+        assert "milliseconds" in refused.value.rejection.sentence
+        assert f"{seconds}000" in refused.value.rejection.sentence
+
+
+@pytest.mark.parametrize("time_ms", MILLISECONDS)
+def test_a_small_time_in_milliseconds_is_valid(time_ms: int) -> None:
+    assert exclusions_query(as_of_ms=str(time_ms)).as_of_ms == time_ms
+    assert a_filter(as_of_ms=time_ms).as_of_ms == time_ms
+    assert ctr(from_=str(time_ms)).from_ms == time_ms
+    assert ctr(from_="1970-01-20", to="1970-01-25").from_ms == 19 * 86_400_000, "a date has no unit"
+
+
 def test_a_parameter_is_given_once() -> None:
     with pytest.raises(RefusedError, match="duplicate_parameter"):
         Params(MultiDict([("within", "PT1M"), ("within", "PT2M")]))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        '{"candidates":["1"],"threshold":1,"threshold":9}',
+        '{"candidates":["1"],"threshold" : 1, "threshold" : 1}',
+        '{"candidates":["\\":"],"rotation":{"strength":0.1,"strength":0.9}}',
+    ],
+)
+def test_a_filter_names_each_field_once(body: str) -> None:
+    with pytest.raises(RefusedError, match="duplicate_parameter"):
+        read_filter(body.encode(), CUSTOMER, NOW, is_for_many=False)
+
+
+def test_a_candidate_that_looks_like_a_field_is_no_second_field() -> None:
+    body = '{"candidates":["\\"threshold\\":", "\\"threshold\\":"],"threshold":1}'
+    assert len(read_filter(body.encode(), CUSTOMER, NOW, is_for_many=False).candidates) == 2
 
 
 def test_a_mistyped_parameter_is_refused_with_those_there_are() -> None:

@@ -156,5 +156,12 @@ async def test_what_is_no_time_is_refused(start: Start, value: str) -> None:
     client = await start(MemoryWorker())
     response = await client.get(f"/v1/00000/users/max?max_stale_ms={value}")
     assert (response.status, (await response.json())["parameter"]) == (400, "max_stale_ms")
-    response = await client.get(f"/v1/00000/ctr?{ALLOWED}")
-    assert response.status == 400, "copies do not answer for windows"
+    response = await client.get(f"/v1/00000/ctr?max_stale_ms={value}")
+    assert (response.status, (await response.json())["parameter"]) == (400, "max_stale_ms")
+
+
+async def test_copies_do_not_answer_for_windows(orphaned: Orphaned) -> None:
+    one, here, other, there = orphaned
+    one.copies = other.copies = dict.fromkeys(range(4), 0)
+    one.standbys = {partition: [url_of(there)] for partition in range(4)}
+    assert (await here.get(f"/v1/00000/ctr?{ALLOWED}")).status == 503

@@ -10,8 +10,9 @@ from faust.types.tuples import TP
 
 from agents.poison import PoisonRule
 from agents.registry import Partitions
-from app.lookup.service import PartitionNotReady
+from app.lookup.service import OutOfTouchError, PartitionNotReady
 from app.worker.assignor import GroupOwners
+from app.worker.contact import ContactRule
 from app.worker.freshness import Freshness
 from app.worker.lag import ConsumerFeed
 from app.worker.lookups import WorkerLookups
@@ -27,7 +28,7 @@ from tables.ctr.watermarks import WatermarkState
 from tables.ctr.window_keys import MAX_TIME_MS, SCENARIO, WindowKey
 from tables.ctr.window_sums import StoredSpan
 from tables.ctr.windows import HISTORY_LANE, LIVE_LANE, WindowState
-from tables.store import StoreMemory
+from tables.store import StoreDamageError, StoreMemory
 from tables.user import clicked
 from tests.support.builders import CUSTOMER, MINUTE_MS, USER, a_click, a_login, a_recommended, a_rendered
 from tests.support.lookups import NOW, FixedClock
@@ -58,6 +59,7 @@ class Bench:
         )
         self.stores = Stores(directory, MEMORY, FixedClock())
         self.standbys = Standbys("", "", self.stores, FixedClock(), print)
+        self.ages: dict[int, int] = {}
         self.watchdog = Watchdog(alarm_ms=1_000, exit_ms=0, interval_ms=1_000)
         feed = ConsumerFeed()
         feed.app = self.app
@@ -71,6 +73,8 @@ class Bench:
             GroupOwners(self.app),
             feed.lag,
             self.watchdog.alarms,
+            age_ms=lambda numbers: max((self.ages.get(number, 0) for number in numbers), default=0),
+            rule=ContactRule.of(9_000, 300_000),
         )
 
     def assign(self, *numbers: int, url: str = HERE) -> None:
@@ -148,6 +152,49 @@ async def test_lost_partition_is_not_read(bench: Bench) -> None:
         bench.lookups.user_view(HOME, KEY)
 
 
+async def test_damaged_partition_is_not_ready_and_lost_and_others_answer(bench: Bench) -> None:
+    partition, other = bench.open(HOME), bench.open((HOME + 1) % PARTITIONS)
+    await fold_records(partition, JOURNAL, [a_record(a_click())])
+    await partition.flush()
+    for _ in range(2):
+        partition.overlay.settle(0, 0)
+    partition.store.disk.is_damaged = True
+    with pytest.raises(PartitionNotReady):
+        bench.lookups.user_view(HOME, KEY)
+    assert [error.partition for error in bench.world.lost] == [HOME]
+    assert bench.lookups.status()["partitions"][str(HOME)] == {"ready": False}
+    assert not bench.lookups.user_view(other.number, b"other").is_known
+    other.store.disk.is_damaged = True
+    with pytest.raises(PartitionNotReady):
+        list(bench.lookups.windows(other.number, CUSTOMER, None, SCENARIO, [StoredSpan("minute", 0, T0)]))
+    assert [error.partition for error in bench.world.lost] == [HOME, other.number]
+
+
+async def test_status_finds_damage_itself(bench: Bench) -> None:
+    partition = bench.open(HOME)
+    for _ in range(2):
+        partition.overlay.settle(0, 0)
+    partition.store.disk.is_damaged = True
+    bench.lookups.status()
+    assert bench.lookups.status()["ready"] is False
+    assert [error.partition for error in bench.world.lost] == [HOME]
+
+
+async def test_damaged_copy_is_none(bench: Bench) -> None:
+    a_copy(bench, complete_ms=NOW)
+    store = bench.stores.opened(HOME)
+    assert store is not None
+
+    def damaged(*_: object) -> None:
+        store.damage = StoreDamageError(store.path, "Corruption: block checksum mismatch")
+        raise StoreDamageError(store.path, "Corruption: block checksum mismatch")
+
+    store._getters = dict.fromkeys(store._getters, damaged)
+    assert bench.standbys.reading(HOME) is not None
+    assert bench.lookups.stale_view(HOME, KEY, 5_000) is None
+    assert bench.standbys.reading(HOME) is None
+
+
 def a_copy(bench: Bench, complete_ms: int | None) -> Freshness:
     """Keep a copy of the user's partition, with one click."""
     store = bench.stores.open(HOME, {})
@@ -211,7 +258,13 @@ async def test_windows_are_those_of_the_scenario_and_span_flushed_or_not(bench: 
     assert found(None) == [("a", 1, 2), ("ab", 1, 2), ("b", 1, 2)]
     assert found("a", [StoredSpan("minute", T0, T0 + MINUTE_MS), *span]) == [("a", 0, 2), ("a", 1, 2)]
     assert found("none") == []
-    assert bench.lookups.windows(merge.number, "other", None, SCENARIO, span) == []
+    assert list(bench.lookups.windows(merge.number, "other", None, SCENARIO, span)) == []
+
+    lazy = bench.lookups.windows(merge.number, CUSTOMER, None, SCENARIO, span)
+    assert next(lazy).key.scenario == "a"
+    merge.is_open = False
+    with pytest.raises(PartitionNotReady):
+        list(lazy)
 
 
 async def test_status_is_ready_when_every_assigned_partition_is_open(bench: Bench) -> None:
@@ -287,3 +340,28 @@ async def test_rows_say_what_is_over_by_the_watermark_unless_they_are_of_history
         (True, 2, MAX_TIME_MS),
     ]
     assert merge.watermark_ms == T0 + grace_ms + 7
+
+
+async def test_partition_without_contact_answers_marked_and_then_not_at_all(bench: Bench) -> None:
+    partition, other = bench.open(HOME), bench.open((HOME + 1) % PARTITIONS)
+    lookups = bench.lookups
+    assert lookups.user_view(HOME, KEY).stale_ms is None
+    bench.ages = {HOME: 6_001}
+    assert lookups.user_view(HOME, KEY).stale_ms == lookups.stale_ms(HOME) == 6_001
+    assert lookups.stale_ms(other.number) is None
+    bench.ages = {HOME: 300_001}
+    for ask in (lookups.stale_ms, lambda number: lookups.user_view(number, KEY)):
+        with pytest.raises(OutOfTouchError) as raised:
+            ask(partition.number)
+        assert raised.value.partition == HOME
+
+
+async def test_status_warns_of_lost_contact_and_is_unready_when_lookups_are_refused(bench: Bench) -> None:
+    for number in range(PARTITIONS):
+        bench.open(number)
+    found = []
+    for age_ms in (6_000, 6_001, 300_001):
+        bench.ages = {1: age_ms}
+        status = bench.lookups.status()
+        found.append((status["kafka_contact_ms"], status["ready"], len(status["warnings"])))
+    assert found == [(6_000, True, 0), (6_001, True, 1), (300_001, False, 1)]

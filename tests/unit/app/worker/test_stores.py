@@ -1,5 +1,6 @@
 """Each directory is open once at most; an unusable one is wiped and no longer counts as a copy."""
 
+import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,8 @@ from app.worker.freshness import Freshness
 from app.worker.stores import Stores
 from events.topics import DELETE_RETENTION_MS, POSITIONS, changelog
 from tables.declare import CHANGELOGS, STORED
-from tables.store import RocksStore, StoreMemory
+from tables.store import RocksStore, StoreDamageError, StoreMemory, wipe
+from tests.support.damage import KINDS, settle_on_disk
 from tests.support.lookups import NOW, FixedClock
 
 MEMORY = StoreMemory(1_048_576, 4 * 1_048_576)
@@ -103,3 +105,72 @@ def test_only_recent_state_is_offered_to_the_group(stores: Stores) -> None:
     (stores.state_dir / "notes").mkdir()
     (stores.state_dir / "7").mkdir()
     assert stores.on_disk() == {0}
+
+
+def a_large_copy(stores: Stores, number: int) -> None:
+    """Write a partition whose rows fill several blocks of a table file, and close it."""
+    rows = [(b"user %05d" % user, os.urandom(100)) for user in range(1_000)]
+    store = stores.open(number, IDS)
+    store.write({"clicked": rows}, {changelog("clicked"): 5})
+    settle_on_disk(store)
+    stores.close(number)
+    written(stores, number, NOW)
+
+
+def opened_and_read(stores: Stores, number: int) -> RocksStore:
+    """Open a partition and read all of its rows, as its owner does who opens it again after damage."""
+    for _ in range(2):
+        store = stores.open(number, IDS)
+        with contextlib.suppress(StoreDamageError):
+            list(store.scan("clicked", b"", b"\xff"))
+            return store
+    raise AssertionError("damaged again")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_damaged_state_is_set_aside_and_told_and_no_other_is_touched(
+    kind: str, stores: Stores, caplog: pytest.LogCaptureFixture
+) -> None:
+    a_large_copy(stores, 0)
+    a_large_copy(stores, 1)
+    KINDS[kind](stores.state_dir / "0")
+    stores.freshness[0] = Freshness()
+    store = opened_and_read(stores, 0)
+    assert (list(store.scan("clicked", b"", b"\xff")), store.offsets(), store.topic_ids()) == ([], {}, IDS)
+    assert stores.freshness == {}
+    (aside,) = stores.state_dir.glob("0.damaged-*")
+    assert len(list(aside.glob("*"))) > 3
+    assert "the state of partition 0 is damaged" in caplog.text
+    (warning,) = stores.warnings()
+    assert str(aside) in warning
+    other = stores.open(1, IDS)
+    assert len(list(other.scan("clicked", b"", b"\xff"))) == 1_000
+    assert stores.on_disk() == {0, 1}
+    again = Stores(stores.state_dir, MEMORY, FixedClock())
+    assert again.warnings() == [warning], "a restart does not forget it"
+    wipe(aside)
+    assert stores.warnings() == again.warnings() == []
+
+
+def test_one_damaged_directory_is_kept_per_partition(stores: Stores) -> None:
+    for number in (0, 1, 0):
+        a_large_copy(stores, number)
+        (stores.state_dir / str(number) / "CURRENT").unlink()
+        (stores.state_dir / str(number) / f"mark {len(stores.warnings())}").touch()
+        stores.open(number, IDS)
+        stores.close(number)
+    asides = sorted(path.name.partition(".")[0] for path in stores.state_dir.glob("*.damaged-*"))
+    assert asides == ["0", "1"]
+    assert list(stores.state_dir.glob("0.damaged-*/mark 2")), "the newest one"
+
+
+def test_damage_of_a_read_is_cured_when_the_store_is_closed(stores: Stores) -> None:
+    a_large_copy(stores, 0)
+    KINDS["SST with a zeroed block"](stores.state_dir / "0")
+    store = stores.open(0, IDS)
+    with pytest.raises(StoreDamageError):
+        list(store.scan("clicked", b"", b"\xff"))
+    store.close()  # as the partition does
+    stores.close(0)
+    assert not (stores.state_dir / "0").exists()
+    assert list(stores.state_dir.glob("0.damaged-*"))

@@ -7,14 +7,22 @@ from typing import Any
 
 import faust
 import pytest
+from aiokafka.consumer.fetcher import Fetcher
+from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.errors import KafkaError
+from faust.transport.drivers import aiokafka as driver
 from faust.types.tuples import TP
+from mode.threads import QueueServiceThread
 from yarl import URL
 
 from agents.ports import Chunk, Reach
+from app.kafka.background_tasks import ClientDiedError
+from app.worker import transport
+from app.worker.contact import Contact
 from app.worker.lag import ConsumerFeed, lag_of, readable_lag
 from app.worker.transport import CHUNK_RECORDS, ChunkConsumer, ChunkTransport
 from events.topics import JOURNAL, TRANSFERS
+from tests.support.kafka_clients import Clients, kill_sender, until
 
 A, B = TP(JOURNAL, 0), TP(JOURNAL, 1)
 
@@ -55,7 +63,7 @@ def run_of(offsets: range) -> list[Any]:
 @pytest.fixture
 async def consumer() -> AsyncIterator[Records]:
     app = faust.App("t", broker="kafka://127.0.0.1:1", store="memory://", web_enabled=False)
-    transport = ChunkTransport([URL("kafka://127.0.0.1:1")], app, Owner(), lambda _error: None)
+    transport = ChunkTransport([URL("kafka://127.0.0.1:1")], app, Owner(), lambda _error: None, Contact(0))
 
     async def nothing(*_: Any) -> None:
         pass
@@ -265,21 +273,101 @@ async def test_lag_is_what_no_flush_covers_over_all_sources(consumer: Records) -
     assert lag_of(consumer, partition) == 2
 
 
-@pytest.mark.parametrize(
-    ("ending", "is_told"), [(KafkaError("no group"), True), (None, False)], ids=["failed", "ended"]
-)
-async def test_coordination_that_failed_is_told_of(
-    consumer: Records, ending: BaseException | None, is_told: bool
+@pytest.fixture
+async def clients() -> AsyncIterator[Clients]:
+    clients = Clients()
+    yield clients
+    await clients.stop()
+
+
+@pytest.mark.parametrize("kind", ["fetcher", "coordination"])
+@pytest.mark.parametrize("ending", [KafkaError("no group"), None], ids=["failed", "cancelled"])
+async def test_consumer_with_a_dead_task_ends_the_worker(
+    consumer: Records,
+    clients: Clients,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+    ending: BaseException | None,
 ) -> None:
-    told: list[BaseException] = []
-    consumer.on_failed = told.append
+    failures: list[BaseException] = []
+    consumer.on_failed = failures.append
+    is_over = asyncio.Event()
 
-    async def coordination() -> None:
-        if ending is not None:
-            raise ending
+    async def routine(_: object) -> None:
+        await is_over.wait()
+        raise asyncio.CancelledError if ending is None else ending
 
-    task = asyncio.create_task(coordination())
-    await asyncio.wait({task})
-    consumer._thread._on_coordination_end(task)
+    owner = Fetcher if kind == "fetcher" else GroupCoordinator
+    monkeypatch.setattr(
+        owner, "_fetch_requests_routine" if kind == "fetcher" else "_coordination_routine", routine
+    )
+    thread: Any = consumer._thread
+    thread._consumer = await clients.consumer("group")
+    thread._consumer._client.cluster._brokers = {1: "a broker"}
+    monkeypatch.setattr(driver.AIOKafkaConsumerThread, "on_start", _nothing)
+    await thread.on_start()
     await asyncio.sleep(0)
-    assert told == ([ending] if is_told else [])
+    assert failures == []
+    is_over.set()
+    await until(lambda: bool(failures))
+    (error,) = failures
+    assert isinstance(error, ClientDiedError)
+    assert kind in str(error)
+    assert error.__cause__ is ending
+
+
+async def test_consumer_that_stops_does_not_end_the_worker(
+    consumer: Records, clients: Clients, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failures: list[BaseException] = []
+    consumer.on_failed = failures.append
+    thread: Any = consumer._thread
+    thread._consumer = await clients.consumer("group")
+    thread._consumer._client.cluster._brokers = {1: "a broker"}
+    monkeypatch.setattr(driver.AIOKafkaConsumerThread, "on_start", _nothing)
+    monkeypatch.setattr(QueueServiceThread, "on_thread_stop", _nothing)
+    await thread.on_start()
+    await thread.on_thread_stop()
+    assert thread._consumer._closed
+    await asyncio.wait({thread._watching})
+    assert thread._watching.cancelled()
+    assert failures == []
+
+
+async def test_consumer_that_does_not_stop_is_abandoned(
+    consumer: Records, clients: Clients, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its worker ends all the same."""
+    thread: Any = consumer._thread
+    client = thread._consumer = await clients.consumer("group")
+    fetching = client._fetcher._fetch_task
+
+    async def stop() -> None:
+        await asyncio.Event().wait()
+
+    client.stop = stop
+    monkeypatch.setattr(transport, "_STOP_SECONDS", 0.01)
+    monkeypatch.setattr(QueueServiceThread, "on_thread_stop", _nothing)
+    await asyncio.wait_for(thread.on_thread_stop(), 2)
+    await asyncio.wait({fetching}, timeout=2)
+    assert fetching.done()
+    del client.stop
+
+
+async def test_producer_of_faust_with_a_dead_task_ends_the_worker(
+    consumer: Records, clients: Clients, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failures: list[BaseException] = []
+    ours: Any = consumer.transport
+    ours.on_failed = failures.append
+    producer: Any = ours.create_producer()
+    producer._producer = await clients.producer()
+    monkeypatch.setattr(driver.Producer, "on_start", _nothing)
+    await producer.on_start()
+    kill_sender(producer._producer)
+    await until(lambda: bool(failures))
+    assert isinstance(failures[0], ClientDiedError)
+
+
+async def _nothing(_: object) -> None:
+    pass

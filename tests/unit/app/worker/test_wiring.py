@@ -32,6 +32,31 @@ def test_worker_has_no_faust_tables_no_threaded_producer_and_one_actor_an_agent(
     assert {agent.concurrency for agent in worker.app.agents.values()} == {1}
 
 
+@pytest.mark.parametrize(
+    ("host", "advertise", "url"),
+    [
+        ("::1", None, "http://[::1]:6067"),
+        ("worker-0", None, "http://worker-0:6067"),
+        ("0.0.0.0", "http://worker-0:6067", "http://worker-0:6067"),
+    ],
+)
+def test_worker_has_an_address_for_the_others(
+    tmp_path: Path, host: str, advertise: str | None, url: str
+) -> None:
+    customers = tmp_path / "uptake.toml"
+    create_customers_file(customers, "00000")
+    worker = Worker(
+        Settings(customers_file=customers, data_dir=tmp_path / "data", host=host, advertise=advertise)
+    )
+    assert str(worker.app.conf.canonical_url) == url
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::"])
+def test_worker_on_all_addresses_needs_one_for_the_others(tmp_path: Path, host: str) -> None:
+    with pytest.raises(UptakeError, match=r"--advertise http://host:6067 \(UPTAKE_ADVERTISE\)"):
+        Worker(Settings(data_dir=tmp_path, host=host))
+
+
 def test_no_agent_takes_batches_repartitions_or_has_windows() -> None:
     for path in (ROOT / "agents").rglob("*.py"):
         assert re.search(LOSING, path.read_text(encoding="utf-8")) is None, path

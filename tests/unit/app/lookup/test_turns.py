@@ -1,0 +1,93 @@
+"""Long lookups let other coroutines run every few milliseconds of their work."""
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from multidict import MultiDict
+
+from app.lookup import turns
+from app.lookup.ctr import answer_ctr
+from app.lookup.filter_many import filter_many
+from app.lookup.requests import Params, read_ctr, read_filter
+from app.lookup.routing import Router
+from app.lookup.turns import Turns
+from tables.ctr.panes import Counts
+from tables.ctr.window_keys import SCENARIO, WindowKey, scenario_key
+from tables.ctr.window_sums import WindowRow
+from tests.support.lookups import CUSTOMER, DAY, NOW, MemoryWorker
+
+MOST_MS = 20
+
+
+class Work:
+    """A clock on which each piece of work takes a millisecond, and the longest time without a turn of the event loop."""
+
+    def __init__(self) -> None:
+        self.now_ms = self.longest_ms = self.turn_ms = 0
+
+    def perf_counter(self) -> float:
+        self.now_ms += 1
+        self.longest_ms = max(self.longest_ms, self.now_ms - self.turn_ms)
+        return self.now_ms / 1000
+
+    async def watch(self) -> None:
+        while True:
+            self.turn_ms = self.now_ms
+            await asyncio.sleep(0)
+
+
+@pytest.fixture
+def work(monkeypatch: pytest.MonkeyPatch) -> Work:
+    work = Work()
+    monkeypatch.setattr(turns, "time", SimpleNamespace(perf_counter=work.perf_counter))
+    return work
+
+
+async def watched(work: Work, running: Any) -> Any:
+    watching = asyncio.create_task(work.watch())
+    try:
+        return await running
+    finally:
+        watching.cancel()
+
+
+async def test_each_item_comes_once_and_others_run_between_slices(work: Work) -> None:
+    async def consume() -> list[int]:
+        return [item async for item in Turns().each(range(1_000))]
+
+    assert await watched(work, consume()) == list(range(1_000))
+    assert work.now_ms > 1_000
+    assert work.longest_ms <= MOST_MS
+
+
+async def test_work_that_is_short_takes_one_turn(work: Work) -> None:
+    ran: list[int] = []
+    asyncio.get_running_loop().call_soon(lambda: ran.append(1))
+    assert [item async for item in Turns().each([1, 2])] == [1, 2]
+    assert ran == []
+
+
+async def test_ctr_of_many_scenarios_lets_others_run(work: Work) -> None:
+    worker = MemoryWorker()
+    for number in range(500):
+        key = WindowKey("00000", f"s{number}", SCENARIO, "hour", NOW // DAY * DAY)
+        partition = worker.partition_of(scenario_key(key.customer, key.scenario))
+        worker.rows.setdefault(partition, []).append(WindowRow(key, Counts(rendered=2), 0, True))
+    query = read_ctr(Params(MultiDict(granularity="PT1H", **{"from": str(NOW // DAY * DAY)})), NOW)
+    answer = await watched(work, answer_ctr(worker, Router(worker, SimpleNamespace()), "00000", query, {}))
+    assert (len(answer["windows"]), answer["total"]["rendered"]) == (500, 1_000)
+    assert work.now_ms > 3 * 500, "collected, summed and encoded in slices"
+    assert work.longest_ms <= MOST_MS
+
+
+async def test_filter_for_many_users_lets_others_run(work: Work) -> None:
+    worker = MemoryWorker()
+    raw = b'{"candidates":["1"],"users":[%s]}' % b",".join(b'"u%d"' % number for number in range(500))
+    asked = read_filter(raw, CUSTOMER, NOW, is_for_many=True)
+    router = Router(worker, SimpleNamespace())
+    answer = await watched(work, filter_many(worker, router, CUSTOMER, asked, raw, {}, is_hop=False))
+    assert len(answer["results"]) == 500
+    assert work.now_ms > 2 * 500, "filtered and encoded in slices"
+    assert work.longest_ms <= MOST_MS
