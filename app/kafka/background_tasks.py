@@ -21,21 +21,39 @@ class ClientDiedError(KafkaError):  # type: ignore[misc]  # aiokafka has no type
     """A background task of a Kafka client ended, so the client must be replaced. Its cause is the error of the task, if any."""
 
 
-def _death(client: Any) -> ClientDiedError | None:
-    """Return an error if a background task ended although its producer or consumer is in use; None if all run."""
-    if client._closed:
+class _Looks:
+    """Looks at the tasks of a client, one after another.
+
+    A task that has ended counts as dead at the second look. At a rebalance, aiokafka ends some tasks itself and replaces them
+    a few turns of the event loop later; a single look in between, as after SIGSTOP, would take that for a death.
+    """
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self._suspect: asyncio.Task[Any] | None = None
+
+    def death(self) -> ClientDiedError | None:
+        """Return an error if a task ended although its producer or consumer is in use; None if all run."""
+        suspect, self._suspect = self._suspect, None
+        if self._client._closed:
+            return None
+        for name, task in _tasks_of(self._client):
+            if not task.done():
+                continue
+            if task is suspect:
+                error = ClientDiedError(
+                    f"the Kafka client {_core(self._client)._client_id} ended its task {name!r}"
+                )
+                error.__cause__ = None if task.cancelled() else task.exception()
+                return error
+            self._suspect = self._suspect or task
         return None
-    for name, task in _tasks_of(client):
-        if task.done():
-            error = ClientDiedError(f"the Kafka client {_core(client)._client_id} ended its task {name!r}")
-            error.__cause__ = None if task.cancelled() else task.exception()
-            return error
-    return None
 
 
 async def death_of(client: Any) -> ClientDiedError:
     """Wait until a background task of a producer or consumer ends, and return the error."""
-    while (error := _death(client)) is None:
+    looks = _Looks(client)
+    while (error := looks.death()) is None:
         await asyncio.sleep(_LOOK_SECONDS)
     return error
 
@@ -43,9 +61,10 @@ async def death_of(client: Any) -> ClientDiedError:
 async def while_alive(client: Any, work: Coroutine[Any, Any, _T]) -> _T:
     """Return the result of ``work``, which uses a client. Cancel it and raise ClientDiedError if the client dies meanwhile."""
     task = asyncio.ensure_future(work)
+    looks = _Looks(client)
     try:
         while not (await asyncio.wait({task}, timeout=_LOOK_SECONDS))[0]:
-            if (error := _death(client)) is not None:
+            if (error := looks.death()) is not None:
                 raise error
         return task.result()
     finally:

@@ -128,6 +128,21 @@ async def test_member_that_must_join_again_has_no_heartbeat_and_is_not_dead(clie
         await asyncio.wait_for(death_of(client), 0.6)
 
 
+async def test_task_that_a_rebalance_ends_and_replaces_is_not_dead(clients: Clients) -> None:
+    client = await start(clients, "member")
+    death = asyncio.create_task(death_of(client))
+    await asyncio.sleep(0.4)
+    ended = task_of(client, "committed offsets")
+    ended.cancel()
+    await asyncio.wait({death}, timeout=0.3)  # one look sees the ended task
+    assert ended.done()
+    assert not death.done()
+    client._coordinator.start_commit_offsets_refresh_task(client._subscription.subscription.assignment)
+    await asyncio.wait({death}, timeout=0.7)
+    assert not death.done()
+    death.cancel()
+
+
 # --- while_alive ----------------------------------------------------------------------------------------------------------------------
 
 
