@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol, TypeVar
 
 from agents.ports import Change, Output, Store
-from agents.row_cache import RowCache
+from agents.row_cache import CacheRoom, RowCache
 from events.model import user_key
 from events.partitions import partition_of
 from events.topics import PARTIALS, TRANSFERS, WINDOWS
@@ -43,6 +43,7 @@ class Overlay:
 
     def __init__(self, store: Store, number: int, partitions: int) -> None:
         self._store, self._number, self._partitions = store, number, partitions
+        self._room = CacheRoom()
         caches = {table: self._cache(table) for table in TABLES}
         self.rows: _CachesByTable = caches
         self.tables = {table.name: rows for table, rows in caches.items()}
@@ -57,7 +58,9 @@ class Overlay:
 
     def _cache(self, table: TableSpec[Any]) -> RowCache[Any]:
         get, name = self._store.get, table.name
-        return RowCache(lambda key: get(name, key), table.decode, table.encode, table.memory_per_byte)
+        return RowCache(
+            lambda key: get(name, key), table.decode, table.encode, table.memory_per_byte, self._room
+        )
 
     @property
     def changes(self) -> int:
@@ -145,12 +148,24 @@ class Overlay:
         """Estimated memory, in bytes, of the rows that wait for the next flush."""
         return sum(table.changed_memory for table in self.tables.values())
 
+    @property
+    def memory(self) -> int:
+        """Estimated memory, in bytes, of all rows that are held."""
+        return sum(table.memory for table in self.tables.values())
+
     def settle(self, max_rows: int, max_bytes: int) -> None:
-        """Let the caches age if they hold too much. Call it only when no flush is in flight."""
-        rows = sum(len(table) for table in self.tables.values())
-        memory = sum(table.memory for table in self.tables.values())
-        if rows <= max_rows and memory <= max_bytes:
-            return
-        for table in self.tables.values():
-            share = table.memory / memory if memory else 0.0
-            table.age(int(max_bytes * share / 2))
+        """Let the caches age if they hold too much or had no room for a row, and give the room that is left to lookups.
+
+        Call it only when no flush is in flight.
+        """
+        rows, memory = self._rows, self.memory
+        if rows > max_rows or memory > max_bytes or self._room.is_short:
+            for table in self.tables.values():
+                share = table.memory / memory if memory else 0.0
+                table.age(int(max_bytes * share / 2))
+            rows, memory = self._rows, self.memory
+        self._room.set(max_rows - rows, max_bytes - memory)
+
+    @property
+    def _rows(self) -> int:
+        return sum(len(table) for table in self.tables.values())

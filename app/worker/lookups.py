@@ -112,7 +112,7 @@ class WorkerLookups:
         owned = self._open(partition)
         tables = owned.overlay.tables
         try:
-            return _view(lambda table, row: tables[table].get(row), key, self.stale_ms(partition))
+            return _view(lambda table, row: tables[table].read(row), key, self.stale_ms(partition))
         except StoreDamageError as error:
             owned.lose_store(error)
             raise PartitionNotReady(partition, _RETRY_AFTER_S, None) from error
