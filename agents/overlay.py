@@ -6,11 +6,12 @@ from typing import Any, Final, Protocol, TypeVar
 
 from agents.ports import Change, Output, Store
 from agents.row_cache import CacheRoom, RowCache
+from agents.scenario_places import ScenarioPlaces
 from events.model import user_key
 from events.partitions import partition_of
 from events.topics import PARTIALS, TRANSFERS, WINDOWS
 from tables.base.table_spec import TableSpec
-from tables.ctr import panes, partials, windows
+from tables.ctr import panes, partials, scenario_names, windows
 from tables.ctr.panes import Tally
 from tables.ctr.window_keys import WindowKey
 from tables.ctr.windows import encode_record
@@ -20,6 +21,7 @@ from tables.user.identity import Transfer
 
 _S = TypeVar("_S")
 
+MAX_SCENARIOS: Final = 10_000
 _MAX_VERIFIED_KEYS: Final = 50_000  # about 10 MB; other keys are hashed again
 
 
@@ -41,12 +43,15 @@ class _LaneTables:
 class Overlay:
     """All tables of a partition in memory, as of the last folded event."""
 
-    def __init__(self, store: Store, number: int, partitions: int) -> None:
+    def __init__(
+        self, store: Store, number: int, partitions: int, max_scenarios: int = MAX_SCENARIOS
+    ) -> None:
         self._store, self._number, self._partitions = store, number, partitions
         self._room = CacheRoom()
         caches = {table: self._cache(table) for table in TABLES}
         self.rows: _CachesByTable = caches
         self.tables = {table.name: rows for table, rows in caches.items()}
+        self.places = ScenarioPlaces(self.rows[scenario_names.TABLE], number, max_scenarios)
         self.tally = Tally()
         self.history_tally = Tally()
         self.live = _LaneTables(self.tally, self.rows, self.transfer)
@@ -93,8 +98,9 @@ class Overlay:
         return changes, outputs
 
     def _publish_panes(self) -> Iterator[Output]:
+        name_of = self.places.namer(self.newest_received_ms)
         drained = self.tally.drain(
-            lambda key: self.rows[panes.TABLE].get(key.encode()), self.newest_received_ms
+            lambda key: self.rows[panes.TABLE].get(key.encode()), self.newest_received_ms, name_of
         )
         for pane in drained.values():
             pane.is_history = False
@@ -102,6 +108,7 @@ class Overlay:
             past = self.history_tally.drain(
                 lambda key: drained.get(key) or self.rows[panes.TABLE].get(key.encode()),
                 self.newest_received_ms,
+                name_of,
             )
             for pane in past.values():
                 pane.is_history = pane.is_history or pane.version == 1

@@ -13,10 +13,11 @@ from typing import Any, Final
 from agents.announcements import STALE, Announcing
 from agents.closing import Closer
 from agents.deadletter import dead_letter
-from agents.overlay import Overlay
+from agents.overlay import MAX_SCENARIOS, Overlay
 from agents.poison import BadRuns, Halt, PoisonRule
 from agents.ports import Flush, Outbox, Output, PartitionLostError, SourceRecord, Store
 from agents.positions import position_rows, read_positions, read_source_ids
+from agents.scenario_places import Crowd
 from agents.sweep import Sweeper
 from events.codec import UndecodableError
 from tables.ctr import watermarks
@@ -45,6 +46,8 @@ class PartitionLimits:
     partitions: int = 8
     poison: PoisonRule | None = field(default_factory=PoisonRule)
     """When a source topic is paused. None: never, so that all of its records may go to the dead letters."""
+    max_scenarios: int = MAX_SCENARIOS
+    """Scenario names of a customer that count by themselves. More count as ``other``."""
     grace_ms: int = 600_000
     """How long a window waits for events out of order."""
     caught_up_ms: int = 10_000
@@ -85,7 +88,7 @@ class Partition:
         self.limits = limits
         self.stats = PartitionStats()
         self.store = store
-        self.overlay = Overlay(store, number, limits.partitions)
+        self.overlay = Overlay(store, number, limits.partitions, limits.max_scenarios)
         self._settle()
         self.rules = WatermarkRules(limits.partitions, limits.grace_ms, STALE * limits.caught_up_ms)
         self.closer = Closer(self.overlay, number, self.rules)
@@ -184,6 +187,10 @@ class Partition:
             self.lose_store(error)
             return 0
         return 0 if state is None else state.reached_ms
+
+    def alarms(self) -> list[Halt | Crowd]:
+        """Return the active alarms."""
+        return [*self.halts.values(), *self.overlay.places.alarms(self.overlay.newest_received_ms)]
 
     def send(self, output: Output) -> None:
         """Send a record in the transaction of the next flush."""

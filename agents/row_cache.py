@@ -101,7 +101,10 @@ class RowCache(Generic[_S]):
         return state
 
     def read(self, key: bytes) -> _S | None:
-        """Return the row as ``get`` does, for a lookup. It stays in memory, absent or not, only while there is room."""
+        """Return the row as ``get`` does, for a reader that does not change its state.
+
+        It stays in memory, absent or not, only while there is room.
+        """
         state = self.recent.get(key, _ABSENT)
         if state is not _ABSENT:
             return state
