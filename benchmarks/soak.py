@@ -85,7 +85,7 @@ class Asker:
         if kind == "user":
             return f"/v1/{CUSTOMER}/users/{user}"
         if kind == "unknown":
-            return exclusions(CUSTOMER, f"nobody{self._draw.randrange(10**9)}")
+            return exclusions(CUSTOMER, f"absent{self._draw.randrange(10**9)}")
         if kind == "ctr":
             return f"/v1/{CUSTOMER}/ctr?scenario={self._draw.choice(SCENARIOS)}&by=variant"
         return "/v1/status" if kind == "status" else exclusions(CUSTOMER, user)
