@@ -15,6 +15,7 @@ BENCHMARKS: Final = {
     "freshness": "time from an accepted event to the lookup that shows it",
     "state": "disk and memory per user",
     "collector": "events over HTTP, one by one and in batches",
+    "loop_lag": "how long each kind of lookup keeps other requests waiting",
 }
 """Name -> what the benchmark measures."""
 
