@@ -133,8 +133,9 @@ _CHECKS: Final[dict[Reason, _Check]] = {
 class _Judge:
     """Judges items of one user by the reasons of the rules, as of one time."""
 
-    def __init__(self, view: UserView, rules: ExclusionRules, limits: _Limits) -> None:
-        self._limits = limits
+    def __init__(self, view: UserView, rules: ExclusionRules, as_of_ms: int) -> None:
+        since_ms = as_of_ms - rules.within if isinstance(rules.within, int) else None
+        self._limits = _Limits(as_of_ms, since_ms, rules.threshold, rules.consumed_at_least)
         self._checks = [
             (reason, *kept_items(view, _CHECKS[reason].table), _CHECKS[reason].weigh)
             for reason in REASONS
@@ -144,13 +145,13 @@ class _Judge:
     @classmethod
     def steps(cls, view: UserView, rules: ExclusionRules, as_of_ms: int) -> Steps["_Judge"]:
         """Return a judge. Only a session takes more than one step."""
-        since_ms = None
-        if isinstance(rules.within, int):
-            since_ms = as_of_ms - rules.within
-        elif rules.within == "session" and "rendered" in rules.reasons:
-            start_ms = yield from session_steps(view, as_of_ms)
+        judge = cls(view, rules, as_of_ms)
+        if rules.within == "session" and "rendered" in rules.reasons:
+            _, own, moved, _ = judge._checks[0]  # the first of REASONS
+            start_ms = yield from session_steps((own, moved), as_of_ms)
             since_ms = as_of_ms if start_ms is None else start_ms - 1
-        return cls(view, rules, _Limits(as_of_ms, since_ms, rules.threshold, rules.consumed_at_least))
+            judge._limits = judge._limits._replace(since_ms=since_ms)
+        return judge
 
     def item_keys(self) -> set[str]:
         """Return the keys of all items that a reason could exclude."""

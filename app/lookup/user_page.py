@@ -45,7 +45,7 @@ def page_steps(
         entries.sort(key=lambda entry: (-entry["last_ms"], entry["item"], entry["itemtype"]))
         tables[name] = entries
         yield
-    session_ms = yield from session_steps(view, as_of_ms)
+    session_ms = yield from session_steps(merged["rendered"].stretches, as_of_ms)
     for entry in tables["preferences"]:
         rating = entry["rating"]
         entry["rating_percent"] = None if rating is None else scale_of(entry["itemtype"]).percent(rating)
@@ -198,12 +198,12 @@ class _Merged:
     """The items of one table, over both stretches."""
 
     def __init__(self, view: UserView, table: str) -> None:
-        self._own, self._moved = kept_items(view, table)
-        self.keys = list({**self._own, **self._moved}) if self._moved else list(self._own)
+        self.stretches = own, moved = kept_items(view, table)
+        self.keys = list({**own, **moved}) if moved else list(own)
 
     def of(self, keys: Iterable[str]) -> Iterator[_Item]:
         """Yield the first fields of each item's entry, and its states: the own one, the moved one, or both."""
-        own, moved = self._own, self._moved
+        own, moved = self.stretches
         for key in keys:
             itemtype, item = split_item_key(key)
             entry: PageEntry = {"item": item, "itemtype": itemtype}

@@ -4,7 +4,7 @@ A user that logged in as another user has two stretches: its own since the last 
 user. Lookups of the old id read both.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +16,7 @@ from tables.user.identity import IdentityState
 from tables.user.impressions import ImpressionsState
 from tables.user.recommended import RecommendedState
 from tables.user.rendered import RenderedState, ShownItems, session_start_ms, show_times
+from tables.user.shown_bytes import Shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +70,10 @@ def kept_items(view: UserView, table: str) -> tuple[Mapping[str, Any], Mapping[s
     return (dict(own) if type(own) is dict else own), (dict(moved) if type(moved) is dict else moved)
 
 
-def session_steps(view: UserView, as_of_ms: int) -> Steps[int | None]:
-    """Return when the session that holds ``as_of_ms`` began, over both stretches; None if no session holds it."""
+def session_steps(stretches: Iterable[Mapping[str, Shown]], as_of_ms: int) -> Steps[int | None]:
+    """Return when the session that holds ``as_of_ms`` began, over the shown items of both stretches; None if no session holds it."""
     times_ms: list[int] = []
-    for items in items_of(view, "rendered"):
+    for items in stretches:
         for keys in pieces(list(items)):
             times_ms += show_times({key: items[key] for key in keys})
             yield
