@@ -36,6 +36,7 @@ class State:
         self, pseudonym: Callable[[str], str], partitions: int, now_ms: int
     ) -> Iterator[tuple[str, Iterator[Record]]]:
         """Yield tables with their records. ``pseudonym`` turns a raw user into a pseudonym."""
+        yield "windows", self._windows(partitions, now_ms)
         start_ms = now_ms - HOUR_MS
         for prefix, users, events, visitors in (
             ("u", self.users, _EVENTS_OF_USER, 100),
@@ -47,7 +48,6 @@ class State:
             )
             for table in population.tables:
                 yield table, population.records(table, now_ms)
-        yield "windows", self._windows(partitions, now_ms)
 
     def _windows(self, partitions: int, now_ms: int) -> Iterator[Record]:
         encode = BY_NAME["windows"].encode

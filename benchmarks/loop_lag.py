@@ -1,4 +1,4 @@
-"""Measures how long each kind of lookup keeps other requests waiting: the delay of a tiny request beside it, less that without it.
+"""Measures how long each kind of lookup keeps other requests waiting: the delay of a tiny request next to it, less that without it.
 
 Two workers restore 2,000 scenarios, 1,000 users and a few users with full profiles. A thread for each worker asks for `/health/live`
 again and again. Its longest delay while one kind of lookup is answered is compared with the longest in a quiet time of the same length.
@@ -17,12 +17,14 @@ from pathlib import Path
 from typing import Final
 
 from app.local.tcp_ports import free_port
-from benchmarks import journal
+from benchmarks import against, journal
+from benchmarks.checkouts import THIS, Checkout
 from benchmarks.command import finish, options, own_kafka, say, scratch
 from benchmarks.lag_state import State
 from benchmarks.lookup_kinds import Lookup, kinds
 from benchmarks.ours import READY, START_SECONDS, Ours
 from benchmarks.processes import Contestant, ContestantError, running
+from benchmarks.rounds import Run
 from benchmarks.status import drained
 from events.topics import POSITIONS, changelog
 
@@ -129,9 +131,9 @@ class Bench:
 
 
 @contextmanager
-def _bench(chosen: argparse.Namespace, state: State) -> Iterator[Bench]:
+def _bench(chosen: argparse.Namespace, state: State, checkout: Checkout = THIS) -> Iterator[Bench]:
     with scratch("loop-lag") as directory, own_kafka(directory) as broker:
-        ours = Ours(broker.bootstrap, directory, chosen.partitions)
+        ours = Ours(broker.bootstrap, directory, chosen.partitions).of(checkout)
         now_ms = int(time.time() * 1000)
         say("loop_lag: filling the changelogs")
         for table, records in state.changelogs(ours.customer.rules.user, chosen.partitions, now_ms):
@@ -177,17 +179,36 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
         "--least-seconds",
         type=float,
         default=1.0,
-        help="each kind is asked again for so long (default: %(default)s)",
+        help="each kind is asked again for this long (default: %(default)s)",
     )
-    parser.add_argument("--only", nargs="*", help="measure only these kinds (default: all)")
-    return parser.parse_args(argv)
+    parser.add_argument("--kinds", nargs="*", help="measure only these kinds (default: all)")
+    return against.parse(parser, argv)
+
+
+def _kinds(chosen: argparse.Namespace, state: State) -> list[Lookup]:
+    return [kind for kind in kinds(state) if not chosen.kinds or kind.name in chosen.kinds]
+
+
+@contextmanager
+def _trials(chosen: argparse.Namespace) -> Iterator[list[against.Trial]]:
+    state = State(chosen.scenarios, chosen.users, chosen.seed)
+    asked = _kinds(chosen, state)
+
+    def run_one(run: Run, checkout: Checkout) -> None:
+        with _bench(chosen, state, checkout) as bench:
+            run.figures = {f"{kind.name}_ms": bench.measure(kind)["with_ms"] for kind in asked}
+
+    measures = tuple(against.figure(f"{kind.name}_ms", against.LOWER) for kind in asked)
+    yield [against.Trial("loop_lag", run_one, measures, unit="lookups")]
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the benchmark and print one JSON object as the last line; return 0 if every kind was answered as expected, else 1."""
     chosen = _parse(argv)
+    if chosen.against is not None:
+        return against.run("loop_lag", chosen, _trials)
     state = State(chosen.scenarios, chosen.users, chosen.seed)
-    asked = [kind for kind in kinds(state) if not chosen.only or kind.name in chosen.only]
+    asked = _kinds(chosen, state)
     found: dict[str, list[dict[str, float]]] = {kind.name: [] for kind in asked}
     void: dict[str, str] = {}
     with _bench(chosen, state) as bench:
@@ -197,6 +218,7 @@ def main(argv: list[str] | None = None) -> int:
                     one = bench.measure(kind)
                 except (ContestantError, OSError) as error:
                     void[kind.name] = str(error)
+                    say(f"loop_lag: round {number + 1}, {kind.name} is void: {error}")
                     continue
                 found[kind.name].append(one)
                 say(f"loop_lag: round {number + 1}, {kind.name}: {one}")
