@@ -115,7 +115,7 @@ class Overlay:
             yield Output(WINDOWS, self._number, key, value)
 
     def scan(self, table: str, start: bytes, end: bytes, most: int) -> tuple[dict[bytes, Any], bytes | None]:
-        """Return at most ``most`` rows of a key range in key order, and the key to go on from; None if there are no more.
+        """Return at most ``most`` rows of a key range in key order, and the key to continue from; None if there are no more.
 
         They are as of the last folded event. Rows in memory win over the store.
         """
