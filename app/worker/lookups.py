@@ -18,7 +18,7 @@ from events.partitions import partition_of
 from tables.base.table_spec import Stretch
 from tables.ctr.window_keys import MAX_TIME_MS, WindowKey, after_scenario, customer_range, range_of
 from tables.ctr.window_sums import StoredSpan, WindowRow
-from tables.ctr.windows import GRANULARITY_MS, HISTORY_LANE
+from tables.ctr.windows import HISTORY_LANE
 from tables.declare import MOVED_TABLES, TABLES
 from tables.fold.fold_ports import MOVED
 from tables.store import StoreDamageError
@@ -26,9 +26,8 @@ from tables.store import StoreDamageError
 _RETRY_AFTER_S = 2
 _ALWAYS_IN_CONTACT = ContactRule(0, 0)
 
-
-_WINDOWS_A_SCAN: Final = 512
-"""Stored windows of one place that a scan reads at most, before other coroutines may run."""
+_WINDOWS_A_SCAN: Final = 256
+"""Stored windows that a scan reads at most, before other coroutines may run."""
 
 
 class Owners(Protocol):
@@ -178,13 +177,11 @@ class WorkerLookups:
     ) -> Iterator[WindowRow]:
         for each in self._scenarios(partition, customer) if scenario is None else [scenario]:
             for granularity, from_ms, to_ms in segments:
-                step_ms = _WINDOWS_A_SCAN * GRANULARITY_MS[granularity]
-                for start_ms in range(from_ms, to_ms, step_ms):
-                    keys = range_of(
-                        customer, each, dimension, granularity, start_ms, min(start_ms + step_ms, to_ms)
-                    )
+                start, end = range_of(customer, each, dimension, granularity, from_ms, to_ms)
+                at: bytes | None = start
+                while at is not None:
                     with self._reading(partition) as owned:
-                        rows = owned.overlay.scan("windows", *keys)
+                        rows, at = owned.overlay.scan("windows", at, end, _WINDOWS_A_SCAN)
                         over_ms = owned.watermark_ms - owned.rules.grace_ms
                     for key, state in rows.items():
                         yield WindowRow(
