@@ -8,6 +8,7 @@ worker share their memory budgets.
 import fcntl
 import json
 import shutil
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
@@ -23,6 +24,16 @@ _LAST_KEY: Final = b"\xff"  # greater than every key of OFFSETS
 _OPEN_FILES_PER_DATABASE: Final = 64
 _MEMTABLE_BYTES: Final = 8 * 1_048_576
 """Size at which RocksDB flushes one table's memtable. The shared write-buffer manager bounds the sum of all."""
+
+# RocksDB notes each closed log file and its size in the manifest, and an opening finds one that is gone or cut off. Otherwise rows
+# that were only in it would be missing, with offsets that include them. rocksdict can set this in a file only.
+_TRACKED_LOGS: Final = """[Version]
+  rocksdb_version=9.8.4
+  options_file_version=1.1
+[DBOptions]
+  track_and_verify_wals_in_manifest=true
+[CFOptions "default"]
+"""
 
 Change = tuple[bytes, bytes | None]
 """A row's key and its encoded value; None deletes the row."""
@@ -72,13 +83,23 @@ class StoreMemory:
         self.cache = rocksdict.Cache(block_cache_bytes)
         self.write_buffers = rocksdict.WriteBufferManager(memtable_bytes, False)
 
+    def database_options(self) -> rocksdict.Options:
+        """Return new options for a database, which finds missing log files when it is opened."""
+        with tempfile.TemporaryDirectory() as folder:
+            Path(folder, "OPTIONS-000001").write_text(_TRACKED_LOGS)
+            Path(folder, "rocksdict-config.json").write_text('{"raw_mode":true,"prefix_extractors":{}}')
+            options, _ = rocksdict.Options.load_latest(folder)
+        return self._filled(options)
+
     def options(self) -> rocksdict.Options:
         """Return new options that use the shared budgets. Column families must not share one options object."""
+        return self._filled(rocksdict.Options(raw_mode=True))
+
+    def _filled(self, options: rocksdict.Options) -> rocksdict.Options:
         table = rocksdict.BlockBasedOptions()
         table.set_block_cache(self.cache)
         table.set_bloom_filter(10, False)
         table.set_cache_index_and_filter_blocks(True)
-        options = rocksdict.Options(raw_mode=True)
         options.create_if_missing(True)
         options.create_missing_column_families(True)
         options.set_block_based_table_factory(table)
@@ -135,6 +156,8 @@ class RocksStore:
         is_new = not (path / "CURRENT").exists()
         if is_new and any(next(path.glob(pattern), None) for pattern in ("*.sst", "*.log", "MANIFEST-*")):
             raise StoreDamageError(path, "the file CURRENT is missing")  # RocksDB would start a new database
+        if next(path.glob("*.sst"), None) is not None and last_written_ms(path) is None:
+            raise StoreDamageError(path, "its log file is missing")  # so its age is unknown
         # RocksDB opens a database only if all of its families are named.
         on_disk = [] if is_new else rocksdict.Rdict.list_cf(str(path), memory.options())
         on_disk = [name for name in on_disk if name != "default"]
@@ -143,7 +166,9 @@ class RocksStore:
         else:
             path.mkdir(parents=True, exist_ok=True)
         families = {name: memory.options() for name in dict.fromkeys((*names, *on_disk))}
-        database = rocksdict.Rdict(str(path), memory.options(), column_families=families, access_type=access)
+        database = rocksdict.Rdict(
+            str(path), memory.database_options(), column_families=families, access_type=access
+        )
         return database, names
 
     def _check_format(self, *, is_read_only: bool) -> None:
