@@ -22,6 +22,8 @@ _TOPIC_IDS: Final = "topic ids"
 _LAST_KEY: Final = b"\xff"  # greater than every key of OFFSETS
 # RocksDB's default is 90 % of the ulimit for each database, so a few partitions would exhaust it.
 _OPEN_FILES_PER_DATABASE: Final = 64
+_UNREADABLE: Final = ("No such file or directory", "While pread", "While reading file")
+"""What an IO error of RocksDB says of a file that is missing, or on a broken part of the disk."""
 _MEMTABLE_BYTES: Final = 8 * 1_048_576
 """Size at which RocksDB flushes one table's memtable. The shared write-buffer manager bounds the sum of all."""
 
@@ -74,10 +76,7 @@ class StoreFormatError(StoreError):
 
 
 class StoreMemory:
-    """The block cache and the memtable budget that all databases of one worker share (docs/decisions/0007).
-
-    The defaults are 2 GiB of cache, and three memtables of 64 MiB for each table and partition.
-    """
+    """The block cache and the memtable budget that all databases of one worker share (docs/decisions/0007)."""
 
     def __init__(self, block_cache_bytes: int, memtable_bytes: int) -> None:
         self.cache = rocksdict.Cache(block_cache_bytes)
@@ -181,13 +180,13 @@ class RocksStore:
 
     def _fault(self, error: Exception) -> Exception:
         """Return the StoreError for a fault of RocksDB, and any other error unchanged. Only RocksDB's text tells them apart."""
-        reason = str(error)
+        reason = " ".join(str(error).split())
         if isinstance(error, StoreDamageError):
             return self._damaged(error.reason)
         if "No space left" in reason:
             return StoreDiskError(self.path, reason)
-        if reason.startswith("Corruption") or "No such file or directory" in reason:
-            return self._damaged(reason)  # RocksDB reports a missing file as an IO error
+        if reason.startswith("Corruption") or any(words in reason for words in _UNREADABLE):
+            return self._damaged(reason)
         return StoreDiskError(self.path, reason) if reason.startswith("IO error") else error
 
     def _damaged(self, reason: str) -> StoreDamageError:
@@ -273,8 +272,8 @@ class RocksStore:
                 failed = error
         self._families.clear()
         self._handles.clear()
-        if failed is not None and not self._is_broken and self.damage is None:
-            raise failed  # otherwise it only repeats the error of the write or of a compaction
+        if failed is not None and not self._is_broken and not isinstance(self._fault(failed), StoreError):
+            raise failed  # a StoreError costs nothing: the log file has the rows, or the next opening finds the damage
 
 
 def wipe(path: Path) -> None:

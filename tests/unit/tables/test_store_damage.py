@@ -174,3 +174,28 @@ def test_state_without_any_log_is_damage_because_its_age_is_unknown(tmp_path: Pa
         file.unlink()
     with pytest.raises(StoreDamageError, match="its log file is missing"):
         read_all(tmp_path)
+
+
+def test_file_that_cannot_be_read_is_damage(tmp_path: Path) -> None:
+    a_store(tmp_path).close()
+    file = largest_sst(tmp_path)
+    file.unlink()
+    file.mkdir()  # RocksDB reports an error of the read, as it does of a broken sector
+    with pytest.raises(StoreDamageError, match="While pread"):
+        read_all(tmp_path)
+
+
+def test_reason_of_damage_is_one_line(tmp_path: Path) -> None:
+    a_store(tmp_path).close()
+    KINDS["SST truncated"](tmp_path)
+    with pytest.raises(StoreDamageError, match="mismatch") as raised:
+        read_all(tmp_path)
+    assert "\n" not in str(raised.value)
+
+
+def test_store_closes_when_its_directory_is_gone(tmp_path: Path) -> None:
+    store = a_store(tmp_path / "0")
+    store.write({"rendered": [(b"user", b"1")]}, {"t": 3})
+    shutil.rmtree(tmp_path / "0")
+    store.close()
+    assert store.damage is not None
