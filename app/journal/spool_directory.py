@@ -88,7 +88,7 @@ class Directory:
 
 
 def segment_paths(directory: Path) -> list[Path]:
-    """Return the segments in a directory, oldest first. Other files, such as a copy of one, are none."""
+    """Return the segments in a directory, oldest first. It leaves out other files, such as a copy of one."""
     return sorted(path for path in directory.glob("*.seg") if path.stem.isdecimal())
 
 

@@ -1,6 +1,6 @@
 """Errors of the consumer group that no retry solves: each ends the worker with a sentence.
 
-aiokafka 0.14 keeps such an error until somebody polls. Nobody polls before the first assignment, so the worker would wait for ever.
+aiokafka 0.14 keeps such an error until the next poll. Faust does not poll before the first assignment, so the worker would wait for ever.
 """
 
 from collections.abc import Callable
