@@ -21,7 +21,7 @@ from tables.ctr.window_sums import StoredSpan, WindowRow
 from tables.ctr.windows import HISTORY_LANE
 from tables.declare import MOVED_TABLES, TABLES
 from tables.fold.fold_ports import MOVED
-from tables.store import StoreDamageError
+from tables.store import StoreError
 
 _RETRY_AFTER_S = 2
 _ALWAYS_IN_CONTACT = ContactRule(0, 0)
@@ -112,7 +112,7 @@ class WorkerLookups:
         tables = owned.overlay.tables
         try:
             return _view(lambda table, row: tables[table].read(row), key, self.stale_ms(partition))
-        except StoreDamageError as error:
+        except StoreError as error:
             owned.lose_store(error)
             raise PartitionNotReady(partition, _RETRY_AFTER_S, None) from error
 
@@ -148,7 +148,7 @@ class WorkerLookups:
 
         try:
             return _view(read, key, stale_ms)
-        except StoreDamageError:
+        except StoreError:
             return None  # the copy is rebuilt (app/worker/standby.py)
 
     def windows(
@@ -211,7 +211,7 @@ class WorkerLookups:
         owned = self._open(partition)
         try:
             yield owned
-        except StoreDamageError as error:
+        except StoreError as error:
             owned.lose_store(error)
             raise PartitionNotReady(partition, _RETRY_AFTER_S, None) from error
 
@@ -266,6 +266,7 @@ class WorkerLookups:
             "alarms": [*stalls, *own, *hidden],
             "warnings": [*self._warnings(), *([] if warning is None else [warning])],
             "kafka_contact_ms": age_ms,
+            "damaged_stores": [each.as_dict() for each in self._restorer.stores.damaged()],
             "partitions": partitions,
             "standbys": self._standbys.status(),
             "restoring": None
