@@ -13,7 +13,7 @@ from tests.faults.cluster import CUSTOMER, Cluster
 from tests.faults.judge import Judge
 from tests.faults.ledger import Outcome, compare
 from tests.faults.load import Load
-from tests.support.tcp_proxy import TcpProxy
+from tests.support.tcp_proxy import Link, TcpProxy
 
 SESSION_MS, MAX_STALE_MS = 3_000, 8_000
 RATE = 100
@@ -61,7 +61,7 @@ def deposed(make: BrokerFactory, directory: Path, *, cut_s: float, asleep_s: flo
             judge.start()
             (lost_one,) = map(int, cluster.partitions_of("w0"))
 
-            link.cut()
+            link.make(Link.HALF_OPEN)
             cut = judge.silent_since = time.monotonic()
             judge.silent = {("w0", lost_one)}
             cluster.wait_until(lambda: len(cluster.partitions_of("w1")) == 2, "w1 takes over")
@@ -70,7 +70,7 @@ def deposed(make: BrokerFactory, directory: Path, *, cut_s: float, asleep_s: flo
             hops = judge.fresh["w0", 1 - lost_one] - fresh_before["w0", 1 - lost_one]
             by_link = (judge.marked["w0", lost_one], judge.refused["w0", lost_one])
             judge.silent_since = None
-            link.heal()
+            link.make(Link.OPEN)
             recovered = cluster.wait_until(balanced, "w0 is well again", 30)
 
             cluster.freeze("w0")
