@@ -61,13 +61,13 @@ def ask(cluster: Cluster, user: str, as_of_ms: int) -> tuple[int, Any]:
 
 
 def answers(cluster: Cluster, users: dict[str, int], as_of_ms: int) -> dict[str, Any]:
-    """Return the answer for each user. Until it is 200 it must be 503, never another failure."""
+    """Return the fresh answer for each user. Until then it must be 503 or marked as stale, never another failure."""
     found: dict[str, Any] = {}
 
     def is_answered(user: str) -> bool:
         status, found[user] = ask(cluster, user, as_of_ms)
         assert status in (200, 503), (user, status)
-        return status == 200
+        return status == 200 and "stale_ms" not in found[user]
 
     for user in users:
         cluster.wait_until(lambda user=user: is_answered(user), f"{user} is answered", 30)
