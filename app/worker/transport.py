@@ -10,16 +10,21 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, ClassVar, Final, Protocol, cast
 
+from aiokafka import TopicPartition
 from faust.transport.drivers import aiokafka as driver
 from faust.types.tuples import TP, ConsumerMessage
 from yarl import URL
 
 from agents.ports import Chunk, Reach
+from app.base.clock import elapsed_ms
 from app.kafka.background_tasks import death_of
 from app.kafka.clients import AIOKafkaConsumer
 from app.kafka.stopping import stop_within
+from app.worker.changelogs import high_watermarks
 from app.worker.contact import Contact
 from app.worker.contact_probe import observe
+from app.worker.group_errors import report_group_errors
+from events.topics import JOURNAL, TRANSFERS
 
 CHUNK_RECORDS: Final = 2_000
 _FETCH_MAX_WAIT_MS: Final = 500
@@ -86,6 +91,7 @@ class _ChunkThread(driver.AIOKafkaConsumerThread):
             await client.force_metadata_update()
             await asyncio.sleep(_NO_BROKER_PAUSE_SECONDS)
         self._watching = asyncio.get_running_loop().create_task(self._end_with(consumer))
+        report_group_errors(consumer, self._end)
 
     async def on_thread_stop(self) -> None:
         """Stop the consumer. One with a dead task, or without a broker, may not stop by itself and is abandoned."""
@@ -105,7 +111,9 @@ class _ChunkThread(driver.AIOKafkaConsumerThread):
 
         The consumer would read nothing more, or not join the group again, and no other part would notice.
         """
-        error = await death_of(client)
+        self._end(await death_of(client))
+
+    def _end(self, error: BaseException) -> None:
         consumer: Any = self.consumer
         self.app.loop.call_soon_threadsafe(consumer.on_failed, error)
 
@@ -208,6 +216,27 @@ class ChunkConsumer(driver.Consumer):
             return None
         end = max(state.highwater or 0, self.ends.get(tp, 0))
         return Reach(end, state.position, self._fetched.get(tp, 0))
+
+    async def highwaters(self, *partitions: TP) -> Mapping[TP, int]:
+        """Return the last stable offset of each partition. A worker that opens partitions asks for them.
+
+        Note also the high watermarks: the worker has to reach those of the journal and of logins before it answers as fresh.
+        """
+        transport = cast(ChunkTransport, self.transport)
+        asked_ms = elapsed_ms()
+        servers = ",".join(driver.server_list(transport.url, transport.default_port))
+        whole = await high_watermarks(servers, [TopicPartition(*tp) for tp in partitions])
+        ends = await super().highwaters(*partitions)
+        for tp, end in ends.items():
+            transport.contact.visibility.heard(
+                tp.topic,
+                tp.partition,
+                asked_ms,
+                end,
+                whole[TopicPartition(*tp)],
+                is_opening=tp.topic in (JOURNAL, TRANSFERS),
+            )
+        return ends
 
     def unread(self, tp: TP, end: int | None = None) -> int:
         """Return how many offsets before ``end`` are not fetched; 0 before the broker's first report.
