@@ -40,6 +40,18 @@ class OutOfTouchError(UnavailableError):
         super().__init__(sentence, retry_after_s, partition)
 
 
+class HiddenEventsError(UnavailableError):
+    """An open transaction of another producer hides events of the partition, for too long or since nobody knows when."""
+
+    def __init__(self, partition: int, age_ms: int | None, retry_after_s: int) -> None:
+        since = "" if age_ms is None else f" for {age_ms // 1000} s"
+        sentence = (
+            f"an open transaction in Kafka has hidden events of partition {partition}{since}; "
+            f"ask again in {retry_after_s} s"
+        )
+        super().__init__(sentence, retry_after_s, partition)
+
+
 class TooStaleError(UnavailableError):
     """The answer may lack events older than the client allows."""
 
@@ -75,15 +87,16 @@ class LookupService(Protocol):
         """Return whether this worker owns a partition, restored or not."""
 
     def user_view(self, partition: int, key: bytes) -> UserView:
-        """Return everything stored of a user; raise PartitionNotReady or OutOfTouchError.
+        """Return everything stored of a user; raise UnavailableError if it cannot be answered now.
 
         The caller only reads the answer, and does not keep it. Its ``stale_ms`` is that of the partition.
         """
 
     def stale_ms(self, partition: int) -> int | None:
-        """Return the age (ms) that answers of a local partition must carry; None while they are fresh. Raise OutOfTouchError.
+        """Return the age (ms) that answers of a local partition must carry; None while they are fresh. Raise UnavailableError.
 
-        They carry it while this worker has no contact with Kafka: another worker may own the partition by then.
+        They carry it while this worker has no contact with Kafka: another worker may own the partition by then. They also carry it
+        while an open transaction hides events.
         """
 
     def stale_view(self, partition: int, key: bytes, max_stale_ms: int) -> UserView | None:

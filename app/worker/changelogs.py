@@ -52,15 +52,16 @@ def assign_changelogs(
     return everything
 
 
-async def _high_watermarks(bootstrap: str, changelogs: list[TopicPartition]) -> dict[TopicPartition, int]:
+async def high_watermarks(bootstrap: str, partitions: list[TopicPartition]) -> dict[TopicPartition, int]:
+    """Return where partitions end (exclusive), with what an open transaction hides."""
     consumer = AIOKafkaConsumer(
         bootstrap_servers=bootstrap, isolation_level="read_uncommitted", enable_auto_commit=False
     )
     try:
         await while_alive(consumer, consumer.start())
-        consumer.assign(changelogs)
-        consumer.pause(*changelogs)
-        ends: dict[TopicPartition, int] = await while_alive(consumer, consumer.end_offsets(changelogs))
+        consumer.assign(partitions)
+        consumer.pause(*partitions)
+        ends: dict[TopicPartition, int] = await while_alive(consumer, consumer.end_offsets(partitions))
         return ends
     finally:
         await stop_within(consumer, _STOP_SECONDS)
@@ -77,7 +78,7 @@ async def starts_and_ends(
     """
     changelogs = [TopicPartition(topic, number) for number in held for topic in TABLE_OF]
     begins = await consumer.beginning_offsets(changelogs)
-    ends = await _high_watermarks(bootstrap, changelogs)
+    ends = await high_watermarks(bootstrap, changelogs)
     starts: dict[TopicPartition, int] = {}
     for number in list(held):
         mine = [tp for tp in changelogs if tp.partition == number]

@@ -7,9 +7,9 @@ from typing import Any, Final, Protocol
 from agents.partition import Partition
 from agents.registry import Partitions
 from app.customers.customer import Customer
-from app.lookup.service import OutOfTouchError, PartitionNotReady
+from app.lookup.service import PartitionNotReady
 from app.lookup.user_view import UserView
-from app.worker.contact import ContactRule
+from app.worker.answer_age import AnswerAge
 from app.worker.hidden_ends import HiddenEnd
 from app.worker.restore import Restorer
 from app.worker.standby import Standbys
@@ -24,9 +24,6 @@ from tables.fold.fold_ports import MOVED
 from tables.store import StoreDamageError
 
 _RETRY_AFTER_S = 2
-_ALWAYS_IN_CONTACT = ContactRule(0, 0)
-
-
 _WINDOWS_A_SCAN: Final = 512
 """Stored windows of one place that a scan reads at most, before other coroutines may run."""
 
@@ -61,23 +58,23 @@ class WorkerLookups:
         url: str,
         owners: Owners,
         lag: Callable[[Partition], int],
+        answer_age: AnswerAge,
         stalls: Callable[[Iterable[int]], Sequence[Stall]] = lambda _: (),
         warnings: Callable[[], Sequence[str]] = tuple,
         open_transactions: Callable[[Iterable[int]], Sequence[HiddenEnd]] = lambda _: (),
-        age_ms: Callable[[Iterable[int]], int] = lambda _: 0,
-        rule: ContactRule = _ALWAYS_IN_CONTACT,
     ) -> None:
-        """``lag`` returns the lag of a partition; ``stalls`` returns the watchdog's active alarms of these partitions.
+        """``lag`` returns the lag of a partition; ``answer_age`` says how old the answers of a partition may be.
+
+        ``stalls`` returns the watchdog's active alarms of these partitions.
 
         ``warnings`` returns sentences for an operator; they do not make the worker unready.
         ``open_transactions`` returns the active alarms of transactions that hide the ends of these partitions.
-        ``age_ms`` returns the age of the contact with Kafka that partitions depend on; ``rule`` says what lookups answer at that age.
         """
         self.customers, self.partition_count = customers, partition_count
         self._stalls, self._warnings, self._open_transactions = stalls, warnings, open_transactions
         self._partitions, self._restorer, self._standbys = partitions, restorer, standbys
         self._url, self._owners, self._lag = url, owners, lag
-        self._age_ms, self._rule = age_ms, rule
+        self._answer_age = answer_age
         self._decoders = {table.name: table.decode for table in TABLES if table.is_user_table}
 
     def partition_of(self, key: bytes) -> int:
@@ -118,18 +115,12 @@ class WorkerLookups:
             raise PartitionNotReady(partition, _RETRY_AFTER_S, None) from error
 
     def stale_ms(self, partition: int) -> int | None:
-        """Return the age that an answer of a partition must carry; None while it is fresh. Raise OutOfTouchError if it is too old.
-
-        The clock decides at each lookup: a process that was stopped does not rely on a timer to notice it.
-        """
-        age_ms = self._age_ms((partition,))
-        if self._rule.refuses(age_ms):
-            raise OutOfTouchError(partition, age_ms, _RETRY_AFTER_S)
-        return self._rule.stale_ms(age_ms)
+        """Return the age that an answer of a partition must carry; None while it is fresh. Raise UnavailableError if it is too old."""
+        return self._answer_age.stale_ms(partition)
 
     def contact_age_ms(self) -> int:
         """Return the age of the oldest contact with Kafka that the open partitions depend on."""
-        return self._age_ms(partition.number for partition in self._partitions)
+        return self._answer_age.contact_ms(partition.number for partition in self._partitions)
 
     def stale_view(self, partition: int, key: bytes, max_stale_ms: int) -> UserView | None:
         """Return what this worker's copy of a partition holds of a user.
@@ -251,16 +242,17 @@ class WorkerLookups:
         halts = [halt.as_dict() for partition in self._partitions for halt in partition.halts.values()]
         hidden = [each.as_dict() for each in self._open_transactions(assigned)]
         # With more workers than partitions, some workers own no partition; they are ready to take over.
-        # A paused topic or a hidden end does not make a worker unready: lookups of all partitions continue.
+        # A paused topic or a hidden end does not make a worker unready while lookups of all partitions continue.
         # After a stall any answer may be wrong.
         is_ready = (
             bool(owners)
             and all(entry["ready"] for entry in partitions.values())
             and not self._owners.is_rebalancing
             and not stalls
-            and not self._rule.refuses(age_ms)
+            and not self._answer_age.rule.refuses(age_ms)
+            and not any(map(self._answer_age.refuses, assigned))
         )
-        warning = self._rule.warning(age_ms)
+        warning = self._answer_age.rule.warning(age_ms)
         progress = self._restorer.progress
         return {
             "ready": is_ready,

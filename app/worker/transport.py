@@ -10,14 +10,17 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, ClassVar, Final, Protocol, cast
 
+from aiokafka import TopicPartition
 from faust.transport.drivers import aiokafka as driver
 from faust.types.tuples import TP, ConsumerMessage
 from yarl import URL
 
 from agents.ports import Chunk, Reach
+from app.base.clock import elapsed_ms
 from app.kafka.background_tasks import death_of
 from app.kafka.clients import AIOKafkaConsumer
 from app.kafka.stopping import stop_within
+from app.worker.changelogs import high_watermarks
 from app.worker.contact import Contact
 from app.worker.contact_probe import observe
 
@@ -208,6 +211,22 @@ class ChunkConsumer(driver.Consumer):
             return None
         end = max(state.highwater or 0, self.ends.get(tp, 0))
         return Reach(end, state.position, self._fetched.get(tp, 0))
+
+    async def highwaters(self, *partitions: TP) -> Mapping[TP, int]:
+        """Return the last stable offset of each partition, and note what an open transaction hides behind it.
+
+        A worker that opens partitions then knows this before its first fetch is answered.
+        """
+        transport = cast(ChunkTransport, self.transport)
+        asked_ms = elapsed_ms()
+        servers = ",".join(driver.server_list(transport.url, transport.default_port))
+        whole = await high_watermarks(servers, [TopicPartition(*tp) for tp in partitions])
+        ends = await super().highwaters(*partitions)
+        for tp, end in ends.items():
+            transport.contact.visibility.heard(
+                tp.topic, tp.partition, asked_ms, end, whole[TopicPartition(*tp)]
+            )
+        return ends
 
     def unread(self, tp: TP, end: int | None = None) -> int:
         """Return how many offsets before ``end`` are not fetched; 0 before the broker's first report.

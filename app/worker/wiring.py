@@ -29,6 +29,7 @@ from app.http.operators import Operators
 from app.kafka.topics import require_topics
 from app.lookup.runner import LookupRunner
 from app.lookup.server import create_lookup_app
+from app.worker.answer_age import AnswerAge
 from app.worker.assignor import GroupOwners
 from app.worker.contact import Contact, ContactRule
 from app.worker.contact_log import ContactLog
@@ -40,6 +41,7 @@ from app.worker.restore import Restorer
 from app.worker.standby import Standbys
 from app.worker.stopping import StoppableWorker, Stopping
 from app.worker.stores import Stores
+from app.worker.visibility import Visibility
 from app.worker.watch import Watch, interval_ms
 from app.worker.watchdog import Watchdog
 from tables.store import StoreError, StoreMemory
@@ -150,7 +152,7 @@ class Worker:
         self.ending.app = feed.app = self.app
         assignor: Any = self.app.assignor
         assignor.on_disk(stores.on_disk())
-        watch = _watch(settings, self.partitions, self.app, self.ending)
+        watch = _watch(settings, self.partitions, self.app, self.ending, contact.visibility)
         customers = Customers.load(settings.customers_file)
         self.lookups = WorkerLookups(
             customers,
@@ -161,11 +163,14 @@ class Worker:
             url,
             GroupOwners(self.app),
             feed.lag,
+            AnswerAge(
+                rule,
+                lambda numbers: contact.age_ms(elapsed_ms(), numbers),
+                lambda number: contact.visibility.hidden_ms(elapsed_ms(), number),
+            ),
             watch.alarms,
             lambda: [*customers.warnings(), *stores.warnings()],
             watch.open_transactions,
-            lambda numbers: contact.age_ms(elapsed_ms(), numbers),
-            rule,
         )
         server = _lookup_server(settings, port, self.lookups, self.partitions, customers, self.ending.fail)
         contact_log = ContactLog(rule, self.lookups.contact_age_ms, settings.kafka)
@@ -233,10 +238,12 @@ def _restorer(settings: Settings, stores: Stores, feed: ConsumerFeed, ending: En
     )
 
 
-def _watch(settings: Settings, partitions: Partitions, app: faust.App, ending: Ending) -> Watch:
+def _watch(
+    settings: Settings, partitions: Partitions, app: faust.App, ending: Ending, visibility: Visibility
+) -> Watch:
     alarm_ms = settings.watchdog_alarm_ms
     watchdog = Watchdog(alarm_ms, settings.watchdog_exit_ms, interval_ms(alarm_ms))
-    return Watch(settings.kafka, settings.app_id, watchdog, partitions, app, ending.fail)
+    return Watch(settings.kafka, settings.app_id, watchdog, partitions, app, ending.fail, visibility)
 
 
 def _lookup_server(

@@ -10,7 +10,8 @@ from faust.types.tuples import TP
 
 from agents.poison import PoisonRule
 from agents.registry import Partitions
-from app.lookup.service import OutOfTouchError, PartitionNotReady
+from app.lookup.service import HiddenEventsError, OutOfTouchError, PartitionNotReady
+from app.worker.answer_age import AnswerAge
 from app.worker.assignor import GroupOwners
 from app.worker.contact import ContactRule
 from app.worker.freshness import Freshness
@@ -60,6 +61,7 @@ class Bench:
         self.stores = Stores(directory, MEMORY, FixedClock())
         self.standbys = Standbys("", "", self.stores, FixedClock(), print)
         self.ages: dict[int, int] = {}
+        self.hidden: dict[int, int | None] = {}
         self.watchdog = Watchdog(alarm_ms=1_000, exit_ms=0, interval_ms=1_000)
         feed = ConsumerFeed()
         feed.app = self.app
@@ -72,9 +74,12 @@ class Bench:
             HERE,
             GroupOwners(self.app),
             feed.lag,
+            AnswerAge(
+                ContactRule.of(9_000, 300_000),
+                lambda numbers: max((self.ages.get(number, 0) for number in numbers), default=0),
+                lambda number: self.hidden.get(number, 0),
+            ),
             self.watchdog.alarms,
-            age_ms=lambda numbers: max((self.ages.get(number, 0) for number in numbers), default=0),
-            rule=ContactRule.of(9_000, 300_000),
         )
 
     def assign(self, *numbers: int, url: str = HERE) -> None:
@@ -354,6 +359,22 @@ async def test_partition_without_contact_answers_marked_and_then_not_at_all(benc
         with pytest.raises(OutOfTouchError) as raised:
             ask(partition.number)
         assert raised.value.partition == HOME
+
+
+async def test_partition_with_hidden_events_answers_marked_and_then_not_at_all(bench: Bench) -> None:
+    for number in range(PARTITIONS):
+        bench.open(number)
+    marks = []
+    for hidden_ms in (6_000, 6_001, 300_000):
+        bench.hidden = {HOME: hidden_ms}
+        marks.append((bench.lookups.user_view(HOME, KEY).stale_ms, bench.lookups.status()["ready"]))
+    assert marks == [(None, True), (6_001, True), (300_000, True)]
+    for unknown_or_too_long in (None, 300_001):
+        bench.hidden = {HOME: unknown_or_too_long}
+        with pytest.raises(HiddenEventsError):
+            bench.lookups.user_view(HOME, KEY)
+        assert bench.lookups.stale_ms((HOME + 1) % PARTITIONS) is None
+        assert bench.lookups.status()["ready"] is False
 
 
 async def test_status_warns_of_lost_contact_and_is_unready_when_lookups_are_refused(bench: Bench) -> None:
