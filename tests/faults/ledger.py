@@ -10,6 +10,7 @@ from typing import Any
 from tests.faults.cluster import CUSTOMER, Cluster
 from tests.faults.load import Load
 from tests.faults.oracle import Truth, fold, kept, lost_and_doubled
+from tests.faults.reader import Reader
 
 SETTLED = {f"settled-{number}": {str(item): 1 + item % 3 for item in range(1, 6)} for number in range(8)}
 """Users without new events during the fault: each lookup of them has exactly one right answer."""
@@ -25,20 +26,26 @@ class Outcome:
     doubled: int
     effect: dict[str, float]
     more: dict[str, float] = field(default_factory=dict)
+    reader: Reader | None = None
+    """What asked lookups during the fault. None where no worker runs."""
 
     def __str__(self) -> str:
-        numbers = {"sent": self.sent, **self.effect, "lost": self.lost, "doubled": self.doubled, **self.more}
+        reads = {} if self.reader is None else self.reader.line()
+        exact = {"lost": self.lost, "doubled": self.doubled}
+        numbers = {"sent": self.sent, **self.effect, **exact, **reads, **self.more}
         return f"{self.fault} " + " ".join(
             f"{name} {round(value, 1) if isinstance(value, float) else value}"
             for name, value in numbers.items()
         )
 
     def must_be_exact(self) -> None:
-        """Print the line; fail if a count is wrong or the fault had no effect."""
+        """Print the line; fail if a count or a lookup is wrong, or the fault had no effect."""
         print(self)
         for name, value in self.effect.items():
             assert value > 0, f"the fault had no effect, {name} is 0: {self}"
         assert (self.lost, self.doubled) == (0, 0), str(self)
+        if self.reader is not None:
+            self.reader.must_be_right()
 
 
 def compare(cluster: Cluster, load: Load) -> tuple[Truth, int, int]:
