@@ -108,16 +108,21 @@ class Watch(threading.Thread):
     """Looks up the settled users 50 times a second, at the workers that ``names`` returns; fails on a wrong answer.
 
     An answer is right, or it is 503 (0: the worker does not listen).
-    ``longest_seconds`` is the longest time without an answer for one of the users.
+    ``longest_seconds`` is the longest time without an answer for one of the users. ``reader`` looks up users with events meanwhile.
     """
 
     def __init__(self, cluster: Cluster, names: Callable[[], list[str]]) -> None:
         super().__init__(daemon=True)
         self._cluster, self._names = cluster, names
+        self.reader = Reader(cluster, "w0", "w1")
         self._finished = threading.Event()
         self.statuses: Counter[int] = Counter()
         self.wrong: list[Any] = []
         self.longest_seconds = 0.0
+
+    def start(self) -> None:
+        super().start()
+        self.reader.start()
 
     def run(self) -> None:
         answered = dict.fromkeys(SETTLED, time.monotonic())
@@ -146,6 +151,7 @@ class Watch(threading.Thread):
     def finish(self) -> None:
         """Stop; fail if an answer was wrong, or if none was right."""
         self._finished.set()
+        self.reader.finish()
         self.join()
         assert not self.wrong, self.wrong[:5]
         assert self.statuses[200] > 0, self.statuses

@@ -92,6 +92,11 @@ class Reader:
         for thread in self._threads:
             thread.start()
 
+    @property
+    def sent(self) -> int:
+        """How many clicks were sent."""
+        return sum(probe.sent for probe in self._probes)
+
     def line(self) -> dict[str, int]:
         """Return the counts for the line of a result."""
         return {kind: self.counts[kind] for kind in KINDS}

@@ -15,6 +15,7 @@ from events.topics import JOURNAL
 from tests.faults.cluster import CUSTOMER, Cluster
 from tests.faults.ledger import Outcome, compare
 from tests.faults.load import Load
+from tests.faults.reader import Reader
 
 ALARM_MS, EXIT_MS = 6_000, 12_000
 LONGEST_SECONDS = 30
@@ -44,6 +45,7 @@ def hidden(broker: LocalBroker, directory: Path, *, open_seconds: float) -> Outc
     cluster = Cluster(broker, directory / "cluster", partitions=2, env=env)
     users = [cluster.customer.rules.user(f"visitor-{number}") for number in range(50)]
     load = Load(broker.bootstrap, CUSTOMER, users, rate=100, events=100 * 600)
+    reader = Reader(cluster)
     settings = Settings(kafka=broker.bootstrap, partitions=2)
     try:
         cluster.start_worker()
@@ -52,6 +54,7 @@ def hidden(broker: LocalBroker, directory: Path, *, open_seconds: float) -> Outc
         foreign = left_open(broker.bootstrap)
         opened = time.monotonic()
         load.start()
+        reader.start()
         cluster.wait_until(
             lambda: cluster.get("/v1/status")[1]["alarms"], "the status shows an alarm", LONGEST_SECONDS
         )
@@ -77,13 +80,14 @@ def hidden(broker: LocalBroker, directory: Path, *, open_seconds: float) -> Outc
 
         foreign.abort_transaction(20)
         load.finish()
+        reader.finish()
         cluster.wait_until(lambda: not cluster.get("/v1/status")[1]["alarms"], "the alarm ends", 10)
         cluster.wait_drained()
         assert doctor.check_transactions(settings).level == "ok"
         _, lost, doubled = compare(cluster, load)
         assert cluster.stop("w0") == 0
         effect = {"alarm_s": alarm_seconds, "hidden": waiting}
-        return Outcome("F18", load.delivered, lost, doubled, effect)
+        return Outcome("F18", load.delivered, lost, doubled, effect, reader=reader)
     finally:
         cluster.close()
 
