@@ -252,14 +252,17 @@ class WorkerLookups:
             and not self._answer_age.rule.refuses(age_ms)
             and not any(map(self._answer_age.refuses, assigned))
         )
-        warning = self._answer_age.rule.warning(age_ms)
         progress = self._restorer.progress
+        warnings = [
+            self._answer_age.rule.warning(age_ms),
+            None if progress is None else progress.blocked,
+        ]
         return {
             "ready": is_ready,
             "url": self._url,
             "lag": sum(entry.get("lag", 0) for entry in partitions.values()),
             "alarms": [*stalls, *halts, *hidden],
-            "warnings": [*self._warnings(), *([] if warning is None else [warning])],
+            "warnings": [*self._warnings(), *(each for each in warnings if each is not None)],
             "kafka_contact_ms": age_ms,
             "partitions": partitions,
             "standbys": self._standbys.status(),

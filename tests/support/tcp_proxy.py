@@ -1,4 +1,4 @@
-"""A TCP proxy in a thread of its own, which can reset its connections."""
+"""A TCP proxy in a thread of its own, which can reset its connections, and cut the link that they are."""
 
 import asyncio
 import contextlib
@@ -16,6 +16,8 @@ class TcpProxy:
     def __init__(self, port: int, target: int) -> None:
         self.port, self._target = port, target
         self.resets = 0
+        self._is_whole = threading.Event()
+        self._is_whole.set()
         self._loop = asyncio.new_event_loop()
         self._writers: set[asyncio.StreamWriter] = set()
 
@@ -39,6 +41,14 @@ class TcpProxy:
         """Reset all connections."""
         asyncio.run_coroutine_threadsafe(self._reset(), self._loop).result(5)
 
+    def cut(self) -> None:
+        """Lose every byte from now on, also of new connections, and tell neither side."""
+        self._is_whole.clear()
+
+    def heal(self) -> None:
+        """Forward again. Connections that lost bytes are reset."""
+        asyncio.run_coroutine_threadsafe(self._heal(), self._loop).result(5)
+
     async def _serve(self, listening: threading.Event) -> None:
         self._over = asyncio.Event()
         server = await asyncio.start_server(self._forward, _HOST, self.port)
@@ -48,6 +58,10 @@ class TcpProxy:
         await self._reset()
         pending = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
         await asyncio.wait(pending, timeout=2) if pending else None
+
+    async def _heal(self) -> None:
+        await self._reset()  # it does not wait, so no connection loses bytes between the two
+        self._is_whole.set()
 
     async def _reset(self) -> None:
         for writer in self._writers:
@@ -72,6 +86,8 @@ class TcpProxy:
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):
             while data := await reader.read(65_536):
+                if not self._is_whole.is_set():
+                    continue
                 writer.write(data)
                 await writer.drain()
         writer.close()
