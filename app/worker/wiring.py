@@ -221,6 +221,7 @@ def _limits(settings: Settings) -> PartitionLimits:
         cache_bytes=settings.cache_bytes // settings.partitions,
         partitions=settings.partitions,
         poison=poison,
+        max_scenarios=settings.max_scenarios,
         grace_ms=settings.grace_ms,
         caught_up_ms=settings.caught_up_ms,
     )
