@@ -67,7 +67,7 @@ class Reader:
 
     def __init__(self, cluster: Cluster, *workers: str) -> None:
         self._cluster, self._session = cluster, cluster.session_seconds
-        self._probes = [_probe(cluster, number) for number in range(cluster.partitions)]
+        self.probes = [_probe(cluster, number) for number in range(cluster.partitions)]
         self._producer = Producer(
             {
                 "bootstrap.servers": cluster.broker.bootstrap,
@@ -95,7 +95,7 @@ class Reader:
     @property
     def sent(self) -> int:
         """How many clicks were sent."""
-        return sum(probe.sent for probe in self._probes)
+        return sum(probe.sent for probe in self.probes)
 
     def line(self) -> dict[str, int]:
         """Return the counts for the line of a result."""
@@ -116,7 +116,7 @@ class Reader:
 
     def _produce(self) -> None:
         while not self._finished.is_set():
-            for probe in self._probes:
+            for probe in self.probes:
                 now_ms = time.time_ns() // 1_000_000
                 event = {
                     "type": "clickrecommended",
@@ -143,7 +143,7 @@ class Reader:
 
     def _read(self, name: str) -> None:
         while not self._finished.is_set():
-            for number, probe in enumerate(self._probes):
+            for number, probe in enumerate(self.probes):
                 user = f"/v1/{CUSTOMER}/users/{probe.raw}"
                 for path in (
                     user,
@@ -163,7 +163,7 @@ class Reader:
             return
         answer = Answer(asked, _clicks(body), body.get("stale_ms")) if status == 200 else None
         if answer is not None:
-            kind = judged(answer, self._probes[number], self._session)
+            kind = judged(answer, self.probes[number], self._session)
             if kind == "marked" and "max_stale_ms=0" in path:
                 kind = "marked although only fresh ones were allowed"
         else:
@@ -171,7 +171,7 @@ class Reader:
         with self._lock:
             self.counts[kind] += 1
             if kind not in ("fresh", "marked", "refused"):
-                must = self._probes[number].must_have(asked - self._session)
+                must = self.probes[number].must_have(asked - self._session)
                 self.odd.append((kind, name, number, path, answer, must, round(time.monotonic() - asked, 3)))
 
 
