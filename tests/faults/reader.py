@@ -81,6 +81,9 @@ class Reader:
         self.counts: Counter[str] = Counter()
         self.odd: list[Any] = []
         """The answers for which a test fails."""
+        self.longest_seconds = 0.0
+        """The longest time for which no worker answered about one of the users."""
+        self._answered: dict[int, float] = {}
         self._threads = [threading.Thread(target=self._produce, daemon=True)]
         self._threads += [
             threading.Thread(target=self._read, args=(name,), daemon=True) for name in workers or ("w0",)
@@ -159,6 +162,8 @@ class Reader:
             return
         asked = time.monotonic()
         status, body = self._cluster.get(path, name, ANSWER_SECONDS)
+        if status == 200:
+            self._note_answer(number)
         if status == 0:
             return
         answer = Answer(asked, _clicks(body), body.get("stale_ms")) if status == 200 else None
@@ -173,6 +178,12 @@ class Reader:
             if kind not in ("fresh", "marked", "refused"):
                 must = self.probes[number].must_have(asked - self._session)
                 self.odd.append((kind, name, number, path, answer, must, round(time.monotonic() - asked, 3)))
+
+    def _note_answer(self, number: int) -> None:
+        now = time.monotonic()
+        with self._lock:
+            self.longest_seconds = max(self.longest_seconds, now - self._answered.get(number, now))
+            self._answered[number] = now
 
 
 def _probe(cluster: Cluster, number: int) -> Probe:

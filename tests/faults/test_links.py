@@ -15,17 +15,19 @@ from tests.conftest import BrokerFactory
 from tests.faults.cluster import CUSTOMER, Cluster
 from tests.faults.collectors import CollectorProcess
 from tests.faults.http_load import HttpLoad
-from tests.faults.ledger import Outcome, compare
+from tests.faults.ledger import Outcome, compare, pages_differ
 from tests.faults.load import Load
 from tests.faults.reader import Reader
 from tests.support.tcp_proxy import Link, TcpProxy
 
 HOST = "127.0.0.1"
 RATE = 40
-SESSION_MS = 3_000
+SHORT_SESSION = {"UPTAKE_SESSION_TIMEOUT_MS": "3000", "UPTAKE_HEARTBEAT_MS": "1000"}
+LONG_SESSION = {"UPTAKE_SESSION_TIMEOUT_MS": "10000", "UPTAKE_HEARTBEAT_MS": "3000"}  # as in production
 WELL_SECONDS = 30.0
 RESET_SECONDS = 1.5
-WORKER, COLLECTOR, HOP = "worker-broker", "collector-broker", "worker-worker"
+WORKER, BOTH, COLLECTOR, HOP = "worker-broker", "workers-broker", "collector-broker", "worker-worker"
+VISITORS = [f"visitor-{number}" for number in range(60)]
 Step = tuple[str, Link | None, float]
 """The link, how it breaks (None: resets every 1.5 s), and for how many seconds."""
 
@@ -44,16 +46,16 @@ LONG: list[Step] = [
         (Link.THIN, 30),
         (None, 30),
     )
-]
+] + [(BOTH, Link.HALF_OPEN, 30), (BOTH, Link.BLACK_HOLE, 60), (BOTH, None, 30)]
 
 
 class Links:
-    """A broker whose clients come by proxies: w0 and the collector by one each; both workers ask each other by theirs."""
+    """A broker to which each client has a proxy of its own: both workers and the collector. So have the hops between the workers."""
 
     def __init__(self, stack: ExitStack, make: BrokerFactory) -> None:
-        own, controller, *others = (free_port(HOST) for _ in range(8))
-        behind, front = others[:2], others[2:4]
-        names = ("WORKER", "COLLECTOR")
+        own, controller, *others = (free_port(HOST) for _ in range(12))
+        behind, front = others[:3], others[3:6]
+        names = ("FIRST", "SECOND", "COLLECTOR")
         listeners = [
             f"PLAINTEXT://{HOST}:{own}",
             *(f"{name}://{HOST}:{port}" for name, port in zip(names, behind, strict=True)),
@@ -73,16 +75,16 @@ class Links:
                 "listener.security.protocol.map": ",".join(f"{name}:PLAINTEXT" for name in protocols),
             },
         )
-        self.by_worker, self.by_collector = (f"{HOST}:{port}" for port in front)
-        self.worker_ports, self.hop_ports = others[4:6], [free_port(HOST) for _ in range(2)]
-        enter = stack.enter_context
-        hops = [
-            enter(TcpProxy.running(port, target))
-            for port, target in zip(self.hop_ports, self.worker_ports, strict=True)
-        ]
+        *self.by_worker, self.by_collector = (f"{HOST}:{port}" for port in front)
+        self.worker_ports, self.hop_ports = others[6:8], others[8:10]
+        first, second, collector, *hops = (
+            stack.enter_context(TcpProxy.running(port, target))
+            for port, target in zip((*front, *self.hop_ports), (*behind, *self.worker_ports), strict=True)
+        )
         self.proxies: dict[str, list[TcpProxy]] = {
-            WORKER: [enter(TcpProxy.running(front[0], behind[0]))],
-            COLLECTOR: [enter(TcpProxy.running(front[1], behind[1]))],
+            WORKER: [first],
+            BOTH: [first, second],
+            COLLECTOR: [collector],
             HOP: hops,
         }
 
@@ -121,14 +123,12 @@ class Links:
 class System:
     """Two workers and a collector under load, behind the links."""
 
-    def __init__(self, stack: ExitStack, make: BrokerFactory, directory: Path) -> None:
+    def __init__(
+        self, stack: ExitStack, make: BrokerFactory, directory: Path, session: dict[str, str]
+    ) -> None:
         self.links = Links(stack, make)
         broker = self.links.broker
-        self.cluster = Cluster(
-            broker,
-            directory / "cluster",
-            env={"UPTAKE_SESSION_TIMEOUT_MS": str(SESSION_MS), "UPTAKE_HEARTBEAT_MS": "1000"},
-        )
+        self.cluster = Cluster(broker, directory / "cluster", env=session)
         stack.callback(self.cluster.close)
         self.collector = CollectorProcess(
             self.links.by_collector,
@@ -138,13 +138,13 @@ class System:
             UPTAKE_STALL_MS="500",
         )
         stack.callback(self.collector.close)
-        users = [self.cluster.customer.rules.user(f"visitor-{number}") for number in range(60)]
+        users = [self.cluster.customer.rules.user(raw) for raw in VISITORS]
         self.load = Load(broker.bootstrap, CUSTOMER, users, rate=RATE, events=RATE * 3_600)
         self.http = HttpLoad(self.collector.port, CUSTOMER, directory / "ledger", pause_seconds=0.2)
         self.reader = Reader(self.cluster, "w0", "w1")
 
     def start(self) -> None:
-        for number, kafka in enumerate((self.links.by_worker, self.links.broker.bootstrap)):
+        for number, kafka in enumerate(self.links.by_worker):
             name = f"w{number}"
             self.cluster.ports[name] = self.links.worker_ports[number]
             advertised = f"http://{HOST}:{self.links.hop_ports[number]}"
@@ -183,10 +183,12 @@ class System:
         self.cluster.wait_drained()
 
 
-def breakings(make: BrokerFactory, directory: Path, steps: list[Step]) -> tuple[Outcome, dict[str, Any]]:
+def breakings(
+    make: BrokerFactory, directory: Path, steps: list[Step], session: dict[str, str]
+) -> tuple[Outcome, dict[str, Any]]:
     """Break one link after another; return the result, and what each step did."""
     with ExitStack() as stack:
-        system = System(stack, make, directory)
+        system = System(stack, make, directory, session)
         system.start()
         did: dict[str, Any] = {}
         for number, (name, link, seconds) in enumerate(steps):
@@ -205,10 +207,12 @@ def breakings(make: BrokerFactory, directory: Path, steps: list[Step]) -> tuple[
                 f"F5 {name} {what} {seconds} s: {resets} resets, {held} bytes held, well again after {took:.1f} s"
             )
         system.finish()
-        _, lost, doubled = compare(system.cluster, system.load)
+        truth, lost, doubled = compare(system.cluster, system.load)
         verdict = system.http.judge(system.links.broker.bootstrap)
         assert (verdict.of_failed, verdict.out_of_order) == (0, 0)
         assert all(worker.poll() is None for worker in system.cluster.workers.values()), "a worker ended"
+        for log in (system.cluster.log("w0"), system.cluster.log("w1"), system.collector.log()):
+            assert "never retrieved" not in log, "a task ended unseen"
         effect = {
             "faults": len(steps),
             "resets": sum(each["resets"] for each in did.values()),
@@ -218,6 +222,10 @@ def breakings(make: BrokerFactory, directory: Path, steps: list[Step]) -> tuple[
         more = {
             "http_unknown": verdict.outcomes["unknown"],
             "well_again_s": max(each["well_s"] for each in did.values()),
+            "longest_unavailable_s": system.reader.longest_seconds,
+            "differing_pages": sum(
+                pages_differ(system.cluster, truth, VISITORS, name) for name in ("w0", "w1")
+            ),
         }
         lost, doubled = lost + verdict.lost, doubled + verdict.doubled
         return Outcome("F5", system.load.delivered, lost, doubled, effect, more, system.reader), did
@@ -228,7 +236,9 @@ def breakings(make: BrokerFactory, directory: Path, steps: list[Step]) -> tuple[
 def test_broken_links_lose_and_double_nothing_and_no_old_answer_seems_fresh(
     broker_factory: BrokerFactory, tmp_path: Path, is_long: bool
 ) -> None:
-    outcome, did = breakings(broker_factory, tmp_path, LONG if is_long else SHORT)
+    steps, session = (LONG, LONG_SESSION) if is_long else (SHORT, SHORT_SESSION)
+    outcome, did = breakings(broker_factory, tmp_path, steps, session)
     outcome.must_be_exact()
+    assert outcome.more["differing_pages"] == 0
     for step, effect in did.items():
         assert effect["resets"] or effect["held"], f"the fault had no effect: {step}"

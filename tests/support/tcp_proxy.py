@@ -15,6 +15,7 @@ THIN_BYTES_PER_SECOND = 50_000
 _THIN_PIECE = 2_048
 _PIECE = 65_536
 _BUFFER_BYTES = 32_768
+_FIRST_PAUSE_SECONDS, _FIRST_CONNECT_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.2, 1.0, 120.0
 
 
 def _small_socket() -> socket.socket:
@@ -34,11 +35,23 @@ class Link(enum.Enum):
     HALF_OPEN = "half-open"
     """The far side is gone, and the near side is not told: what it sends gets no answer. Healing resets the connections."""
     BLACK_HOLE = "black hole"
-    """Nothing arrives, in either direction. Healing delivers what was sent, as TCP does when it sends again."""
+    """Nothing arrives, in either direction. After it heals, what was sent arrives when TCP next tries again.
+
+    TCP doubles its pause after each try, so an old connection may stay silent for as long again as the hole lasted.
+    """
     SLOW = "300 ms"
     """Everything arrives 300 ms later."""
     THIN = "50 kB/s"
     """Each direction of each connection carries 50 kB a second."""
+
+
+def next_try(sent: float, now: float, pause: float) -> float:
+    """Return when TCP, which sent something at ``sent`` and gets no answer, next tries again. All in seconds."""
+    moment = sent
+    while moment < now:
+        moment += pause
+        pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+    return moment
 
 
 class TcpProxy:
@@ -114,6 +127,13 @@ class TcpProxy:
             peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         writer.transport.abort()
 
+    async def _out_of_the_hole(self, sent: float, pause: float) -> None:
+        """Wait until what was sent at ``sent`` gets through."""
+        while self._link is Link.BLACK_HOLE:
+            await self._changed.wait()
+            now = time.monotonic()
+            await asyncio.sleep(next_try(sent, now, pause) - now)
+
     async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self._link is Link.CUT:
             self._abort(writer)
@@ -121,26 +141,32 @@ class TcpProxy:
             return
         self._near.add(writer)
         try:
-            while self._link is Link.BLACK_HOLE:
-                await self._changed.wait()
-            if self._link is Link.HALF_OPEN:
-                await self._swallow(reader)
-                return
-            try:
-                far = _small_socket()
-                await self._loop.sock_connect(far, (_HOST, self._target))
-                there, back = await asyncio.open_connection(sock=far)
-            except OSError:
-                far.close()
-                self._abort(writer)
-                return
-            self._far.add(back)
-            try:
-                await asyncio.gather(self._pump(reader, back, writer), self._pump(there, writer, back))
-            finally:
-                self._far.discard(back)
+            await self._connect(reader, writer)
+        except asyncio.CancelledError:
+            pass  # the proxy ends; asyncio would log the end of a task that serves a connection
         finally:
             self._near.discard(writer)
+            writer.transport.abort() if self._over.is_set() else writer.close()
+
+    async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await self._out_of_the_hole(time.monotonic(), _FIRST_CONNECT_PAUSE_SECONDS)
+        if self._link is Link.HALF_OPEN:
+            await self._swallow(reader)
+            return
+        try:
+            far = _small_socket()
+            await self._loop.sock_connect(far, (_HOST, self._target))
+            there, back = await asyncio.open_connection(sock=far)
+        except OSError:
+            far.close()
+            self._abort(writer)
+            return
+        self._far.add(back)
+        try:
+            await asyncio.gather(self._pump(reader, back, writer), self._pump(there, writer, back))
+        finally:
+            self._far.discard(back)
+            back.close()
 
     async def _swallow(self, reader: asyncio.StreamReader) -> None:
         """Take what a side sends, and answer nothing."""
@@ -162,6 +188,9 @@ class TcpProxy:
                 await waiting.put((time.monotonic() + delay, data))
         except OSError:
             pass
+        except asyncio.CancelledError:
+            delivery.cancel()
+            raise
         if self._link is Link.HALF_OPEN and behind in self._near:
             delivery.cancel()
             return
@@ -176,8 +205,7 @@ class TcpProxy:
                 await asyncio.sleep(max(0.0, due[0] - time.monotonic()))
                 if self._link is Link.THIN:
                     await asyncio.sleep(len(due[1]) / THIN_BYTES_PER_SECOND)
-                while self._link is Link.BLACK_HOLE:
-                    await self._changed.wait()
+                await self._out_of_the_hole(due[0], _FIRST_PAUSE_SECONDS)
                 if self._link is Link.HALF_OPEN:
                     continue
                 writer.write(due[1])
