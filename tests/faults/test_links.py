@@ -31,22 +31,33 @@ VISITORS = [f"visitor-{number}" for number in range(60)]
 Step = tuple[str, Link | None, float]
 """The link, how it breaks (None: resets every 1.5 s), and for how many seconds."""
 
-SHORT: list[Step] = [(WORKER, Link.BLACK_HOLE, 5), (WORKER, None, 6), (HOP, Link.BLACK_HOLE, 3)]
+SHORT: list[Step] = [(WORKER, Link.BLACK_HOLE, 5), (WORKER, None, 4), (HOP, Link.BLACK_HOLE, 3)]
 LONG: list[Step] = [
-    (name, link, seconds)
-    for name in (WORKER, COLLECTOR, HOP)
-    for link, seconds in (
-        (Link.CUT, 5),
-        (Link.CUT, 30),
-        (Link.HALF_OPEN, 20),
-        (Link.HALF_OPEN, 60),
-        (Link.BLACK_HOLE, 10),
-        (Link.BLACK_HOLE, 60),
-        (Link.SLOW, 20),
-        (Link.THIN, 30),
-        (None, 30),
-    )
-] + [(BOTH, Link.HALF_OPEN, 30), (BOTH, Link.BLACK_HOLE, 60), (BOTH, None, 30)]
+    (WORKER, Link.HALF_OPEN, 60),
+    (WORKER, Link.BLACK_HOLE, 60),
+    (WORKER, Link.CUT, 30),
+    (WORKER, None, 30),
+    (WORKER, Link.THIN, 20),
+    (WORKER, Link.SLOW, 20),
+    (WORKER, Link.BLACK_HOLE, 10),
+    (WORKER, Link.CUT, 5),
+    (BOTH, Link.BLACK_HOLE, 60),
+    (BOTH, Link.HALF_OPEN, 30),
+    (BOTH, None, 30),
+    (COLLECTOR, Link.HALF_OPEN, 60),
+    (COLLECTOR, Link.BLACK_HOLE, 60),
+    (COLLECTOR, Link.CUT, 30),
+    (COLLECTOR, None, 30),
+    (COLLECTOR, Link.THIN, 20),
+    (COLLECTOR, Link.SLOW, 10),
+    (COLLECTOR, Link.CUT, 5),
+    (HOP, Link.HALF_OPEN, 30),
+    (HOP, Link.BLACK_HOLE, 60),
+    (HOP, Link.CUT, 20),
+    (HOP, None, 20),
+    (HOP, Link.THIN, 10),
+    (HOP, Link.SLOW, 10),
+]
 
 
 class Links:
