@@ -127,6 +127,12 @@ class Settings(BaseSettings):
         le=7 * _DAY_MS,
         description="ms that a window waits for late events after its end; then it is final",
     )
+    max_scenarios: int = Field(
+        10_000,
+        ge=1,
+        le=1_000_000,
+        description="scenario names of a customer that count by themselves in a source partition; more count as `other`",
+    )
     caught_up_ms: int = Field(
         10_000,
         ge=100,

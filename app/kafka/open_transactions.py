@@ -54,6 +54,22 @@ def abort_command(
     return f"{tool} forceTerminateTransaction --transactionalId {shlex.quote(transactional_id)}"
 
 
+def describe(bootstrap: str, transaction: OpenTransaction) -> str:
+    """Return a sentence for an operator: where a transaction is open, whose it is, and how to end it."""
+    name = "no coordinator knows it" if transaction.transactional_id is None else transaction.transactional_id
+    command = abort_command(
+        bootstrap,
+        transaction.topic,
+        transaction.partition,
+        transaction.start_offset,
+        transaction.transactional_id,
+    )
+    return (
+        f"{transaction.topic} partition {transaction.partition}: a transaction of producer {transaction.producer_id} ({name}) "
+        f"is open at {transaction.start_offset} and hides what is behind it. End it in its producer, or abort it: {command}"
+    )
+
+
 def is_of_worker(transaction: OpenTransaction, app_id: str) -> bool:
     """Return whether a worker's flush has the transaction. Its next owner or its time limit ends it, and the watchdog sees a hang."""
     prefix, _, number = (transaction.transactional_id or "").rpartition("-")

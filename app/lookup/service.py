@@ -41,15 +41,14 @@ class OutOfTouchError(UnavailableError):
 
 
 class HiddenEventsError(UnavailableError):
-    """An open transaction of another producer hides events of the partition, for too long or since nobody knows when."""
+    """The partition has not read events that are in Kafka, for too long or since an unknown time. A transaction may hide them."""
 
     def __init__(self, partition: int, age_ms: int | None, retry_after_s: int) -> None:
-        since = "" if age_ms is None else f" for {age_ms // 1000} s"
-        sentence = (
-            f"an open transaction in Kafka has hidden events of partition {partition}{since}; "
-            f"ask again in {retry_after_s} s"
-        )
-        super().__init__(sentence, retry_after_s, partition)
+        if age_ms is None:
+            what = f"partition {partition} has not read the events that were there when it was opened"
+        else:
+            what = f"an open transaction in Kafka has hidden events of partition {partition} for {age_ms // 1000} s"
+        super().__init__(f"{what}; ask again in {retry_after_s} s", retry_after_s, partition)
 
 
 class TooStaleError(UnavailableError):

@@ -1,10 +1,14 @@
-"""The age that the answers of a partition must carry: without contact with Kafka, or while a transaction hides events."""
+"""The age that the answers of a partition must carry: without contact with Kafka, or while events are hidden or not read yet."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from agents.registry import Partitions
+from app.base.clock import elapsed_ms
 from app.lookup.service import HiddenEventsError, OutOfTouchError
 from app.worker.contact import ContactRule
+from app.worker.lag import ConsumerFeed
+from app.worker.visibility import Visibility
 
 _RETRY_AFTER_S = 2
 
@@ -14,7 +18,7 @@ class AnswerAge:
     """One rule for both causes: fresh, then marked, then refused. The clock decides at each lookup.
 
     ``contact_ms`` returns the age of the contact that partitions depend on. ``hidden_ms`` returns for how long events of a
-    partition may have been hidden, None if that is not known.
+    partition may have been unread, None if that is not known.
     """
 
     rule: ContactRule
@@ -35,3 +39,15 @@ class AnswerAge:
         hidden_ms = self.hidden_ms(partition)
         oldest_ms = self.contact_ms((partition,))
         return hidden_ms is None or self.rule.refuses(max(oldest_ms, hidden_ms))
+
+
+def behind(partitions: Partitions, visibility: Visibility, feed: ConsumerFeed) -> Callable[[int], int | None]:
+    """Return the function that says for how long events of an open partition may have been unread."""
+
+    def behind_ms(number: int) -> int | None:
+        partition = partitions.get(number)
+        if partition is None:
+            return 0  # lookups of it are refused anyway
+        return visibility.behind_ms(elapsed_ms(), number, lambda topic: feed.folded(partition, topic))
+
+    return behind_ms

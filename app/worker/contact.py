@@ -52,10 +52,10 @@ class Contact:
     The consumer's thread writes the times, the worker's loop reads them.
     """
 
-    def __init__(self, started_ms: int) -> None:
+    def __init__(self, started_ms: int, visibility: Visibility | None = None) -> None:
         self._group_ms = started_ms
         self._leaders_ms: dict[int, dict[str, int]] = {}
-        self.visibility = Visibility()
+        self.visibility = Visibility(0) if visibility is None else visibility
         """What the leaders said of records that an open transaction hides."""
         self.waits: Callable[[tuple[str, int]], bool] = _none_waits
         """Whether fetched records of a (topic, partition) wait to be folded. Until then it is not fetched, which says nothing of Kafka."""

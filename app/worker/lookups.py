@@ -109,7 +109,7 @@ class WorkerLookups:
         owned = self._open(partition)
         tables = owned.overlay.tables
         try:
-            return _view(lambda table, row: tables[table].get(row), key, self.stale_ms(partition))
+            return _view(lambda table, row: tables[table].read(row), key, self.stale_ms(partition))
         except StoreDamageError as error:
             owned.lose_store(error)
             raise PartitionNotReady(partition, _RETRY_AFTER_S, None) from error
@@ -239,7 +239,7 @@ class WorkerLookups:
                 "flushes": stats.flushes,
             }
         stalls = [stall.as_dict() for stall in self._stalls(assigned)]
-        halts = [halt.as_dict() for partition in self._partitions for halt in partition.halts.values()]
+        own = [alarm.as_dict() for partition in self._partitions for alarm in partition.alarms()]
         hidden = [each.as_dict() for each in self._open_transactions(assigned)]
         # With more workers than partitions, some workers own no partition; they are ready to take over.
         # A paused topic or a hidden end does not make a worker unready while lookups of all partitions continue.
@@ -252,14 +252,17 @@ class WorkerLookups:
             and not self._answer_age.rule.refuses(age_ms)
             and not any(map(self._answer_age.refuses, assigned))
         )
-        warning = self._answer_age.rule.warning(age_ms)
         progress = self._restorer.progress
+        warnings = [
+            self._answer_age.rule.warning(age_ms),
+            None if progress is None else progress.blocked,
+        ]
         return {
             "ready": is_ready,
             "url": self._url,
             "lag": sum(entry.get("lag", 0) for entry in partitions.values()),
-            "alarms": [*stalls, *halts, *hidden],
-            "warnings": [*self._warnings(), *([] if warning is None else [warning])],
+            "alarms": [*stalls, *own, *hidden],
+            "warnings": [*self._warnings(), *(each for each in warnings if each is not None)],
             "kafka_contact_ms": age_ms,
             "partitions": partitions,
             "standbys": self._standbys.status(),

@@ -23,6 +23,7 @@ from app.kafka.stopping import stop_within
 from app.worker.changelogs import high_watermarks
 from app.worker.contact import Contact
 from app.worker.contact_probe import observe
+from events.topics import JOURNAL, TRANSFERS
 
 CHUNK_RECORDS: Final = 2_000
 _FETCH_MAX_WAIT_MS: Final = 500
@@ -213,9 +214,9 @@ class ChunkConsumer(driver.Consumer):
         return Reach(end, state.position, self._fetched.get(tp, 0))
 
     async def highwaters(self, *partitions: TP) -> Mapping[TP, int]:
-        """Return the last stable offset of each partition, and note what an open transaction hides behind it.
+        """Return the last stable offset of each partition. A worker that opens partitions asks for them.
 
-        A worker that opens partitions then knows this before its first fetch is answered.
+        Note also the high watermarks: the worker has to reach those of the journal and of logins before it answers as fresh.
         """
         transport = cast(ChunkTransport, self.transport)
         asked_ms = elapsed_ms()
@@ -224,7 +225,12 @@ class ChunkConsumer(driver.Consumer):
         ends = await super().highwaters(*partitions)
         for tp, end in ends.items():
             transport.contact.visibility.heard(
-                tp.topic, tp.partition, asked_ms, end, whole[TopicPartition(*tp)]
+                tp.topic,
+                tp.partition,
+                asked_ms,
+                end,
+                whole[TopicPartition(*tp)],
+                is_opening=tp.topic in (JOURNAL, TRANSFERS),
             )
         return ends
 

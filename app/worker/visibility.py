@@ -1,16 +1,18 @@
-"""As of when committed readers see all that source partitions hold. An open transaction hides the end of a partition from them.
+"""As of when a worker has read all that its source partitions hold. An open transaction hides their end from committed readers.
 
 Pure: it receives the ends that a leader reported and when (monotonic ms), and returns ages. Everything that was there when the
-high watermark was at an offset can be read once the last stable offset has reached that offset.
+high watermark was at an offset has been read once the worker has folded up to that offset.
 """
 
 import threading
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 _MAX_REPORTS: Final = 64
+_ASSUMED_HOLDS: Final = 3
+"""A backlog that takes longer than the hold began at least this many holds before the opening: its owner was gone for a session."""
 
 
 class Opaque(NamedTuple):
@@ -23,39 +25,71 @@ class Opaque(NamedTuple):
 
 @dataclass(slots=True)
 class _End:
-    """Reports (seen_ms, high watermark) that hold hidden records; all that was there at ``complete_ms`` can be read."""
+    """Reports (seen_ms, high watermark) whose records are not all read; all that was there at ``complete_ms`` is."""
 
+    topic: str
     stable: int = 0
     reports: deque[tuple[int, int]] = field(default_factory=deque)
     complete_ms: int | None = None
 
+    @property
+    def is_hidden(self) -> bool:
+        """Whether committed readers cannot reach what the oldest of these reports saw."""
+        return bool(self.reports) and self.stable < self.reports[0][1]
+
+    def add(self, seen_ms: int, high_watermark: int) -> None:
+        """Add a report; when there are many, it replaces the newest."""
+        if self.reports and high_watermark < self.reports[-1][1]:
+            self.reports.clear()  # the log lost its end with its leader
+        if len(self.reports) >= _MAX_REPORTS:
+            self.reports.pop()
+        self.reports.append((seen_ms, high_watermark))
+
+    def settle(self, read: int) -> None:
+        """Drop the reports up to which everything was read."""
+        while self.reports and self.reports[0][1] <= read:
+            self.complete_ms = self.reports.popleft()[0]
+
 
 class Visibility:
-    """Tracks what is hidden in the source partitions of a worker. Several threads use it."""
+    """Tracks what a worker has not read of its source partitions, where that is more than the last moments. Several threads use it."""
 
-    def __init__(self) -> None:
+    def __init__(self, hold_ms: int) -> None:
+        """``hold_ms`` is how long a partition that was just opened may take to read what was there then, before it has an age."""
+        self._hold_ms = hold_ms
         self._lock = threading.Lock()
         self._ends: dict[int, dict[str, _End]] = {}
-        self._hidden: dict[int, list[_End]] = {}
-        """The ends of each partition that hide something. Usually empty, so a lookup pays one look into it."""
+        self._behind: dict[int, list[_End]] = {}
+        """The ends of each partition with reports. Usually empty, so a lookup pays one look into it."""
 
-    def heard(self, topic: str, partition: int, seen_ms: int, stable: int, high_watermark: int) -> None:
-        """Note where a leader said at ``seen_ms`` that a partition ends: for committed readers, and for itself."""
+    def heard(
+        self,
+        topic: str,
+        partition: int,
+        seen_ms: int,
+        stable: int,
+        high_watermark: int,
+        *,
+        is_opening: bool = False,
+    ) -> None:
+        """Note where a leader said at ``seen_ms`` that a partition ends: for committed readers, and for itself.
+
+        Once something is hidden, the partition is behind until the worker has read it. ``is_opening``: it is behind in any case.
+        """
         with self._lock:
             ends = self._ends.setdefault(partition, {})
-            end = ends.setdefault(topic, _End())
+            end = ends.get(topic)
+            if end is None:
+                end = ends[topic] = _End(topic)
             end.stable = stable
-            if stable >= high_watermark:
-                end.reports.clear()  # also of a log that lost its end with its leader
+            if is_opening:  # what was fetched before is not folded
+                end.reports.clear()
+                end.complete_ms = None
+            if not (end.reports or is_opening) and stable >= high_watermark:
                 end.complete_ms = seen_ms
-            else:
-                if len(end.reports) >= _MAX_REPORTS:
-                    end.reports.pop()
-                end.reports.append((seen_ms, high_watermark))
-                while end.reports[0][1] <= stable:
-                    end.complete_ms = end.reports.popleft()[0]
-            if end.reports or partition in self._hidden:
-                self._note_hidden(partition)
+                return
+            end.add(seen_ms, high_watermark)
+            self._note_behind(partition)
 
     def began(self, place: Opaque, began_ms: int) -> None:
         """Note that the transaction that hides records from ``place`` on began at ``began_ms``."""
@@ -68,34 +102,38 @@ class Visibility:
         """Return the places of which only the broker knows for how long they hide records, for ``least_ms`` at least."""
         with self._lock:
             return [
-                Opaque(topic, partition, end.stable)
-                for partition in self._hidden
-                for topic, end in self._ends[partition].items()
-                if end.reports and end.complete_ms is None and now_ms - end.reports[0][0] >= least_ms
+                Opaque(end.topic, partition, end.stable)
+                for partition, ends in self._behind.items()
+                for end in ends
+                if end.is_hidden and end.complete_ms is None and now_ms - end.reports[0][0] >= least_ms
             ]
 
-    def hidden_ms(self, now_ms: int, partition: int) -> int | None:
-        """Return for how long records of a partition may have been hidden: 0 if none is, None if that is not known."""
-        ends = self._hidden.get(partition)
-        if ends is None:
-            return 0
-        times = [end.complete_ms for end in ends]
-        known = [complete_ms for complete_ms in times if complete_ms is not None]
-        return max(0, now_ms - min(known)) if len(known) == len(times) else None
+    def behind_ms(self, now_ms: int, partition: int, read: Callable[[str], int]) -> int | None:
+        """Return for how long events may have been unread: 0 if none is, None if that is not known.
 
-    def longest_ms(self, now_ms: int, partitions: Iterable[int]) -> int | None:
-        """Return the largest ``hidden_ms`` of these partitions; None if one of them is not known."""
-        ages = [self.hidden_ms(now_ms, partition) for partition in partitions]
-        known = [age_ms for age_ms in ages if age_ms is not None]
-        return max(known, default=0) if len(known) == len(ages) else None
+        ``read`` returns the offset up to which the worker has folded a topic of the partition.
+        """
+        if partition not in self._behind:
+            return 0
+        with self._lock:
+            for end in self._behind.get(partition, ()):
+                end.settle(read(end.topic))
+                if end.reports and end.complete_ms is None and not end.is_hidden:
+                    opened_ms = end.reports[0][0]
+                    if now_ms - opened_ms > self._hold_ms:
+                        end.complete_ms = opened_ms - _ASSUMED_HOLDS * self._hold_ms
+            ends = self._note_behind(partition)
+            known = [end.complete_ms for end in ends if end.complete_ms is not None]
+        return max(0, now_ms - min(known, default=now_ms)) if len(known) == len(ends) else None
 
     def forget(self) -> None:
         """Forget all partitions: those of a new generation of the group may have been elsewhere meanwhile."""
         with self._lock:
-            self._ends.clear()
-            self._hidden = {}
+            self._ends = {}
+            self._behind = {}
 
-    def _note_hidden(self, partition: int) -> None:
-        hidden = [end for end in self._ends[partition].values() if end.reports]
-        rest = {number: ends for number, ends in self._hidden.items() if number != partition}
-        self._hidden = rest | {partition: hidden} if hidden else rest
+    def _note_behind(self, partition: int) -> list[_End]:
+        behind = [end for end in self._ends[partition].values() if end.reports]
+        rest = {number: ends for number, ends in self._behind.items() if number != partition}
+        self._behind = rest | {partition: behind} if behind else rest
+        return behind

@@ -29,7 +29,7 @@ from app.http.operators import Operators
 from app.kafka.topics import require_topics
 from app.lookup.runner import LookupRunner
 from app.lookup.server import create_lookup_app
-from app.worker.answer_age import AnswerAge
+from app.worker.answer_age import AnswerAge, behind
 from app.worker.assignor import GroupOwners
 from app.worker.contact import Contact, ContactRule
 from app.worker.contact_log import ContactLog
@@ -136,8 +136,9 @@ class Worker:
         self.settings = settings
         port = settings.port or WORKER_PORT
         url = _own_url(settings, port)
-        self.ending, feed, contact = Ending(), ConsumerFeed(), Contact(elapsed_ms())
         rule = ContactRule.of(settings.session_timeout_ms, settings.max_stale_ms)
+        visibility = Visibility(rule.fresh_ms)
+        self.ending, feed, contact = Ending(), ConsumerFeed(), Contact(elapsed_ms(), visibility)
         self.partitions = Partitions(close_timeout_seconds=settings.session_timeout_ms / 2_000)
         stores = Stores(
             settings.data_dir / "state",
@@ -152,7 +153,7 @@ class Worker:
         self.ending.app = feed.app = self.app
         assignor: Any = self.app.assignor
         assignor.on_disk(stores.on_disk())
-        watch = _watch(settings, self.partitions, self.app, self.ending, contact.visibility)
+        watch = _watch(settings, self.partitions, self.app, self.ending, visibility)
         customers = Customers.load(settings.customers_file)
         self.lookups = WorkerLookups(
             customers,
@@ -166,7 +167,7 @@ class Worker:
             AnswerAge(
                 rule,
                 lambda numbers: contact.age_ms(elapsed_ms(), numbers),
-                lambda number: contact.visibility.hidden_ms(elapsed_ms(), number),
+                behind(self.partitions, visibility, feed),
             ),
             watch.alarms,
             lambda: [*customers.warnings(), *stores.warnings()],
@@ -220,6 +221,7 @@ def _limits(settings: Settings) -> PartitionLimits:
         cache_bytes=settings.cache_bytes // settings.partitions,
         partitions=settings.partitions,
         poison=poison,
+        max_scenarios=settings.max_scenarios,
         grace_ms=settings.grace_ms,
         caught_up_ms=settings.caught_up_ms,
     )

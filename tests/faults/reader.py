@@ -169,6 +169,8 @@ class Reader:
         answer = Answer(asked, _clicks(body), body.get("stale_ms")) if status == 200 else None
         if answer is not None:
             kind = judged(answer, self.probes[number], self._session)
+            if kind == "unmarked_stale" and "/ctr" in path:
+                return  # windows that are not final may lack what other partitions have not forwarded yet
             if kind == "marked" and "max_stale_ms=0" in path:
                 kind = "marked although only fresh ones were allowed"
         else:

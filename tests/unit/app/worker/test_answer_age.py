@@ -42,4 +42,4 @@ def test_answers_are_fresh_then_marked_then_refused(
 
 def test_refusal_says_for_how_long_events_have_been_hidden() -> None:
     assert "hidden events of partition 3 for 300 s" in str(HiddenEventsError(3, 300_001, 2))
-    assert "hidden events of partition 3; ask again in 2 s" in str(HiddenEventsError(3, None, 2))
+    assert "partition 3 has not read the events that were there" in str(HiddenEventsError(3, None, 2))

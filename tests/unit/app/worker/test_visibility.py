@@ -1,4 +1,4 @@
-"""What an open transaction hides is as old as the newest end that committed readers have reached."""
+"""A partition is behind by what an open transaction hides, and by what was there when it was opened, until that is folded."""
 
 import pytest
 from hypothesis import given
@@ -7,30 +7,38 @@ from hypothesis import strategies as st
 from app.worker.visibility import Opaque, Visibility
 from events.topics import HISTORY, JOURNAL
 
+HOLD_MS = 6_000
 
-def reported(*ends: tuple[int, int], topic: str = JOURNAL) -> Visibility:
+
+def reported(*ends: tuple[int, int]) -> Visibility:
     """Return what is known after one report (stable, high watermark) each 100 ms, the first at 100."""
-    seen = Visibility()
+    seen = Visibility(HOLD_MS)
     for number, (stable, high_watermark) in enumerate(ends, start=1):
-        seen.heard(topic, 3, number * 100, stable, high_watermark)
+        seen.heard(JOURNAL, 3, number * 100, stable, high_watermark)
     return seen
 
 
+def behind_ms(seen: Visibility, folded: int, now_ms: int = 1_000, partition: int = 3) -> int | None:
+    return seen.behind_ms(now_ms, partition, lambda _: folded)
+
+
 @pytest.mark.parametrize(
-    ("ends", "hidden_ms"),
+    ("ends", "folded", "age_ms"),
     [
-        ([], 0),
-        ([(17, 17)], 0),
-        ([(18, 17)], 0),
-        ([(17, 17), (17, 18)], 900),
-        ([(17, 17), (17, 18), (17, 30), (17, 90)], 900),
-        ([(17, 17), (17, 18), (18, 30), (18, 90)], 800),
-        ([(17, 17), (17, 18), (30, 30)], 0),
-        ([(17, 90), (18, 30)], None),
-        ([(17, 17), (17, 90), (20, 20)], 0),
-        ([(17, 18)], None),
-        ([(17, 18), (17, 20), (18, 20)], 900),
-        ([(17, 18), (20, 20)], 0),
+        ([], 0, 0),
+        ([(17, 17)], 0, 0),
+        ([(18, 17)], 18, 0),
+        ([(17, 17), (17, 18)], 17, 900),
+        ([(17, 17), (17, 18), (17, 30), (17, 90)], 17, 900),
+        ([(17, 17), (17, 18), (18, 30), (18, 90)], 18, 800),
+        ([(17, 17), (17, 18), (18, 30), (18, 90)], 17, 900),
+        ([(17, 17), (17, 18), (30, 30)], 30, 0),
+        ([(17, 17), (17, 18), (30, 30)], 20, 800),
+        ([(17, 17), (17, 90), (20, 20)], 20, 0),
+        ([(17, 18)], 17, None),
+        ([(17, 18), (17, 20), (18, 20)], 18, 900),
+        ([(17, 18), (20, 20)], 20, 0),
+        ([(17, 18), (20, 20)], 17, None),
     ],
     ids=[
         "nothing was heard",
@@ -39,29 +47,50 @@ def reported(*ends: tuple[int, int], topic: str = JOURNAL) -> Visibility:
         "hidden since the last whole end",
         "more is hidden",
         "the first transaction ended, the next one hides on",
-        "it ended",
-        "nothing was ever whole",
+        "it ended, and nothing is folded since",
+        "it ended, and all is folded",
+        "it ended, and a part is folded",
         "the log lost its end",
         "it was open before",
-        "what was there at the first report can be read",
-        "it ended before anybody asked",
+        "what was there at the first report is folded",
+        "it ended before anybody asked, and all is folded",
+        "it ended before anybody asked, and nothing is folded",
     ],
 )
-def test_hidden_records_are_as_old_as_the_last_whole_end(
-    ends: list[tuple[int, int]], hidden_ms: int | None
+def test_partition_is_behind_as_long_as_its_last_whole_end(
+    ends: list[tuple[int, int]], folded: int, age_ms: int | None
 ) -> None:
-    assert reported(*ends).hidden_ms(1_000, 3) == hidden_ms
+    assert behind_ms(reported(*ends), folded) == age_ms
 
 
-def test_partition_hides_as_long_as_the_worst_of_its_topics_and_no_other_partition_does() -> None:
+def test_partition_that_is_opened_is_behind_until_it_has_folded_what_was_there() -> None:
+    seen = reported((50, 50))  # fetched while it was closed
+    seen.heard(JOURNAL, 3, 100, 50, 50, is_opening=True)
+    assert seen.opaque(10_000, 0) == [], "the broker cannot say more of a backlog"
+    assert behind_ms(seen, 49) is None
+    assert behind_ms(seen, 50) == 0
+    assert behind_ms(seen, 0) == 0, "from then on it keeps up"
+
+
+def test_partition_with_a_long_backlog_has_an_age_after_a_while_but_one_with_hidden_events_has_not() -> None:
+    seen = Visibility(HOLD_MS)
+    seen.heard(JOURNAL, 3, 100, 50, 50, is_opening=True)
+    seen.heard(JOURNAL, 4, 100, 50, 51, is_opening=True)
+    assert [behind_ms(seen, 10, 100 + HOLD_MS, number) for number in (3, 4)] == [None, None]
+    assert [behind_ms(seen, 10, 101 + HOLD_MS, number) for number in (3, 4)] == [4 * HOLD_MS + 1, None]
+    assert behind_ms(seen, 50, 101 + HOLD_MS) == 0
+
+
+def test_partition_is_behind_like_the_worst_of_its_topics_and_no_other_partition_is() -> None:
     seen = reported((5, 5), (5, 6))
     seen.heard(HISTORY, 3, 50, 9, 9)
     seen.heard(HISTORY, 3, 60, 9, 10)
-    assert [seen.hidden_ms(1_000, number) for number in (3, 4)] == [950, 0]
-    seen.heard(HISTORY, 3, 70, 10, 10)
-    assert seen.hidden_ms(1_000, 3) == 900
+    read = {JOURNAL: 5, HISTORY: 9}
+    assert [seen.behind_ms(1_000, number, read.__getitem__) for number in (3, 4)] == [950, 0]
+    read[HISTORY] = 10
+    assert seen.behind_ms(1_000, 3, read.__getitem__) == 900
     seen.forget()
-    assert seen.hidden_ms(1_000, 3) == 0
+    assert seen.behind_ms(1_000, 3, read.__getitem__) == 0
 
 
 def test_broker_is_asked_only_for_the_age_of_what_was_hidden_before() -> None:
@@ -71,27 +100,29 @@ def test_broker_is_asked_only_for_the_age_of_what_was_hidden_before() -> None:
     (place,) = unknown.opaque(1_100, 1_000)
     assert place == Opaque(JOURNAL, 3, 5)
     unknown.began(place._replace(offset=4), 20)
-    assert unknown.hidden_ms(1_000, 3) is None
+    assert behind_ms(unknown, 5) is None
     unknown.began(place, -70)  # before this machine was started
-    assert unknown.hidden_ms(1_000, 3) == 1_070
+    assert behind_ms(unknown, 5) == 1_070
     assert unknown.opaque(10_000, 1_000) == []
     known.began(place, -70)
-    assert known.hidden_ms(1_000, 3) == 900
+    assert behind_ms(known, 5) == 900
 
 
-@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=200))
-def test_everything_that_was_there_before_can_be_read(steps: list[tuple[int, int]]) -> None:
-    seen, ends, high_watermark, stable = Visibility(), [], 0, 0
-    for number, (more, readable) in enumerate(steps, start=1):
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=200))
+def test_everything_that_was_there_before_is_folded(steps: list[tuple[int, int, int]]) -> None:
+    seen, ends, high_watermark, stable, folded, was_hidden = Visibility(HOLD_MS), [], 0, 0, 0, False
+    for number, (more, readable, read) in enumerate(steps, start=1):
         high_watermark += more
         stable = min(high_watermark, stable + readable)
+        was_hidden |= stable < high_watermark
+        folded = min(stable, folded + read) if was_hidden else stable  # a worker keeps up
         seen.heard(JOURNAL, 3, number * 10, stable, high_watermark)
         ends.append(high_watermark)
     now_ms = len(ends) * 10
-    hidden_ms = seen.hidden_ms(now_ms, 3)
-    if hidden_ms is None:
-        assert ends[0] > stable
-    elif hidden_ms:
-        assert ends[(now_ms - hidden_ms) // 10 - 1] <= stable < high_watermark
+    age_ms = behind_ms(seen, folded, now_ms)
+    if age_ms is None:
+        assert ends[0] > folded
+    elif age_ms:
+        assert ends[(now_ms - age_ms) // 10 - 1] <= folded < high_watermark
     else:
-        assert stable == high_watermark
+        assert folded == high_watermark
