@@ -31,7 +31,7 @@ VISITORS = [f"visitor-{number}" for number in range(60)]
 Step = tuple[str, Link | None, float]
 """The link, how it breaks (None: resets every 1.5 s), and for how many seconds."""
 
-SHORT: list[Step] = [(WORKER, Link.BLACK_HOLE, 5), (WORKER, None, 4), (HOP, Link.BLACK_HOLE, 3)]
+SHORT: list[Step] = [(WORKER, Link.BLACK_HOLE, 4), (WORKER, None, 4), (HOP, Link.BLACK_HOLE, 2)]
 LONG: list[Step] = [
     (WORKER, Link.HALF_OPEN, 60),
     (WORKER, Link.BLACK_HOLE, 60),
@@ -135,11 +135,11 @@ class System:
     """Two workers and a collector under load, behind the links."""
 
     def __init__(
-        self, stack: ExitStack, make: BrokerFactory, directory: Path, session: dict[str, str]
+        self, stack: ExitStack, make: BrokerFactory, directory: Path, session: dict[str, str], partitions: int
     ) -> None:
         self.links = Links(stack, make)
         broker = self.links.broker
-        self.cluster = Cluster(broker, directory / "cluster", env=session)
+        self.cluster = Cluster(broker, directory / "cluster", partitions=partitions, env=session)
         stack.callback(self.cluster.close)
         self.collector = CollectorProcess(
             self.links.by_collector,
@@ -195,11 +195,11 @@ class System:
 
 
 def breakings(
-    make: BrokerFactory, directory: Path, steps: list[Step], session: dict[str, str]
+    make: BrokerFactory, directory: Path, steps: list[Step], session: dict[str, str], partitions: int
 ) -> tuple[Outcome, dict[str, Any]]:
     """Break one link after another; return the result, and what each step did."""
     with ExitStack() as stack:
-        system = System(stack, make, directory, session)
+        system = System(stack, make, directory, session, partitions)
         system.start()
         did: dict[str, Any] = {}
         for number, (name, link, seconds) in enumerate(steps):
@@ -247,8 +247,8 @@ def breakings(
 def test_broken_links_lose_and_double_nothing_and_no_old_answer_seems_fresh(
     broker_factory: BrokerFactory, tmp_path: Path, is_long: bool
 ) -> None:
-    steps, session = (LONG, LONG_SESSION) if is_long else (SHORT, SHORT_SESSION)
-    outcome, did = breakings(broker_factory, tmp_path, steps, session)
+    form = (LONG, LONG_SESSION, 4) if is_long else (SHORT, SHORT_SESSION, 2)
+    outcome, did = breakings(broker_factory, tmp_path, *form)
     outcome.must_be_exact()
     assert outcome.more["differing_pages"] == 0
     for step, effect in did.items():
