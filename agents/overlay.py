@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Final, Protocol, TypeVar
 
 from agents.ports import Change, Output, Store
@@ -123,14 +124,21 @@ class Overlay:
             value = None if state is None else encode_record(WindowKey.decode(key), state)
             yield Output(WINDOWS, self._number, key, value)
 
-    def scan(self, table: str, start: bytes, end: bytes) -> dict[bytes, Any]:
-        """Return the rows of a key range in key order, as of the last folded event. Rows in memory win over the store."""
+    def scan(self, table: str, start: bytes, end: bytes, most: int) -> tuple[dict[bytes, Any], bytes | None]:
+        """Return at most ``most`` rows of a key range in key order, and the key to continue from; None if there are no more.
+
+        They are as of the last folded event. Rows in memory win over the store.
+        """
         rows = self.tables[table]
         found: dict[bytes, Any] = {
-            key: rows.decode(value) for key, value in self._store.scan(table, start, end)
+            key: rows.decode(value) for key, value in islice(self._store.scan(table, start, end), most)
         }
+        if len(found) == most:
+            end = next(reversed(found)) + b"\x00"  # beyond it, the store has not been read
         found.update(rows.scan_memory(start, end))
-        return {key: found[key] for key in sorted(found) if found[key] is not None}
+        keys = sorted(found)[:most]
+        rest = keys[-1] + b"\x00" if len(keys) == most else None
+        return {key: found[key] for key in keys if found[key] is not None}, rest
 
     def stored(self, table: str, start: bytes, end: bytes) -> Iterator[tuple[bytes, Any]]:
         """Yield the rows of a key range that are in the store, each with its state in memory if it has one (None: deleted)."""

@@ -23,7 +23,7 @@ from events.codec import UndecodableError
 from tables.ctr import watermarks
 from tables.ctr.watermarks import WatermarkRules
 from tables.declare import POSITIONS_TABLE
-from tables.store import StoreDamageError
+from tables.store import StoreDamageError, StoreError
 
 _SLICE_SECONDS: Final = 0.004  # after this time a fold yields to the event loop, for lookups
 _MOST_HELD: Final = 2  # times cache_bytes: the cache, and as much again that waits for a flush
@@ -183,7 +183,7 @@ class Partition:
         """The watermark of this partition. A window is final if the watermark has passed its end by the grace."""
         try:
             state = self.overlay.rows[watermarks.TABLE].get(watermarks.row_key(self.number))
-        except StoreDamageError as error:
+        except StoreError as error:
             self.lose_store(error)
             return 0
         return 0 if state is None else state.reached_ms
@@ -268,8 +268,8 @@ class Partition:
             changes[POSITIONS_TABLE] = position_rows(self.number, positions, ids)
         return Flush(changes, outputs + published + last, positions)
 
-    def lose_store(self, error: StoreDamageError) -> None:
-        """Lose the partition because its store is damaged. When it is opened again, the store is rebuilt."""
+    def lose_store(self, error: StoreError) -> None:
+        """Lose the partition because its store cannot be read. When it is opened again, a damaged store is rebuilt."""
         if self.lost is None:
             self._lose(PartitionLostError(self.number, str(error)))
             self._on_lost(PartitionLostError(self.number, str(error)))

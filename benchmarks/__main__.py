@@ -16,6 +16,7 @@ BENCHMARKS: Final = {
     "state": "disk and memory per user",
     "soak": "memory of a worker over half an hour",
     "collector": "events over HTTP, one by one and in batches",
+    "loop_lag": "how long each kind of lookup keeps other requests waiting",
 }
 """Name -> what the benchmark measures."""
 

@@ -144,7 +144,8 @@ class Parameters:
     def noted_money(self, *, must_be_readable: bool = True) -> tuple[Decimal | None, str | None]:
         """Take the price of an item that the user noted and did not buy: as ``money``, and ``price`` may have the form of fullprice.
 
-        With ``must_be_readable=False``, a price that breaks the rules is not taken, so it becomes a property.
+        With ``must_be_readable=False``, a price that breaks the rules is not taken, so it becomes a property. One that was given
+        twice is still refused.
         """
         before = dict(self._left)
         try:
@@ -152,8 +153,8 @@ class Parameters:
                 self.take("currency")
                 return _fullprice("price", self.take("price") or "")
             return self.money()
-        except RefusedError:
-            if must_be_readable:
+        except RefusedError as refused:
+            if must_be_readable or refused.rejection.code == "duplicate_parameter":
                 raise
             self._left = before
             return None, None
