@@ -67,7 +67,7 @@ class Reader:
 
     def __init__(self, cluster: Cluster, *workers: str) -> None:
         self._cluster, self._session = cluster, cluster.session_seconds
-        self._probes = [_probe(cluster, number) for number in range(cluster.partitions)]
+        self.probes = [_probe(cluster, number) for number in range(cluster.partitions)]
         self._producer = Producer(
             {
                 "bootstrap.servers": cluster.broker.bootstrap,
@@ -81,6 +81,9 @@ class Reader:
         self.counts: Counter[str] = Counter()
         self.odd: list[Any] = []
         """The answers for which a test fails."""
+        self.longest_seconds = 0.0
+        """The longest time for which no worker answered about one of the users."""
+        self._answered: dict[int, float] = {}
         self._threads = [threading.Thread(target=self._produce, daemon=True)]
         self._threads += [
             threading.Thread(target=self._read, args=(name,), daemon=True) for name in workers or ("w0",)
@@ -95,7 +98,7 @@ class Reader:
     @property
     def sent(self) -> int:
         """How many clicks were sent."""
-        return sum(probe.sent for probe in self._probes)
+        return sum(probe.sent for probe in self.probes)
 
     def line(self) -> dict[str, int]:
         """Return the counts for the line of a result."""
@@ -116,7 +119,7 @@ class Reader:
 
     def _produce(self) -> None:
         while not self._finished.is_set():
-            for probe in self._probes:
+            for probe in self.probes:
                 now_ms = time.time_ns() // 1_000_000
                 event = {
                     "type": "clickrecommended",
@@ -143,7 +146,7 @@ class Reader:
 
     def _read(self, name: str) -> None:
         while not self._finished.is_set():
-            for number, probe in enumerate(self._probes):
+            for number, probe in enumerate(self.probes):
                 user = f"/v1/{CUSTOMER}/users/{probe.raw}"
                 for path in (
                     user,
@@ -159,11 +162,13 @@ class Reader:
             return
         asked = time.monotonic()
         status, body = self._cluster.get(path, name, ANSWER_SECONDS)
+        if status == 200:
+            self._note_answer(number)
         if status == 0:
             return
         answer = Answer(asked, _clicks(body), body.get("stale_ms")) if status == 200 else None
         if answer is not None:
-            kind = judged(answer, self._probes[number], self._session)
+            kind = judged(answer, self.probes[number], self._session)
             if kind == "unmarked_stale" and "/ctr" in path:
                 return  # windows that are not final may lack what other partitions have not forwarded yet
             if kind == "marked" and "max_stale_ms=0" in path:
@@ -173,8 +178,14 @@ class Reader:
         with self._lock:
             self.counts[kind] += 1
             if kind not in ("fresh", "marked", "refused"):
-                must = self._probes[number].must_have(asked - self._session)
+                must = self.probes[number].must_have(asked - self._session)
                 self.odd.append((kind, name, number, path, answer, must, round(time.monotonic() - asked, 3)))
+
+    def _note_answer(self, number: int) -> None:
+        now = time.monotonic()
+        with self._lock:
+            self.longest_seconds = max(self.longest_seconds, now - self._answered.get(number, now))
+            self._answered[number] = now
 
 
 def _probe(cluster: Cluster, number: int) -> Probe:
