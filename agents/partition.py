@@ -104,6 +104,7 @@ class Partition:
         """Next offset to fold, per source topic."""
         self.durable: dict[str, int] = dict(self.positions)
         """Next offset that a committed flush covers, per source topic."""
+        self.as_of_ms: dict[str, int] = {}  # when the broker had the first record of each last chunk
         self.halts: dict[str, Halt] = {}
         """Source topics that are paused. None of their records is folded or fetched until the partition is opened again."""
         self._bad_runs = BadRuns(number, limits.poison)
@@ -122,8 +123,9 @@ class Partition:
 
         Return early if the partition is closed meanwhile. Its next owner reads the rest again from the position.
         """
-        if topic in self.halts:
+        if topic in self.halts or not records:
             return
+        self.as_of_ms[topic] = records[0].timestamp
         deadline = time.perf_counter() + _SLICE_SECONDS
         count = 0
         for record in records:

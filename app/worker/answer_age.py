@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from agents.registry import Partitions
-from app.base.clock import elapsed_ms
+from app.base.clock import SystemClock, elapsed_ms
 from app.lookup.service import HiddenEventsError, OutOfTouchError
 from app.worker.contact import ContactRule
 from app.worker.lag import ConsumerFeed
@@ -48,6 +48,11 @@ def behind(partitions: Partitions, visibility: Visibility, feed: ConsumerFeed) -
         partition = partitions.get(number)
         if partition is None:
             return 0  # lookups of it are refused anyway
-        return visibility.behind_ms(elapsed_ms(), number, lambda topic: feed.folded(partition, topic))
+
+        def age_ms(topic: str) -> int | None:
+            as_of_ms = partition.as_of_ms.get(topic)
+            return None if as_of_ms is None else max(0, SystemClock().now_ms() - as_of_ms)
+
+        return visibility.behind_ms(elapsed_ms(), number, lambda topic: feed.folded(partition, topic), age_ms)
 
     return behind_ms

@@ -55,10 +55,13 @@ class ConsumerFeed:
         if topic in partition.halts:
             return _EVERYTHING
         position = partition.positions.get(topic, 0)
-        reach: Reach | None = self.app.consumer.reach(TP(topic, partition.number))
+        tp = TP(topic, partition.number)
+        reach: Reach | None = self.app.consumer.reach(tp)
         if reach is None or position < reach.fetched:
             return position
-        return max(position, reach.next)
+        # ``reach.next`` moves before the records that it passes arrive here
+        passed: int = self.app.consumer.passed.get(tp, 0)
+        return max(position, passed)
 
     def reach(self, topic: str, partition: int) -> Reach | None:
         """Return how far the consumer is; None until the broker has reported where the partition ends.

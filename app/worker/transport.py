@@ -135,6 +135,8 @@ class ChunkConsumer(driver.Consumer):
         self.ends: dict[TP, int] = {}
         """The high watermarks that the watchdog last saw. Fetches report them only of partitions that are fetched."""
         self._fetched: dict[TP, int] = {}
+        self.passed: dict[TP, int] = {}
+        """What the next fetch began with when the last one ended. All records before it are in ``_fetched``."""
 
     def _new_consumer_thread(self) -> _ChunkThread:
         return _ChunkThread(self, loop=self.loop, beacon=self.beacon)
@@ -150,6 +152,8 @@ class ChunkConsumer(driver.Consumer):
         }
         if self.ownership.epoch == epoch:
             self._fetched.update((tp, run[-1].offset + 1) for tp, run in runs.items() if run)
+            reaches = ((tp, self.reach(tp)) for tp in active or ())
+            self.passed.update((tp, reach.next) for tp, reach in reaches if reach is not None)
         for tp, run in runs.items():
             for start in range(0, len(run), CHUNK_RECORDS):
                 if not self.flow_active or self.ownership.epoch != epoch:
@@ -252,6 +256,7 @@ class ChunkConsumer(driver.Consumer):
         self._delivered.clear()
         self.ends.clear()
         self._fetched.clear()
+        self.passed.clear()
         await self.ownership.on_revoked()
         await super().on_partitions_revoked(revoked)
 

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 _MAX_REPORTS: Final = 64
 _ASSUMED_HOLDS: Final = 3
-"""A backlog that takes longer than the hold began at least this many holds before the opening: its owner was gone for a session."""
+"""A backlog of which nothing was folded for so many holds began at least as many before: its owner was gone for a session."""
 
 
 class Opaque(NamedTuple):
@@ -108,23 +108,36 @@ class Visibility:
                 if end.is_hidden and end.complete_ms is None and now_ms - end.reports[0][0] >= least_ms
             ]
 
-    def behind_ms(self, now_ms: int, partition: int, read: Callable[[str], int]) -> int | None:
+    def behind_ms(
+        self,
+        now_ms: int,
+        partition: int,
+        read: Callable[[str], int],
+        age_ms: Callable[[str], int | None] = lambda _: None,
+    ) -> int | None:
         """Return for how long events may have been unread: 0 if none is, None if that is not known.
 
-        ``read`` returns the offset up to which the worker has folded a topic of the partition.
+        ``read`` returns the offset up to which the worker has folded a topic of the partition. ``age_ms`` returns how old the record
+        is with which it goes on, or an earlier one: for a backlog that was there at the opening.
         """
         if partition not in self._behind:
             return 0
+        oldest_ms = dated = 0
         with self._lock:
             for end in self._behind.get(partition, ()):
                 end.settle(read(end.topic))
                 if end.reports and end.complete_ms is None and not end.is_hidden:
-                    opened_ms = end.reports[0][0]
-                    if now_ms - opened_ms > self._hold_ms:
-                        end.complete_ms = opened_ms - _ASSUMED_HOLDS * self._hold_ms
+                    since_ms, waits_ms = now_ms - end.reports[0][0], age_ms(end.topic)
+                    if waits_ms is None and since_ms > _ASSUMED_HOLDS * self._hold_ms:
+                        waits_ms = since_ms + _ASSUMED_HOLDS * self._hold_ms
+                    if waits_ms is not None:
+                        oldest_ms = max(oldest_ms, waits_ms)
+                        dated += 1
             ends = self._note_behind(partition)
             known = [end.complete_ms for end in ends if end.complete_ms is not None]
-        return max(0, now_ms - min(known, default=now_ms)) if len(known) == len(ends) else None
+        if len(known) + dated < len(ends):
+            return None
+        return max(0, oldest_ms, now_ms - min(known, default=now_ms))
 
     def forget(self) -> None:
         """Forget all partitions: those of a new generation of the group may have been elsewhere meanwhile."""

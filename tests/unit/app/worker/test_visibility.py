@@ -76,9 +76,9 @@ def test_partition_with_a_long_backlog_has_an_age_after_a_while_but_one_with_hid
     seen = Visibility(HOLD_MS)
     seen.heard(JOURNAL, 3, 100, 50, 50, is_opening=True)
     seen.heard(JOURNAL, 4, 100, 50, 51, is_opening=True)
-    assert [behind_ms(seen, 10, 100 + HOLD_MS, number) for number in (3, 4)] == [None, None]
-    assert [behind_ms(seen, 10, 101 + HOLD_MS, number) for number in (3, 4)] == [4 * HOLD_MS + 1, None]
-    assert behind_ms(seen, 50, 101 + HOLD_MS) == 0
+    assert [behind_ms(seen, 10, 100 + 3 * HOLD_MS, number) for number in (3, 4)] == [None, None]
+    assert [behind_ms(seen, 10, 101 + 3 * HOLD_MS, number) for number in (3, 4)] == [6 * HOLD_MS + 1, None]
+    assert behind_ms(seen, 50, 101 + 3 * HOLD_MS) == 0
 
 
 def test_partition_is_behind_like_the_worst_of_its_topics_and_no_other_partition_is() -> None:
@@ -91,6 +91,22 @@ def test_partition_is_behind_like_the_worst_of_its_topics_and_no_other_partition
     assert seen.behind_ms(1_000, 3, read.__getitem__) == 900
     seen.forget()
     assert seen.behind_ms(1_000, 3, read.__getitem__) == 0
+
+
+def test_backlog_of_an_opening_is_as_old_as_the_record_that_is_folded_next() -> None:
+    seen = Visibility(HOLD_MS)
+    seen.heard(JOURNAL, 3, 100, 50, 50, is_opening=True)
+    ages = {JOURNAL: 70_000}
+    read = [10]
+
+    def now(now_ms: int) -> int | None:
+        return seen.behind_ms(now_ms, 3, lambda _: read[0], ages.get)
+
+    assert now(200) == now(100 + 2 * HOLD_MS) == 70_000
+    ages[JOURNAL], read[0] = 900, 49
+    assert now(200) == 900
+    read[0] = 50
+    assert now(200) == 0
 
 
 def test_broker_is_asked_only_for_the_age_of_what_was_hidden_before() -> None:
