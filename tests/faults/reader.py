@@ -79,8 +79,13 @@ class Reader:
         )
         self._finished, self._lock = threading.Event(), threading.Lock()
         self.counts: Counter[str] = Counter()
+        self.by: Counter[tuple[str, str, int]] = Counter()
+        """Answers by kind, worker, and partition of the user."""
         self.odd: list[Any] = []
         """The answers for which a test fails."""
+        self.silent: set[tuple[str, int]] = set()
+        self.silent_since: float | None = None
+        """Workers that cannot hear from Kafka of these partitions, and since when: a session later no answer may be without a mark."""
         self.longest_seconds = 0.0
         """The longest time for which no worker answered about one of the users."""
         self._answered: dict[int, float] = {}
@@ -169,7 +174,10 @@ class Reader:
         answer = Answer(asked, _clicks(body), body.get("stale_ms")) if status == 200 else None
         if answer is not None:
             kind = judged(answer, self.probes[number], self._session)
-            if kind == "unmarked_stale" and "/ctr" in path:
+            since = self.silent_since if (name, number) in self.silent else None
+            if kind == "fresh" and since is not None and asked - since > self._session:
+                kind = "unmarked_stale"
+            elif kind == "unmarked_stale" and "/ctr" in path:
                 return  # windows that are not final may lack what other partitions have not forwarded yet
             if kind == "marked" and "max_stale_ms=0" in path:
                 kind = "marked although only fresh ones were allowed"
@@ -177,9 +185,23 @@ class Reader:
             kind = "refused" if status == 503 else f"status {status}"
         with self._lock:
             self.counts[kind] += 1
+            self.by[kind, name, number] += 1
             if kind not in ("fresh", "marked", "refused"):
                 must = self.probes[number].must_have(asked - self._session)
                 self.odd.append((kind, name, number, path, answer, must, round(time.monotonic() - asked, 3)))
+
+    def look(self, name: str) -> None:
+        """Ask a worker about each user now, in addition to the regular questions."""
+        for number, probe in enumerate(self.probes):
+            self._ask(name, number, f"/v1/{CUSTOMER}/users/{probe.raw}")
+
+    def not_fresh(self, name: str) -> int:
+        """Return how many answers of a worker were marked or refused."""
+        return sum(
+            count
+            for (kind, who, _), count in self.by.items()
+            if who == name and kind in ("marked", "refused")
+        )
 
     def _note_answer(self, number: int) -> None:
         now = time.monotonic()

@@ -6,37 +6,23 @@ from pathlib import Path
 
 import pytest
 
-from app.local.broker import LocalBroker
 from app.local.tcp_ports import free_port
 from tests.conftest import BrokerFactory
 from tests.faults.cluster import CUSTOMER, Cluster
-from tests.faults.judge import Judge
 from tests.faults.ledger import Outcome, compare
 from tests.faults.load import Load
+from tests.faults.reader import Reader
+from tests.support.second_listener import broker_with_a_second_listener
 from tests.support.tcp_proxy import Link, TcpProxy
 
 SESSION_MS, MAX_STALE_MS = 3_000, 8_000
 RATE = 100
 
 
-def _with_a_second_listener(make: BrokerFactory, behind: int, front: int) -> LocalBroker:
-    """Return a broker whose second listener, on the port ``behind``, tells its clients to come by the port ``front``."""
-    own, controller = (f"127.0.0.1:{free_port('127.0.0.1')}" for _ in range(2))
-    return make(
-        port=int(own.rpartition(":")[2]),
-        properties={
-            "listeners": f"PLAINTEXT://{own},LINK://127.0.0.1:{behind},CONTROLLER://{controller}",
-            "advertised.listeners": f"PLAINTEXT://{own},LINK://127.0.0.1:{front}",
-            "controller.quorum.voters": f"1@{controller}",
-            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,LINK:PLAINTEXT,CONTROLLER:PLAINTEXT",
-        },
-    )
-
-
 def deposed(make: BrokerFactory, directory: Path, *, cut_s: float, asleep_s: float, away_s: float) -> Outcome:
     """Depose w0 by a cut link and by SIGSTOP, then take the broker away; w1 and the events go on."""
     behind, front = free_port("127.0.0.1"), free_port("127.0.0.1")
-    broker = _with_a_second_listener(make, behind, front)
+    broker = broker_with_a_second_listener(make, behind, front)
     env = {
         "UPTAKE_SESSION_TIMEOUT_MS": str(SESSION_MS),
         "UPTAKE_MAX_STALE_MS": str(MAX_STALE_MS),
@@ -44,7 +30,7 @@ def deposed(make: BrokerFactory, directory: Path, *, cut_s: float, asleep_s: flo
     cluster = Cluster(broker, directory / "cluster", partitions=2, env=env)
     users = [cluster.customer.rules.user(f"visitor-{number}") for number in range(50)]
     load = Load(broker.bootstrap, CUSTOMER, users, rate=RATE, events=RATE * 900)
-    judge = Judge(cluster, ["w0", "w1"], SESSION_MS)
+    reader = Reader(cluster, "w0", "w1")
 
     everywhere = {(name, number) for name in ("w0", "w1") for number in (0, 1)}
 
@@ -58,18 +44,18 @@ def deposed(make: BrokerFactory, directory: Path, *, cut_s: float, asleep_s: flo
             cluster.start_worker("w1")
             cluster.wait_until(balanced, "both own a partition")
             load.start()
-            judge.start()
+            reader.start()
             (lost_one,) = map(int, cluster.partitions_of("w0"))
 
             link.make(Link.HALF_OPEN)
-            cut = judge.silent_since = time.monotonic()
-            judge.silent = {("w0", lost_one)}
+            cut = reader.silent_since = time.monotonic()
+            reader.silent = {("w0", lost_one)}
             cluster.wait_until(lambda: len(cluster.partitions_of("w1")) == 2, "w1 takes over")
-            fresh_before = Counter(judge.fresh)
+            before = Counter(reader.by)
             cluster.wait_until(lambda: time.monotonic() - cut > cut_s, "the link is cut for long", cut_s + 5)
-            hops = judge.fresh["w0", 1 - lost_one] - fresh_before["w0", 1 - lost_one]
-            by_link = (judge.marked["w0", lost_one], judge.refused["w0", lost_one])
-            judge.silent_since = None
+            hops = reader.by["fresh", "w0", 1 - lost_one] - before["fresh", "w0", 1 - lost_one]
+            by_link = (reader.by["marked", "w0", lost_one], reader.by["refused", "w0", lost_one])
+            reader.silent_since = None
             link.make(Link.OPEN)
             recovered = cluster.wait_until(balanced, "w0 is well again", 30)
 
@@ -79,29 +65,29 @@ def deposed(make: BrokerFactory, directory: Path, *, cut_s: float, asleep_s: flo
             cluster.wait_until(
                 lambda: time.monotonic() - frozen > asleep_s, "w0 sleeps for long", asleep_s + 5
             )
-            before = judge.not_fresh("w0")
+            not_fresh = reader.not_fresh("w0")
             cluster.thaw("w0")
-            judge.look("w0")  # before it can have heard from Kafka
-            by_sleep = judge.not_fresh("w0") - before
+            reader.look("w0")  # before it can have heard from Kafka
+            by_sleep = reader.not_fresh("w0") - not_fresh
             cluster.wait_until(balanced, "w0 is well again", 30)
 
-            fresh_before = Counter(judge.fresh)
+            before = Counter(reader.by)
             cluster.wait_until(
-                lambda: all((judge.fresh - fresh_before)[name, number] > 5 for name, number in everywhere),
+                lambda: all((reader.by - before)["fresh", name, number] > 5 for name, number in everywhere),
                 "both answer as fresh",
             )
-            marked_before = sum(judge.marked.values())
+            marked_before = reader.counts["marked"]
             broker.freeze()
-            away = judge.silent_since = time.monotonic()
-            judge.silent = everywhere
+            away = reader.silent_since = time.monotonic()
+            reader.silent = everywhere
             cluster.wait_until(lambda: time.monotonic() - away > away_s, "no broker", away_s + 5)
-            judge.silent_since = None
+            reader.silent_since = None
             broker.thaw()
-            by_broker = sum(judge.marked.values()) - marked_before
+            by_broker = reader.counts["marked"] - marked_before
             cluster.wait_until(balanced, "both are well again", 30)
 
             load.finish()
-            judge.finish()
+            reader.finish()
             cluster.wait_drained()
             _, lost, doubled = compare(cluster, load)
             assert [cluster.stop(name) for name in ("w0", "w1")] == [0, 0]
@@ -111,10 +97,10 @@ def deposed(make: BrokerFactory, directory: Path, *, cut_s: float, asleep_s: flo
                 "fresh_by_hop": hops,
                 "not_fresh_after_sleep": by_sleep,
                 "marked_without_broker": by_broker,
-                "fresh": sum(judge.fresh.values()),
+                "fresh": reader.counts["fresh"],
             }
-            more: dict[str, float] = {"unmarked_stale": len(judge.unmarked), "well_again_s": recovered}
-            return Outcome("F19", load.delivered, lost, doubled, effect, more)
+            more: dict[str, float] = {"well_again_s": recovered}
+            return Outcome("F19", load.delivered, lost, doubled, effect, more, reader)
         finally:
             broker.thaw()
             cluster.close()
@@ -128,4 +114,3 @@ def test_no_old_answer_of_a_deposed_owner_seems_fresh(
     seconds = (60, 30, 20) if is_long else (10, 5, 5)
     outcome = deposed(broker_factory, tmp_path, cut_s=seconds[0], asleep_s=seconds[1], away_s=seconds[2])
     outcome.must_be_exact()
-    assert outcome.more["unmarked_stale"] == 0
