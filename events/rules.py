@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, tzinfo
 
 from events.pseudonym import pseudonym
+from events.wire_values import MAX_ITEM_NUMBER
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +21,7 @@ class Rules:
     md5_signatures: bool = True
     """Whether imports may be signed with md5, as in the tracker API. Such a signature covers neither user, customer nor event."""
     time_zone: tzinfo = UTC
-    max_itemtype: int = 5
+    max_itemtype: int = MAX_ITEM_NUMBER
     string_items: bool = True
     strict_scenario: bool = False
     scenarios_of_tracks: Mapping[str, str] = field(default_factory=dict)

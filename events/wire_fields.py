@@ -88,7 +88,7 @@ WIRE_FIELDS: Final = (
     WireField(
         "itemtype",
         values.ITEMTYPE,
-        "1-5, or what the customer's `max_itemtype` allows",
+        f"1..{values.MAX_ITEM_NUMBER}, or up to the customer's `max_itemtype`",
         is_in_path=True,
         is_plain=True,
     ),

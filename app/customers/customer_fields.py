@@ -16,6 +16,7 @@ from events.wire_values import MAX_ITEM_NUMBER, MAX_WORD_CHARS
 
 KEY_BYTES: Final = 32
 _MAX_SCENARIOS: Final = 1_000
+_MAX_DIGITS: Final = 10  # of an item type
 _KEY_ID: Final = r"^[A-Za-z0-9_-]{1,16}\Z"
 _ORIGIN: Final = r"^(\*|null|[a-z][a-z0-9+.-]*://[^/\s]+)\Z"
 
@@ -66,7 +67,7 @@ class CustomerEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     api_key: Annotated[str, msgspec.Meta(min_length=16)] | None = None
     rate_limit: _RateLimit | None = None
     time_zone: str = "UTC"
-    max_itemtype: Annotated[int, msgspec.Meta(ge=1, le=MAX_ITEM_NUMBER)] = 5
+    max_itemtype: Annotated[int, msgspec.Meta(ge=1, le=MAX_ITEM_NUMBER)] = MAX_ITEM_NUMBER
     string_items: bool = True
     strict_scenario: bool = False
     scenarios_of_tracks: Annotated[
@@ -173,11 +174,13 @@ def _scenario(name: str) -> str:
 
 
 def _itemtype(text: str, max_itemtype: int) -> int:
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:10]) <= max_itemtype):
+    if not (
+        text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS and 1 <= int(text) <= max_itemtype
+    ):
         raise FieldError(
             f"rating_scales: {text[:40]!r} is not an item type from 1 to max_itemtype ({max_itemtype})"
         )
-    return int(text[:10])
+    return int(text)
 
 
 def _scale(name: str, scale: _Scale) -> RatingScale:

@@ -79,7 +79,7 @@ def element_cases() -> Iterator[BadInput]:
         ("no item", {"item": None}, "missing_item"),
         ("an item that is a list", {"item": ["5"]}, "bad_item"),
         ("a fraction as item", {"item": 5.5}, "bad_item"),
-        ("item type 6", {"itemtype": 6}, "bad_itemtype"),
+        ("item type 2147483648", {"itemtype": 2_147_483_648}, "bad_itemtype"),
         ("item type true", {"itemtype": True}, "bad_itemtype"),
         ("64-bit overflow", {"created_ms": 2**64}, "bad_number"),
         ("huge integer", {"row": 10**400}, "bad_number"),

@@ -43,10 +43,10 @@ REJECTED: dict[str, tuple[str, str]] = {
     "empty itemtype": ("/api/00000/click/u//5", "bad_itemtype"),
     "itemtype undefined": ("/api/00000/click/u/undefined/5", "bad_itemtype"),
     "itemtype 0": ("/api/00000/click/u/0/5", "bad_itemtype"),
-    "itemtype 6": ("/api/00000/click/u/6/5", "bad_itemtype"),
+    "itemtype 2147483648": ("/api/00000/click/u/2147483648/5", "bad_itemtype"),
     "itemtype -1": ("/api/00000/click/u/-1/5", "bad_itemtype"),
     "itemtype in Arabic digits": ("/api/00000/click/u/%D9%A1/5", "bad_itemtype"),
-    "rendered with a bad itemtype": ("/api/00000/rendered/u/9/5", "bad_itemtype"),
+    "rendered with a bad itemtype": ("/api/00000/rendered/u/9.0/5", "bad_itemtype"),
     "no item": ("/api/00000/click/u/1", "missing_item"),
     "empty item": ("/api/00000/click/u/1/", "missing_item"),
     "item null": ("/api/00000/click/u/1/null", "missing_item"),
@@ -143,6 +143,8 @@ def test_bad_request_is_rejected(case: str) -> None:
         ({"string_items": False}, "click/u/1/1.5", "bad_item"),
         ({"string_items": False}, "click/u/1/%D9%A5", "bad_item"),
         ({"string_items": False}, "rendered/u/1/1,x", "bad_item"),
+        ({"max_itemtype": 5}, "click/u/6/5", "bad_itemtype"),
+        ({"max_itemtype": 5}, "rendered/u/9/5", "bad_itemtype"),
         ({"max_itemtype": 7}, "click/u/8/5", "bad_itemtype"),
     ],
 )
@@ -155,7 +157,10 @@ def test_customers_rules_hold(settings: dict[str, object], path: str, code: str)
     [
         ({"string_items": False}, "click/u/1/1"),
         ({"string_items": False}, "click/u/1/2147483647"),
+        ({}, "click/u/38/5"),
+        ({}, "click/u/2147483647/5"),
         ({"max_itemtype": 2_147_483_647}, "click/u/2147483647/5"),
+        ({"max_itemtype": 5}, "click/u/5/5"),
         ({"strict_scenario": True}, "clickrecommended/u/1/5?scenario=s"),
     ],
 )

@@ -63,7 +63,7 @@ def test_defaults(tmp_path: Path) -> None:
     customer = Customers.load(written(tmp_path, MINIMAL))["00000"]
     rules = customer.rules
     assert (rules.customer, rules.key_id, rules.pseudonym_key) == ("00000", "k1", bytes.fromhex(KEY))
-    assert (rules.max_itemtype, rules.string_items, rules.strict_scenario) == (5, True, False)
+    assert (rules.max_itemtype, rules.string_items, rules.strict_scenario) == (2_147_483_647, True, False)
     assert (rules.time_zone, rules.license_key, rules.previous_key_id) == (UTC, None, None)
     assert customer.cors_origins == {"*"}
     assert (customer.exclusions.threshold, customer.exclusions.within) == (2, 1_800_000)
@@ -77,7 +77,7 @@ previous_key_id = "k0"
 previous_pseudonym_key = "{"cd" * 32}"
 license_key = "8695-1828"
 time_zone = "Europe/Berlin"
-max_itemtype = 2147483647
+max_itemtype = 7
 string_items = false
 strict_scenario = true
 cors_origins = ["https://shop.example"]
@@ -105,7 +105,7 @@ pseudonym_key = "{"ef" * 32}"
     customer = customers["00000"]
     assert customer.rules.previous_pseudonym_key == bytes.fromhex("cd" * 32)
     assert customer.rules.time_zone == ZoneInfo("Europe/Berlin")
-    assert (customer.rules.max_itemtype, customer.rules.string_items) == (2_147_483_647, False)
+    assert (customer.rules.max_itemtype, customer.rules.string_items) == (7, False)
     assert customer.rules.strict_scenario is True
     assert customer.cors_origins == {"https://shop.example"}
     assert customer.rules.md5_signatures is False
@@ -172,7 +172,14 @@ def test_missing_file_says_what_to_do(tmp_path: Path) -> None:
         (f'{MINIMAL}[customers."00000".scenarios.""]\n', "scenario's name"),
         (f"{MINIMAL}rating_scale = {{ min = 5, max = 5 }}\n", "rating_scale: min must be below max"),
         (f"{MINIMAL}rating_scale = {{ max = 101 }}\n", r"\$\.rating_scale\.max"),
-        (f'{MINIMAL}rating_scales = {{ "6" = {{ max = 5 }} }}\n', "rating_scales: '6' is not an item type"),
+        (
+            f'{MINIMAL}max_itemtype = 5\nrating_scales = {{ "6" = {{ max = 5 }} }}\n',
+            "rating_scales: '6' is not an item type",
+        ),
+        (
+            f'{MINIMAL}rating_scales = {{ "21474836470" = {{ max = 5 }} }}\n',
+            "rating_scales: '21474836470' is not an item type",
+        ),
         (f'{MINIMAL}rating_scales = {{ "²" = {{ max = 5 }} }}\n', "rating_scales: '²' is not an item type"),
         (f"{MINIMAL}rate_limit = 5\n", r"\$\.rate_limit"),
         (f"{MINIMAL}rate_limit = {{ events_per_second = 0 }}\n", "events_per_second"),
@@ -247,7 +254,7 @@ def test_changed_file_is_served_from_then_on(tmp_path: Path) -> None:
     assert list(customers) == ["00000"]
     assert customers.refresh() is True
     assert list(customers) == ["00001"]
-    assert (before.rules.max_itemtype, customers["00001"].rules.max_itemtype) == (5, 7)
+    assert (before.rules.max_itemtype, customers["00001"].rules.max_itemtype) == (2_147_483_647, 7)
     assert customers.problem is None
 
 
