@@ -59,12 +59,19 @@ def split_path(raw_path: str) -> RawPath | Rejection:
             raise RefusedError("backslash_in_path", "the path must not contain a backslash (%5C)")
         segments = raw_path.split("/")
         if len(segments) < 4 or segments[0] or segments[1] not in PREFIXES:
+            if raw_path.startswith("//"):
+                return split_path(without_extra_slashes(raw_path))
             raise RefusedError(
                 "unknown_path", "there is nothing at this path; events go to /api/{customer}/{event}/..."
             )
         return RawPath(decode(segments[2], "customer"), decode(segments[3], "event"), segments[4:])
     except RefusedError as refused:
         return refused.rejection
+
+
+def without_extra_slashes(raw_path: str) -> str:
+    """Return a path that begins with one slash. A client that joins ``https://host/`` and ``/api/...`` sends two."""
+    return f"/{raw_path.lstrip('/')}" if raw_path.startswith("//") else raw_path
 
 
 def read_target(path: RawPath, *raw_params: str) -> Target | Rejection:

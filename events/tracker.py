@@ -104,6 +104,9 @@ class _Reader:
 def _read(reader: _Reader, target: Target, rules: Rules, received_ms: int) -> Accepted | None:
     segments = target.segments
     places = reader.path.count("/") + 1
+    if len(segments) == places + 1 and not segments[-1]:  # a slash at the end
+        segments = segments[:-1]
+        target = msgspec.structs.replace(target, segments=segments)
     if len(segments) > places:
         raise RefusedError(
             "malformed_path", f"the path after the event is {reader.path}; it has {len(segments)} segments"

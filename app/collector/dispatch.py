@@ -20,7 +20,7 @@ from app.http.operators import BEARER, Operators
 from app.journal.sink import EventSink
 from app.journal.spool_metrics import page_of
 from events.rejections import Rejection
-from events.target import split_path
+from events.target import split_path, without_extra_slashes
 
 log = logging.getLogger(__name__)
 
@@ -103,10 +103,11 @@ class Collector:
         self, request: web.BaseRequest, raw_path: str, raw_query: str, refused: Rejection
     ) -> web.StreamResponse:
         """Answer a request outside the tracker's paths: a page for operators, or an endpoint for other bodies."""
+        raw_path = without_extra_slashes(raw_path)
         if raw_path in self._pages:
             return self._pages[raw_path](self, request)
-        if raw_path in presentation.PATHS:
-            return await self._answer_presentation(request, raw_path, raw_query)
+        if raw_path.removesuffix("/") in presentation.PATHS:
+            return await self._answer_presentation(request, raw_path.removesuffix("/"), raw_query)
         place = json_requests.split(raw_path) if refused.code == "unknown_path" else None
         if place is None:
             return self._recorder.reject(refused, request, None)

@@ -62,7 +62,7 @@ def tracker_cases() -> Iterator[BadInput]:
         ("empty customer", "/api//click/u/1/5", "unknown_customer"),
         ("empty event", f"{event}/u/1/5", "unknown_event"),
         ("empty first segment", f"/{click}", "unknown_path"),
-        ("slash at the end", f"{click}/", "malformed_path"),
+        ("two slashes at the end", f"{click}//", "malformed_path"),
         ("dots", "/api/00000/../../etc/passwd", "unknown_event"),
         ("1,001 items", f"{event}rendered/u/1/1{1_000 * ',1'}", "too_many_items"),
         ("negative row", f"{click}?row=-1", "bad_number"),
