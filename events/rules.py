@@ -24,6 +24,10 @@ class Rules:
     max_itemtype: int = MAX_ITEM_NUMBER
     string_items: bool = True
     strict_scenario: bool = False
+    strict_price: bool = False
+    """Whether an event whose price cannot be read is refused. Otherwise it is recorded without the price."""
+    currency: str = "EUR"
+    """The currency of a price that names none."""
     scenarios_of_tracks: Mapping[str, str] = field(default_factory=dict)
     """Track of a presentation -> its scenario. A track that is not listed is its own scenario."""
 

@@ -51,12 +51,14 @@ _COMMON: Final = readers_of(field for field in COMMON_FIELDS if field.value is n
 class Accepted(msgspec.Struct, frozen=True, gc=False):
     """An event that may enter the journal. If ``is_history``, it was signed and goes to the history lane.
 
-    ``has_ignored_clock``: the client's ``created`` or ``sent`` was in seconds and was left out.
+    ``has_ignored_clock``: the client's ``created`` or ``sent`` was in seconds and was left out. ``unread``: why another value was
+    left out, one of UNREAD_REASONS.
     """
 
     event: EventBase
     is_history: bool = False
     has_ignored_clock: bool = False
+    unread: str | None = None
 
     @property
     def topic(self) -> str:
@@ -145,7 +147,7 @@ def _read(reader: _Reader, target: Target, rules: Rules, received_ms: int) -> Ac
         is_clamped=is_clamped,
         **own,
     )
-    return Accepted(event, override_ms is not None, has_ignored_clock)
+    return Accepted(event, override_ms is not None, has_ignored_clock, left.unread)
 
 
 def _signed_override_ms(target: Target, left: Parameters, rules: Rules, received_ms: int) -> int | None:
@@ -208,19 +210,13 @@ def _clickrecommended(reader: _Reader, segments: tuple[str, ...], left: Paramete
     return own
 
 
-def _purchase(reader: _Reader, segments: tuple[str, ...], left: Parameters, rules: Rules) -> _Own:
-    price, currency = left.money()
+def _priced(reader: _Reader, segments: tuple[str, ...], left: Parameters, rules: Rules) -> _Own:
+    price, currency = left.money(rules.currency, is_strict=rules.strict_price)
     return _item(reader, segments, left, rules) | {"price": price, "currency": currency}
 
 
 def _basket(reader: _Reader, segments: tuple[str, ...], left: Parameters, rules: Rules) -> _Own:
-    # A price counts only if it can be read (docs/http-api.md). An unreadable one is an unknown parameter, not an error.
-    price, currency = left.noted_money(must_be_readable=False)
-    return _item(reader, segments, left, rules) | {"price": price, "currency": currency}
-
-
-def _wishlist(reader: _Reader, segments: tuple[str, ...], left: Parameters, rules: Rules) -> _Own:
-    price, currency = left.noted_money()
+    price, currency = left.noted_money(rules.currency)
     return _item(reader, segments, left, rules) | {"price": price, "currency": currency}
 
 
@@ -270,11 +266,11 @@ _READERS: Final[dict[str, _Reader]] = {
     "click": _reader_of(Click, _ITEM_PATH, _item),
     "clickrecommended": _reader_of(ClickRecommended, _ITEM_PATH, _clickrecommended),
     "consume": _reader_of(Consume, _ITEM_PATH, _item),
-    "buy": _reader_of(Buy, _ITEM_PATH, _purchase),
-    "owns": _reader_of(Owns, _ITEM_PATH, _purchase),
+    "buy": _reader_of(Buy, _ITEM_PATH, _priced),
+    "owns": _reader_of(Owns, _ITEM_PATH, _priced),
     "basket": _reader_of(Basket, _ITEM_PATH, _basket),
     "deletefrombasket": _reader_of(DeleteFromBasket, _ITEM_PATH, _item),
-    "wishlist": _reader_of(Wishlist, _ITEM_PATH, _wishlist),
+    "wishlist": _reader_of(Wishlist, _ITEM_PATH, _priced),
     "deletefromwishlist": _reader_of(DeleteFromWishlist, _ITEM_PATH, _item),
     "rendered": _reader_of(Rendered, _ITEMS_PATH, _shown),
     "viewed": _reader_of(Viewed, _ITEMS_PATH, _shown),

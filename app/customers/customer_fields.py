@@ -11,6 +11,7 @@ import msgspec
 
 from app.customers.customer import MAX_RATING, Customer, RateLimit, RatingScale
 from app.customers.exclusion_rules import MAX_THRESHOLD, ExclusionRules, Reason, Within, parse_within
+from events.money import CURRENCIES
 from events.rules import Rules
 from events.wire_values import MAX_ITEM_NUMBER, MAX_WORD_CHARS
 
@@ -70,6 +71,8 @@ class CustomerEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_itemtype: Annotated[int, msgspec.Meta(ge=1, le=MAX_ITEM_NUMBER)] = MAX_ITEM_NUMBER
     string_items: bool = True
     strict_scenario: bool = False
+    strict_price: bool = False
+    currency: str = "EUR"
     scenarios_of_tracks: Annotated[
         dict[_TrackOrScenario, _TrackOrScenario], msgspec.Meta(max_length=100_000)
     ] = msgspec.field(default_factory=dict)
@@ -107,6 +110,8 @@ def read_customer(customer_id: str, table: Any) -> Customer:
         max_itemtype=entry.max_itemtype,
         string_items=entry.string_items,
         strict_scenario=entry.strict_scenario,
+        strict_price=entry.strict_price,
+        currency=_currency(entry.currency),
         scenarios_of_tracks=entry.scenarios_of_tracks,
     )
     exclusions = _exclusions("exclusions", entry.exclusions, ExclusionRules())
@@ -160,6 +165,12 @@ def _time_zone(name: str) -> tzinfo:
         return ZoneInfo(name)
     except (ValueError, OSError, LookupError):
         raise FieldError(f"time_zone {name!r} is not a zone of the IANA list, as in Europe/Berlin") from None
+
+
+def _currency(code: str) -> str:
+    if code not in CURRENCIES:
+        raise FieldError(f"currency {code[:40]!r} is not a code of ISO 4217, as in EUR")
+    return code
 
 
 def _burst(limit: _RateLimit) -> int:

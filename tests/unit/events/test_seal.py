@@ -100,6 +100,17 @@ def test_refused(event: EventBase, code: str) -> None:
     assert refusal(event).code == code
 
 
+def test_price_is_rounded_to_six_decimals() -> None:
+    for price, kept in (
+        ("3.3333333333333335", "3.333333"),
+        ("0.0000015", "0.000002"),
+        ("19.9900", "19.9900"),
+    ):
+        bought: Any = sealed(a_buy(price=Decimal(price), currency="EUR"))
+        assert str(bought.price) == kept
+    assert refusal(a_buy(price=Decimal("999999999999.9999996"))).code == "bad_body"
+
+
 def test_customers_greatest_item_type_holds_in_events_and_in_lists() -> None:
     few = replace(RULES, max_itemtype=5)
     for event in (a_click(itemtype=6), a_recommended(lists=(builders.a_served_list(itemtype=6),))):

@@ -1,5 +1,8 @@
 """Refused requests of the tracker API (docs/http-api.md), case by case, with their codes."""
 
+from typing import Any
+from urllib.parse import parse_qsl
+
 import pytest
 
 from events.rejections import STATUS
@@ -70,23 +73,6 @@ REJECTED: dict[str, tuple[str, str]] = {
     "rating missing": ("/api/00000/rate/u/1/5", "bad_rating"),
     "rating -1": ("/api/00000/rate/u/1/5?rating=-1", "bad_rating"),
     "rating 101": ("/api/00000/rate/u/1/5?rating=101", "bad_rating"),
-    "NaN": ("/api/00000/buy/u/1/5?fullprice=NaNEUR", "bad_price"),
-    "infinity": ("/api/00000/buy/u/1/5?fullprice=InfinityEUR", "bad_price"),
-    "exponent": ("/api/00000/buy/u/1/5?fullprice=1e3EUR", "bad_price"),
-    "decimal comma": ("/api/00000/buy/u/1/5?fullprice=1,99EUR", "bad_price"),
-    "negative price": ("/api/00000/buy/u/1/5?fullprice=-1EUR", "bad_price"),
-    "space before the currency": ("/api/00000/buy/u/1/5?fullprice=1+EUR", "bad_price"),
-    "no currency": ("/api/00000/buy/u/1/5?fullprice=1.99", "bad_price"),
-    "no digits": ("/api/00000/buy/u/1/5?fullprice=EUR", "bad_price"),
-    "point at the end": ("/api/00000/buy/u/1/5?fullprice=1.EUR", "bad_price"),
-    "huge price": (f"/api/00000/buy/u/1/5?fullprice={'9' * 40}EUR", "bad_price"),
-    "price in Arabic digits": ("/api/00000/buy/u/1/5?fullprice=%D9%A1EUR", "bad_price"),
-    "newline after the currency": ("/api/00000/buy/u/1/5?fullprice=1EUR%0A", "bad_price"),
-    "unknown currency": ("/api/00000/buy/u/1/5?fullprice=1.99XYZ", "bad_currency"),
-    "currency in small letters": ("/api/00000/buy/u/1/5?fullprice=1.99eur", "bad_price"),
-    "cents with a point": ("/api/00000/buy/u/1/5?price=2.25", "bad_price"),
-    "cents in an unknown currency": ("/api/00000/buy/u/1/5?price=225&currency=EURO", "bad_currency"),
-    "wishlist with a bad price": ("/api/00000/wishlist/u/1/5?price=2,50", "bad_price"),
     "quantity 0": ("/api/00000/buy/u/1/5?quantity=0", "bad_quantity"),
     "quantity -1": ("/api/00000/buy/u/1/5?quantity=-1", "bad_quantity"),
     "quantity 1.5": ("/api/00000/buy/u/1/5?quantity=1.5", "bad_quantity"),
@@ -127,6 +113,49 @@ REJECTED: dict[str, tuple[str, str]] = {
         "duplicate_parameter",
     ),
 }
+
+
+UNREADABLE_PRICES = {
+    "NaN": ("buy/u/1/5?fullprice=NaNEUR", "bad_price"),
+    "infinity": ("buy/u/1/5?fullprice=InfinityEUR", "bad_price"),
+    "exponent": ("buy/u/1/5?fullprice=1e3EUR", "bad_price"),
+    "decimal comma": ("buy/u/1/5?fullprice=1,99EUR", "bad_price"),
+    "negative price": ("buy/u/1/5?fullprice=-1EUR", "bad_price"),
+    "space before the currency": ("buy/u/1/5?fullprice=1+EUR", "bad_price"),
+    "no digits": ("buy/u/1/5?fullprice=EUR", "bad_price"),
+    "point at the end": ("buy/u/1/5?fullprice=1.EUR", "bad_price"),
+    "huge price": (f"buy/u/1/5?fullprice={'9' * 40}EUR", "bad_price"),
+    "price in Arabic digits": ("buy/u/1/5?fullprice=%D9%A1EUR", "bad_price"),
+    "newline after the currency": ("buy/u/1/5?fullprice=1EUR%0A", "bad_price"),
+    "unknown currency": ("buy/u/1/5?fullprice=1.99XYZ", "bad_currency"),
+    "currency in small letters": ("buy/u/1/5?fullprice=1.99eur", "bad_price"),
+    "cents with a point": ("buy/u/1/5?price=2.25", "bad_price"),
+    "cents in an unknown currency": ("buy/u/1/5?price=225&currency=EURO", "bad_currency"),
+    "wishlist with a bad price": ("wishlist/u/1/5?price=2,50", "bad_price"),
+    "point at the start": ("buy/u/1/5?fullprice=.5EUR", "bad_price"),
+    "too many decimals": (f"buy/u/1/5?fullprice=1.{'1' * 41}EUR", "bad_price"),
+    "beyond the limit after rounding": ("buy/u/1/5?fullprice=999999999999.9999996EUR", "bad_price"),
+    "no currency, and an unknown one": ("buy/u/1/5?fullprice=1.99&currency=eur", "bad_currency"),
+    "owned, with a bad price": ("owns/u/1/5?fullprice=NaNEUR", "bad_price"),
+}
+
+
+@pytest.mark.parametrize("case", UNREADABLE_PRICES)
+def test_unreadable_price_loses_no_event_unless_the_customer_is_strict(case: str) -> None:
+    path, code = UNREADABLE_PRICES[case]
+    assert code_of(f"/api/00000/{path}", rules=rules(strict_price=True)) == code
+    accepted = report(f"/api/00000/{path}")
+    assert isinstance(accepted, Accepted)
+    event: Any = accepted.event
+    assert (event.price, event.currency, accepted.unread) == (None, None, "price_unreadable")
+    assert event.properties == dict(parse_qsl(path.partition("?")[2]))
+
+
+def test_readable_price_leaves_nothing_unread() -> None:
+    for path in ("buy/u/1/5", "buy/u/1/5?fullprice=1EUR&title=x", "basket/u/1/5?price=1EUR"):
+        accepted = report(f"/api/00000/{path}")
+        assert isinstance(accepted, Accepted)
+        assert accepted.unread is None
 
 
 @pytest.mark.parametrize("case", REJECTED)
