@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
+from app.customers.cors_origins import normalised_origin
 from app.customers.customer import MAX_RATING, Customer, RateLimit, RatingScale
 from app.customers.exclusion_rules import MAX_THRESHOLD, ExclusionRules, Reason, Within, parse_within
 from events.money import CURRENCIES
@@ -19,9 +20,6 @@ KEY_BYTES: Final = 32
 _MAX_SCENARIOS: Final = 1_000
 _MAX_DIGITS: Final = 10  # of an item type
 _KEY_ID: Final = r"^[A-Za-z0-9_-]{1,16}\Z"
-_ORIGIN: Final = r"^(\*|null|[a-z][a-z0-9+.-]*://[^/\s]+)\Z"
-
-_Origin = Annotated[str, msgspec.Meta(pattern=_ORIGIN)]
 _Rating = Annotated[int, msgspec.Meta(ge=0, le=MAX_RATING)]
 
 
@@ -76,7 +74,7 @@ class CustomerEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     scenarios_of_tracks: Annotated[
         dict[_TrackOrScenario, _TrackOrScenario], msgspec.Meta(max_length=100_000)
     ] = msgspec.field(default_factory=dict)
-    cors_origins: tuple[_Origin, ...] = ("*",)
+    cors_origins: tuple[str, ...] = ("*",)
     rating_scale: _Scale = _Scale()
     rating_scales: dict[str, _Scale] = msgspec.field(default_factory=dict)
     exclusions: _Exclusions = _Exclusions()
@@ -118,7 +116,7 @@ def read_customer(customer_id: str, table: Any) -> Customer:
     limit = entry.rate_limit
     return Customer(
         rules,
-        frozenset(entry.cors_origins),
+        frozenset([_origin(text) for text in entry.cors_origins]),
         exclusions,
         entry.api_key,
         entry.require_credentials,
@@ -171,6 +169,17 @@ def _currency(code: str) -> str:
     if code not in CURRENCIES:
         raise FieldError(f"currency {code[:40]!r} is not a code of ISO 4217, as in EUR")
     return code
+
+
+def _origin(text: str) -> str:
+    """Return an origin as a browser sends it."""
+    origin = normalised_origin(text)
+    if origin is None:
+        raise FieldError(
+            f"cors_origins: {text[:80]!r} is not an origin, as in https://shop.example or http://localhost:3000; "
+            "list each host, without a path and without *."
+        )
+    return origin
 
 
 def _burst(limit: _RateLimit) -> int:

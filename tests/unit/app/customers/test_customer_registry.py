@@ -80,7 +80,9 @@ time_zone = "Europe/Berlin"
 max_itemtype = 7
 string_items = false
 strict_scenario = true
-cors_origins = ["https://shop.example"]
+cors_origins = ["https://Shop.example:443"]
+strict_price = true
+currency = "CHF"
 md5_signatures = false
 require_credentials = true
 rate_limit = {{ events_per_second = 0.5, burst = 7 }}
@@ -107,6 +109,7 @@ pseudonym_key = "{"ef" * 32}"
     assert customer.rules.time_zone == ZoneInfo("Europe/Berlin")
     assert (customer.rules.max_itemtype, customer.rules.string_items) == (7, False)
     assert customer.rules.strict_scenario is True
+    assert (customer.rules.strict_price, customer.rules.currency) == (True, "CHF")
     assert customer.cors_origins == {"https://shop.example"}
     assert customer.rules.md5_signatures is False
     assert customer.require_credentials is True
@@ -187,6 +190,8 @@ def test_missing_file_says_what_to_do(tmp_path: Path) -> None:
         (f"{MINIMAL}rate_limit = {{ events_per_second = 1, burst = 0 }}\n", "burst"),
         (f"{MINIMAL}require_credentials = true\n", "needs a license_key"),
         (f'{MINIMAL}cors_origins = ["shop.example"]\n', "cors_origins"),
+        (f'{MINIMAL}cors_origins = ["https://*.shop.example"]\n', r"cors_origins.*without \*\."),
+        (f'{MINIMAL}currency = "eur"\n', "currency 'eur'"),
     ],
 )
 def test_wrong_file_names_the_field(tmp_path: Path, text: str, message: str) -> None:
