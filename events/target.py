@@ -34,7 +34,7 @@ class Target(msgspec.Struct, gc=False):
     """A request target, split and decoded.
 
     ``segments`` are those after the event name. ``conflicts`` are the parameters that came more than once with different values;
-    ``params`` has the first value of each.
+    ``params`` has the last value of each.
     """
 
     customer: str
@@ -85,7 +85,7 @@ def read_target(path: RawPath, *raw_params: str) -> Target | Rejection:
         if len(segments) > _ITEM_SEGMENT and "&" in segments[_ITEM_SEGMENT]:
             item, _, stray = segments[_ITEM_SEGMENT].partition("&")
             segments = [*segments[:_ITEM_SEGMENT], item, *segments[_ITEM_SEGMENT + 1 :]]
-            sources.append(stray)
+            sources.insert(0, stray)  # as in the address; the last value of a free parameter wins
         decoded = tuple([decode(segment, "path") for segment in segments])
         params: dict[str, str] = {}
         conflicts: set[str] = set()
@@ -158,4 +158,5 @@ def _read_params(source: str, params: dict[str, str], conflicts: set[str]) -> No
         if not name or value in ABSENT:
             continue
         if params.setdefault(name, value) != value:
+            params[name] = value
             conflicts.add(name)

@@ -11,7 +11,7 @@ from events.money import CURRENCIES, parse_fullprice, parse_minor_units
 from events.rejections import PRICE_UNREADABLE, RefusedError
 from events.target import given_twice
 from events.tracker_fields import has_control, integer, not_a_word, not_an_integer, quoted
-from events.wire_fields import WireField
+from events.wire_fields import FREE_PARAMETERS, WireField
 from events.wire_values import MAX_PROPERTIES, MAX_PROPERTY_CHARS, MAX_PROPERTY_NAME_CHARS, ValueKind
 
 _READ_TOGETHER: Final = frozenset(
@@ -85,7 +85,7 @@ class Parameters:
 
     def __init__(self, params: Mapping[str, str], conflicts: frozenset[str]) -> None:
         self._left = dict(params)
-        self._conflicts = conflicts
+        self._conflicts = conflicts and conflicts - FREE_PARAMETERS
         self.unread: str | None = None
         """Why a value was left out, one of UNREAD_REASONS; None if none was."""
 

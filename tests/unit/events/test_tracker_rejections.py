@@ -92,6 +92,12 @@ REJECTED: dict[str, tuple[str, str]] = {
         "/api/00000/consume/u/1/5&percentage=8?percentage=7",
         "duplicate_parameter",
     ),
+    "image of a list twice": ("/api/00000/rendered/u/1/5?image=a&image=b", "duplicate_parameter"),
+    "variant twice": ("/api/00000/click/u/1/5?variant=a&variant=b&lang=en&lang=de", "duplicate_parameter"),
+    "signed with a free parameter twice": (
+        f"/api/00000/click/u/1/5?{SIGNED}&lang=en&lang=de&signature={'0' * 32}",
+        "duplicate_parameter",
+    ),
     "eid twice": ("/api/00000/click/u/1/5?eid=a&eid=b", "duplicate_parameter"),
     "modelid under two spellings": (
         "/api/00000/clickrecommended/u/1/5?scenario=s&modelid=a&modelId=b",
@@ -177,6 +183,8 @@ def test_bad_request_is_rejected(case: str) -> None:
         ({"string_items": False}, "click/u/1/1.5", "bad_item"),
         ({"string_items": False}, "click/u/1/%D9%A5", "bad_item"),
         ({"string_items": False}, "rendered/u/1/1,x", "bad_item"),
+        ({"string_items": False}, "click/u/1/5%2C6", "bad_item"),
+        ({"string_items": False}, "click/u/1/5,6", "bad_item"),
         ({"max_itemtype": 5}, "click/u/6/5", "bad_itemtype"),
         ({"max_itemtype": 5}, "rendered/u/9/5", "bad_itemtype"),
         ({"max_itemtype": 7}, "click/u/8/5", "bad_itemtype"),
@@ -190,6 +198,7 @@ def test_customers_rules_hold(settings: dict[str, object], path: str, code: str)
     ("settings", "path"),
     [
         ({"string_items": False}, "click/u/1/1"),
+        ({"string_items": False}, "rendered/u/1/5%2C6"),
         ({"string_items": False}, "click/u/1/2147483647"),
         ({}, "click/u/38/5"),
         ({}, "click/u/2147483647/5"),
