@@ -93,6 +93,10 @@ def _finish_money(own: Own, rules: Rules, *, is_strict: bool) -> bool:
     return _finish_item(own, rules)
 
 
+def _finish_triggeropened(_own: Own, _rules: Rules) -> bool:
+    return True
+
+
 def _finish_login(own: Own, rules: Rules) -> bool:
     target = own.get("target", "")
     if not target:
@@ -124,6 +128,7 @@ _FINISH: Final[dict[str, Callable[[Own, Rules], bool]]] = {
     "rendered": _finish_items,
     "viewed": _finish_items,
     "rate": _finish_rate,
+    "triggeropened": _finish_triggeropened,
     "login": _finish_login,
     "recommended": _finish_recommended,
     "playback": _finish_playback,

@@ -20,6 +20,7 @@ from events.model import (
     Buy,
     Click,
     ClickRecommended,
+    ClickTriggered,
     Consume,
     DeleteFromBasket,
     DeleteFromWishlist,
@@ -28,6 +29,7 @@ from events.model import (
     Owns,
     Rate,
     Rendered,
+    TriggerOpened,
     Viewed,
     Wishlist,
 )
@@ -242,6 +244,12 @@ def _rate(reader: _Reader, segments: tuple[str, ...], left: Parameters, rules: R
     return _item(reader, segments, left, rules)
 
 
+def _triggeropened(reader: _Reader, _segments: tuple[str, ...], left: Parameters, _rules: Rules) -> _Own:
+    own: _Own = {}
+    left.take_all(reader.before_path, own)
+    return own
+
+
 def _login(_reader: _Reader, segments: tuple[str, ...], _left: Parameters, rules: Rules) -> _Own:
     target = tracker_fields.raw_user(segments[1], "target")
     if target in tracker_fields.JUNK_TARGETS:
@@ -255,7 +263,7 @@ def _reader_of(
     read: Callable[[_Reader, tuple[str, ...], Parameters, Rules], _Own | None],
 ) -> _Reader:
     own = own_fields_of(struct)
-    start = next(place for place, field in enumerate(own) if field.is_in_path)
+    start = next((place for place, field in enumerate(own) if field.is_in_path), len(own))
     return _Reader(struct, path, read, readers_of(own[:start]), readers_of(own[start:]))
 
 
@@ -276,6 +284,8 @@ _READERS: Final[dict[str, _Reader]] = {
     "viewed": _reader_of(Viewed, _ITEMS_PATH, _shown),
     "rate": _reader_of(Rate, _ITEM_PATH, _rate),
     "blacklist": _reader_of(Blacklist, _ITEM_PATH, _item),
+    "triggeropened": _reader_of(TriggerOpened, "{user}", _triggeropened),
+    "clicktriggered": _reader_of(ClickTriggered, _ITEM_PATH, _item),
     "login": _reader_of(Login, "{source}/{target}", _login),
 }
 

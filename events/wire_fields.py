@@ -109,6 +109,7 @@ WIRE_FIELDS: Final = (
     WireField(
         "request_id", values.WORD, "which recommendation answer", tracker=("requestuuid",), is_plain=True
     ),
+    WireField("triggername", values.WORD, "which trigger sent the message", is_plain=True),
     WireField("image", values.LONG_WORD, "the thumbnail under test"),
     # Of every event:
     WireField(

@@ -37,6 +37,8 @@ GOOD = {
 
 
 def segments_of(event: str) -> tuple[str, ...]:
+    if event == "triggeropened":
+        return ("u",)
     return ("u", "v") if event == "login" else ("u", "1", "5")
 
 
