@@ -124,7 +124,8 @@ class Reader:
             shown = quoted(name) if type(name) is str else "that is no text"
             raise RefusedError("unknown_event", f"there is no event {shown}", "type")
         customer = element.get("customer")
-        if customer is not None and customer != self._rules.customer:
+        rules = self._rules
+        if customer not in (None, rules.customer, *rules.aliases):
             raise RefusedError(
                 "forbidden", "customer: these events go to the customer of the path only", "customer"
             )

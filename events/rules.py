@@ -28,6 +28,8 @@ class Rules:
     """Whether an event whose price cannot be read is refused. Otherwise it is recorded without the price."""
     currency: str = "EUR"
     """The currency of a price that names none."""
+    aliases: frozenset[str] = frozenset()
+    """Other ids under which clients send events of this customer."""
     scenarios_of_tracks: Mapping[str, str] = field(default_factory=dict)
     """Track of a presentation -> its scenario. A track that is not listed is its own scenario."""
 

@@ -17,9 +17,11 @@ from events.rules import Rules
 from events.wire_values import MAX_ITEM_NUMBER, MAX_WORD_CHARS
 
 KEY_BYTES: Final = 32
+CUSTOMER_ID: Final = "[A-Za-z0-9._-]{1,64}"
 _MAX_SCENARIOS: Final = 1_000
 _MAX_DIGITS: Final = 10  # of an item type
 _KEY_ID: Final = r"^[A-Za-z0-9_-]{1,16}\Z"
+_Alias = Annotated[str, msgspec.Meta(pattern=rf"^{CUSTOMER_ID}\Z")]
 _Rating = Annotated[int, msgspec.Meta(ge=0, le=MAX_RATING)]
 
 
@@ -70,6 +72,7 @@ class CustomerEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     string_items: bool = True
     strict_scenario: bool = False
     strict_price: bool = False
+    aliases: Annotated[tuple[_Alias, ...], msgspec.Meta(max_length=100)] = ()
     currency: str = "EUR"
     scenarios_of_tracks: Annotated[
         dict[_TrackOrScenario, _TrackOrScenario], msgspec.Meta(max_length=100_000)
@@ -109,6 +112,7 @@ def read_customer(customer_id: str, table: Any) -> Customer:
         string_items=entry.string_items,
         strict_scenario=entry.strict_scenario,
         strict_price=entry.strict_price,
+        aliases=frozenset(entry.aliases),
         currency=_currency(entry.currency),
         scenarios_of_tracks=entry.scenarios_of_tracks,
     )

@@ -313,3 +313,45 @@ def test_what_is_created_is_toml_that_names_the_page_of_its_fields(tmp_path: Pat
     create_customers_file(path, "a.b-c_1")
     assert "docs/customers.md" in path.read_text()
     assert list(tomllib.loads(path.read_text())["customers"]) == ["a.b-c_1"]
+
+
+TWO = (
+    MINIMAL
+    + f'''aliases = ["0", "x-0"]
+[customers."00001"]
+key_id = "k1"
+pseudonym_key = "{KEY}"
+'''
+)
+
+
+def test_alias_finds_its_customer_and_is_not_listed(tmp_path: Path) -> None:
+    customers = Customers.load(written(tmp_path, TWO))
+    assert customers["0"] is customers["x-0"] is customers["00000"]
+    assert customers["0"].id == "00000"
+    assert "0" in customers
+    assert "1" not in customers
+    assert (list(customers), len(customers)) == (["00000", "00001"], 2)
+    assert [each.id for each in customers.values()] == ["00000", "00001"]
+
+
+def test_alias_that_is_taken_out_of_the_file_is_unknown_again(tmp_path: Path) -> None:
+    customers = Customers.load(written(tmp_path, TWO))
+    written(tmp_path, MINIMAL)
+    assert customers.refresh(even_unchanged=True) is True
+    assert customers.get("0") is None
+
+
+@pytest.mark.parametrize(
+    ("aliases", "problem"),
+    [
+        ('["00000"]', "'00000' is already a customer"),
+        ('["00001"]', "'00001' is already a customer"),
+        ('["0"]', "'0' is already an alias of '00000'"),
+        ('["a/b"]', "aliases"),
+        ('[""]', "aliases"),
+    ],
+)
+def test_alias_names_one_customer(tmp_path: Path, aliases: str, problem: str) -> None:
+    with pytest.raises(CustomersError, match=problem):
+        Customers.load(written(tmp_path, f"{TWO}aliases = {aliases}\n"))
