@@ -238,6 +238,9 @@ class Settings(BaseSettings):
     default_customer: str | None = Field(
         None, description="customer of presentations that name none (docs/http-api.md)"
     )
+    static_dir: Path | None = Field(
+        None, description="directory of tracking.js, tracking.css and other files that a collector serves"
+    )
     user_cookie: str = Field(
         "uptake_user", min_length=1, description="cookie that identifies the user on a page of presentations"
     )
