@@ -16,7 +16,7 @@ from events.money import CURRENCIES, parse_fullprice, price_of_float
 from events.rejections import RefusedError
 from events.rules import Rules
 from events.signature import ABSENT
-from events.tracker_fields import has_control, integer, not_a_word, not_an_integer
+from events.tracker_fields import has_control, integer, not_a_word, not_an_integer, without_zeros
 from events.wire_fields import WIRE_FIELDS
 from events.wire_values import (
     MAX_ITEM_CHARS,
@@ -72,7 +72,11 @@ def _integer_of(bounds: ValueType) -> Read:
     least, greatest = bounds.least, bounds.greatest
 
     def read(name: str, value: Any, _rules: Rules) -> int:
-        number = integer(value, greatest) if type(value) is str else value
+        number = value
+        if bounds.may_have_zeros and type(value) is float and value.is_integer():
+            number = int(value)
+        elif type(value) is str:
+            number = integer(without_zeros(value) if bounds.may_have_zeros else value, greatest)
         if type(number) is not int or not least <= number <= greatest:
             raise not_an_integer(name, value if type(value) is str else json_of(name, value), bounds)
         return number

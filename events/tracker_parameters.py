@@ -10,7 +10,14 @@ from typing import Any, Final
 from events.money import CURRENCIES, parse_fullprice, parse_minor_units
 from events.rejections import PRICE_UNREADABLE, RefusedError
 from events.target import given_twice
-from events.tracker_fields import has_control, integer, not_a_word, not_an_integer, quoted
+from events.tracker_fields import (
+    has_control,
+    integer,
+    not_a_word,
+    not_an_integer,
+    quoted,
+    without_zeros,
+)
 from events.wire_fields import FREE_PARAMETERS, WireField
 from events.wire_values import MAX_PROPERTIES, MAX_PROPERTY_CHARS, MAX_PROPERTY_NAME_CHARS, ValueKind
 
@@ -51,7 +58,7 @@ def _integer_reader(field: WireField) -> Callable[[str], int]:
     )
 
     def read(text: str) -> int:
-        number = integer(text, greatest)
+        number = integer(without_zeros(text) if value.may_have_zeros else text, greatest)
         if number is None or number < least:
             raise not_an_integer(name, text, value)
         return number

@@ -87,6 +87,8 @@ class ValueType:
     unit: str = ""
     code: str = "bad_parameter"
     pattern: str = ""
+    may_have_zeros: bool = False
+    """Whether an integer may be written with a point and zeros: ``2.0000``, as databases print a decimal."""
     choices: tuple[str, ...] = ()
 
 
@@ -104,7 +106,7 @@ FULLPRICE: Final = ValueType(ValueKind.FULLPRICE, code="bad_price", pattern=_FUL
 CENTS: Final = ValueType(ValueKind.CENTS, code="bad_price", pattern=r"[0-9]{1,14}")
 AMOUNT: Final = ValueType(ValueKind.AMOUNT, code="bad_price")
 CURRENCY: Final = ValueType(ValueKind.CURRENCY, code="bad_currency")
-QUANTITY: Final = ValueType(ValueKind.INTEGER, 1, MAX_QUANTITY, "items", "bad_quantity")
+QUANTITY: Final = ValueType(ValueKind.INTEGER, 1, MAX_QUANTITY, "items", "bad_quantity", may_have_zeros=True)
 PLACE_NUMBER: Final = ValueType(ValueKind.INTEGER, 0, MAX_POSITION, "places", "bad_number")
 CLOCK: Final = ValueType(ValueKind.INTEGER, 0, _MAX_CLOCK_MS, "ms", "bad_number")
 EVENT_TIME: Final = ValueType(ValueKind.INTEGER, 1, _MAX_CLOCK_MS, "ms", "bad_timestamp")

@@ -61,6 +61,7 @@ EVENT_CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
         "buy",
         {"quantity": 2, "price": Decimal("4.44"), "currency": "EUR"},
     ),
+    "buy with the quantity of a database": ("buy/u/1/5?quantity=2.0000", "buy", {"quantity": 2}),
     "buy without price": ("buy/u/1/5", "buy", {"quantity": 1, "price": None, "currency": None}),
     "buy in yen": ("buy/u/1/5?fullprice=456JPY+", "buy", {"price": Decimal(456), "currency": "JPY"}),
     "buy in cents": ("buy/u/1/5?price=225", "buy", {"price": Decimal("2.25"), "currency": "EUR"}),
