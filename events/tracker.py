@@ -218,7 +218,7 @@ def _priced(reader: _Reader, segments: tuple[str, ...], left: Parameters, rules:
 
 
 def _basket(reader: _Reader, segments: tuple[str, ...], left: Parameters, rules: Rules) -> _Own:
-    price, currency = left.noted_money(rules.currency)
+    price, currency = left.money(rules.currency)  # an unreadable price is never an error (docs/http-api.md)
     return _item(reader, segments, left, rules) | {"price": price, "currency": currency}
 
 

@@ -149,15 +149,6 @@ class Parameters:
         self.unread = PRICE_UNREADABLE
         return None, None
 
-    def noted_money(self, currency: str) -> tuple[Decimal | None, str | None]:
-        """Take the price of an item in a basket: as ``money``, and never an error, not even for a parameter that came twice."""
-        before = dict(self._left)
-        try:
-            return self.money(currency)
-        except RefusedError:
-            self._left, self.unread = before, PRICE_UNREADABLE
-            return None, None
-
     def properties(self) -> dict[str, str] | None:
         """Return the parameters that are left, cut to the bounds in number and length; None if no parameter is left. Never an error."""
         if not self._left:

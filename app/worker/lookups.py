@@ -18,17 +18,16 @@ from events.partitions import partition_of
 from tables.base.table_spec import Stretch
 from tables.ctr.window_keys import MAX_TIME_MS, WindowKey, after_scenario, customer_range, range_of
 from tables.ctr.window_sums import StoredSpan, WindowRow
-from tables.ctr.windows import GRANULARITY_MS, HISTORY_LANE
+from tables.ctr.windows import HISTORY_LANE
 from tables.declare import MOVED_TABLES, TABLES
 from tables.fold.fold_ports import MOVED
-from tables.store import StoreDamageError
+from tables.store import StoreError
 
 _RETRY_AFTER_S = 2
 _ALWAYS_IN_CONTACT = ContactRule(0, 0)
 
-
-_WINDOWS_A_SCAN: Final = 512
-"""Stored windows of one place that a scan reads at most, before other coroutines may run."""
+_WINDOWS_A_SCAN: Final = 256
+"""Stored windows that a scan reads at most, before other coroutines may run."""
 
 
 class Owners(Protocol):
@@ -112,8 +111,8 @@ class WorkerLookups:
         owned = self._open(partition)
         tables = owned.overlay.tables
         try:
-            return _view(lambda table, row: tables[table].get(row), key, self.stale_ms(partition))
-        except StoreDamageError as error:
+            return _view(lambda table, row: tables[table].read(row), key, self.stale_ms(partition))
+        except StoreError as error:
             owned.lose_store(error)
             raise PartitionNotReady(partition, _RETRY_AFTER_S, None) from error
 
@@ -149,7 +148,7 @@ class WorkerLookups:
 
         try:
             return _view(read, key, stale_ms)
-        except StoreDamageError:
+        except StoreError:
             return None  # the copy is rebuilt (app/worker/standby.py)
 
     def windows(
@@ -178,13 +177,11 @@ class WorkerLookups:
     ) -> Iterator[WindowRow]:
         for each in self._scenarios(partition, customer) if scenario is None else [scenario]:
             for granularity, from_ms, to_ms in segments:
-                step_ms = _WINDOWS_A_SCAN * GRANULARITY_MS[granularity]
-                for start_ms in range(from_ms, to_ms, step_ms):
-                    keys = range_of(
-                        customer, each, dimension, granularity, start_ms, min(start_ms + step_ms, to_ms)
-                    )
+                start, end = range_of(customer, each, dimension, granularity, from_ms, to_ms)
+                at: bytes | None = start
+                while at is not None:
                     with self._reading(partition) as owned:
-                        rows = owned.overlay.scan("windows", *keys)
+                        rows, at = owned.overlay.scan("windows", at, end, _WINDOWS_A_SCAN)
                         over_ms = owned.watermark_ms - owned.rules.grace_ms
                     for key, state in rows.items():
                         yield WindowRow(
@@ -214,7 +211,7 @@ class WorkerLookups:
         owned = self._open(partition)
         try:
             yield owned
-        except StoreDamageError as error:
+        except StoreError as error:
             owned.lose_store(error)
             raise PartitionNotReady(partition, _RETRY_AFTER_S, None) from error
 
@@ -248,7 +245,7 @@ class WorkerLookups:
                 "flushes": stats.flushes,
             }
         stalls = [stall.as_dict() for stall in self._stalls(assigned)]
-        halts = [halt.as_dict() for partition in self._partitions for halt in partition.halts.values()]
+        own = [alarm.as_dict() for partition in self._partitions for alarm in partition.alarms()]
         hidden = [each.as_dict() for each in self._open_transactions(assigned)]
         # With more workers than partitions, some workers own no partition; they are ready to take over.
         # A paused topic or a hidden end does not make a worker unready: lookups of all partitions continue.
@@ -266,9 +263,10 @@ class WorkerLookups:
             "ready": is_ready,
             "url": self._url,
             "lag": sum(entry.get("lag", 0) for entry in partitions.values()),
-            "alarms": [*stalls, *halts, *hidden],
+            "alarms": [*stalls, *own, *hidden],
             "warnings": [*self._warnings(), *([] if warning is None else [warning])],
             "kafka_contact_ms": age_ms,
+            "damaged_stores": [each.as_dict() for each in self._restorer.stores.damaged()],
             "partitions": partitions,
             "standbys": self._standbys.status(),
             "restoring": None

@@ -20,6 +20,7 @@ from app.kafka.clients import AIOKafkaConsumer
 from app.kafka.stopping import stop_within
 from app.worker.contact import Contact
 from app.worker.contact_probe import observe
+from app.worker.group_errors import report_group_errors
 
 CHUNK_RECORDS: Final = 2_000
 _FETCH_MAX_WAIT_MS: Final = 500
@@ -86,6 +87,7 @@ class _ChunkThread(driver.AIOKafkaConsumerThread):
             await client.force_metadata_update()
             await asyncio.sleep(_NO_BROKER_PAUSE_SECONDS)
         self._watching = asyncio.get_running_loop().create_task(self._end_with(consumer))
+        report_group_errors(consumer, self._end)
 
     async def on_thread_stop(self) -> None:
         """Stop the consumer. One with a dead task, or without a broker, may not stop by itself and is abandoned."""
@@ -105,7 +107,9 @@ class _ChunkThread(driver.AIOKafkaConsumerThread):
 
         The consumer would read nothing more, or not join the group again, and no other part would notice.
         """
-        error = await death_of(client)
+        self._end(await death_of(client))
+
+    def _end(self, error: BaseException) -> None:
         consumer: Any = self.consumer
         self.app.loop.call_soon_threadsafe(consumer.on_failed, error)
 

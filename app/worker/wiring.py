@@ -35,7 +35,7 @@ from app.worker.contact_log import ContactLog
 from app.worker.faust_app import create_faust_app
 from app.worker.lag import ConsumerFeed
 from app.worker.lookups import WorkerLookups
-from app.worker.metrics import ContactMetrics, WindowMetrics
+from app.worker.metrics import ContactMetrics, StoreMetrics, WindowMetrics
 from app.worker.restore import Restorer
 from app.worker.standby import Standbys
 from app.worker.stopping import StoppableWorker, Stopping
@@ -167,7 +167,11 @@ class Worker:
             lambda numbers: contact.age_ms(elapsed_ms(), numbers),
             rule,
         )
-        server = _lookup_server(settings, port, self.lookups, self.partitions, customers, self.ending.fail)
+        registry = CollectorRegistry()
+        registry.register(StoreMetrics(stores))
+        server = _lookup_server(
+            settings, port, self.lookups, self.partitions, customers, registry, self.ending.fail
+        )
         contact_log = ContactLog(rule, self.lookups.contact_age_ms, settings.kafka)
         for service in (watch, _FollowFile(customers), server, contact_log):
             self.app.add_dependency(service)
@@ -215,6 +219,7 @@ def _limits(settings: Settings) -> PartitionLimits:
         cache_bytes=settings.cache_bytes // settings.partitions,
         partitions=settings.partitions,
         poison=poison,
+        max_scenarios=settings.max_scenarios,
         grace_ms=settings.grace_ms,
         caught_up_ms=settings.caught_up_ms,
     )
@@ -245,10 +250,10 @@ def _lookup_server(
     lookups: WorkerLookups,
     partitions: Partitions,
     customers: Customers,
+    registry: CollectorRegistry,
     on_failed: Callable[[BaseException], None],
 ) -> _LookupServer:
     """Return the HTTP server of lookups. It asks for API keys unless it listens on loopback."""
-    registry = CollectorRegistry()
     registry.register(WindowMetrics(partitions))
     registry.register(ContactMetrics(lookups.contact_age_ms))
     registry.register(CustomersMetrics(customers))

@@ -64,7 +64,14 @@ async def test_flush_commits_rows_outputs_and_position_together_and_writes_the_s
     before = disk.writes
     assert await partition.flush()
     (flush,) = world.outbox().flushes
-    assert set(flush.changes) == {"rendered", "impressions", "identity", "panes", POSITIONS_TABLE}
+    assert set(flush.changes) == {
+        "rendered",
+        "impressions",
+        "identity",
+        "scenarios",
+        "panes",
+        POSITIONS_TABLE,
+    }
     assert {output.topic for output in flush.outputs} == {TRANSFERS, PARTIALS, DEADLETTERS}
     assert flush.positions == partition.durable == {JOURNAL: 3}
     assert disk.writes == before + 1

@@ -1,5 +1,6 @@
 """A worker answers from its open partitions; for others it reports their progress and their owner."""
 
+import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -28,7 +29,7 @@ from tables.ctr.watermarks import WatermarkState
 from tables.ctr.window_keys import MAX_TIME_MS, SCENARIO, WindowKey
 from tables.ctr.window_sums import StoredSpan
 from tables.ctr.windows import HISTORY_LANE, LIVE_LANE, WindowState
-from tables.store import StoreDamageError, StoreMemory
+from tables.store import StoreDamageError, StoreDiskError, StoreMemory
 from tables.user import clicked
 from tests.support.builders import CUSTOMER, MINUTE_MS, USER, a_click, a_login, a_recommended, a_rendered
 from tests.support.lookups import NOW, FixedClock
@@ -48,7 +49,6 @@ class Bench:
     def __init__(self, directory: Path) -> None:
         self.world = World(partitions=PARTITIONS)
         self.partitions = Partitions(close_timeout_seconds=1)
-        self.restorer: Any = SimpleNamespace(progress=None)
         self.owners: dict[TP, str] = {}
         self.copies: dict[str, dict[str, list[int]]] = {}
         consumer = SimpleNamespace(unread=lambda tp: 1 if tp.topic == PARTIALS else 0, delivered=lambda _: 3)
@@ -58,6 +58,7 @@ class Bench:
             rebalancing=False,
         )
         self.stores = Stores(directory, MEMORY, FixedClock())
+        self.restorer: Any = SimpleNamespace(progress=None, stores=self.stores)
         self.standbys = Standbys("", "", self.stores, FixedClock(), print)
         self.ages: dict[int, int] = {}
         self.watchdog = Watchdog(alarm_ms=1_000, exit_ms=0, interval_ms=1_000)
@@ -168,6 +169,33 @@ async def test_damaged_partition_is_not_ready_and_lost_and_others_answer(bench: 
     with pytest.raises(PartitionNotReady):
         list(bench.lookups.windows(other.number, CUSTOMER, None, SCENARIO, [StoredSpan("minute", 0, T0)]))
     assert [error.partition for error in bench.world.lost] == [HOME, other.number]
+
+
+async def test_lookup_whose_disk_cannot_be_read_is_unavailable_and_loses_the_partition(bench: Bench) -> None:
+    partition = bench.open(HOME)
+
+    def unreadable(*_: object) -> None:
+        raise StoreDiskError(Path("0"), "IO error: While open a file for random read: Too many open files")
+
+    partition.store._table = unreadable
+    with pytest.raises(PartitionNotReady):
+        bench.lookups.user_view(HOME, KEY)
+    assert len(bench.world.lost) == 1
+
+
+async def test_status_names_damaged_stores_until_somebody_deletes_them(bench: Bench) -> None:
+    assert bench.lookups.status()["damaged_stores"] == []
+    (bench.stores.state_dir / "3").mkdir(parents=True)
+    (bench.stores.state_dir / "3" / "MANIFEST-000005").touch()
+    bench.stores.open(3, {})
+    (aside,) = bench.stores.state_dir.glob("3.damaged-*")
+    entry = {"partition": 3, "directory": str(aside), "rebuilding": True}
+    assert bench.lookups.status()["damaged_stores"] == [entry]
+    bench.stores.rebuilt(3)
+    assert bench.lookups.status()["damaged_stores"] == [{**entry, "rebuilding": False}]
+    shutil.rmtree(aside)
+    assert bench.lookups.status()["damaged_stores"] == []
+    bench.stores.close(3)
 
 
 async def test_status_finds_damage_itself(bench: Bench) -> None:
