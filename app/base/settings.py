@@ -244,6 +244,9 @@ class Settings(BaseSettings):
     default_customer: str | None = Field(
         None, description="customer of presentations that name none (docs/http-api.md)"
     )
+    static_dir: Path | None = Field(
+        None, description="directory of tracking.js, tracking.css and other files that a collector serves"
+    )
     user_cookie: str = Field(
         "uptake_user",
         pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$",
