@@ -21,6 +21,8 @@ from tests.faults.reader import Reader
 from tests.support.tcp_proxy import Link, TcpProxy
 
 HOST = "127.0.0.1"
+HTTP_PAUSE_SECONDS = 0.5
+"""A table keeps 2,000 items of a user: a client of the long form clicks on fewer."""
 RATE = 40
 SHORT_SESSION = {"UPTAKE_SESSION_TIMEOUT_MS": "3000", "UPTAKE_HEARTBEAT_MS": "1000"}
 LONG_SESSION = {"UPTAKE_SESSION_TIMEOUT_MS": "10000", "UPTAKE_HEARTBEAT_MS": "3000"}  # as in production
@@ -151,7 +153,7 @@ class System:
         stack.callback(self.collector.close)
         users = [self.cluster.customer.rules.user(raw) for raw in VISITORS]
         self.load = Load(broker.bootstrap, CUSTOMER, users, rate=RATE, events=RATE * 3_600)
-        self.http = HttpLoad(self.collector.port, CUSTOMER, directory / "ledger", pause_seconds=0.2)
+        self.http = HttpLoad(self.collector.port, CUSTOMER, directory / "ledger", HTTP_PAUSE_SECONDS)
         self.reader = Reader(self.cluster, "w0", "w1")
 
     def start(self) -> None:
