@@ -29,9 +29,9 @@ AT_OPENING = {1: "CURRENT missing", 2: "MANIFEST garbage"}
 INTACT = 3
 
 
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    with started_cluster(tmp_path_factory.mktemp("damage"), PARTITIONS) as cluster:
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[Cluster]:
+    with started_cluster(tmp_path, PARTITIONS) as cluster:
         yield cluster
 
 

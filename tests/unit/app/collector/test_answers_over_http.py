@@ -180,7 +180,7 @@ async def test_empty_item_list_is_accepted_and_nothing_recorded(collector: Any) 
         ("/api/00000/like/u/1/5", 404),
         ("/apis/00000/click/u/1/5", 404),
         ("/", 404),
-        ("/favicon.ico", 404),
+        ("/favicon.png", 404),
         ("/api/strict/clickrecommended/u/1/5", 400),
     ],
 )
