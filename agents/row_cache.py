@@ -91,14 +91,18 @@ class RowCache(Generic[_S]):
             return state
         state = self.older.get(key, _ABSENT)
         if state is _ABSENT:
-            raw = self._load(key)
-            if raw is None:
-                state = None
-            else:
-                state = self._decode(raw)
-                self.row_bytes += (len(raw) - self.row_bytes) * _NEWEST_WEIGHT
+            state, _ = self._stored(key)
         self.recent[key] = state
         return state
+
+    def _stored(self, key: bytes) -> tuple[_S | None, int]:
+        """Return the row in the store with the length of its encoding, or (None, 0) for a missing row. The length enters the mean."""
+        raw = self._load(key)
+        if raw is None:
+            return None, 0
+        state = self._decode(raw)
+        self.row_bytes += (len(raw) - self.row_bytes) * _NEWEST_WEIGHT
+        return state, len(raw)
 
     def read(self, key: bytes) -> _S | None:
         """Return the row as ``get`` does, for a reader that does not change its state.
@@ -111,13 +115,9 @@ class RowCache(Generic[_S]):
         state = self.older.get(key, _ABSENT)
         memory = self._row_memory
         if state is _ABSENT:
-            raw = self._load(key)
-            if raw is None:
-                state = None
-            else:
-                state = self._decode(raw)
-                self.row_bytes += (len(raw) - self.row_bytes) * _NEWEST_WEIGHT
-                memory = max(memory, _MEMORY_PER_ROW + len(raw) * self._memory_per_byte)
+            state, length = self._stored(key)
+            if length:
+                memory = max(memory, _MEMORY_PER_ROW + length * self._memory_per_byte)
         if self._room.take(memory):
             self.recent[key] = state
         return state

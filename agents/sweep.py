@@ -61,10 +61,6 @@ class Sweeper:
             self._owed[table] += _ROWS_PER_WRITE * written
         return sum(swept.values())
 
-    def sweep(self, overlay: Overlay, rows: int = _LEAST_ROWS) -> int:
-        """Delete the expired rows among the next ``rows`` stored rows of each table. Return how many were deleted."""
-        return sum(self._look(overlay, table, has_expired, rows)[1] for table, has_expired in _SWEPT)
-
     def _look(self, overlay: Overlay, table: str, has_expired: _HasExpired, rows: int) -> tuple[int, int]:
         """Check the next ``rows`` stored rows of a table. Return how many were checked, and how many of them were deleted."""
         start = self._next[table]

@@ -4,9 +4,11 @@ import asyncio
 from hashlib import md5
 from itertools import pairwise
 
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from agents import sweep
 from agents.overlay import Overlay
 from agents.sweep import Sweeper
 from tables.ctr.panes import Counts, Pane
@@ -38,6 +40,11 @@ def an_overlay(store: MemoryStore) -> Overlay:
     return overlay
 
 
+def swept(overlay: Overlay, sweeper: Sweeper) -> int:
+    """Sweep as a flush does; return how many rows were deleted."""
+    return asyncio.run(sweeper.sweep_due(overlay, lambda: True))
+
+
 def deleted(overlay: Overlay, table: str) -> set[bytes]:
     return {key for key, state in overlay.tables[table].changed.items() if state is None}
 
@@ -58,7 +65,7 @@ def test_only_expired_rows_go() -> None:
             },
         )
     )
-    assert Sweeper().sweep(overlay) == 3
+    assert swept(overlay, Sweeper()) == 3
     assert deleted(overlay, "seen") == {b"old"}
     assert deleted(overlay, "panes") == {b"old"}
     assert deleted(overlay, "windows") == {minute}
@@ -67,29 +74,30 @@ def test_only_expired_rows_go() -> None:
 def test_a_row_that_memory_has_newer_than_the_store_stays() -> None:
     overlay = an_overlay(a_store(seen={b"a": 1}))
     overlay.tables["seen"].put(b"a", NOW_MS)
-    assert Sweeper().sweep(overlay) == 0
+    assert swept(overlay, Sweeper()) == 0
     assert overlay.tables["seen"].get(b"a") == NOW_MS
 
 
-def test_the_walk_goes_on_where_it_stopped_and_begins_again() -> None:
+def test_the_walk_goes_on_where_it_stopped_and_begins_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sweep, "_LEAST_ROWS", 10)
     keys = [b"%03d" % number for number in range(25)]
     overlay = an_overlay(a_store(seen=dict.fromkeys(keys, 1)))
     sweeper = Sweeper()
-    assert [sweeper.sweep(overlay, rows=10) for _ in range(3)] == [10, 10, 5]
+    assert [swept(overlay, sweeper) for _ in range(3)] == [10, 10, 5]
     assert deleted(overlay, "seen") == set(keys)
-    assert sweeper.sweep(overlay, rows=10) == 0, "a row deleted in memory is not swept again"
+    assert swept(overlay, sweeper) == 0, "a row deleted in memory is not swept again"
 
 
 def test_nothing_goes_before_an_event_tells_the_time() -> None:
     overlay = an_overlay(a_store(seen={b"a": 1}))
     overlay.newest_received_ms = 0
-    assert Sweeper().sweep(overlay) == 0
+    assert swept(overlay, Sweeper()) == 0
 
 
 def test_a_swept_window_leaves_its_topic_too() -> None:
     minute = WindowKey("c", "s", SCENARIO, "minute", 0).encode()
     overlay = an_overlay(a_store(windows={minute: WindowState(received_ms=1)}))
-    Sweeper().sweep(overlay)
+    swept(overlay, Sweeper())
     changes, outputs = overlay.encode_changes()
     assert changes["windows"] == [(minute, None)]
     assert [(output.topic, output.key, output.value) for output in outputs] == [
