@@ -1,8 +1,10 @@
 """The sweep deletes expired rows and no others, a few at a time, over and over, and keeps up with what is written."""
 
 import asyncio
+from collections.abc import Iterator
 from hashlib import md5
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import example, given, settings
@@ -18,7 +20,8 @@ from tables.declare import BY_NAME
 from tables.user.seen import SEEN_KEEP_MS, row_key
 from tests.support.memory_store import MemoryStore
 
-DAY_MS = 86_400_000
+HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
 NOW_MS = 800 * DAY_MS
 
 
@@ -85,7 +88,34 @@ def test_the_walk_goes_on_where_it_stopped_and_begins_again(monkeypatch: pytest.
     sweeper = Sweeper()
     assert [swept(overlay, sweeper) for _ in range(3)] == [10, 10, 5]
     assert deleted(overlay, "seen") == set(keys)
+    overlay.newest_received_ms += HOUR_MS
     assert swept(overlay, sweeper) == 0, "a row deleted in memory is not swept again"
+
+
+def test_a_table_rests_for_an_hour_of_received_time_after_a_walk_over_all_of_it() -> None:
+    overlay, sweeper = an_overlay(a_store(seen={b"a": NOW_MS - SEEN_KEEP_MS + 1, b"b": NOW_MS})), Sweeper()
+    overlay.tables["seen"].put(b"b", NOW_MS)
+    looked: list[bytes] = []
+    stored = overlay.stored
+
+    def count_looks(table: str, start: bytes, end: bytes) -> Iterator[tuple[bytes, Any]]:
+        for key, state in stored(table, start, end):
+            if table == "seen":
+                looked.append(key)
+            yield key, state
+
+    overlay.stored = count_looks  # type: ignore[method-assign]
+    assert swept(overlay, sweeper) == 0
+    assert swept(overlay, sweeper) == 0
+    assert looked == [b"b", b"a", b"b"], (
+        "the first walk began in the middle, so the second one follows at once"
+    )
+    overlay.newest_received_ms += HOUR_MS - 1
+    assert swept(overlay, sweeper) == 0
+    assert len(looked) == 3, "it rests"
+    overlay.newest_received_ms += 1
+    assert swept(overlay, sweeper) == 1
+    assert deleted(overlay, "seen") == {b"a"}
 
 
 def test_nothing_goes_before_an_event_tells_the_time() -> None:
