@@ -113,7 +113,7 @@ class RowCache(Generic[_S]):
         if state is not _ABSENT:
             return state
         state = self.older.get(key, _ABSENT)
-        memory = self._row_memory
+        memory = self.row_memory
         if state is _ABSENT:
             state, length = self._stored(key)
             if length:
@@ -163,26 +163,21 @@ class RowCache(Generic[_S]):
         return self._decode(raw)
 
     @property
-    def _row_memory(self) -> float:
+    def row_memory(self) -> float:
         """Estimated memory of a row, in bytes."""
         return _MEMORY_PER_ROW + self.row_bytes * self._memory_per_byte
 
     @property
-    def changed_memory(self) -> int:
-        """Estimated memory of the changed rows, in bytes."""
-        return int(len(self.changed) * self._row_memory)
-
-    @property
     def memory(self) -> int:
         """Estimated memory of all rows, in bytes."""
-        return int((len(self.recent) + len(self.older)) * self._row_memory)
+        return int((len(self.recent) + len(self.older)) * self.row_memory)
 
     def age(self, max_memory: int) -> None:
         """Drop the older half of the cache, and as much of the recent half as exceeds ``max_memory``.
 
         Call it only between flushes, when all rows except ``changed`` are in the store.
         """
-        keep = int(max_memory / self._row_memory)
+        keep = int(max_memory / self.row_memory)
         excess = len(self.recent) - keep
         self.older = dict(islice(self.recent.items(), excess, None)) if excess > 0 else self.recent
         self.recent = dict(self.changed)
