@@ -176,11 +176,17 @@ def _static(path: str) -> Schema:
         "304": {"description": "You have it"},
     }
     answers["404"] = {"description": "There is no such file, or no such customer"}
+    places = [part[1:-1] for part in path.split("/") if part.startswith("{")]
+    said_of = {"customer": "the customer's id", "plugin": "the plugin's id, if it has one"}
     operation: Schema = {
-        "get": {"operationId": f"get-{name}", "summary": f"The file {name}", "responses": answers}
+        "get": {
+            "operationId": "-".join(("get", *places[1:], name)),
+            "summary": f"The file {name}",
+            "responses": answers,
+        }
     }
-    if "{customer}" in path:
-        operation["parameters"] = [_in_path("customer", {"type": "string"}, "the customer's id")]
+    if places:
+        operation["parameters"] = [_in_path(place, {"type": "string"}, said_of[place]) for place in places]
     return operation
 
 

@@ -139,8 +139,10 @@ def _endpoint(path: str) -> tuple[str, int | None]:
     page = SHORT_PRESENTATIONS.get(page, page)
     if page in PRESENTATIONS:
         return page, None
-    script = next((each for each in SCRIPTS if each.rpartition("/")[2] == parts[-1]), None)
-    return (script, None) if parts[1:3] == ["cdn", "v1"] and script is not None else (_OTHER, None)
+    if parts[1:3] != ["cdn", "v1"]:
+        return _OTHER, None
+    scripts = (each for each in SCRIPTS if each.count("/") == path.count("/"))
+    return next((each for each in scripts if each.endswith(f"/{parts[-1]}")), _OTHER), None
 
 
 def _tracker_endpoint(parts: list[str]) -> tuple[str, int]:
