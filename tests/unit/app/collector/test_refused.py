@@ -101,7 +101,7 @@ async def test_alias_is_its_customer(start_collector: Callable[..., Any]) -> Non
         ("/api/00000/click/a%5Cb/1/5", "backslash_in_path"),
         ("/api/00000/cl%zzck/a/1/5", "malformed_encoding"),
         ("/api/00000", "unknown_path"),
-        ("/v1/00000/evnts", "unknown_path"),
+        ("/v1/00000/eventlist", "unknown_path"),
         ("/cdn/v1/00000/tracking.js", "unknown_path"),
     ],
 )
