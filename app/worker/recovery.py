@@ -185,9 +185,8 @@ class PositionRecovery(Recovery):
                         earliest[tp],
                     )
                 seeks[tp] = max(position or 0, earliest[tp])
-            await (
-                consumer.wait_idle()
-            )  # a fetch that began before they were held would move them on after the seek
+            # A fetch that began before they were held would move them on after the seek.
+            await consumer.wait_idle()
             await consumer.seek_wait(seeks)
             if revoked_epoch not in (None, self.partitions.revoked_epoch):
                 raise _RevokedError
