@@ -100,7 +100,7 @@ def busy(own_broker: LocalBroker, tmp_path: Path) -> Iterator[Busy]:
         busy.cluster.close()
 
 
-@pytest.mark.timeout(150)
+@pytest.mark.timeout(240)
 def test_others_fold_and_answer_while_a_partition_is_rebuilt_under_load(busy: Busy) -> None:
     damaged, others = 1, [0, 2, 3]
     by = busy.reader.by
@@ -127,7 +127,7 @@ def test_others_fold_and_answer_while_a_partition_is_rebuilt_under_load(busy: Bu
     assert busy.cluster.log("w0").count("opening partitions") == 2
 
 
-@pytest.mark.timeout(200)
+@pytest.mark.timeout(240)
 def test_rebalance_and_stop_during_a_rebuild_lose_and_double_nothing(busy: Busy) -> None:
     cluster = busy.cluster
     busy.damage(1)
