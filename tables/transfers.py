@@ -20,7 +20,7 @@ _RECORD: Final = msgspec.defstruct(
     "_Record",
     [
         *(
-            (field.name, field.type)
+            (field.name, field.type) if field.required else (field.name, field.type, field.default)
             for field in msgspec.structs.fields(Transfer)
             if field.name not in ("stretch", "v")
         ),
@@ -33,6 +33,7 @@ _RECORD: Final = msgspec.defstruct(
         ("v", int, TRANSFER_VERSION),
     ],
     gc=False,
+    kw_only=True,
 )
 
 _encode: Final = msgspec.msgpack.Encoder().encode

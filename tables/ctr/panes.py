@@ -42,6 +42,8 @@ class Counts(msgspec.Struct, array_like=True, gc=False):
     basket: int = 0
     purchases: int = 0
     revenue: dict[str, Decimal] = msgspec.field(default_factory=dict)
+    clicked_calls: int = 0
+    unlabelled_impressions: int = 0
 
 
 COUNTERS: Final = tuple(name for name in Counts.__struct_fields__ if name != "revenue")
@@ -58,6 +60,8 @@ def add(into: Counts, other: Counts) -> None:
     into.consumed += other.consumed
     into.basket += other.basket
     into.purchases += other.purchases
+    into.clicked_calls += other.clicked_calls
+    into.unlabelled_impressions += other.unlabelled_impressions
     for currency, amount in other.revenue.items():
         into.revenue[currency] = into.revenue.get(currency, Decimal(0)) + amount
 
@@ -76,6 +80,8 @@ def subtract(a: Counts, b: Counts) -> Counts:
         consumed=a.consumed - b.consumed,
         basket=a.basket - b.basket,
         purchases=a.purchases - b.purchases,
+        clicked_calls=a.clicked_calls - b.clicked_calls,
+        unlabelled_impressions=a.unlabelled_impressions - b.unlabelled_impressions,
         revenue={currency: amount for currency, amount in revenue.items() if amount},
     )
 
@@ -91,6 +97,8 @@ def is_zero(counts: Counts) -> bool:
         or counts.consumed
         or counts.basket
         or counts.purchases
+        or counts.clicked_calls
+        or counts.unlabelled_impressions
         or any(counts.revenue.values())
     )
 
@@ -150,13 +158,15 @@ class Tally:
         row: int | None = None,
         rank: int | None = None,
         items: int = 1,
+        times: int = 1,
     ) -> None:
         """Count an event about ``items`` successive ranks, the first at ``rank``, in the pane of ``time_ms``.
 
         ``counter`` is one of COUNTERS. Scenario and variant get ``items``, and each position gets 1. Without a rank, all items count
         at the position (row, None). With ``items=0`` (a recommendation call), scenario and variant get 1, and no position counts.
+        ``times`` repeats the event; below 0 it takes back what was counted, here or in another partition.
         """
-        self._counted[counter, customer, scenario, variant, time_ms // PANE_MS, row, rank, items] += 1
+        self._counted[counter, customer, scenario, variant, time_ms // PANE_MS, row, rank, items] += times
 
     def add_revenue(
         self,
