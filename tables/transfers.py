@@ -43,6 +43,8 @@ _decode: Final = msgspec.msgpack.Decoder(_RECORD).decode
 def encode(transfer: Transfer) -> bytes:
     """Return the record of a transfer."""
     record = {name: getattr(transfer, name) for name in Transfer.__struct_fields__}
+    if transfer.attribution is None:
+        del record["attribution"]
     return _encode(record | {"stretch": transfer.stretch.rows})
 
 

@@ -113,7 +113,7 @@ class ImpressionsState(msgspec.Struct, array_like=True, gc=False, eq=False):
 def _comparable(state: ImpressionsState) -> tuple[Any, ...]:
     renew(state)
     return (
-        _log_of(state),
+        impressions_of(state),
         _calls_of(state),
         state.clicks,
         state.conversions,
