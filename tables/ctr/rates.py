@@ -63,9 +63,18 @@ def rate(numerator: int, denominator: int, of: str, by: str) -> ClickRate:
     return ClickRate(value, numerator, denominator, *interval)
 
 
+def ratio(numerator: int, denominator: int, by: str) -> ClickRate:
+    """Return numerator / denominator without an interval, because one trial may count several times."""
+    if denominator <= 0:
+        return ClickRate(None, numerator, denominator, None, None, f"{by} is 0")
+    reason = "a ratio has no interval"
+    return ClickRate(numerator / denominator, numerator, denominator, None, None, reason)
+
+
 def rates(counts: Counts) -> dict[str, ClickRate]:
-    """Return ``ctr_rendered`` (attributed clicks / items shown) and ``ctr_calls`` (clicks / recommendation calls)."""
+    """Return ``ctr_rendered`` and ``ctr_calls``, the shares of shown items and of calls that were clicked, and ``clicks_per_call``."""
     return {
         "ctr_rendered": rate(counts.attributed_clicks, counts.rendered, "attributed_clicks", "rendered"),
-        "ctr_calls": rate(counts.clicks, counts.calls, "clicks", "calls"),
+        "ctr_calls": rate(counts.clicked_calls, counts.calls, "clicked_calls", "calls"),
+        "clicks_per_call": ratio(counts.clicks, counts.calls, "calls"),
     }

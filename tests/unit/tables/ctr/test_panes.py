@@ -208,6 +208,12 @@ def test_partials_of_another_version_are_refused() -> None:
         partials.decode(value.replace(b'"v":1', b'"v":2'))
 
 
+def test_partial_may_correct_what_another_partition_counted() -> None:
+    pane = Pane(Counts(purchases=-1, revenue={"EUR": Decimal("-9.99")}))
+    [(_, value)] = partials.records({pane_key(SCENARIO): pane}, partition=0)
+    assert partials.decode(value).panes[0].counts == pane.counts
+
+
 @pytest.mark.parametrize(
     ("what", "value"),
     [
@@ -218,7 +224,7 @@ def test_partials_of_another_version_are_refused() -> None:
         (1, 10**15),
         (3, 10**30),
         (5, 2**64),
-        (8, [-1]),
+        (8, [-(10**20)]),
         (8, [10**20]),
         (8, [0, 0, 0, 0, 0, 0, 0, 0, {"EUR": "NaN"}]),
         (8, [0, 0, 0, 0, 0, 0, 0, 0, {"EUR": "1E+999999"}]),

@@ -56,11 +56,11 @@ def overlay() -> SpiedOverlay:
 EFFECTS: dict[str, tuple[set[str], dict[str, int]]] = {
     "click": ({"clicked"}, {}),
     "clickrecommended": ({"clicked", "impressions"}, {"clicks": 1}),
-    "consume": ({"consumed"}, {}),
+    "consume": ({"consumed", "impressions"}, {}),
     "playback": ({"playback"}, {}),
-    "buy": ({"purchases", "basket"}, {}),
+    "buy": ({"purchases", "basket", "impressions"}, {}),
     "owns": ({"purchases"}, {}),
-    "basket": ({"basket"}, {}),
+    "basket": ({"basket", "impressions"}, {}),
     "deletefrombasket": ({"basket"}, {}),
     "wishlist": ({"preferences"}, {}),
     "deletefromwishlist": ({"preferences"}, {}),
@@ -68,7 +68,7 @@ EFFECTS: dict[str, tuple[set[str], dict[str, int]]] = {
     "viewed": ({"rendered"}, {"viewed": 2}),
     "rate": ({"preferences"}, {}),
     "blacklist": ({"preferences"}, {}),
-    "login": ({"identity"}, {}),
+    "login": ({"identity", "impressions"}, {}),
     "recommended": ({"recommended"}, {"calls": 1}),
 }
 
@@ -231,7 +231,7 @@ def test_click_joins_the_latest_impression_and_counts_attributed_in_its_pane(ove
     fold_all(overlay, a_clickrecommended(item="3", scenario=None, row=50, rank=50, **at(15)))
     assert tallied(overlay, POSITION) == {
         (10, "home", "B", 2, 7): {"attributed_clicks": 1},
-        (15, "home", "B", 2, 7): {"clicks": 1},
+        (15, "unknown", None, 50, 50): {"clicks": 1},
     }
 
 
@@ -239,7 +239,10 @@ def test_rank_of_a_click_is_the_impressions_plus_the_place_in_its_list(overlay: 
     fold_all(overlay, a_rendered(items=("1", "2", "3"), row=1, rank=4, **at(0)))
     tallied(overlay)
     fold_all(overlay, a_clickrecommended(item="3", **at(0)))
-    assert tallied(overlay, POSITION) == {(0, "home", None, 1, 6): {"attributed_clicks": 1, "clicks": 1}}
+    assert tallied(overlay, POSITION) == {
+        (0, "home", None, 1, 6): {"attributed_clicks": 1},
+        (0, "home", None, None, None): {"clicks": 1},
+    }
 
 
 def test_request_id_picks_its_impression(overlay: SpiedOverlay) -> None:
@@ -251,8 +254,8 @@ def test_request_id_picks_its_impression(overlay: SpiedOverlay) -> None:
     tallied(overlay)
     fold_all(overlay, a_clickrecommended(request_id="r", **at(2)))
     assert tallied(overlay, VARIANT) == {
-        (0, "home", "A", None, None): {"attributed_clicks": 1},
-        (2, "home", "A", None, None): {"clicks": 1},
+        (0, "home", "A", None, None): {"attributed_clicks": 1, "clicked_calls": 1},
+        (2, "home", None, None, None): {"clicks": 1},
     }
 
 
@@ -318,7 +321,7 @@ def test_click_gives_one_conversion_of_a_kind(overlay: SpiedOverlay, build: Any,
     fold_all(clicked(overlay), build(**at(6)), build(**at(7)))
     assert tallied(overlay) == {(0, "home"): {counter: 1}}
     fold_all(overlay, a_clickrecommended(**at(8)), build(**at(9)))
-    assert tallied(overlay)[0, "home"] == {counter: 1, "attributed_clicks": 1}
+    assert tallied(overlay) == {(0, "home"): {counter: 1}, (8, "home"): {"clicks": 1}}, "attributed once"
 
 
 def test_what_follows_an_unattributed_click_counts_in_the_clicks_pane(overlay: SpiedOverlay) -> None:
@@ -458,14 +461,36 @@ def test_other_events_after_a_login_open_a_new_stretch(overlay: SpiedOverlay, bu
     fold_all(overlay, a_login(**at(1)))
     overlay.sent.clear()
     fold_all(overlay, build(**at(2)))
-    assert overlay.sent == []
+    assert not any(transfer.stretch for transfer in overlay.sent)
     assert own(overlay, KEY) != set()
+
+
+@pytest.mark.parametrize("build", [a_buy, a_basket, a_consume])
+def test_conversion_under_the_old_id_follows_the_login(overlay: SpiedOverlay, build: Any) -> None:
+    fold_all(overlay, a_rendered(**at(0)), a_clickrecommended(**at(0)), a_login(**at(1)), build(**at(2)))
+    counted = tallied(overlay)
+    assert counted[0, "home"] == {"rendered": 2, "clicks": 1, "attributed_clicks": 1}
+    for transfer in overlay.sent:
+        assert fold_transfer(overlay, transfer)
+    (counts,) = tallied(overlay).values()
+    assert {"purchases", "basket", "consumed"} & counts.keys()
+
+
+def test_shop_whose_visitors_log_in_at_checkout_has_its_conversions(overlay: SpiedOverlay) -> None:
+    fold_all(overlay, a_rendered(**at(0)), a_clickrecommended(**at(1)), a_basket(**at(2)), a_login(**at(3)))
+    (transfer,) = overlay.sent
+    assert fold_transfer(overlay, transfer)
+    tallied(overlay)
+    fold_all(overlay, a_buy(user=OTHER_USER, **at(40)))
+    assert tallied(overlay) == {(0, "home"): {"purchases": 1, "revenue": {"EUR": Decimal("19.99")}}}
 
 
 def test_click_after_a_login_still_finds_its_impression(overlay: SpiedOverlay) -> None:
     fold_all(overlay, a_rendered(**at(0)), a_login(**at(1)))
     tallied(overlay)
     fold_all(overlay, a_clickrecommended(**at(2)))
+    for transfer in overlay.sent:
+        assert fold_transfer(overlay, transfer)
     assert tallied(overlay)[0, "home"] == {"attributed_clicks": 1}
 
 
@@ -479,7 +504,13 @@ def test_transfer_to_a_user_who_logged_in_elsewhere_since_is_passed_on(overlay: 
     from_a, from_b = overlay.sent
     overlay.sent.clear()
     assert fold_transfer(overlay, from_a)
-    (passed,) = overlay.sent
+    passed, attributed = overlay.sent
+    assert (attributed.target, attributed.number, bool(attributed.stretch)) == (
+        "k1.c",
+        passed.number + 1,
+        False,
+    )
+    assert attributed.attribution == from_a.attribution
     assert (passed.source, passed.target, passed.number) == (OTHER_USER, "k1.c", from_b.number + 1)
     assert passed.login_ms == T0 + 2 * MINUTE_MS
     assert passed.stretch == from_a.stretch
@@ -487,4 +518,5 @@ def test_transfer_to_a_user_who_logged_in_elsewhere_since_is_passed_on(overlay: 
     assert own(overlay, TARGET + MOVED) == set(MOVED_NAMES)
     assert fold_transfer(overlay, from_b)
     assert fold_transfer(overlay, passed)
+    assert fold_transfer(overlay, attributed)
     assert own(overlay, user_key(CUSTOMER, "k1.c")) == set(MOVED_NAMES)
