@@ -4,8 +4,8 @@ It compares with the changelogs, from which a wiped disk would be rebuilt; the t
 """
 
 import json
-from collections import Counter, deque
-from collections.abc import Collection, Iterable, Iterator
+from collections import Counter
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -13,12 +13,12 @@ from typing import Any
 import msgspec
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
+from tests.faults.attribution_row import AttributionRow
+
 HOUR_MS = 3_600_000
 MINUTE_MS = 60_000
-JOIN_MS = 30 * 60_000
 DAY_MS = 24 * HOUR_MS
 SKEW_MS = 300_000
-KEEP_IMPRESSIONS, KEEP_IMPRESSIONS_MS = 100, DAY_MS + JOIN_MS
 KEEP_HOURS_MS = 90 * DAY_MS
 
 
@@ -106,7 +106,7 @@ def fold(
     """
     truth = Truth()
     seen: dict[tuple[str, str], int] = {}
-    impressions: dict[str, deque[dict[str, Any]]] = {}
+    rows: dict[str, AttributionRow] = {}
     for message in dump(bootstrap, topic):
         if (message.partition(), message.offset()) in skip:
             continue
@@ -128,17 +128,12 @@ def fold(
             for item in event["items"]:
                 truth.shown[user, prefix + item] += 1
             _count(truth, event["scenario"], event["time_ms"], "rendered", len(event["items"]))
-            shown = impressions.setdefault(user, deque(maxlen=KEEP_IMPRESSIONS))
-            shown.append(event)
-            while shown[0]["received_ms"] < received_ms - KEEP_IMPRESSIONS_MS:
-                shown.popleft()
+            _row_of(rows, user, truth).show(event)
         elif kind == "click":
             truth.clicked[user, prefix + event["item"]] += 1
         elif kind == "clickrecommended":
             _count(truth, event["scenario"], event["time_ms"], "clicks")
-            joined = _join(impressions.get(user, ()), event)
-            if joined is not None:
-                _count(truth, joined["scenario"], joined["time_ms"], "attributed_clicks")
+            _row_of(rows, user, truth).click(event)
         elif kind == "buy":
             truth.bought[user, prefix + event["item"]] += event.get("quantity", 1)
             if "price" in event:
@@ -166,17 +161,12 @@ def _count(truth: Truth, scenario: str, time_ms: int, counter: str, amount: int 
     truth.minutes.add((scenario, time_ms - time_ms % MINUTE_MS))
 
 
-def _join(impressions: Iterable[dict[str, Any]], click: dict[str, Any]) -> dict[str, Any] | None:
-    best: dict[str, Any] | None = None
-    for shown in impressions:
-        if (
-            click["item"] in shown["items"]
-            and click.get("request_id") in (None, shown.get("request_id"))
-            and click["time_ms"] - JOIN_MS <= shown["time_ms"] <= click["time_ms"]
-            and (best is None or shown["time_ms"] >= best["time_ms"])
-        ):
-            best = shown
-    return best
+def _row_of(rows: dict[str, AttributionRow], user: str, truth: Truth) -> AttributionRow:
+    if user not in rows:
+        rows[user] = AttributionRow(
+            lambda place, amount: _count(truth, place[0], place[1], "attributed_clicks", amount)
+        )
+    return rows[user]
 
 
 def kept(bootstrap: str) -> Truth:
