@@ -54,7 +54,7 @@ test: $(READY) ## all tests, with a real Kafka (fetched once)
 	$(BIN)/uptake kafka --fetch || test -z "$$CI"
 	$(BIN)/pytest -n $(PARALLEL) --dist loadfile --no-loadscope-reorder $(ARGS)
 
-test-faults: $(READY) ## the long faults, half an hour: ONLY=F7 for one, FORM=short for their short forms
+test-faults: $(READY) ## the long faults, most of an hour: ONLY=F7 for one, FORM=short for their short forms
 	$(BIN)/uptake kafka --fetch || test -z "$$CI"
 	FORM=$${FORM:-long} $(BIN)/pytest tests/faults -m "fault or slow_fault" -s -p no:randomly $(ARGS)
 

@@ -2,15 +2,17 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Final, Protocol, TypeVar
 
 from agents.ports import Change, Output, Store
-from agents.row_cache import RowCache
+from agents.row_cache import CacheRoom, RowCache
+from agents.scenario_places import ScenarioPlaces
 from events.model import user_key
 from events.partitions import partition_of
 from events.topics import PARTIALS, TRANSFERS, WINDOWS
 from tables.base.table_spec import TableSpec
-from tables.ctr import panes, partials, windows
+from tables.ctr import panes, partials, scenario_names, windows
 from tables.ctr.panes import Tally
 from tables.ctr.window_keys import WindowKey
 from tables.ctr.windows import encode_record
@@ -20,6 +22,7 @@ from tables.user.identity import Transfer
 
 _S = TypeVar("_S")
 
+MAX_SCENARIOS: Final = 10_000
 _MAX_VERIFIED_KEYS: Final = 50_000  # about 10 MB; other keys are hashed again
 
 
@@ -41,11 +44,15 @@ class _LaneTables:
 class Overlay:
     """All tables of a partition in memory, as of the last folded event."""
 
-    def __init__(self, store: Store, number: int, partitions: int) -> None:
+    def __init__(
+        self, store: Store, number: int, partitions: int, max_scenarios: int = MAX_SCENARIOS
+    ) -> None:
         self._store, self._number, self._partitions = store, number, partitions
+        self._room = CacheRoom()
         caches = {table: self._cache(table) for table in TABLES}
         self.rows: _CachesByTable = caches
         self.tables = {table.name: rows for table, rows in caches.items()}
+        self.places = ScenarioPlaces(self.rows[scenario_names.TABLE], number, max_scenarios)
         self.tally = Tally()
         self.history_tally = Tally()
         self.live = _LaneTables(self.tally, self.rows, self.transfer)
@@ -57,7 +64,9 @@ class Overlay:
 
     def _cache(self, table: TableSpec[Any]) -> RowCache[Any]:
         get, name = self._store.get, table.name
-        return RowCache(lambda key: get(name, key), table.decode, table.encode, table.memory_per_byte)
+        return RowCache(
+            lambda key: get(name, key), table.decode, table.encode, table.memory_per_byte, self._room
+        )
 
     @property
     def changes(self) -> int:
@@ -90,8 +99,9 @@ class Overlay:
         return changes, outputs
 
     def _publish_panes(self) -> Iterator[Output]:
+        name_of = self.places.namer(self.newest_received_ms)
         drained = self.tally.drain(
-            lambda key: self.rows[panes.TABLE].get(key.encode()), self.newest_received_ms
+            lambda key: self.rows[panes.TABLE].get(key.encode()), self.newest_received_ms, name_of
         )
         for pane in drained.values():
             pane.is_history = False
@@ -99,6 +109,7 @@ class Overlay:
             past = self.history_tally.drain(
                 lambda key: drained.get(key) or self.rows[panes.TABLE].get(key.encode()),
                 self.newest_received_ms,
+                name_of,
             )
             for pane in past.values():
                 pane.is_history = pane.is_history or pane.version == 1
@@ -113,14 +124,21 @@ class Overlay:
             value = None if state is None else encode_record(WindowKey.decode(key), state)
             yield Output(WINDOWS, self._number, key, value)
 
-    def scan(self, table: str, start: bytes, end: bytes) -> dict[bytes, Any]:
-        """Return the rows of a key range in key order, as of the last folded event. Rows in memory win over the store."""
+    def scan(self, table: str, start: bytes, end: bytes, most: int) -> tuple[dict[bytes, Any], bytes | None]:
+        """Return at most ``most`` rows of a key range in key order, and the key to continue from; None if there are no more.
+
+        They are as of the last folded event. Rows in memory win over the store.
+        """
         rows = self.tables[table]
         found: dict[bytes, Any] = {
-            key: rows.decode(value) for key, value in self._store.scan(table, start, end)
+            key: rows.decode(value) for key, value in islice(self._store.scan(table, start, end), most)
         }
+        if len(found) == most:
+            end = next(reversed(found)) + b"\x00"  # beyond it, the store has not been read
         found.update(rows.scan_memory(start, end))
-        return {key: found[key] for key in sorted(found) if found[key] is not None}
+        keys = sorted(found)[:most]
+        rest = keys[-1] + b"\x00" if len(keys) == most else None
+        return {key: found[key] for key in keys if found[key] is not None}, rest
 
     def stored(self, table: str, start: bytes, end: bytes) -> Iterator[tuple[bytes, Any]]:
         """Yield the rows of a key range that are in the store, each with its state in memory if it has one (None: deleted)."""
@@ -145,12 +163,24 @@ class Overlay:
         """Estimated memory, in bytes, of the rows that wait for the next flush."""
         return sum(table.changed_memory for table in self.tables.values())
 
+    @property
+    def memory(self) -> int:
+        """Estimated memory, in bytes, of all rows that are held."""
+        return sum(table.memory for table in self.tables.values())
+
     def settle(self, max_rows: int, max_bytes: int) -> None:
-        """Let the caches age if they hold too much. Call it only when no flush is in flight."""
-        rows = sum(len(table) for table in self.tables.values())
-        memory = sum(table.memory for table in self.tables.values())
-        if rows <= max_rows and memory <= max_bytes:
-            return
-        for table in self.tables.values():
-            share = table.memory / memory if memory else 0.0
-            table.age(int(max_bytes * share / 2))
+        """Let the caches age if they hold too much or had no room for a row, and give the room that is left to lookups.
+
+        Call it only when no flush is in flight.
+        """
+        rows, memory = self._rows, self.memory
+        if rows > max_rows or memory > max_bytes or self._room.is_short:
+            for table in self.tables.values():
+                share = table.memory / memory if memory else 0.0
+                table.age(int(max_bytes * share / 2))
+            rows, memory = self._rows, self.memory
+        self._room.set(max_rows - rows, max_bytes - memory)
+
+    @property
+    def _rows(self) -> int:
+        return sum(len(table) for table in self.tables.values())

@@ -13,19 +13,22 @@ from typing import Any, Final
 from agents.announcements import STALE, Announcing
 from agents.closing import Closer
 from agents.deadletter import dead_letter
-from agents.overlay import Overlay
+from agents.overlay import MAX_SCENARIOS, Overlay
 from agents.poison import BadRuns, Halt, PoisonRule
 from agents.ports import Flush, Outbox, Output, PartitionLostError, SourceRecord, Store
 from agents.positions import position_rows, read_positions, read_source_ids
+from agents.scenario_places import Crowd
 from agents.sweep import Sweeper
 from events.codec import UndecodableError
 from tables.ctr import watermarks
 from tables.ctr.watermarks import WatermarkRules
 from tables.declare import POSITIONS_TABLE
-from tables.store import StoreDamageError
+from tables.store import StoreDamageError, StoreError
 
 _SLICE_SECONDS: Final = 0.004  # after this time a fold yields to the event loop, for lookups
+_MOST_HELD: Final = 2  # times cache_bytes: the cache, and as much again that waits for a flush
 SLICE_RECORDS: Final = 32  # records between two checks of the clock
+_CHECK_RECORDS: Final = 512  # after so many records in short chunks, which end before their first slice does, folding may have to wait
 
 FoldOne = Callable[["Partition", Any], None]
 """Folds one record into a partition. Raises UndecodableError for a record that must go to the dead letters."""
@@ -43,6 +46,8 @@ class PartitionLimits:
     partitions: int = 8
     poison: PoisonRule | None = field(default_factory=PoisonRule)
     """When a source topic is paused. None: never, so that all of its records may go to the dead letters."""
+    max_scenarios: int = MAX_SCENARIOS
+    """Scenario names of a customer that count by themselves. More count as ``other``."""
     grace_ms: int = 600_000
     """How long a window waits for events out of order."""
     caught_up_ms: int = 10_000
@@ -83,7 +88,8 @@ class Partition:
         self.limits = limits
         self.stats = PartitionStats()
         self.store = store
-        self.overlay = Overlay(store, number, limits.partitions)
+        self.overlay = Overlay(store, number, limits.partitions, limits.max_scenarios)
+        self._settle()
         self.rules = WatermarkRules(limits.partitions, limits.grace_ms, STALE * limits.caught_up_ms)
         self.closer = Closer(self.overlay, number, self.rules)
         self._announcer = announcer
@@ -98,12 +104,14 @@ class Partition:
         """Next offset to fold, per source topic."""
         self.durable: dict[str, int] = dict(self.positions)
         """Next offset that a committed flush covers, per source topic."""
+        self.as_of_ms: dict[str, int] = {}  # when the broker had the first record of each last chunk
         self.halts: dict[str, Halt] = {}
         """Source topics that are paused. None of their records is folded or fetched until the partition is opened again."""
         self._bad_runs = BadRuns(number, limits.poison)
         self.is_open = True
         self.lost: PartitionLostError | None = None
         self._is_released = False
+        self._unchecked = 0
         self._flushing = asyncio.Lock()
         self._closing = asyncio.Event()
         self._timer = asyncio.get_running_loop().create_task(self._flush_regularly())
@@ -115,8 +123,9 @@ class Partition:
 
         Return early if the partition is closed meanwhile. Its next owner reads the rest again from the position.
         """
-        if topic in self.halts:
+        if topic in self.halts or not records:
             return
+        self.as_of_ms[topic] = records[0].timestamp
         deadline = time.perf_counter() + _SLICE_SECONDS
         count = 0
         for record in records:
@@ -152,6 +161,11 @@ class Partition:
                     await asyncio.sleep(0)
                     deadline = time.perf_counter() + _SLICE_SECONDS
         self._bad_runs.passed(topic, len(records))
+        self._unchecked += len(records)
+        if self._unchecked >= _CHECK_RECORDS:
+            self._unchecked = 0
+            if self._must_flush():
+                await self.flush()
 
     def _must_flush(self) -> bool:
         """Tell whether so many changes wait that folding must wait for a flush. This back-pressure reaches the fetch."""
@@ -159,17 +173,26 @@ class Partition:
         return (
             overlay.changes + len(self.outputs) >= limits.flush_max_changes
             or overlay.changed_memory + self._outputs_bytes >= limits.cache_bytes
+            # Repeated events change nothing, but what was read for them is held until a flush commits.
+            or overlay.memory >= _MOST_HELD * limits.cache_bytes
         )
+
+    def _settle(self) -> None:
+        self.overlay.settle(self.limits.cache_rows, self.limits.cache_bytes)
 
     @property
     def watermark_ms(self) -> int:
         """The watermark of this partition. A window is final if the watermark has passed its end by the grace."""
         try:
             state = self.overlay.rows[watermarks.TABLE].get(watermarks.row_key(self.number))
-        except StoreDamageError as error:
+        except StoreError as error:
             self.lose_store(error)
             return 0
         return 0 if state is None else state.reached_ms
+
+    def alarms(self) -> list[Halt | Crowd]:
+        """Return the active alarms."""
+        return [*self.halts.values(), *self.overlay.places.alarms(self.overlay.newest_received_ms)]
 
     def send(self, output: Output) -> None:
         """Send a record in the transaction of the next flush."""
@@ -210,6 +233,7 @@ class Partition:
                 if self.lost is not None or self._is_released:
                     return False
                 if self.positions == self.durable and not is_due and not closed:
+                    self._settle()  # lookups fill the cache of an idle partition too
                     return True
                 self.stats.swept += await self._sweeper.sweep_due(self.overlay, lambda: self.is_open)
                 if self.lost is not None or self._is_released:
@@ -231,7 +255,7 @@ class Partition:
                 raise
             self.durable = flush.positions
             self._are_ids_kept = self._are_ids_kept or POSITIONS_TABLE in flush.changes
-            self.overlay.settle(self.limits.cache_rows, self.limits.cache_bytes)
+            self._settle()
             self.stats.flushes += 1
             return True
 
@@ -246,8 +270,8 @@ class Partition:
             changes[POSITIONS_TABLE] = position_rows(self.number, positions, ids)
         return Flush(changes, outputs + published + last, positions)
 
-    def lose_store(self, error: StoreDamageError) -> None:
-        """Lose the partition because its store is damaged. When it is opened again, the store is rebuilt."""
+    def lose_store(self, error: StoreError) -> None:
+        """Lose the partition because its store cannot be read. When it is opened again, a damaged store is rebuilt."""
         if self.lost is None:
             self._lose(PartitionLostError(self.number, str(error)))
             self._on_lost(PartitionLostError(self.number, str(error)))

@@ -17,6 +17,34 @@ _NEWEST_WEIGHT: Final = 0.05  # weight of the newest row in the running mean of 
 _ABSENT: Final[Any] = object()
 
 
+class CacheRoom:
+    """How much lookups may still add to the caches of one partition, until these age again.
+
+    Lookups need a bound of their own. They go on while no flush commits, and then nothing may age.
+    """
+
+    __slots__ = ("is_short", "memory", "rows")
+
+    def __init__(self) -> None:
+        self.rows = 0
+        self.memory = 0.0
+        self.is_short = False
+        """Whether a row found no room."""
+
+    def set(self, rows: int, memory: float) -> None:
+        """Set what is left: a number of rows, and bytes of memory."""
+        self.rows, self.memory, self.is_short = rows, memory, False
+
+    def take(self, memory: float) -> bool:
+        """Take the room of one row. Return False if there was too little."""
+        if self.rows <= 0 or self.memory < memory:
+            self.is_short = True
+            return False
+        self.rows -= 1
+        self.memory -= memory
+        return True
+
+
 class RowCache(Generic[_S]):
     """The rows of one table of one partition.
 
@@ -24,7 +52,17 @@ class RowCache(Generic[_S]):
     ``row_bytes`` is the running mean of the size of encoded rows, from which the memory is estimated.
     """
 
-    __slots__ = ("_decode", "_encode", "_load", "_memory_per_byte", "changed", "older", "recent", "row_bytes")
+    __slots__ = (
+        "_decode",
+        "_encode",
+        "_load",
+        "_memory_per_byte",
+        "_room",
+        "changed",
+        "older",
+        "recent",
+        "row_bytes",
+    )
 
     def __init__(
         self,
@@ -32,8 +70,10 @@ class RowCache(Generic[_S]):
         decode: Callable[[bytes], _S],
         encode: Callable[[_S], bytes],
         memory_per_byte: float = 8.0,
+        room: CacheRoom | None = None,
     ) -> None:
-        """``memory_per_byte``: bytes of memory that a decoded row takes per byte of its encoding."""
+        """``memory_per_byte``: bytes of memory that a decoded row takes per byte of its encoding. ``room``: see ``read``."""
+        self._room = CacheRoom() if room is None else room
         self._load, self._decode, self._encode = load, decode, encode
         self._memory_per_byte = memory_per_byte
         self.recent: dict[bytes, _S | None] = {}
@@ -42,7 +82,10 @@ class RowCache(Generic[_S]):
         self.row_bytes = 100.0
 
     def get(self, key: bytes) -> _S | None:
-        """Return the row as of the last folded event, or None if there is no row."""
+        """Return the row as of the last folded event, or None if there is no row. It stays in memory until the cache ages.
+
+        For folds. They wait for a flush when they hold too much (agents/partition.py).
+        """
         state = self.recent.get(key, _ABSENT)
         if state is not _ABSENT:
             return state
@@ -55,6 +98,28 @@ class RowCache(Generic[_S]):
                 state = self._decode(raw)
                 self.row_bytes += (len(raw) - self.row_bytes) * _NEWEST_WEIGHT
         self.recent[key] = state
+        return state
+
+    def read(self, key: bytes) -> _S | None:
+        """Return the row as ``get`` does, for a reader that does not change its state.
+
+        It stays in memory, absent or not, only while there is room.
+        """
+        state = self.recent.get(key, _ABSENT)
+        if state is not _ABSENT:
+            return state
+        state = self.older.get(key, _ABSENT)
+        memory = self._row_memory
+        if state is _ABSENT:
+            raw = self._load(key)
+            if raw is None:
+                state = None
+            else:
+                state = self._decode(raw)
+                self.row_bytes += (len(raw) - self.row_bytes) * _NEWEST_WEIGHT
+                memory = max(memory, _MEMORY_PER_ROW + len(raw) * self._memory_per_byte)
+        if self._room.take(memory):
+            self.recent[key] = state
         return state
 
     def peek(self, key: bytes, stored: bytes) -> _S | None:

@@ -14,7 +14,9 @@ BENCHMARKS: Final = {
     "recovery": "records that a worker restores after it lost its disk",
     "freshness": "time from an accepted event to the lookup that shows it",
     "state": "disk and memory per user",
+    "soak": "memory of a worker over half an hour",
     "collector": "events over HTTP, one by one and in batches",
+    "loop_lag": "how long each kind of lookup keeps other requests waiting",
 }
 """Name -> what the benchmark measures."""
 

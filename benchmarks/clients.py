@@ -21,6 +21,13 @@ class Pool:
 
     async def get(self, target: str) -> Answer:
         """Return the answer to a GET."""
+        return await self._ask(self._endpoint.request(target))
+
+    async def post(self, target: str, body: bytes) -> Answer:
+        """Return the answer to a POST of JSON."""
+        return await self._ask(self._endpoint.post(target, body, {"Content-Type": "application/json"}))
+
+    async def _ask(self, request: bytes) -> Answer:
         connection: ClientConnection | None = None
         while self._idle and connection is None:
             idle = self._idle.pop()
@@ -29,7 +36,7 @@ class Pool:
             else:
                 idle.close()
         connection = connection or await self._endpoint.connect()
-        answer = await connection.ask(self._endpoint.request(target), TIMEOUT_S)
+        answer = await connection.ask(request, TIMEOUT_S)
         self._idle.append(connection)
         return answer
 

@@ -12,7 +12,7 @@ import msgspec
 from events import tracker_fields
 from events.event_time import drop_clocks_in_seconds, event_time, in_ms, is_in_seconds
 from events.json_fields import json_of, text_of
-from events.json_kinds import KINDS, PLAIN_ITEMS, PLAIN_KINDS, FieldSlot, Kind, Own
+from events.json_kinds import KINDS, MONEY, PLAIN_ITEMS, PLAIN_KINDS, UNREAD, FieldSlot, Kind, Own
 from events.model import NO_PROFILE_USER
 from events.rejections import RefusedError, Rejection
 from events.rules import Rules
@@ -89,6 +89,9 @@ class Reader:
         own, extra = _own_fields(element, kind.shape, self._rules)
         if not kind.finish(own, self._rules):
             return None
+        unread = own.pop(UNREAD, None)
+        if unread is not None:
+            extra += [(name, element[name]) for name in MONEY if isinstance(element.get(name), str | float)]
         override_ms = self._override_ms(own.pop("time_ms", None))
         has_ignored_clock = drop_clocks_in_seconds(own)
         time_ms, is_clamped = event_time(
@@ -108,7 +111,7 @@ class Reader:
             is_clamped=is_clamped,
             **own,
         )
-        return Accepted(event, override_ms is not None, has_ignored_clock)
+        return Accepted(event, override_ms is not None, has_ignored_clock, unread)
 
     def _kind(self, element: dict[str, Any]) -> Kind:
         name = element.get("type", self._event)
@@ -121,7 +124,8 @@ class Reader:
             shown = quoted(name) if type(name) is str else "that is no text"
             raise RefusedError("unknown_event", f"there is no event {shown}", "type")
         customer = element.get("customer")
-        if customer is not None and customer != self._rules.customer:
+        rules = self._rules
+        if customer not in (None, rules.customer, *rules.aliases):
             raise RefusedError(
                 "forbidden", "customer: these events go to the customer of the path only", "customer"
             )

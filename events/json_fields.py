@@ -4,7 +4,6 @@ Each reader takes the field's name, its value (never absent) and the customer's 
 raises RefusedError. The table (events/wire_fields.py) says which fields there are, and what bounds them.
 """
 
-import re
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any, Final
@@ -13,14 +12,13 @@ import msgspec
 
 from events import tracker_fields
 from events.model import EVENT_VERSION, RecommendedList
-from events.money import CURRENCIES, parse_fullprice
+from events.money import CURRENCIES, parse_fullprice, price_of_float
 from events.rejections import RefusedError
 from events.rules import Rules
 from events.signature import ABSENT
-from events.tracker_fields import has_control, integer, not_a_word, not_an_integer
+from events.tracker_fields import has_control, integer, not_a_word, not_an_integer, without_zeros
 from events.wire_fields import WIRE_FIELDS
 from events.wire_values import (
-    AMOUNT,
     MAX_ITEM_CHARS,
     MAX_ITEMS_CHARS,
     MAX_ITEMS_PER_REQUEST,
@@ -28,8 +26,10 @@ from events.wire_values import (
     ValueType,
 )
 
-_AMOUNT: Final = re.compile(AMOUNT.pattern)
 Read = Callable[[str, Any, Rules], Any]
+
+_Money = tuple[Decimal, str | None]
+"""(price of one item, its currency; None if it names none)."""
 
 
 def text_of(name: str, value: Any, code: str = "bad_parameter") -> str:
@@ -72,7 +72,11 @@ def _integer_of(bounds: ValueType) -> Read:
     least, greatest = bounds.least, bounds.greatest
 
     def read(name: str, value: Any, _rules: Rules) -> int:
-        number = integer(value, greatest) if type(value) is str else value
+        number = value
+        if bounds.may_have_zeros and type(value) is float and value.is_integer():
+            number = int(value)
+        elif type(value) is str:
+            number = integer(without_zeros(value) if bounds.may_have_zeros else value, greatest)
         if type(number) is not int or not least <= number <= greatest:
             raise not_an_integer(name, value if type(value) is str else json_of(name, value), bounds)
         return number
@@ -156,31 +160,34 @@ def _user(name: str, value: Any, _rules: Rules) -> str:
     return tracker_fields.raw_user(text_of(name, value, "bad_user"), name)
 
 
-def _amount(name: str, value: Any, _rules: Rules) -> Decimal:
-    text = text_of(name, value, "bad_price") if type(value) is not float else ""
-    if _AMOUNT.fullmatch(text) is None:
-        raise RefusedError(
-            "bad_price", f'{name} must be a decimal number as text, as in "12.45", with a currency', name
-        )
-    return Decimal(text)
+def _amount(name: str, value: Any, _rules: Rules) -> _Money | RefusedError:
+    if type(value) is float:
+        amount = price_of_float(value)
+        money: _Money | None = None if amount is None else (amount, None)
+    else:
+        is_text = type(value) is str or (type(value) is int and abs(value) < 2**63)
+        money = parse_fullprice(str(value)) if is_text else None
+    return _known(name, money, f'{name} must be a decimal number as text, as in "12.45", with a currency')
 
 
-def _currency(name: str, value: Any, _rules: Rules) -> str:
-    if type(value) is not str or value not in CURRENCIES:
-        raise RefusedError("bad_currency", f"{name} must be a currency code of ISO 4217, as in EUR", name)
-    return value
-
-
-def _fullprice(name: str, value: Any, _rules: Rules) -> tuple[Decimal, str]:
-    """Return (price of one item, currency) of ``12.45EUR``."""
+def _fullprice(name: str, value: Any, _rules: Rules) -> _Money | RefusedError:
     money = parse_fullprice(value) if type(value) is str else None
+    return _known(name, money, f"{name} must be a decimal number with a point and a currency, as in 12.45EUR")
+
+
+def _known(name: str, money: _Money | None, sentence: str) -> _Money | RefusedError:
+    """Return a price whose currency exists, or the error, which the rules of the event handle (events/json_kinds.py)."""
     if money is None:
-        raise RefusedError(
-            "bad_price",
-            f"{name} must be a decimal number with a point and a currency, as in 12.45EUR",
-            name,
-        )
-    return money[0], _currency(name, money[1], _rules)
+        return RefusedError("bad_price", sentence, name)
+    return money if money[1] is None or money[1] in CURRENCIES else _no_currency(name)
+
+
+def _currency(name: str, value: Any, _rules: Rules) -> str | RefusedError:
+    return value if type(value) is str and value in CURRENCIES else _no_currency(name)
+
+
+def _no_currency(name: str) -> RefusedError:
+    return RefusedError("bad_currency", f"{name} must be a currency code of ISO 4217, as in EUR", name)
 
 
 def _properties(name: str, value: Any, _rules: Rules) -> dict[str, Any]:

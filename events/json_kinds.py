@@ -11,7 +11,7 @@ import msgspec
 from events import model, tracker_fields
 from events.json_fields import PLAIN_CHARS, READ, Read
 from events.model import ALIASES, EVENTS, NO_PROFILE_USER
-from events.rejections import RefusedError
+from events.rejections import PRICE_UNREADABLE, RefusedError
 from events.rules import Rules
 from events.wire_fields import WIRE_FIELDS, WireField, fields_of
 from events.wire_values import MAX_ITEM_CHARS, MAX_ITEMS_CHARS, RATING, ValueKind
@@ -19,6 +19,10 @@ from events.wire_values import MAX_ITEM_CHARS, MAX_ITEMS_CHARS, RATING, ValueKin
 Own = dict[str, Any]
 FieldSlot = tuple[str, Read, int]
 """The field that a name stands for, its reader, and up to how many characters a printable text needs no reader."""
+
+MONEY: Final = ("fullprice", "price", "currency")
+UNREAD: Final = "unread"
+"""The name in Own, no field, under which the rules of an event say why they left a value out: one of UNREAD_REASONS."""
 
 _READ_FIRST: Final = ("type", "customer", "user")
 _SET_BY_COLLECTOR: Final = tuple(
@@ -67,14 +71,30 @@ def _finish_rate(own: Own, rules: Rules) -> bool:
 
 
 def _finish_priced(own: Own, rules: Rules) -> bool:
-    full = own.pop("fullprice", None)
-    if full is not None:
-        own["price"], own["currency"] = full
-    elif "price" not in own:
-        own.pop("currency", None)
-    elif "currency" not in own:
-        raise RefusedError("bad_currency", "price needs a currency, a code of ISO 4217", "currency")
+    return _finish_money(own, rules, is_strict=rules.strict_price)
+
+
+def _finish_basket(own: Own, rules: Rules) -> bool:
+    return _finish_money(own, rules, is_strict=False)
+
+
+def _finish_money(own: Own, rules: Rules, *, is_strict: bool) -> bool:
+    fullprice, price, code = (own.pop(name, None) for name in MONEY)
+    read = price if fullprice is None else fullprice
+    if read is not None:
+        stated = None if isinstance(read, RefusedError) else read[1] or code or rules.currency
+        wrong = next((each for each in (read, stated) if isinstance(each, RefusedError)), None)
+        if wrong is None:
+            own["price"], own["currency"] = read[0], stated
+        elif is_strict:
+            raise wrong
+        else:
+            own[UNREAD] = PRICE_UNREADABLE
     return _finish_item(own, rules)
+
+
+def _finish_triggeropened(_own: Own, _rules: Rules) -> bool:
+    return True
 
 
 def _finish_login(own: Own, rules: Rules) -> bool:
@@ -103,11 +123,12 @@ _FINISH: Final[dict[str, Callable[[Own, Rules], bool]]] = {
     "clickrecommended": _finish_clickrecommended,
     "buy": _finish_priced,
     "owns": _finish_priced,
-    "basket": _finish_priced,
+    "basket": _finish_basket,
     "wishlist": _finish_priced,
     "rendered": _finish_items,
     "viewed": _finish_items,
     "rate": _finish_rate,
+    "triggeropened": _finish_triggeropened,
     "login": _finish_login,
     "recommended": _finish_recommended,
     "playback": _finish_playback,

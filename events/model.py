@@ -168,6 +168,20 @@ class Blacklist(ItemEvent, frozen=True, kw_only=True, omit_defaults=True, gc=Fal
     """The user never wants to see the item again."""
 
 
+class TriggerOpened(EventBase, frozen=True, kw_only=True, omit_defaults=True, gc=False, tag="triggeropened"):
+    """The user opened a message that a trigger sent, such as a mail about a basket that was left."""
+
+    triggername: Word | None = None
+
+
+class ClickTriggered(
+    ItemEvent, frozen=True, kw_only=True, omit_defaults=True, gc=False, tag="clicktriggered"
+):
+    """The user clicked the item in a message that a trigger sent."""
+
+    triggername: Word | None = None
+
+
 class Login(EventBase, frozen=True, kw_only=True, omit_defaults=True, gc=False, tag="login"):
     """``user`` (the source) turned out to be ``target`` (alias ``transfer``).
 
@@ -211,6 +225,8 @@ Event = (
     | Viewed
     | Rate
     | Blacklist
+    | TriggerOpened
+    | ClickTriggered
     | Login
     | Recommended
 )

@@ -1,7 +1,7 @@
 """Prices of the tracker API: exact decimals with an ISO 4217 code, never floats."""
 
 import re
-from decimal import Decimal
+from decimal import ROUND_HALF_EVEN, Context, Decimal
 from typing import Final
 
 from events import wire_values
@@ -25,16 +25,43 @@ _FULLPRICE: Final = re.compile(wire_values.FULLPRICE.pattern)
 _CENTS: Final = re.compile(wire_values.CENTS.pattern)
 _CODE_CHARS: Final = 3
 
+_DECIMALS: Final = 6
+_MILLIONTH: Final = Decimal(1).scaleb(-_DECIMALS)
+_HALF_EVEN: Final = Context(prec=60, rounding=ROUND_HALF_EVEN)
+_TOO_MUCH: Final = Decimal(10) ** 12  # the codec takes less (events/codec.py)
+_EXACT_IN_FLOATS: Final = 10**9  # with 6 decimals, these are the 15 digits that a float keeps
 
-def parse_fullprice(text: str) -> tuple[Decimal, str] | None:
+
+def rounded(price: Decimal) -> Decimal:
+    """Return a price with at most 6 decimals. Clients compute prices and send all decimals of the result; a tie goes to the even one."""
+    exponent = price.as_tuple().exponent
+    if not isinstance(exponent, int) or exponent >= -_DECIMALS or abs(price) >= _TOO_MUCH:
+        return price
+    return price.quantize(_MILLIONTH, context=_HALF_EVEN)
+
+
+def parse_fullprice(text: str) -> tuple[Decimal, str | None] | None:
     """Return (price, code) of a ``fullprice`` such as ``12.45EUR`` or ``456JPY``; None if its form is invalid.
 
-    The code is three capital letters; the caller looks it up in ``CURRENCIES``. Trailing blanks are ignored.
+    The code is three capital letters, and the caller looks it up in ``CURRENCIES``. It is None if the text names no currency.
+    Trailing blanks are ignored. More than 6 decimals are rounded.
     """
-    text = text.rstrip(" ")
-    if _FULLPRICE.fullmatch(text) is None:
+    found = _FULLPRICE.fullmatch(text)
+    if found is None:
         return None
-    return Decimal(text[:-_CODE_CHARS]), text[-_CODE_CHARS:]
+    code = found[2]
+    amount = text.rstrip(" ")
+    price = Decimal(amount if code is None else amount[:-_CODE_CHARS])
+    if len(found[1] or "") > _DECIMALS + 1:  # with the point
+        price = rounded(price)
+        if price >= _TOO_MUCH:
+            return None
+    return price, code
+
+
+def price_of_float(number: float) -> Decimal | None:
+    """Return the price that a client wrote as a number; None for a negative one, or one with more digits than a float keeps."""
+    return rounded(Decimal(repr(number))) if 0 <= number < _EXACT_IN_FLOATS else None
 
 
 def parse_minor_units(text: str, currency: str) -> Decimal | None:

@@ -20,6 +20,7 @@ from events.rules import Rules
 from events.signature import ABSENT
 from events.target import MAX_PARAMETERS, decode, given_twice
 from events.tracker import Accepted
+from events.wire_fields import FREE_PARAMETERS
 from events.wire_values import MAX_ITEMS_CHARS, MAX_ITEMS_PER_REQUEST
 
 _DATA: Final = re.compile(r"(?:^|&)\s*data=")
@@ -38,11 +39,11 @@ _CLICK_NAMES: Final[dict[str, str]] = {
 _GIVEN_ONCE: Final = frozenset(
     (
         *_NOT_KEPT,
-        *(name for name in _OF_THE_PAGE if name != "lang"),
+        *(name for name in _OF_THE_PAGE if name not in FREE_PARAMETERS),
         *(*_CLICK_NAMES, *_CLICK_NAMES.values(), "itemtype", "scenario", "url", "tctx"),
     )
 )
-"""Parameters that have one value. Of the others, which are kept as properties, the first one of a form counts."""
+"""Parameters that have one value. Of the others, which are only kept, the last one of a form counts."""
 _OF_THE_ADDRESS: Final = frozenset(("item", "track_id", "request_id", "tctx"))
 """What a watch address says. Its other parameters are the page's own, and may have the name of a field by chance."""
 _NO_DATA: Final = Rejection("bad_body", "the body needs data=[...], a JSON array of what was shown", "data")
@@ -76,8 +77,13 @@ def _read_pairs(text: str, fields: dict[str, str]) -> None:
     for pair in pairs:
         name, _, value = pair.partition("=")
         name = decode(name.replace("+", " "), "body").strip()
-        if name:
-            _set_once(fields, name, decode(value.replace("+", " "), name[:80]).strip(), _GIVEN_ONCE)
+        if not name:
+            continue
+        value = decode(value.replace("+", " "), name[:80]).strip()
+        if name in _GIVEN_ONCE:
+            _set_once(fields, name, value, _GIVEN_ONCE)
+        elif value not in ABSENT or name not in fields:
+            fields[name] = value
 
 
 def _is_absent(value: Any) -> bool:

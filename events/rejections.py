@@ -55,6 +55,11 @@ STATUS: Final[dict[str, int]] = {
 """Rejection code -> HTTP status."""
 
 
+PRICE_UNREADABLE: Final = "price_unreadable"
+UNREAD_REASONS: Final = (PRICE_UNREADABLE,)
+"""Why an event was recorded without one of its values."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rejection:
     """One refused event.

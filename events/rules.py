@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, tzinfo
 
 from events.pseudonym import pseudonym
+from events.wire_values import MAX_ITEM_NUMBER
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,9 +21,15 @@ class Rules:
     md5_signatures: bool = True
     """Whether imports may be signed with md5, as in the tracker API. Such a signature covers neither user, customer nor event."""
     time_zone: tzinfo = UTC
-    max_itemtype: int = 5
+    max_itemtype: int = MAX_ITEM_NUMBER
     string_items: bool = True
     strict_scenario: bool = False
+    strict_price: bool = False
+    """Whether an event whose price cannot be read is refused. Otherwise it is recorded without the price."""
+    currency: str = "EUR"
+    """The currency of a price that names none."""
+    aliases: frozenset[str] = frozenset()
+    """Other ids under which clients send events of this customer."""
     scenarios_of_tracks: Mapping[str, str] = field(default_factory=dict)
     """Track of a presentation -> its scenario. A track that is not listed is its own scenario."""
 

@@ -20,7 +20,7 @@ from events.model import (
     Login,
     Recommended,
 )
-from events.money import CURRENCIES
+from events.money import CURRENCIES, rounded
 from events.rejections import RefusedError, Rejection
 from events.rules import Rules
 
@@ -59,6 +59,9 @@ def _seal(event: EventBase, rules: Rules) -> EventBase:
     }
     if isinstance(typed, Login):
         names |= _target(typed, rules)
+    price = getattr(typed, "price", None)
+    if price is not None:
+        names["price"] = rounded(price)
     _check(typed, rules)
     sealed = msgspec.structs.replace(typed, **names)
     try:

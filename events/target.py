@@ -34,7 +34,7 @@ class Target(msgspec.Struct, gc=False):
     """A request target, split and decoded.
 
     ``segments`` are those after the event name. ``conflicts`` are the parameters that came more than once with different values;
-    ``params`` has the first value of each.
+    ``params`` has the last value of each.
     """
 
     customer: str
@@ -59,12 +59,19 @@ def split_path(raw_path: str) -> RawPath | Rejection:
             raise RefusedError("backslash_in_path", "the path must not contain a backslash (%5C)")
         segments = raw_path.split("/")
         if len(segments) < 4 or segments[0] or segments[1] not in PREFIXES:
+            if raw_path.startswith("//"):
+                return split_path(without_extra_slashes(raw_path))
             raise RefusedError(
                 "unknown_path", "there is nothing at this path; events go to /api/{customer}/{event}/..."
             )
         return RawPath(decode(segments[2], "customer"), decode(segments[3], "event"), segments[4:])
     except RefusedError as refused:
         return refused.rejection
+
+
+def without_extra_slashes(raw_path: str) -> str:
+    """Return a path that begins with one slash. A client that joins ``https://host/`` and ``/api/...`` sends two."""
+    return f"/{raw_path.lstrip('/')}" if raw_path.startswith("//") else raw_path
 
 
 def read_target(path: RawPath, *raw_params: str) -> Target | Rejection:
@@ -78,7 +85,7 @@ def read_target(path: RawPath, *raw_params: str) -> Target | Rejection:
         if len(segments) > _ITEM_SEGMENT and "&" in segments[_ITEM_SEGMENT]:
             item, _, stray = segments[_ITEM_SEGMENT].partition("&")
             segments = [*segments[:_ITEM_SEGMENT], item, *segments[_ITEM_SEGMENT + 1 :]]
-            sources.append(stray)
+            sources.insert(0, stray)  # as in the address; the last value of a free parameter wins
         decoded = tuple([decode(segment, "path") for segment in segments])
         params: dict[str, str] = {}
         conflicts: set[str] = set()
@@ -151,4 +158,5 @@ def _read_params(source: str, params: dict[str, str], conflicts: set[str]) -> No
         if not name or value in ABSENT:
             continue
         if params.setdefault(name, value) != value:
+            params[name] = value
             conflicts.add(name)

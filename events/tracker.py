@@ -20,6 +20,7 @@ from events.model import (
     Buy,
     Click,
     ClickRecommended,
+    ClickTriggered,
     Consume,
     DeleteFromBasket,
     DeleteFromWishlist,
@@ -28,6 +29,7 @@ from events.model import (
     Owns,
     Rate,
     Rendered,
+    TriggerOpened,
     Viewed,
     Wishlist,
 )
@@ -51,12 +53,14 @@ _COMMON: Final = readers_of(field for field in COMMON_FIELDS if field.value is n
 class Accepted(msgspec.Struct, frozen=True, gc=False):
     """An event that may enter the journal. If ``is_history``, it was signed and goes to the history lane.
 
-    ``has_ignored_clock``: the client's ``created`` or ``sent`` was in seconds and was left out.
+    ``has_ignored_clock``: the client's ``created`` or ``sent`` was in seconds and was left out. ``unread``: why another value was
+    left out, one of UNREAD_REASONS.
     """
 
     event: EventBase
     is_history: bool = False
     has_ignored_clock: bool = False
+    unread: str | None = None
 
     @property
     def topic(self) -> str:
@@ -104,6 +108,9 @@ class _Reader:
 def _read(reader: _Reader, target: Target, rules: Rules, received_ms: int) -> Accepted | None:
     segments = target.segments
     places = reader.path.count("/") + 1
+    if len(segments) == places + 1 and not segments[-1]:  # a slash at the end
+        segments = segments[:-1]
+        target = msgspec.structs.replace(target, segments=segments)
     if len(segments) > places:
         raise RefusedError(
             "malformed_path", f"the path after the event is {reader.path}; it has {len(segments)} segments"
@@ -142,7 +149,7 @@ def _read(reader: _Reader, target: Target, rules: Rules, received_ms: int) -> Ac
         is_clamped=is_clamped,
         **own,
     )
-    return Accepted(event, override_ms is not None, has_ignored_clock)
+    return Accepted(event, override_ms is not None, has_ignored_clock, left.unread)
 
 
 def _signed_override_ms(target: Target, left: Parameters, rules: Rules, received_ms: int) -> int | None:
@@ -205,19 +212,13 @@ def _clickrecommended(reader: _Reader, segments: tuple[str, ...], left: Paramete
     return own
 
 
-def _purchase(reader: _Reader, segments: tuple[str, ...], left: Parameters, rules: Rules) -> _Own:
-    price, currency = left.money()
+def _priced(reader: _Reader, segments: tuple[str, ...], left: Parameters, rules: Rules) -> _Own:
+    price, currency = left.money(rules.currency, is_strict=rules.strict_price)
     return _item(reader, segments, left, rules) | {"price": price, "currency": currency}
 
 
 def _basket(reader: _Reader, segments: tuple[str, ...], left: Parameters, rules: Rules) -> _Own:
-    # A price counts only if it can be read (docs/http-api.md). An unreadable one is an unknown parameter, not an error.
-    price, currency = left.noted_money(must_be_readable=False)
-    return _item(reader, segments, left, rules) | {"price": price, "currency": currency}
-
-
-def _wishlist(reader: _Reader, segments: tuple[str, ...], left: Parameters, rules: Rules) -> _Own:
-    price, currency = left.noted_money()
+    price, currency = left.money(rules.currency)  # an unreadable price is never an error (docs/http-api.md)
     return _item(reader, segments, left, rules) | {"price": price, "currency": currency}
 
 
@@ -243,6 +244,12 @@ def _rate(reader: _Reader, segments: tuple[str, ...], left: Parameters, rules: R
     return _item(reader, segments, left, rules)
 
 
+def _triggeropened(reader: _Reader, _segments: tuple[str, ...], left: Parameters, _rules: Rules) -> _Own:
+    own: _Own = {}
+    left.take_all(reader.before_path, own)
+    return own
+
+
 def _login(_reader: _Reader, segments: tuple[str, ...], _left: Parameters, rules: Rules) -> _Own:
     target = tracker_fields.raw_user(segments[1], "target")
     if target in tracker_fields.JUNK_TARGETS:
@@ -256,7 +263,7 @@ def _reader_of(
     read: Callable[[_Reader, tuple[str, ...], Parameters, Rules], _Own | None],
 ) -> _Reader:
     own = own_fields_of(struct)
-    start = next(place for place, field in enumerate(own) if field.is_in_path)
+    start = next((place for place, field in enumerate(own) if field.is_in_path), len(own))
     return _Reader(struct, path, read, readers_of(own[:start]), readers_of(own[start:]))
 
 
@@ -267,16 +274,18 @@ _READERS: Final[dict[str, _Reader]] = {
     "click": _reader_of(Click, _ITEM_PATH, _item),
     "clickrecommended": _reader_of(ClickRecommended, _ITEM_PATH, _clickrecommended),
     "consume": _reader_of(Consume, _ITEM_PATH, _item),
-    "buy": _reader_of(Buy, _ITEM_PATH, _purchase),
-    "owns": _reader_of(Owns, _ITEM_PATH, _purchase),
+    "buy": _reader_of(Buy, _ITEM_PATH, _priced),
+    "owns": _reader_of(Owns, _ITEM_PATH, _priced),
     "basket": _reader_of(Basket, _ITEM_PATH, _basket),
     "deletefrombasket": _reader_of(DeleteFromBasket, _ITEM_PATH, _item),
-    "wishlist": _reader_of(Wishlist, _ITEM_PATH, _wishlist),
+    "wishlist": _reader_of(Wishlist, _ITEM_PATH, _priced),
     "deletefromwishlist": _reader_of(DeleteFromWishlist, _ITEM_PATH, _item),
     "rendered": _reader_of(Rendered, _ITEMS_PATH, _shown),
     "viewed": _reader_of(Viewed, _ITEMS_PATH, _shown),
     "rate": _reader_of(Rate, _ITEM_PATH, _rate),
     "blacklist": _reader_of(Blacklist, _ITEM_PATH, _item),
+    "triggeropened": _reader_of(TriggerOpened, "{user}", _triggeropened),
+    "clicktriggered": _reader_of(ClickTriggered, _ITEM_PATH, _item),
     "login": _reader_of(Login, "{source}/{target}", _login),
 }
 

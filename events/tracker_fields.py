@@ -37,6 +37,12 @@ def integer(text: str, greatest: int) -> int | None:
     return number if number <= greatest else None
 
 
+def without_zeros(text: str) -> str:
+    """Return the integer that is written with a point and only zeros behind it; another text as it is."""
+    whole, point, zeros = text.partition(".")
+    return whole if point and zeros and not zeros.strip("0") else text
+
+
 def raw_user(text: str, parameter: str = "user") -> str:
     """Return a user id as sent; it is required, bounded and free of control characters."""
     if not text:

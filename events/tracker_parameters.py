@@ -8,10 +8,17 @@ from decimal import Decimal
 from typing import Any, Final
 
 from events.money import CURRENCIES, parse_fullprice, parse_minor_units
-from events.rejections import RefusedError
+from events.rejections import PRICE_UNREADABLE, RefusedError
 from events.target import given_twice
-from events.tracker_fields import has_control, integer, not_a_word, not_an_integer, quoted
-from events.wire_fields import WireField
+from events.tracker_fields import (
+    has_control,
+    integer,
+    not_a_word,
+    not_an_integer,
+    quoted,
+    without_zeros,
+)
+from events.wire_fields import FREE_PARAMETERS, WireField
 from events.wire_values import MAX_PROPERTIES, MAX_PROPERTY_CHARS, MAX_PROPERTY_NAME_CHARS, ValueKind
 
 _READ_TOGETHER: Final = frozenset(
@@ -51,7 +58,7 @@ def _integer_reader(field: WireField) -> Callable[[str], int]:
     )
 
     def read(text: str) -> int:
-        number = integer(text, greatest)
+        number = integer(without_zeros(text) if value.may_have_zeros else text, greatest)
         if number is None or number < least:
             raise not_an_integer(name, text, value)
         return number
@@ -81,11 +88,13 @@ def readers_of(fields: Iterable[WireField]) -> tuple[ParameterReader, ...]:
 class Parameters:
     """The parameters of one request. Readers take them out; the rest are properties."""
 
-    __slots__ = ("_conflicts", "_left")
+    __slots__ = ("_conflicts", "_left", "unread")
 
     def __init__(self, params: Mapping[str, str], conflicts: frozenset[str]) -> None:
         self._left = dict(params)
-        self._conflicts = conflicts
+        self._conflicts = conflicts and conflicts - FREE_PARAMETERS
+        self.unread: str | None = None
+        """Why a value was left out, one of UNREAD_REASONS; None if none was."""
 
     def __bool__(self) -> bool:
         """Return whether any parameter is left. Most requests have few, so this check saves most of the others."""
@@ -121,42 +130,24 @@ class Parameters:
             if text is not None:
                 own[field] = read(text)
 
-    def money(self) -> tuple[Decimal | None, str | None]:
-        """Take ``fullprice``, or the deprecated ``price`` and ``currency``; return (price of one item, currency)."""
+    def money(self, currency: str, *, is_strict: bool = False) -> tuple[Decimal | None, str | None]:
+        """Take ``fullprice``, or the deprecated ``price`` and ``currency``; return (price of one item, currency).
+
+        ``currency``: that of a price that names none. A price that cannot be read is left out, so it becomes a property; or
+        RefusedError is raised if ``is_strict``.
+        """
         if not self._left:
             return None, None
-        fullprice, cents, currency = self.take("fullprice"), self.take("price"), self.take("currency")
-        if fullprice is not None:
-            return _fullprice("fullprice", fullprice)
-        if cents is None:
-            return None, None
-        code = _currency("currency", currency or "EUR")
-        price = parse_minor_units(cents, code)
-        if price is None:
-            raise RefusedError(
-                "bad_price",
-                f"price {quoted(cents)} must be an integer in cents; better use fullprice, as in 12.45EUR",
-                "price",
-                cents,
-            )
-        return price, code
-
-    def noted_money(self, *, must_be_readable: bool = True) -> tuple[Decimal | None, str | None]:
-        """Take the price of an item that the user noted and did not buy: as ``money``, and ``price`` may have the form of fullprice.
-
-        With ``must_be_readable=False``, a price that breaks the rules is not taken, so it becomes a property.
-        """
-        before = dict(self._left)
+        fullprice, price, code = self.take("fullprice"), self.take("price"), self.take("currency")
         try:
-            if "fullprice" not in before and parse_fullprice(before.get("price", "")) is not None:
-                self.take("currency")
-                return _fullprice("price", self.take("price") or "")
-            return self.money()
+            return _money(fullprice, price, code, currency)
         except RefusedError:
-            if must_be_readable:
+            if is_strict:
                 raise
-            self._left = before
-            return None, None
+        given = {"fullprice": fullprice, "price": price, "currency": code}
+        self._left |= {name: text for name, text in given.items() if text is not None}
+        self.unread = PRICE_UNREADABLE
+        return None, None
 
     def properties(self) -> dict[str, str] | None:
         """Return the parameters that are left, cut to the bounds in number and length; None if no parameter is left. Never an error."""
@@ -166,16 +157,36 @@ class Parameters:
         return {name[:MAX_PROPERTY_NAME_CHARS]: value[:MAX_PROPERTY_CHARS] for name, value in kept}
 
 
-def _fullprice(name: str, text: str) -> tuple[Decimal, str]:
-    money = parse_fullprice(text)
-    if money is None:
+def _money(
+    fullprice: str | None, price: str | None, code: str | None, currency: str
+) -> tuple[Decimal | None, str | None]:
+    name, text = ("price", price) if fullprice is None else ("fullprice", fullprice)
+    if text is None:
+        return None, None
+    read = parse_fullprice(text)
+    if fullprice is None and (read is None or read[1] is None):
+        return _minor_units(text, _currency("currency", code or currency))
+    if read is None:
         raise RefusedError(
             "bad_price",
             f"{name} {quoted(text)} must be a decimal number with a point and a currency, as in 12.45EUR",
             name,
             text,
         )
-    return money[0], _currency(name, money[1])
+    amount, stated = read
+    return amount, _currency("currency" if stated is None else name, stated or code or currency)
+
+
+def _minor_units(text: str, code: str) -> tuple[Decimal, str]:
+    price = parse_minor_units(text, code)
+    if price is None:
+        raise RefusedError(
+            "bad_price",
+            f"price {quoted(text)} must be an integer in cents; better use fullprice, as in 12.45EUR",
+            "price",
+            text,
+        )
+    return price, code
 
 
 def _currency(name: str, code: str) -> str:

@@ -41,6 +41,9 @@ class WireField:
     is_plain: bool = False
     """Whether a JSON value needs no reader: its type in events/model.py and ``Reader._read_plain`` check the same bounds."""
 
+    is_free: bool = False
+    """Whether it changes nothing: like a property, it is only kept. The last of several values wins, in the tracker dialect."""
+
     @property
     def event_field(self) -> str:
         """The event's field."""
@@ -88,7 +91,7 @@ WIRE_FIELDS: Final = (
     WireField(
         "itemtype",
         values.ITEMTYPE,
-        "1-5, or what the customer's `max_itemtype` allows",
+        f"1..{values.MAX_ITEM_NUMBER}, or up to the customer's `max_itemtype`",
         is_in_path=True,
         is_plain=True,
     ),
@@ -106,6 +109,7 @@ WIRE_FIELDS: Final = (
     WireField(
         "request_id", values.WORD, "which recommendation answer", tracker=("requestuuid",), is_plain=True
     ),
+    WireField("triggername", values.WORD, "which trigger sent the message", is_plain=True),
     WireField("image", values.LONG_WORD, "the thumbnail under test"),
     # Of every event:
     WireField(
@@ -135,9 +139,9 @@ WIRE_FIELDS: Final = (
     WireField(
         "rank", values.PLACE_NUMBER, "which place in the list, from 0; of the first item", is_plain=True
     ),
-    WireField("lang", values.WORD, "kept with the event"),
-    WireField("store_view_id", values.WORD, "kept with the event", tracker=("storeViewId",)),
-    WireField("segments", values.LONG_WORD, "kept with the event"),
+    WireField("lang", values.WORD, "kept with the event", is_free=True),
+    WireField("store_view_id", values.WORD, "kept with the event", tracker=("storeViewId",), is_free=True),
+    WireField("segments", values.LONG_WORD, "kept with the event", is_free=True),
     # Of a signed import. They are read first of all:
     WireField(
         "overridetimestamp",
@@ -183,6 +187,9 @@ def by_name(rows: Iterable[WireField]) -> dict[str, WireField]:
 
 FIELD_BY_NAME: Final = by_name(WIRE_FIELDS)
 """Name -> row."""
+
+FREE_PARAMETERS: Final = frozenset([name for row in WIRE_FIELDS if row.is_free for name in row.tracker_names])
+"""The tracker's parameters that may come more than once. Unknown ones may, too."""
 
 
 def fields_of(struct: type[msgspec.Struct]) -> tuple[WireField, ...]:

@@ -20,8 +20,8 @@ MAX_PROPERTIES: Final = 32
 MAX_PROPERTY_NAME_CHARS: Final = 64
 MAX_PROPERTY_CHARS: Final = 512
 
-_AMOUNT_PATTERN: Final = r"[0-9]{1,12}(\.[0-9]{1,6})?"
-_FULLPRICE_PATTERN: Final = _AMOUNT_PATTERN + "[A-Z]{3} *"
+_AMOUNT_PATTERN: Final = r"[0-9]{1,12}(\.[0-9]{1,40})?"
+_FULLPRICE_PATTERN: Final = _AMOUNT_PATTERN + "([A-Z]{3})? *"
 _WALL_TIME_PATTERN: Final = "[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}"
 _PLAYER_STATES: Final = ("playing", "paused", "buffering", "seeking", "ended")
 
@@ -50,13 +50,13 @@ class ValueKind(enum.Enum):
     CHOICE = enum.auto()
     """One of a few texts. JSON only."""
     FULLPRICE = enum.auto()
-    """An amount and its currency in one text. It gives the event both ``price`` and ``currency``."""
+    """An amount in one text with its currency, if it names one. It gives the event both ``price`` and ``currency``."""
     CENTS = enum.auto()
-    """An integer in the currency's minor unit; of a basket or wishlist also a FULLPRICE. Tracker only."""
+    """An integer in the currency's minor unit, or a FULLPRICE that names its currency. Tracker only."""
     AMOUNT = enum.auto()
-    """A decimal amount as text, or an integer. JSON only."""
+    """A decimal amount as text or as a number; a text may be a FULLPRICE. JSON only."""
     CURRENCY = enum.auto()
-    """A code of ISO 4217. The tracker takes EUR when it is absent; JSON requires it with a price."""
+    """A code of ISO 4217. When it is absent, a price has the customer's currency."""
     LISTS = enum.auto()
     """The lists of one recommendation. JSON only."""
     PROPERTIES = enum.auto()
@@ -87,6 +87,8 @@ class ValueType:
     unit: str = ""
     code: str = "bad_parameter"
     pattern: str = ""
+    may_have_zeros: bool = False
+    """Whether an integer may be written with a point and zeros: ``2.0000``, as databases print a decimal."""
     choices: tuple[str, ...] = ()
 
 
@@ -102,9 +104,9 @@ PERCENTAGE: Final = ValueType(ValueKind.INTEGER, 0, 100, "percent", "bad_percent
 RATING: Final = ValueType(ValueKind.INTEGER, 0, 100, "percent", "bad_rating")
 FULLPRICE: Final = ValueType(ValueKind.FULLPRICE, code="bad_price", pattern=_FULLPRICE_PATTERN)
 CENTS: Final = ValueType(ValueKind.CENTS, code="bad_price", pattern=r"[0-9]{1,14}")
-AMOUNT: Final = ValueType(ValueKind.AMOUNT, code="bad_price", pattern=_AMOUNT_PATTERN)
+AMOUNT: Final = ValueType(ValueKind.AMOUNT, code="bad_price")
 CURRENCY: Final = ValueType(ValueKind.CURRENCY, code="bad_currency")
-QUANTITY: Final = ValueType(ValueKind.INTEGER, 1, MAX_QUANTITY, "items", "bad_quantity")
+QUANTITY: Final = ValueType(ValueKind.INTEGER, 1, MAX_QUANTITY, "items", "bad_quantity", may_have_zeros=True)
 PLACE_NUMBER: Final = ValueType(ValueKind.INTEGER, 0, MAX_POSITION, "places", "bad_number")
 CLOCK: Final = ValueType(ValueKind.INTEGER, 0, _MAX_CLOCK_MS, "ms", "bad_number")
 EVENT_TIME: Final = ValueType(ValueKind.INTEGER, 1, _MAX_CLOCK_MS, "ms", "bad_timestamp")

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from events.topics import POSITIONS, SHARED_TOPICS, Topic, changelog
 from tables.base.table_spec import TableSpec
-from tables.ctr import open_windows, panes, watermarks, windows
+from tables.ctr import open_windows, panes, scenario_names, watermarks, windows
 from tables.user import (
     basket,
     clicked,
@@ -34,6 +34,7 @@ TABLES: Final[tuple[TableSpec[Any], ...]] = (
     recommended.TABLE,
     identity.TABLE,
     seen.TABLE,
+    scenario_names.TABLE,
     panes.TABLE,
     windows.TABLE,
     open_windows.TABLE,

@@ -8,6 +8,7 @@ worker share their memory budgets.
 import fcntl
 import json
 import shutil
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
@@ -21,8 +22,20 @@ _TOPIC_IDS: Final = "topic ids"
 _LAST_KEY: Final = b"\xff"  # greater than every key of OFFSETS
 # RocksDB's default is 90 % of the ulimit for each database, so a few partitions would exhaust it.
 _OPEN_FILES_PER_DATABASE: Final = 64
+_UNREADABLE: Final = ("No such file or directory", "While pread", "While reading file")
+"""What an IO error of RocksDB says of a file that is missing, or on a broken part of the disk."""
 _MEMTABLE_BYTES: Final = 8 * 1_048_576
 """Size at which RocksDB flushes one table's memtable. The shared write-buffer manager bounds the sum of all."""
+
+# RocksDB notes each closed log file and its size in the manifest, and an opening finds one that is gone or cut off. Otherwise rows
+# that were only in it would be missing, with offsets that include them. rocksdict can set this in a file only.
+_TRACKED_LOGS: Final = """[Version]
+  rocksdb_version=9.8.4
+  options_file_version=1.1
+[DBOptions]
+  track_and_verify_wals_in_manifest=true
+[CFOptions "default"]
+"""
 
 Change = tuple[bytes, bytes | None]
 """A row's key and its encoded value; None deletes the row."""
@@ -63,22 +76,29 @@ class StoreFormatError(StoreError):
 
 
 class StoreMemory:
-    """The block cache and the memtable budget that all databases of one worker share (docs/decisions/0007).
-
-    The defaults are 2 GiB of cache, and three memtables of 64 MiB for each table and partition.
-    """
+    """The block cache and the memtable budget that all databases of one worker share (docs/decisions/0007)."""
 
     def __init__(self, block_cache_bytes: int, memtable_bytes: int) -> None:
         self.cache = rocksdict.Cache(block_cache_bytes)
         self.write_buffers = rocksdict.WriteBufferManager(memtable_bytes, False)
 
+    def database_options(self) -> rocksdict.Options:
+        """Return new options for a database, which finds missing log files when it is opened."""
+        with tempfile.TemporaryDirectory() as folder:
+            Path(folder, "OPTIONS-000001").write_text(_TRACKED_LOGS)
+            Path(folder, "rocksdict-config.json").write_text('{"raw_mode":true,"prefix_extractors":{}}')
+            options, _ = rocksdict.Options.load_latest(folder)
+        return self._filled(options)
+
     def options(self) -> rocksdict.Options:
         """Return new options that use the shared budgets. Column families must not share one options object."""
+        return self._filled(rocksdict.Options(raw_mode=True))
+
+    def _filled(self, options: rocksdict.Options) -> rocksdict.Options:
         table = rocksdict.BlockBasedOptions()
         table.set_block_cache(self.cache)
         table.set_bloom_filter(10, False)
         table.set_cache_index_and_filter_blocks(True)
-        options = rocksdict.Options(raw_mode=True)
         options.create_if_missing(True)
         options.create_missing_column_families(True)
         options.set_block_based_table_factory(table)
@@ -135,6 +155,8 @@ class RocksStore:
         is_new = not (path / "CURRENT").exists()
         if is_new and any(next(path.glob(pattern), None) for pattern in ("*.sst", "*.log", "MANIFEST-*")):
             raise StoreDamageError(path, "the file CURRENT is missing")  # RocksDB would start a new database
+        if next(path.glob("*.sst"), None) is not None and last_written_ms(path) is None:
+            raise StoreDamageError(path, "its log file is missing")  # so its age is unknown
         # RocksDB opens a database only if all of its families are named.
         on_disk = [] if is_new else rocksdict.Rdict.list_cf(str(path), memory.options())
         on_disk = [name for name in on_disk if name != "default"]
@@ -143,7 +165,9 @@ class RocksStore:
         else:
             path.mkdir(parents=True, exist_ok=True)
         families = {name: memory.options() for name in dict.fromkeys((*names, *on_disk))}
-        database = rocksdict.Rdict(str(path), memory.options(), column_families=families, access_type=access)
+        database = rocksdict.Rdict(
+            str(path), memory.database_options(), column_families=families, access_type=access
+        )
         return database, names
 
     def _check_format(self, *, is_read_only: bool) -> None:
@@ -156,13 +180,13 @@ class RocksStore:
 
     def _fault(self, error: Exception) -> Exception:
         """Return the StoreError for a fault of RocksDB, and any other error unchanged. Only RocksDB's text tells them apart."""
-        reason = str(error)
+        reason = " ".join(str(error).split())
         if isinstance(error, StoreDamageError):
             return self._damaged(error.reason)
         if "No space left" in reason:
             return StoreDiskError(self.path, reason)
-        if reason.startswith("Corruption") or "No such file or directory" in reason:
-            return self._damaged(reason)  # RocksDB reports a missing file as an IO error
+        if reason.startswith("Corruption") or any(words in reason for words in _UNREADABLE):
+            return self._damaged(reason)
         return StoreDiskError(self.path, reason) if reason.startswith("IO error") else error
 
     def _damaged(self, reason: str) -> StoreDamageError:
@@ -248,8 +272,8 @@ class RocksStore:
                 failed = error
         self._families.clear()
         self._handles.clear()
-        if failed is not None and not self._is_broken and self.damage is None:
-            raise failed  # otherwise it only repeats the error of the write or of a compaction
+        if failed is not None and not self._is_broken and not isinstance(self._fault(failed), StoreError):
+            raise failed  # a StoreError costs nothing: the log file has the rows, or the next opening finds the damage
 
 
 def wipe(path: Path) -> None:

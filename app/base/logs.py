@@ -26,6 +26,9 @@ _RETRIED: Final = (
 # Mode begins its lines about starts and stops of services with this, under the logger of the service's module.
 _SERVICE: Final = "[^-"
 _AGAIN_S: Final = 10.0
+_MOST_KINDS: Final = (
+    1_000  # libraries also put changing text into the format itself, so kinds could grow without end
+)
 
 
 def setup_logging(settings: Settings, stream: TextIO | None = None) -> None:
@@ -91,6 +94,8 @@ class LibraryNoise(logging.Filter):
         message = record.getMessage()
         now = self._now()
         kind = (record.name, str(record.msg))
+        if len(self._seen) >= _MOST_KINDS and kind not in self._seen:
+            self._seen.pop(next(iter(self._seen)))
         if kind not in self._seen and any(name in message for name in _RETRIED):
             self._seen[kind] = (now, 0)
         shown, held = self._seen.get(kind, (float("-inf"), 0))

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 _HEARTBEATS: Final = 3  # in a session timeout, so that one lost heartbeat ends no session
+_FLUSHES: Final = 2  # in an alarm time, so that a healthy partition raises no alarm
 
 
 def broken_relation(values: Mapping[str, Any]) -> str | None:
@@ -12,8 +13,9 @@ def broken_relation(values: Mapping[str, Any]) -> str | None:
     if _HEARTBEATS * heartbeat_ms > session_ms:
         return (
             f"heartbeat_ms is {heartbeat_ms}, more than a third of session_timeout_ms ({session_ms}), "
-            f"so the group would lose workers that are alive; use at most {session_ms // _HEARTBEATS}, "
-            f"or a session timeout of at least {_HEARTBEATS * heartbeat_ms}"
+            f"so the group would lose workers that are alive; use at most {session_ms // _HEARTBEATS} "
+            f"(UPTAKE_HEARTBEAT_MS), or a session timeout of at least {_HEARTBEATS * heartbeat_ms} "
+            f"(UPTAKE_SESSION_TIMEOUT_MS)"
         )
     flush_ms, transaction_ms = values["flush_interval_ms"], values["transaction_timeout_ms"]
     if flush_ms >= transaction_ms:
@@ -32,6 +34,11 @@ def broken_relation(values: Mapping[str, Any]) -> str | None:
         return (
             f"watchdog_exit_ms is {exit_ms}, less than watchdog_alarm_ms ({alarm_ms}), "
             f"so the worker would end before it raises the alarm; use a longer time, or 0 for never"
+        )
+    if alarm_ms < _FLUSHES * flush_ms:
+        return (
+            f"watchdog_alarm_ms is {alarm_ms}, less than two times flush_interval_ms ({flush_ms}), "
+            f"and positions move with a flush only; use at least {_FLUSHES * flush_ms}, or a shorter flush interval"
         )
     stall_ms, ack_ms = values["stall_ms"], values["ack_timeout_ms"]
     if stall_ms > ack_ms:

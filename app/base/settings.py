@@ -6,7 +6,7 @@ A setting comes from the environment (``UPTAKE_`` + the upper-case name) or from
 from pathlib import Path
 from typing import Annotated, Final, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from app.base.addresses import HIGHEST_PORT, checked_host, checked_url
@@ -127,6 +127,12 @@ class Settings(BaseSettings):
         le=7 * _DAY_MS,
         description="ms that a window waits for late events after its end; then it is final",
     )
+    max_scenarios: int = Field(
+        10_000,
+        ge=1,
+        le=1_000_000,
+        description="scenario names of a customer that count by themselves in a source partition; more count as `other`",
+    )
     caught_up_ms: int = Field(
         10_000,
         ge=100,
@@ -238,8 +244,13 @@ class Settings(BaseSettings):
     default_customer: str | None = Field(
         None, description="customer of presentations that name none (docs/http-api.md)"
     )
+    static_dir: Path | None = Field(
+        None, description="directory of tracking.js, tracking.css and other files that a collector serves"
+    )
     user_cookie: str = Field(
-        "uptake_user", min_length=1, description="cookie that identifies the user on a page of presentations"
+        "uptake_user",
+        pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$",
+        description="cookie that identifies the user on a page of presentations",
     )
     max_connections: int = Field(
         4_096, ge=1, le=1_000_000, description="open connections; more are closed at once"
@@ -260,6 +271,13 @@ class Settings(BaseSettings):
     # Logs
     log_level: str = Field("info", description="debug, info, warning or error")
     log_json: bool = Field(False, description="one JSON object a line")
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _is_not_blank(cls, value: object) -> object:
+        if isinstance(value, (str, Path)) and str(value).isspace():
+            raise ValueError("use a value that is not blank, or leave it empty for the default")
+        return value
 
     @model_validator(mode="after")
     def _relations_hold(self) -> Self:

@@ -45,8 +45,17 @@ def base_headers(customer: Customer | None, origin: str | None) -> CIMultiDict[s
     else:
         headers["Vary"] = "Origin"
         if origin is not None and origin in customer.cors_origins:
-            headers["Access-Control-Allow-Origin"] = origin
+            headers.update(_readable_by(origin))
     return headers
+
+
+def _readable_by(origin: str) -> dict[str, str]:
+    """Return the headers that let pages of an origin read an answer, also one to a request with cookies or HTTP Basic.
+
+    Every page can make itself a frame of the origin ``null``, so that one is never given credentials.
+    """
+    allowed = {"Access-Control-Allow-Origin": origin}
+    return allowed if origin in ("*", "null") else allowed | {"Access-Control-Allow-Credentials": "true"}
 
 
 def accepted(
@@ -114,7 +123,7 @@ def _prepared(allowed_origin: str | None, *, is_image: bool) -> tuple[int, bytes
     if allowed_origin != "*":
         headers["Vary"] = "Origin"
     if allowed_origin is not None:
-        headers["Access-Control-Allow-Origin"] = allowed_origin
+        headers |= _readable_by(allowed_origin)
     status = HTTPStatus.OK if is_image else HTTPStatus.NO_CONTENT
     if is_image:
         headers |= {"Content-Type": _GIF_TYPE, "Content-Length": str(len(GIF))}

@@ -3,6 +3,7 @@
 import functools
 import logging
 import traceback
+from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -14,13 +15,14 @@ from app.collector import answers, json_requests, presentation, tracker
 from app.collector.gate import Gate
 from app.collector.metrics import CONTENT_TYPE, Metrics
 from app.collector.recorder import Recorder
+from app.collector.static_files import METHODS, StaticFiles
 from app.customers.customer import Customer
 from app.customers.customer_registry import Customers
 from app.http.operators import BEARER, Operators
 from app.journal.sink import EventSink
 from app.journal.spool_metrics import page_of
 from events.rejections import Rejection
-from events.target import split_path
+from events.target import split_path, without_extra_slashes
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +52,7 @@ class Collector:
         batch: json_requests.Limits,
         user_cookie: str,
         default_customer: str | None,
+        static_dir: Path | None,
         operators: Operators,
     ) -> None:
         self._customers, self._sink, self._clock, self._metrics = customers, sink, clock, metrics
@@ -63,6 +66,7 @@ class Collector:
         self._presentation = presentation.PresentationEndpoint(
             self._recorder, self._gate, batch, user_cookie=user_cookie, default_customer=default_customer
         )
+        self._static = StaticFiles(static_dir, customers)
         self.is_draining = False
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -103,10 +107,15 @@ class Collector:
         self, request: web.BaseRequest, raw_path: str, raw_query: str, refused: Rejection
     ) -> web.StreamResponse:
         """Answer a request outside the tracker's paths: a page for operators, or an endpoint for other bodies."""
+        raw_path = without_extra_slashes(raw_path)
         if raw_path in self._pages:
             return self._pages[raw_path](self, request)
-        if raw_path in presentation.PATHS:
-            return await self._answer_presentation(request, raw_path, raw_query)
+        path = raw_path.removesuffix("/")
+        path = presentation.SHORT_PATHS.get(path, path)
+        if path in presentation.PATHS:
+            return await self._answer_presentation(request, path, raw_query)
+        if self._static.has(raw_path):
+            return self._answer_static(request, raw_path)
         place = json_requests.split(raw_path) if refused.code == "unknown_path" else None
         if place is None:
             return self._recorder.reject(refused, request, None)
@@ -115,6 +124,15 @@ class Collector:
         if isinstance(customer, web.Response):
             return customer
         return await self._json.answer(request, name, raw_query, customer, self._clock.now_ms())
+
+    def _answer_static(self, request: web.BaseRequest, path: str) -> web.Response:
+        found = self._static.answer(request, path)
+        if not isinstance(found, Rejection):
+            return found
+        response = self._recorder.reject(found, request, None)
+        if found.code == "method_not_allowed":
+            response.headers["Allow"] = METHODS
+        return response
 
     async def _answer_presentation(
         self, request: web.BaseRequest, path: str, raw_query: str

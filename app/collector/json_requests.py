@@ -98,5 +98,5 @@ class JsonEndpoint:
 
 def split(raw_path: str) -> tuple[str, str] | None:
     """Return customer and name of ``/v1/{customer}/{name}``, or None for another path. Customer ids are never percent-encoded."""
-    parts = raw_path.split("/")
+    parts = raw_path.removesuffix("/").split("/")
     return (parts[2], parts[3]) if len(parts) == 4 and parts[1] == "v1" and parts[3] in PATHS else None

@@ -5,7 +5,7 @@ from typing import Final
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from events.model import EVENTS
-from events.rejections import STATUS
+from events.rejections import STATUS, UNREAD_REASONS
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 _BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -40,6 +40,13 @@ class Metrics:
             "Events whose created or sent was in seconds instead of milliseconds and was ignored",
             registry=self.registry,
         )
+        unread = Counter(
+            "uptake_collector_unread_values",
+            "Events recorded without a value that could not be read, by reason",
+            ["reason"],
+            registry=self.registry,
+        )
+        self.unread_values = {reason: unread.labels(reason) for reason in UNREAD_REASONS}
         self.seconds = Histogram(
             "uptake_collector_request_seconds",
             "Seconds from a request's head to its answer, for requests that reached Kafka",

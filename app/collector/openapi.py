@@ -4,6 +4,7 @@ from typing import Any, Final
 
 from app.collector import openapi_json
 from app.collector.openapi_parameters import COMMON, OWN, PATH, REQUIRED
+from app.collector.static_files import BUILT_IN, SCRIPTS
 from events.model import ALIASES
 from events.rejections import STATUS
 from events.target import PREFIXES
@@ -27,6 +28,7 @@ _NO_BODY: Final = frozenset(("get", "head", "options"))
 def document() -> Schema:
     """Return the document."""
     paths: Schema = {path: _page(path) for path in OPERATOR_PAGES}
+    paths |= {path: _static(path) for path in (*SCRIPTS, *BUILT_IN)}
     for name in (*TRACKER_EVENTS, *ALIASES):
         event = ALIASES.get(name, name)
         template = _template(TRACKER_PATHS[event])
@@ -156,6 +158,23 @@ def _page(path: str) -> Schema:
         answers["503"] = {"description": "Not ready", "content": content}
     name = path.strip("/").replace("/", "-").removesuffix(".json")
     return {"get": {"operationId": name, "summary": said, "responses": answers}}
+
+
+def _static(path: str) -> Schema:
+    name = path.rpartition("/")[2]
+    said: Schema = {"description": "The file"}
+    answers: Schema = {
+        "200": said,
+        "204": {"description": "It is empty"},
+        "304": {"description": "You have it"},
+    }
+    answers["404"] = {"description": "There is no such file, or no such customer"}
+    operation: Schema = {
+        "get": {"operationId": f"get-{name}", "summary": f"The file {name}", "responses": answers}
+    }
+    if "{customer}" in path:
+        operation["parameters"] = [_in_path("customer", {"type": "string"}, "the customer's id")]
+    return operation
 
 
 def _problem() -> Schema:

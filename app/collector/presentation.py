@@ -23,6 +23,8 @@ from events.rejections import Rejection
 SHOWN: Final = "/uitracking/users/presentationtracking"
 CLICKED: Final = "/uitracking/users/click"
 PATHS: Final = frozenset((SHOWN, CLICKED))
+SHORT_PATHS: Final = {path.removeprefix("/uitracking"): path for path in PATHS}
+"""Path without its first segment -> the path. Pages that have the host of the tracker in their settings send these."""
 METHODS: Final = frozenset(("POST",))
 _JSON: Final = "application/json"
 _LINES: Final = "application/x-ndjson"

@@ -9,6 +9,7 @@ from aiohttp import web
 
 from app.collector import answers
 from app.collector.metrics import Metrics
+from app.collector.unread_values import UnreadValues
 from app.customers.customer import Customer
 from app.journal.sink import EventSink, FateUnknownError, NotTakenError
 from events.rejections import Rejection
@@ -27,6 +28,7 @@ class Recorder:
 
     def __init__(self, sink: EventSink, metrics: Metrics) -> None:
         self._sink, self.metrics = sink, metrics
+        self._unread_values = UnreadValues(metrics.unread_values)
 
     async def record(self, accepted: Accepted, started: float) -> Accepted | Rejection:
         """Make an event durable; return it, or the rejection if it is not known to be durable.
@@ -46,6 +48,8 @@ class Recorder:
             self.metrics.clamped.inc()
         if accepted.has_ignored_clock:
             self.metrics.ignored_clocks.inc()
+        if accepted.unread is not None:
+            self._unread_values.add(event.customer, accepted.unread)
         return accepted
 
     async def record_many(self, accepted: Sequence[Accepted]) -> list[Rejection | None]:
@@ -62,6 +66,8 @@ class Recorder:
                 taken[type(each.event)] += 1
                 clamped += each.event.is_clamped
                 ignored_clocks += each.has_ignored_clock
+                if each.unread is not None:
+                    self._unread_values.add(each.event.customer, each.unread)
                 results.append(None)
             elif isinstance(outcome, NotTakenError):
                 results.append(_unavailable(outcome))

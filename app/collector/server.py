@@ -82,6 +82,7 @@ async def serve_collector(
         ),
         user_cookie=settings.user_cookie,
         default_customer=settings.default_customer,
+        static_dir=settings.static_dir,
         operators=Operators.of(settings),
     )
     server = Server(

@@ -16,6 +16,7 @@ import typer
 import uvloop
 from rich.console import Console
 
+from app.base.addresses import HIGHEST_PORT, LOWEST_PORT
 from app.base.errors import PortTakenError
 from app.base.logs import setup_logging
 from app.base.settings import Settings
@@ -47,7 +48,13 @@ def demo(
     ] = _DATA,
     workers: Annotated[int, typer.Option(min=1, max=64, help="worker processes")] = 1,
     port: Annotated[
-        int | None, typer.Option(help="port of the collector", show_default="8080, or the next free one")
+        int | None,
+        typer.Option(
+            help="port of the collector",
+            min=LOWEST_PORT,
+            max=HIGHEST_PORT,
+            show_default="8080, or the next free one",
+        ),
     ] = None,
     partitions: options.PartitionsOption = None,
     keep: Annotated[

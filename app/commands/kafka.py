@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from app.base.addresses import HIGHEST_PORT, LOWEST_PORT
 from app.base.logs import setup_logging
 from app.commands import options
 from app.commands.options import make_settings
@@ -18,7 +19,13 @@ from app.local.tcp_ports import first_free
 def kafka(
     data_dir: options.DataDir = None,
     port: Annotated[
-        int | None, typer.Option(help="port of the broker", show_default="9092, or the next free one")
+        int | None,
+        typer.Option(
+            help="port of the broker",
+            min=LOWEST_PORT,
+            max=HIGHEST_PORT,
+            show_default="9092, or the next free one",
+        ),
     ] = None,
     partitions: options.PartitionsOption = None,
     topics: Annotated[bool, typer.Option(help="create the topics that are missing")] = True,

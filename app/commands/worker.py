@@ -1,7 +1,5 @@
 """`uptake worker`: keep the tables of some users and answer lookups."""
 
-import signal
-import sys
 from typing import Annotated
 
 from app.commands import options
@@ -29,8 +27,6 @@ def worker(
 
     Example: uptake worker --kafka 127.0.0.1:9092 --port 6068 --data-dir .uptake/worker-1
     """
-    # Process 1 of a container would ignore SIGTERM until the worker has handlers of its own (app/worker/stopping.py).
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     settings = make_settings(
         kafka=kafka,
         app_id=app_id,

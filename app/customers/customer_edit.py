@@ -92,8 +92,10 @@ def next_key_id(key_id: str) -> str:
 def _change(path: Path, customer_id: str, change: Callable[[Table], Any]) -> dict[str, str]:
     """Set fields of one customer; None removes a field. Nothing else in the file changes."""
     with _locked(path) as file:
-        if customer_id not in Customers.load(file):
+        known = Customers.load(file).get(customer_id)
+        if known is None:
             raise CustomersError(path, f"there is no customer {customer_id!r}")
+        customer_id = known.id  # it may be an alias
         text = file.read_text(encoding="utf-8")
         document = tomlkit.parse(text)
         tables: Any = document["customers"]

@@ -9,17 +9,19 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
+from app.customers.cors_origins import normalised_origin
 from app.customers.customer import MAX_RATING, Customer, RateLimit, RatingScale
 from app.customers.exclusion_rules import MAX_THRESHOLD, ExclusionRules, Reason, Within, parse_within
+from events.money import CURRENCIES
 from events.rules import Rules
 from events.wire_values import MAX_ITEM_NUMBER, MAX_WORD_CHARS
 
 KEY_BYTES: Final = 32
+CUSTOMER_ID: Final = "[A-Za-z0-9._-]{1,64}"
 _MAX_SCENARIOS: Final = 1_000
+_MAX_DIGITS: Final = 10  # of an item type
 _KEY_ID: Final = r"^[A-Za-z0-9_-]{1,16}\Z"
-_ORIGIN: Final = r"^(\*|null|[a-z][a-z0-9+.-]*://[^/\s]+)\Z"
-
-_Origin = Annotated[str, msgspec.Meta(pattern=_ORIGIN)]
+_Alias = Annotated[str, msgspec.Meta(pattern=rf"^{CUSTOMER_ID}\Z")]
 _Rating = Annotated[int, msgspec.Meta(ge=0, le=MAX_RATING)]
 
 
@@ -66,13 +68,16 @@ class CustomerEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     api_key: Annotated[str, msgspec.Meta(min_length=16)] | None = None
     rate_limit: _RateLimit | None = None
     time_zone: str = "UTC"
-    max_itemtype: Annotated[int, msgspec.Meta(ge=1, le=MAX_ITEM_NUMBER)] = 5
+    max_itemtype: Annotated[int, msgspec.Meta(ge=1, le=MAX_ITEM_NUMBER)] = MAX_ITEM_NUMBER
     string_items: bool = True
     strict_scenario: bool = False
+    strict_price: bool = False
+    aliases: Annotated[tuple[_Alias, ...], msgspec.Meta(max_length=100)] = ()
+    currency: str = "EUR"
     scenarios_of_tracks: Annotated[
         dict[_TrackOrScenario, _TrackOrScenario], msgspec.Meta(max_length=100_000)
     ] = msgspec.field(default_factory=dict)
-    cors_origins: tuple[_Origin, ...] = ("*",)
+    cors_origins: tuple[str, ...] = ("*",)
     rating_scale: _Scale = _Scale()
     rating_scales: dict[str, _Scale] = msgspec.field(default_factory=dict)
     exclusions: _Exclusions = _Exclusions()
@@ -106,13 +111,16 @@ def read_customer(customer_id: str, table: Any) -> Customer:
         max_itemtype=entry.max_itemtype,
         string_items=entry.string_items,
         strict_scenario=entry.strict_scenario,
+        strict_price=entry.strict_price,
+        aliases=frozenset(entry.aliases),
+        currency=_currency(entry.currency),
         scenarios_of_tracks=entry.scenarios_of_tracks,
     )
     exclusions = _exclusions("exclusions", entry.exclusions, ExclusionRules())
     limit = entry.rate_limit
     return Customer(
         rules,
-        frozenset(entry.cors_origins),
+        frozenset([_origin(text) for text in entry.cors_origins]),
         exclusions,
         entry.api_key,
         entry.require_credentials,
@@ -161,6 +169,23 @@ def _time_zone(name: str) -> tzinfo:
         raise FieldError(f"time_zone {name!r} is not a zone of the IANA list, as in Europe/Berlin") from None
 
 
+def _currency(code: str) -> str:
+    if code not in CURRENCIES:
+        raise FieldError(f"currency {code[:40]!r} is not a code of ISO 4217, as in EUR")
+    return code
+
+
+def _origin(text: str) -> str:
+    """Return an origin as a browser sends it."""
+    origin = normalised_origin(text)
+    if origin is None:
+        raise FieldError(
+            f"cors_origins: {text[:80]!r} is not an origin, as in https://shop.example or http://localhost:3000; "
+            "list each host, without a path and without *."
+        )
+    return origin
+
+
 def _burst(limit: _RateLimit) -> int:
     """Return how many events may arrive at once; if the file does not say, as many as one second allows."""
     return limit.burst if limit.burst is not None else max(1, round(limit.events_per_second))
@@ -173,11 +198,13 @@ def _scenario(name: str) -> str:
 
 
 def _itemtype(text: str, max_itemtype: int) -> int:
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:10]) <= max_itemtype):
+    if not (
+        text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS and 1 <= int(text) <= max_itemtype
+    ):
         raise FieldError(
             f"rating_scales: {text[:40]!r} is not an item type from 1 to max_itemtype ({max_itemtype})"
         )
-    return int(text[:10])
+    return int(text)
 
 
 def _scale(name: str, scale: _Scale) -> RatingScale:

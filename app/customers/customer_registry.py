@@ -16,9 +16,9 @@ import msgspec
 
 from app.base.errors import UptakeError
 from app.customers.customer import Customer
-from app.customers.customer_fields import KEY_BYTES, FieldError, read_customer
+from app.customers.customer_fields import CUSTOMER_ID, KEY_BYTES, FieldError, read_customer
 
-_CUSTOMER: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_CUSTOMER: Final = re.compile(CUSTOMER_ID)
 
 
 class CustomersError(UptakeError):
@@ -31,11 +31,11 @@ class CustomersError(UptakeError):
 
 
 class Customers(Mapping[str, Customer]):
-    """All customers of this process, by id. ``refresh`` reloads those that a file defines."""
+    """All customers of this process, by id; an alias finds its customer, too. ``refresh`` reloads those that a file defines."""
 
     def __init__(self, customers: Mapping[str, Customer], path: Path | None = None) -> None:
         """``path`` is the file that defines the customers; without one they never change."""
-        self._customers = dict(customers)
+        self._replace(customers)
         self.path = path
         self.problem: str | None = None
         """Why this process does not serve the file as it is now; None while it does."""
@@ -72,7 +72,7 @@ class Customers(Mapping[str, Customer]):
             return None
         self._stamp = stamp
         try:
-            self._customers = _read_file(self.path)
+            self._replace(_read_file(self.path))
         except CustomersError as error:
             self.problem = str(error)
             self.failed_reloads += 1
@@ -81,8 +81,12 @@ class Customers(Mapping[str, Customer]):
         self.reloads += 1
         return True
 
+    def _replace(self, customers: Mapping[str, Customer]) -> None:
+        aliases = {alias: each for each in customers.values() for alias in each.rules.aliases}
+        self._customers, self._by_name = dict(customers), {**aliases, **customers}
+
     def __getitem__(self, customer_id: str) -> Customer:
-        return self._customers[customer_id]
+        return self._by_name[customer_id]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._customers)
@@ -170,7 +174,19 @@ def _read_file(path: Path) -> dict[str, Customer]:
             customers[customer_id] = read_customer(customer_id, table)
         except (msgspec.ValidationError, FieldError) as error:
             raise CustomersError(path, f'[customers."{customer_id}"]: {error}') from None
+    _check_aliases(path, customers)
     return customers
+
+
+def _check_aliases(path: Path, customers: Mapping[str, Customer]) -> None:
+    names = dict.fromkeys(customers, "a customer")
+    for customer_id, customer in customers.items():
+        for alias in sorted(customer.rules.aliases):
+            if alias in names:
+                raise CustomersError(
+                    path, f'[customers."{customer_id}"]: aliases: {alias!r} is already {names[alias]}'
+                )
+            names[alias] = f"an alias of {customer_id!r}"
 
 
 def _check_id(path: Path, customer_id: str) -> None:

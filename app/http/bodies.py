@@ -10,6 +10,7 @@ from events.rejections import Rejection
 
 FORM: Final = "application/x-www-form-urlencoded"
 FORMS: Final = frozenset(("", FORM, "text/plain"))  # text/plain: navigator.sendBeacon
+_NO_ENCODINGS: Final = ("", "identity")
 _READ_ANYWAY: Final = 4  # times the limit
 _GZIP: Final = 16 + zlib.MAX_WBITS  # makes zlib expect gzip's header and checksum
 _BAD_GZIP: Final = Rejection(
@@ -53,7 +54,8 @@ async def read_form(request: web.BaseRequest, *, limit_bytes: int, timeout_secon
     if isinstance(body, Rejection):
         return body
     kind = content_type(request)
-    if body and (kind not in FORMS or request.headers.get("Content-Encoding", "identity") != "identity"):
+    encoding = request.headers.get("Content-Encoding", "")
+    if body and (kind not in FORMS or encoding.strip().lower() not in _NO_ENCODINGS):
         return Rejection(
             "bad_body",
             "a body must be application/x-www-form-urlencoded, and not compressed",
@@ -69,7 +71,7 @@ def unpacked(body: bytes | bytearray, encoding: str, *, limit_bytes: int) -> byt
     At most ``limit_bytes`` + 1 bytes are unpacked, so a small body cannot fill the memory.
     """
     encoding = encoding.strip().lower()
-    if encoding in ("", "identity"):
+    if encoding in _NO_ENCODINGS:
         return body if len(body) <= limit_bytes else _too_large_unpacked(limit_bytes)
     if encoding not in ("gzip", "x-gzip"):
         return Rejection(

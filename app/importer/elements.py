@@ -11,6 +11,7 @@ import msgspec
 from app.importer.mapping import EVENT, PROPERTY, TIME, RowMapping
 from events.event_time import is_in_seconds
 from events.model import ALIASES, EVENTS
+from events.money import rounded
 from events.signature import ABSENT
 
 _SECONDS_BELOW: Final = 10**11  # as ms: March 1973; as seconds: the year 5138
@@ -144,8 +145,10 @@ def _plain(field: str, value: Any) -> Any:
     if field in _WHOLE:
         is_whole = isinstance(value, str) and _INTEGER.fullmatch(value.strip()) is not None
         return int(value) if is_whole else value if isinstance(value, int) else str(value)
+    if field == "price" and isinstance(value, float):
+        value = Decimal(repr(value))
     if isinstance(value, Decimal):
-        return f"{value:f}"
+        return f"{rounded(value) if field == 'price' else value:f}"
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
     return value if isinstance(value, str) else str(value)

@@ -2,12 +2,15 @@
 
 import fcntl
 import json
+import logging
 import os
 from pathlib import Path
 from typing import Final
 
 from app.base.durable_files import replace_file, sync, write_all
 from app.journal.spool_format import SpoolRecord, SpoolTarget, encode, records
+
+log = logging.getLogger(__name__)
 
 _CURSORS: Final = "cursors"
 _CURSORS_MAX_BYTES: Final = 262_144
@@ -50,7 +53,12 @@ class Directory:
     def read_cursors(self) -> None:
         """Read the last intact cursors. If later ones are damaged, more events are sent again, but none is lost."""
         path = self.path / _CURSORS
-        data = path.read_bytes() if path.exists() else b""
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            data = b""
+            if not isinstance(error, FileNotFoundError):
+                log.error("%s cannot be read (%s): what was sent already is sent again", path, error.strerror)
         for record in records(data):
             noted = json.loads(record.value)
             self.cursors = {
@@ -79,6 +87,11 @@ class Directory:
             os.close(descriptor)
 
 
+def segment_paths(directory: Path) -> list[Path]:
+    """Return the segments in a directory, oldest first. It leaves out other files, such as a copy of one."""
+    return sorted(path for path in directory.glob("*.seg") if path.stem.isdecimal())
+
+
 def claim(base: Path) -> list[Directory]:
     """Lock and return the first free directory, then all other free directories that have segments."""
     own: Directory | None = None
@@ -95,7 +108,7 @@ def left_over(base: Path) -> list[Directory]:
     """Lock and return the directories that have segments and no living owner."""
     found = []
     for path in sorted(base.iterdir()):
-        if path.name.isdigit() and any(path.glob("*.seg")):
+        if path.name.isdigit() and segment_paths(path):
             directory = Directory.take(path)
             if directory is not None:
                 found.append(directory)

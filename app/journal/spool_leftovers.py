@@ -4,7 +4,7 @@ import logging
 from typing import NamedTuple
 
 from app.base.durable_files import cut
-from app.journal.spool_directory import Directory
+from app.journal.spool_directory import Directory, segment_paths
 from app.journal.spool_format import SEGMENT_HEAD_BYTES, scan
 from app.journal.spool_segments import SpoolSegment
 
@@ -28,14 +28,24 @@ def read_leftovers(directory: Directory) -> Leftovers:
         path.unlink()
     segments: list[SpoolSegment] = []
     torn_bytes = 0
-    paths = sorted(directory.path.glob("*.seg"))
+    paths = segment_paths(directory.path)
     for path in (*paths, *directory.path.glob("*.quarantined")):
-        directory.next_number = max(directory.next_number, int(path.stem) + 1)
+        if path.stem.isdecimal():  # an operator may have copied a file
+            directory.next_number = max(directory.next_number, int(path.stem) + 1)
     for path in paths:
-        data = path.read_bytes()
+        try:
+            data = path.read_bytes()
+        except OSError as error:  # a broken part of the disk must not keep the other segments from being sent
+            segment = SpoolSegment(path)
+            segment.damage = f"it cannot be read ({error.strerror})"
+            log_damage(segment)
+            segments.append(segment)
+            continue
         found = scan(data)
         segment = SpoolSegment(path, len(data))
         segment.damage = found.damage
+        if found.torn_bytes and found.good_bytes < SEGMENT_HEAD_BYTES:
+            segment.damage = "it holds only zeros"
         if len(data) < SEGMENT_HEAD_BYTES:  # a segment has its name only after its head is on the disk
             segment.damage = f"it was cut to {len(data)} bytes"
         if found.torn_bytes and path != paths[-1]:

@@ -57,7 +57,7 @@ def examine(settings: Settings) -> list[Check]:
     checks = [_check_python(), check_names(), check_java(is_reachable), check_jars(is_reachable)]
     checks += [check_broker(settings, is_reachable)]
     checks += [*_check_topics(settings), check_transactions(settings)] if is_reachable else []
-    checks += check_customers(settings)
+    checks += [*check_customers(settings), *check_admin_key(settings)]
     checks += [check_data_dir(settings), _check_open_files()]
     checks += [
         check_port(settings.host, COLLECTOR_PORT, "collector"),
@@ -177,12 +177,8 @@ def check_transactions(settings: Settings) -> Check:
     ]
     try:
         found = asyncio.run(find_open_transactions(settings.kafka, partitions))
-    except (
-        KafkaError,
-        OSError,
-        AssertionError,
-        TimeoutError,
-    ) as error:  # aiokafka asserts that it knows a broker
+    # aiokafka asserts that it knows a broker
+    except (KafkaError, OSError, AssertionError, TimeoutError) as error:
         says = f"Kafka does not say which transactions are open: {error!r}"
         return Check("transactions", "warn", says, "look into the broker's log")
     return judge_transactions(settings.kafka, found, SystemClock().now_ms())
@@ -249,6 +245,16 @@ def _doubts(customer: Customer, *, is_open: bool) -> Iterator[tuple[str, str]]:
     if is_open and rules.license_key is not None and rules.md5_signatures:
         says = "accepts md5 signatures of imports: whoever sees one can send it again for another user"
         yield says, "sign with v2: (docs/customers.md), then set md5_signatures = false"
+
+
+def check_admin_key(settings: Settings) -> list[Check]:
+    """Warn if servers that other machines can reach have no operators' key, or one that can be guessed."""
+    key = settings.admin_key or ""
+    if settings.host in LOOPBACK or len(key) >= _SAFE_KEY_CHARS:
+        return []
+    says = "which can be guessed" if key else "so /v1/status and /metrics refuse everybody there"
+    says = f"UPTAKE_ADMIN_KEY has {len(key)} characters for servers on {settings.host}, {says}"
+    return [Check("admin key", "warn", says, "export UPTAKE_ADMIN_KEY=$(openssl rand -hex 32)")]
 
 
 def check_data_dir(settings: Settings) -> Check:

@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from app.lookup.large_json import cut, used_up
 from app.lookup.requests import CtrQuery
 from app.lookup.routing import MOVING_S, PeerRefusedError, Router
 from app.lookup.service import LookupService, UnavailableError
@@ -72,21 +73,23 @@ async def answer_ctr(
     parts = await asyncio.gather(*asked)
     stale_ms = oldest(part.stale_ms for part in parts)
     refuse_stale(stale_ms, max_stale_ms)
+    turns = Turns()
     if sum(len(part.rows) for part in parts) > _MAX_ROWS:
+        async for _ in turns.each(row for part in parts for row in used_up(part.rows)):
+            pass  # freed in slices
         raise RefusedError(
             "bad_parameter",
             f"the span holds more than {_MAX_ROWS} stored windows; take a shorter one, one scenario, or a larger granularity",
             "from",
         )
-    turns = Turns()
     sums = WindowSums(query.by, query.from_ms, query.to_ms, query.step_ms, query.as_of_ms)
-    async for row in turns.each(row for part in parts for row in part.rows):
+    async for row in turns.each(row for part in parts for row in used_up(part.rows)):
         sums.add(row)
     all_counts = Counts()
     windows: list[msgspec.Raw] = []
-    async for window in turns.each(sums.ordered()):
+    async for window in turns.each(await turns.run(sums.in_order())):
         add(all_counts, window.counts)
-        # To encode all windows at once would block the event loop for a large answer.
+        # To encode all windows at once would block the event loop for a large answer (app/lookup/large_json.py).
         windows.append(msgspec.Raw(msgspec.json.encode(_window(window, query))))
     answer = {
         "customer": customer,
@@ -145,7 +148,10 @@ async def _rows(
     if reply.status != 200:
         raise PeerRefusedError(reply)
     mark = reply.headers.get(STALE_HEADER)
-    return MarkedRows(_rows_decoder.decode(reply.body), None if mark is None else int(mark))
+    rows: list[WindowRow] = []
+    async for some in Turns().each(cut(reply.body)):
+        rows += _rows_decoder.decode(b"[%b]" % some)
+    return MarkedRows(rows, None if mark is None else int(mark))
 
 
 def _window(window: WindowSum, query: CtrQuery) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from prometheus_client import Histogram
 from app.customers.customer import Customer
 from app.http.operators import BEARER, has_key
 from app.http.refusals import SAFE_HEADERS
+from app.lookup.large_json import JsonPieces
 from app.lookup.routing import PeerRefusedError
 from app.lookup.service import UnavailableError
 from events.rejections import RefusedError, Rejection
@@ -27,9 +28,9 @@ _HTTP_ERRORS: Final = {
 def json_response(
     answer: object, *, status: int = 200, is_pretty: bool = False, headers: Mapping[str, str] | None = None
 ) -> web.Response:
-    """Return an answer as JSON that clients must not cache; amounts of money are JSON strings."""
-    body = msgspec.json.encode(answer)
-    if is_pretty:
+    """Return an answer as JSON that clients must not cache; amounts of money are JSON strings. An answer in pieces is encoded already."""
+    body = answer if isinstance(answer, JsonPieces) else msgspec.json.encode(answer)
+    if is_pretty and isinstance(body, bytes):
         body = msgspec.json.format(body, indent=2) + b"\n"
     return web.Response(
         status=status,

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, TypeVar
 
 from app.customers.exclusion_rules import REASONS, ExclusionRules, Reason
-from app.lookup.user_view import UserView, items_of, merged_basket, session_of
+from app.lookup.turns import Steps, at_once, pieces
+from app.lookup.user_view import UserView, items_of, kept_items, merged_basket, session_steps
 from tables.user.basket import BasketItem
 from tables.user.clicked import Clicked
 from tables.user.consumed import Consumed
@@ -133,18 +134,24 @@ class _Judge:
     """Judges items of one user by the reasons of the rules, as of one time."""
 
     def __init__(self, view: UserView, rules: ExclusionRules, as_of_ms: int) -> None:
-        since_ms = None
-        if isinstance(rules.within, int):
-            since_ms = as_of_ms - rules.within
-        elif rules.within == "session" and "rendered" in rules.reasons:
-            start_ms = session_of(view, as_of_ms)
-            since_ms = as_of_ms if start_ms is None else start_ms - 1
+        since_ms = as_of_ms - rules.within if isinstance(rules.within, int) else None
         self._limits = _Limits(as_of_ms, since_ms, rules.threshold, rules.consumed_at_least)
         self._checks = [
-            (reason, *items_of(view, _CHECKS[reason].table), _CHECKS[reason].weigh)
+            (reason, *kept_items(view, _CHECKS[reason].table), _CHECKS[reason].weigh)
             for reason in REASONS
             if reason in rules.reasons
         ]
+
+    @classmethod
+    def steps(cls, view: UserView, rules: ExclusionRules, as_of_ms: int) -> Steps["_Judge"]:
+        """Return a judge. Only a session takes more than one step."""
+        judge = cls(view, rules, as_of_ms)
+        if rules.within == "session" and "rendered" in rules.reasons:
+            _, own, moved, _ = judge._checks[0]  # the first of REASONS
+            start_ms = yield from session_steps((own, moved), as_of_ms)
+            since_ms = as_of_ms if start_ms is None else start_ms - 1
+            judge._limits = judge._limits._replace(since_ms=since_ms)
+        return judge
 
     def item_keys(self) -> set[str]:
         """Return the keys of all items that a reason could exclude."""
@@ -171,17 +178,27 @@ def exclusions(
     ``count`` belongs to the first reason: showings within the span, clicks, units bought, else 1. ``last_ms`` is the latest of all
     reasons. ``itemtype`` None: items of every type.
     """
-    judge = _Judge(view, rules, as_of_ms)
+    return at_once(exclusion_steps(view, rules, as_of_ms, itemtype))
+
+
+def exclusion_steps(
+    view: UserView, rules: ExclusionRules, as_of_ms: int, itemtype: int | None = None
+) -> Steps[dict[str, Any]]:
+    """Return ``exclusions`` in steps. The view may change between two of them."""
+    is_known = view.is_known
+    judge = yield from _Judge.steps(view, rules, as_of_ms)
     excluded = []
-    for key in judge.item_keys():
-        itemtype_of_key, item = split_item_key(key)
-        if itemtype is not None and itemtype_of_key != itemtype:
-            continue
-        evidence = judge.evidence(key)
-        if evidence:
-            excluded.append({"item": item, "itemtype": itemtype_of_key, **_summary(evidence)})
+    for keys in pieces(list(judge.item_keys())):
+        for key in keys:
+            itemtype_of_key, item = split_item_key(key)
+            if itemtype is not None and itemtype_of_key != itemtype:
+                continue
+            evidence = judge.evidence(key)
+            if evidence:
+                excluded.append({"item": item, "itemtype": itemtype_of_key, **_summary(evidence)})
+        yield
     excluded.sort(key=lambda entry: (-entry["last_ms"], entry["item"], entry["itemtype"]))
-    return {"known": view.is_known, "as_of_ms": as_of_ms, "excluded": excluded}
+    return {"known": is_known, "as_of_ms": as_of_ms, "excluded": excluded}
 
 
 def filter_candidates(
@@ -193,30 +210,56 @@ def filter_candidates(
     as_of_ms: int,
 ) -> dict[str, Any]:
     """Return ``{"known", "as_of_ms", "kept", "dropped"}``: at most ``limit`` candidates in their order, and why others are dropped."""
-    judge = _Judge(view, rules, as_of_ms)
+    return at_once(filter_steps(view, candidates, itemtype, rules, limit, as_of_ms))
+
+
+def filter_steps(
+    view: UserView,
+    candidates: Sequence[str],
+    itemtype: int,
+    rules: ExclusionRules,
+    limit: int | None,
+    as_of_ms: int,
+) -> Steps[dict[str, Any]]:
+    """Return ``filter_candidates`` in steps. The view may change between two of them."""
+    is_known = view.is_known
+    judge = yield from _Judge.steps(view, rules, as_of_ms)
     kept: list[str] = []
     dropped: list[dict[str, Any]] = []
-    for item in candidates:
-        evidence = judge.evidence(item_key(itemtype, item))
-        if evidence:
-            dropped.append({"item": item, **_summary(evidence)})
-        else:
-            kept.append(item)
-    return {"known": view.is_known, "as_of_ms": as_of_ms, "kept": kept[:limit], "dropped": dropped}
+    for items in pieces(candidates):
+        for item in items:
+            evidence = judge.evidence(item_key(itemtype, item))
+            if evidence:
+                dropped.append({"item": item, **_summary(evidence)})
+            else:
+                kept.append(item)
+        yield
+    return {"known": is_known, "as_of_ms": as_of_ms, "kept": kept[:limit], "dropped": dropped}
 
 
 def rotate(
     view: UserView, candidates: Sequence[str], itemtype: int, rotation: Rotation, as_of_ms: int
 ) -> dict[str, Any]:
     """Return all candidates in their order, none dropped; ``factors`` holds the multiplier of each candidate's score."""
+    return at_once(rotate_steps(view, candidates, itemtype, rotation, as_of_ms))
+
+
+def rotate_steps(
+    view: UserView, candidates: Sequence[str], itemtype: int, rotation: Rotation, as_of_ms: int
+) -> Steps[dict[str, Any]]:
+    """Return ``rotate`` in steps. The view may change between two of them."""
+    is_known = view.is_known
     stretches = items_of(view, "rendered")
     factors = []
-    for item in candidates:
-        key = item_key(itemtype, item)
-        parts = [items[key] for items in stretches if key in items]
-        factors.append(rotation_factor([time for part in parts for time in part.times], rotation, as_of_ms))
+    for some in pieces(candidates):
+        for item in some:
+            key = item_key(itemtype, item)
+            parts = [items[key] for items in stretches if key in items]
+            times = [time for part in parts for time in part.times]
+            factors.append(rotation_factor(times, rotation, as_of_ms))
+        yield
     return {
-        "known": view.is_known,
+        "known": is_known,
         "as_of_ms": as_of_ms,
         "kept": list(candidates),
         "factors": factors,

@@ -9,7 +9,8 @@ from urllib.parse import quote
 import msgspec
 
 from app.customers.customer import Customer
-from app.lookup.exclusions import filter_candidates, rotate
+from app.lookup.exclusions import filter_steps, rotate_steps
+from app.lookup.large_json import cut
 from app.lookup.requests import Filter
 from app.lookup.routing import (
     STALE_AFTER_S,
@@ -20,21 +21,23 @@ from app.lookup.routing import (
     asking_for_former,
 )
 from app.lookup.service import LookupService, UnavailableError
-from app.lookup.staleness import marked, oldest, owned_view
-from app.lookup.turns import Turns
+from app.lookup.staleness import STALE_HEADER, marked, oldest, owned_view
+from app.lookup.turns import Steps, Turns
 from app.lookup.user_view import UserView
 from events.model import user_key
 
-_Results = dict[str, dict[str, Any]]
-"""User (raw id) -> answer."""
+_Results = dict[str, bytes]
+"""User (raw id) -> entry of the answer, as JSON. As objects, all entries of a large answer would have to be encoded at once."""
 
 
-def filtered(view: UserView, asked: Filter) -> dict[str, Any]:
-    """Return the answer of a filter for one user."""
+def filtered(view: UserView, asked: Filter) -> Steps[dict[str, Any]]:
+    """Return the answer of a filter for one user, in steps."""
     if asked.rotation is not None:
-        answer = rotate(view, asked.candidates, asked.itemtype, asked.rotation, asked.as_of_ms)
+        answer = yield from rotate_steps(
+            view, asked.candidates, asked.itemtype, asked.rotation, asked.as_of_ms
+        )
     else:
-        answer = filter_candidates(
+        answer = yield from filter_steps(
             view, asked.candidates, asked.itemtype, asked.rules, asked.limit, asked.as_of_ms
         )
     return marked(answer, view.stale_ms)
@@ -69,13 +72,8 @@ async def filter_many(
     """
     many = _Many(service, router, customer, asked, raw, headers, is_hop=is_hop, is_former=is_former)
     results = await many.answer()
-    # To encode all users at once would block the event loop for a large answer.
-    entries = [
-        msgspec.Raw(msgspec.json.encode({"user": user, **results[user]}))
-        async for user in Turns().each(asked.users)
-    ]
-    answer = {"as_of_ms": asked.as_of_ms, "results": entries}
-    return marked(answer, oldest(result.get("stale_ms") for result in results.values()))
+    answer = {"as_of_ms": asked.as_of_ms, "results": [msgspec.Raw(results[user]) for user in asked.users]}
+    return marked(answer, many.stale_ms)
 
 
 class _Many:
@@ -96,10 +94,10 @@ class _Many:
         self._path = f"/v1/{quote(customer.id, safe='')}/filter"
         self._body = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
         self._body["as_of_ms"] = msgspec.Raw(b"%d" % asked.as_of_ms)  # one time for all users
-        self._keys = {
-            user: user_key(customer.id, user_of(customer, user, is_former=is_former)) for user in asked.users
-        }
-        self._partitions = {user: service.partition_of(key) for user, key in self._keys.items()}
+        self._keys: dict[str, bytes] = {}
+        self._partitions: dict[str, int] = {}
+        self.stale_ms: int | None = None
+        """The largest mark of the entries so far."""
 
     async def answer(self) -> _Results:
         """Return all results: of this worker's own users, of other workers' users, and of users whose partition has no owner."""
@@ -107,6 +105,9 @@ class _Many:
         elsewhere: dict[str, list[str]] = {}
         nowhere: list[str] = []
         failure: Exception | None = None
+        async for user in Turns().each(self._asked.users):
+            key = user_key(self._customer.id, user_of(self._customer, user, is_former=self._is_former))
+            self._keys[user], self._partitions[user] = key, self._service.partition_of(key)
         for user, partition in self._partitions.items():
             try:
                 owner = self._router.place(partition, is_hop=self._is_hop)
@@ -134,7 +135,8 @@ class _Many:
         left: list[str] = []
         strangers: dict[str, int | None] = {}
         failure: UnavailableError | None = None
-        async for user in Turns().each(users):
+        turns = Turns()
+        async for user in turns.each(users):
             try:
                 view = owned_view(
                     self._service, self._partitions[user], self._keys[user], self._asked.max_stale_ms
@@ -148,17 +150,19 @@ class _Many:
                 if not (view.is_known or self._is_former) and has_former(self._customer):
                     strangers[user] = view.stale_ms
                 else:
-                    results[user] = filtered(view, self._asked)
+                    results[user] = self._entry(user, await turns.run(filtered(view, self._asked)))
         if strangers:
-            for user, former in (await self._of_former(list(strangers))).items():
-                results[user] = marked(former, strangers[user])
+            results |= await self._of_former(strangers)
         return results if failure is None else results | await self._of_copies(left, failure)
 
-    async def _of_former(self, users: list[str]) -> _Results:
-        """Return the answers under the former pseudonyms of users without an event since the key rotation began."""
-        asked = replace(self._asked, users=users)
+    async def _of_former(self, strangers: Mapping[str, int | None]) -> _Results:
+        """Return the answers under the former pseudonyms of users without an event since the key rotation began.
+
+        ``strangers`` maps these users to the marks of the partitions that do not know them.
+        """
+        asked = replace(self._asked, users=list(strangers))
         headers = asking_for_former(self._headers)
-        return await _Many(
+        former = _Many(
             self._service,
             self._router,
             self._customer,
@@ -167,7 +171,14 @@ class _Many:
             headers,
             is_hop=False,
             is_former=True,
-        ).answer()
+        )
+        results = await former.answer()
+        self.stale_ms = oldest((self.stale_ms, former.stale_ms))
+        async for user in Turns().each(user for user, stale_ms in strangers.items() if stale_ms is not None):
+            result = msgspec.json.decode(results[user])
+            del result["user"]
+            results[user] = self._entry(user, marked(result, strangers[user]))
+        return results
 
     async def _of_another(self, owner: str, users: list[str]) -> _Results:
         may_be_stale = self._asked.max_stale_ms is not None
@@ -186,20 +197,21 @@ class _Many:
             return await self._of_copies(users, unavailable)
         if reply.status == UNAVAILABLE and may_be_stale:
             return await self._of_copies(users, PeerRefusedError(reply))
-        return _results(reply)
+        return await self._of_reply(users, reply)
 
     async def _of_copies(self, users: Sequence[str], failure: Exception) -> _Results:
         """Return the answers of copies, ours or those of other workers; raise ``failure`` if no copy covers one of the users."""
         assert self._asked.max_stale_ms is not None
         results: _Results = {}
         left: dict[tuple[str, ...], list[str]] = {}
-        async for user in Turns().each(users):
+        turns = Turns()
+        async for user in turns.each(users):
             partition = self._partitions[user]
             view = self._service.stale_view(partition, self._keys[user], self._asked.max_stale_ms)
             if view is None:
                 left.setdefault(tuple(self._service.standbys_of(partition)), []).append(user)
             else:
-                results[user] = filtered(view, self._asked)
+                results[user] = self._entry(user, await turns.run(filtered(view, self._asked)))
         if left and self._is_hop:
             raise failure
         for standbys, theirs in left.items():
@@ -208,14 +220,25 @@ class _Many:
             )
             if reply is None:
                 raise failure
-            results |= _results(reply)
+            results |= await self._of_reply(theirs, reply)
         return results
+
+    async def _of_reply(self, users: Sequence[str], reply: Reply) -> _Results:
+        """Return the entries of another worker's answer, which come in the order of the users."""
+        if reply.status != 200:
+            raise PeerRefusedError(reply)
+        mark = reply.headers.get(STALE_HEADER)
+        self.stale_ms = oldest((self.stale_ms, None if mark is None else int(mark)))
+        body = reply.body
+        entries: list[bytes] = []
+        async for some in Turns().each(cut(body, body.index(b"[") + 1, body.rindex(b"]"))):
+            entries += msgspec.json.decode(b"[%b]" % some, type=list[msgspec.Raw])
+        return dict(zip(users, entries, strict=True))
+
+    def _entry(self, user: str, result: Mapping[str, Any]) -> bytes:
+        """Return the entry of one user, and note its mark."""
+        self.stale_ms = oldest((self.stale_ms, result.get("stale_ms")))
+        return msgspec.json.encode({"user": user, **result})
 
     def _for(self, users: list[str]) -> bytes:
         return msgspec.json.encode({**self._body, "users": msgspec.Raw(msgspec.json.encode(users))})
-
-
-def _results(reply: Reply) -> _Results:
-    if reply.status != 200:
-        raise PeerRefusedError(reply)
-    return {entry.pop("user"): entry for entry in msgspec.json.decode(reply.body)["results"]}

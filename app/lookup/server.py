@@ -14,8 +14,9 @@ from app.customers.customer import Customer
 from app.http.operators import Operators
 from app.lookup.ctr import answer_ctr, local_rows, read_rows_request
 from app.lookup.errors import guard, json_response
-from app.lookup.exclusions import exclusions
+from app.lookup.exclusions import exclusion_steps
 from app.lookup.filter_many import filter_many, filtered, has_former, user_of
+from app.lookup.large_json import array_in_pieces, object_in_pieces
 from app.lookup.operator_pages import OperatorPages
 from app.lookup.request_parts import body_of, expect, path_of, pretty, raw_user_of
 from app.lookup.requests import Params, read_as_of, read_ctr, read_exclusions, read_filter, read_max_stale
@@ -31,13 +32,16 @@ from app.lookup.routing import (
 )
 from app.lookup.service import LookupService, UnavailableError
 from app.lookup.staleness import marked, oldest, owned_view, stale_headers
-from app.lookup.user_page import user_page
+from app.lookup.turns import Turns
+from app.lookup.user_page import page_steps
 from app.lookup.user_view import UserView
 from events.model import user_key
 
 _TIMEOUT_S: Final = 5.0
 _CONNECT_TIMEOUT_S: Final = 1.0
 _REQUEST_TIMEOUT_S: Final = 15.0
+_ROWS_OF_A_PART: Final = 64
+"""Stored windows that another worker decodes at once."""
 _IDLE_SHARE: Final = 1 / 3
 """Of the time that a server keeps an idle connection, our hops use it again for this share, so none meets its end."""
 
@@ -109,7 +113,7 @@ class _Routes:
         view = await self._view(request, customer, max_stale_ms)
         if isinstance(view, Reply):
             return _given_back(view)
-        answer = exclusions(view, query.rules, query.as_of_ms, query.itemtype)
+        answer = await Turns().run(exclusion_steps(view, query.rules, query.as_of_ms, query.itemtype))
         return _answered(marked(answer, view.stale_ms), is_pretty=is_pretty)
 
     async def user(self, request: web.Request) -> web.Response:
@@ -121,7 +125,7 @@ class _Routes:
         if isinstance(view, Reply):
             return _given_back(view)
         page = {"customer": customer.id, "user": customer.rules.user(raw_user_of(request))}
-        page |= user_page(view, as_of_ms, customer.scale_of)
+        page |= await Turns().run(page_steps(view, as_of_ms, customer.scale_of))
         return _answered(marked(page, view.stale_ms), is_pretty=is_pretty)
 
     async def filter(self, request: web.Request) -> web.Response:
@@ -132,7 +136,7 @@ class _Routes:
         view = await self._view(request, customer, asked.max_stale_ms, raw)
         if isinstance(view, Reply):
             return _given_back(view)
-        return _answered(filtered(view, asked))
+        return _answered(await Turns().run(filtered(view, asked)))
 
     async def filter_many(self, request: web.Request) -> web.Response:
         customer = self._customer(request)
@@ -149,7 +153,8 @@ class _Routes:
             is_hop=_is_hop(request),
             is_former=FORMER_HEADER in request.headers,
         )
-        return _answered(answer)
+        body = await object_in_pieces(answer, "results", is_cut=_is_hop(request))
+        return json_response(body, headers=stale_headers(answer))
 
     async def ctr(self, request: web.Request) -> web.Response:
         customer, params = self._customer(request), Params(request.query)
@@ -159,14 +164,16 @@ class _Routes:
         answer = await answer_ctr(
             self._service, self.router, customer.id, query, request.headers, max_stale_ms
         )
-        return _answered(answer, is_pretty=is_pretty)
+        body = await object_in_pieces(answer, "windows", is_pretty=is_pretty)
+        return json_response(body, headers=stale_headers(answer))
 
     async def ctr_rows(self, request: web.Request) -> web.Response:
         """Answer another worker that collects windows."""
         customer = self._customer(request)
         asked = read_rows_request(await body_of(request, self._body_timeout_s))
         rows, stale_ms = await local_rows(self._service, customer.id, asked)
-        return json_response(rows, headers=stale_headers({"stale_ms": stale_ms}))
+        body = await array_in_pieces(rows, _ROWS_OF_A_PART)
+        return json_response(body, headers=stale_headers({"stale_ms": stale_ms}))
 
     def _customer(self, request: web.Request) -> Customer:
         return self._service.customers[request.match_info["customer"]]  # the guard has checked it

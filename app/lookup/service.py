@@ -40,6 +40,17 @@ class OutOfTouchError(UnavailableError):
         super().__init__(sentence, retry_after_s, partition)
 
 
+class HiddenEventsError(UnavailableError):
+    """The partition has not read events that are in Kafka, for too long or since an unknown time. A transaction may hide them."""
+
+    def __init__(self, partition: int, age_ms: int | None, retry_after_s: int) -> None:
+        if age_ms is None:
+            what = f"partition {partition} has not read the events that were there when it was opened"
+        else:
+            what = f"an open transaction in Kafka has hidden events of partition {partition} for {age_ms // 1000} s"
+        super().__init__(f"{what}; ask again in {retry_after_s} s", retry_after_s, partition)
+
+
 class TooStaleError(UnavailableError):
     """The answer may lack events older than the client allows."""
 
@@ -75,15 +86,16 @@ class LookupService(Protocol):
         """Return whether this worker owns a partition, restored or not."""
 
     def user_view(self, partition: int, key: bytes) -> UserView:
-        """Return everything stored of a user; raise PartitionNotReady or OutOfTouchError.
+        """Return everything stored of a user; raise UnavailableError if it cannot be answered now.
 
         The caller only reads the answer, and does not keep it. Its ``stale_ms`` is that of the partition.
         """
 
     def stale_ms(self, partition: int) -> int | None:
-        """Return the age (ms) that answers of a local partition must carry; None while they are fresh. Raise OutOfTouchError.
+        """Return the age (ms) that answers of a local partition must carry; None while they are fresh. Raise UnavailableError.
 
-        They carry it while this worker has no contact with Kafka: another worker may own the partition by then.
+        They carry it while this worker has no contact with Kafka: another worker may own the partition by then. They also carry it
+        while an open transaction hides events.
         """
 
     def stale_view(self, partition: int, key: bytes, max_stale_ms: int) -> UserView | None:

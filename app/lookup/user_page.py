@@ -1,16 +1,19 @@
 """The page of one user: everything stored of the user, for a person to read or a model to use as features."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
 from app.customers.customer import RatingScale
-from app.lookup.user_view import UserView, items_of, merged_basket, session_of
+from app.lookup.turns import Steps, at_once, pieces
+from app.lookup.user_view import UserView, kept_items, merged_basket, session_steps
 from tables.user.basket import BasketItem
 from tables.user.items import split_item_key
 from tables.user.preferences import Preference, is_blacklisted, is_wished
 from tables.user.shown_bytes import MAX_TIMES
 
 PageEntry = dict[str, Any]
+_Item = tuple[PageEntry, list[Any]]
+"""The first fields of an item's entry, and its states."""
 _RAW: Final = RatingScale()
 """The scale of the tracker API, 0 to 100."""
 
@@ -24,19 +27,32 @@ def user_page(
     moved to another user, and marks those without other data ``moved``. ``rating`` is raw; ``scale_of`` (item type -> scale) turns it
     into ``rating_percent``.
     """
-    tables = {
-        name: sorted(
-            make(view, as_of_ms), key=lambda entry: (-entry["last_ms"], entry["item"], entry["itemtype"])
-        )
-        for name, make in _TABLES.items()
-    }
+    return at_once(page_steps(view, as_of_ms, scale_of))
+
+
+def page_steps(
+    view: UserView, as_of_ms: int, scale_of: Callable[[int], RatingScale] = lambda _: _RAW
+) -> Steps[PageEntry]:
+    """Return ``user_page`` in steps. The view may change between two of them."""
+    is_known, identity, recommended = view.is_known, _identity(view), _recommended(view, as_of_ms)
+    merged = {name: _Merged(view, name) for name in _TABLES}
+    tables: dict[str, list[PageEntry]] = {}
+    for name, make in _TABLES.items():
+        entries: list[PageEntry] = []
+        for keys in pieces(merged[name].keys):
+            entries += make(merged[name].of(keys), as_of_ms)
+            yield
+        entries.sort(key=lambda entry: (-entry["last_ms"], entry["item"], entry["itemtype"]))
+        tables[name] = entries
+        yield
+    session_ms = yield from session_steps(merged["rendered"].stretches, as_of_ms)
     for entry in tables["preferences"]:
         rating = entry["rating"]
         entry["rating_percent"] = None if rating is None else scale_of(entry["itemtype"]).percent(rating)
     return {
-        "known": view.is_known,
+        "known": is_known,
         "as_of_ms": as_of_ms,
-        "session_start_ms": session_of(view, as_of_ms),
+        "session_start_ms": session_ms,
         "totals": {
             "rendered": sum(entry["count"] for entry in tables["rendered"]),
             "viewed": sum(entry["viewed"] for entry in tables["rendered"]),
@@ -46,13 +62,13 @@ def user_page(
             "items": {name: len(entries) for name, entries in tables.items()},
         },
         **tables,
-        "recommended": _recommended(view, as_of_ms),
-        "identity": _identity(view),
+        "recommended": recommended,
+        "identity": identity,
     }
 
 
-def _rendered(view: UserView, as_of_ms: int) -> Iterator[PageEntry]:
-    for entry, parts in _merged(view, "rendered"):
+def _rendered(items: Iterable[_Item], as_of_ms: int) -> Iterator[PageEntry]:
+    for entry, parts in items:
         times = sorted(time for part in parts for time in part.times if time <= as_of_ms)
         viewed_last_ms = max((part.viewed_last_ms for part in parts), default=0)
         starts = [part.first_ms if part.total else part.viewed_last_ms for part in parts]
@@ -67,8 +83,8 @@ def _rendered(view: UserView, as_of_ms: int) -> Iterator[PageEntry]:
         }
 
 
-def _clicked(view: UserView, as_of_ms: int) -> Iterator[PageEntry]:
-    for entry, parts in _merged(view, "clicked"):
+def _clicked(items: Iterable[_Item], as_of_ms: int) -> Iterator[PageEntry]:
+    for entry, parts in items:
         if min(part.first_ms for part in parts) <= as_of_ms:
             yield entry | {
                 "count": sum(part.count for part in parts),
@@ -77,8 +93,8 @@ def _clicked(view: UserView, as_of_ms: int) -> Iterator[PageEntry]:
             }
 
 
-def _consumed(view: UserView, as_of_ms: int) -> Iterator[PageEntry]:
-    for entry, parts in _merged(view, "consumed"):
+def _consumed(items: Iterable[_Item], as_of_ms: int) -> Iterator[PageEntry]:
+    for entry, parts in items:
         if min(part.first_ms for part in parts) <= as_of_ms:
             yield entry | {
                 "percentage": max(part.percentage for part in parts),
@@ -89,8 +105,8 @@ def _consumed(view: UserView, as_of_ms: int) -> Iterator[PageEntry]:
             }
 
 
-def _basket(view: UserView, as_of_ms: int) -> Iterator[PageEntry]:
-    for entry, parts in _merged(view, "basket"):
+def _basket(items: Iterable[_Item], as_of_ms: int) -> Iterator[PageEntry]:
+    for entry, parts in items:
         added_ms, removed_ms = merged_basket(parts[0], parts[-1])
         if added_ms is None or added_ms > as_of_ms:
             continue
@@ -105,8 +121,8 @@ def _basket(view: UserView, as_of_ms: int) -> Iterator[PageEntry]:
         }
 
 
-def _purchases(view: UserView, as_of_ms: int) -> Iterator[PageEntry]:
-    for entry, parts in _merged(view, "purchases"):
+def _purchases(items: Iterable[_Item], as_of_ms: int) -> Iterator[PageEntry]:
+    for entry, parts in items:
         if min(part.first_ms for part in parts) > as_of_ms:
             continue
         revenue: dict[str, Any] = {}
@@ -122,8 +138,8 @@ def _purchases(view: UserView, as_of_ms: int) -> Iterator[PageEntry]:
         }
 
 
-def _preferences(view: UserView, as_of_ms: int) -> Iterator[PageEntry]:
-    for entry, parts in _merged(view, "preferences"):
+def _preferences(items: Iterable[_Item], as_of_ms: int) -> Iterator[PageEntry]:
+    for entry, parts in items:
         told: list[Preference] = parts
         rated = max(told, key=lambda part: -1 if part.rated_ms is None else part.rated_ms)
         both = Preference(
@@ -178,22 +194,29 @@ def _identity(view: UserView) -> PageEntry | None:
     }
 
 
-def _merged(view: UserView, table: str) -> Iterator[tuple[PageEntry, list[Any]]]:
-    """Yield the first fields of each item's entry, and its states: the own one, the moved one, or both."""
-    own, moved = items_of(view, table)
-    for key in {**own, **moved}:
-        itemtype, item = split_item_key(key)
-        entry: PageEntry = {"item": item, "itemtype": itemtype}
-        if key not in own:
-            entry["moved"] = True
-        yield entry, [items[key] for items in (own, moved) if key in items]
+class _Merged:
+    """The items of one table, over both stretches."""
+
+    def __init__(self, view: UserView, table: str) -> None:
+        self.stretches = own, moved = kept_items(view, table)
+        self.keys = list({**own, **moved}) if moved else list(own)
+
+    def of(self, keys: Iterable[str]) -> Iterator[_Item]:
+        """Yield the first fields of each item's entry, and its states: the own one, the moved one, or both."""
+        own, moved = self.stretches
+        for key in keys:
+            itemtype, item = split_item_key(key)
+            entry: PageEntry = {"item": item, "itemtype": itemtype}
+            if key not in own:
+                entry["moved"] = True
+            yield entry, [items[key] for items in (own, moved) if key in items]
 
 
 def _span(parts: list[Any]) -> PageEntry:
     return {"first_ms": min(part.first_ms for part in parts), "last_ms": max(part.last_ms for part in parts)}
 
 
-_TABLES: Final[dict[str, Callable[[UserView, int], Iterator[PageEntry]]]] = {
+_TABLES: Final[dict[str, Callable[[Iterable[_Item], int], Iterator[PageEntry]]]] = {
     "rendered": _rendered,
     "clicked": _clicked,
     "consumed": _consumed,

@@ -4,11 +4,11 @@ A user that logged in as another user has two stretches: its own since the last 
 user. Lookups of the old id read both.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from itertools import chain
 from typing import Any
 
+from app.lookup.turns import Steps, pieces
 from tables.base.table_spec import Stretch
 from tables.declare import MOVED_TABLES
 from tables.user.basket import BasketItem
@@ -16,6 +16,7 @@ from tables.user.identity import IdentityState
 from tables.user.impressions import ImpressionsState
 from tables.user.recommended import RecommendedState
 from tables.user.rendered import RenderedState, ShownItems, session_start_ms, show_times
+from tables.user.shown_bytes import Shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,20 @@ def merged_basket(own: BasketItem | None, moved: BasketItem | None) -> tuple[int
     return max(added, default=None), max(removed, default=None)
 
 
-def session_of(view: UserView, as_of_ms: int) -> int | None:
-    """Return when the session that holds ``as_of_ms`` began, over both stretches; None if no session holds it."""
-    return session_start_ms(chain.from_iterable(map(show_times, items_of(view, "rendered"))), as_of_ms)
+def kept_items(view: UserView, table: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """Return ``items_of``, with the same items also after the view has changed. What an item says may be newer then.
+
+    So a computation can pause between two items.
+    """
+    own, moved = items_of(view, table)
+    return (dict(own) if type(own) is dict else own), (dict(moved) if type(moved) is dict else moved)
+
+
+def session_steps(stretches: Iterable[Mapping[str, Shown]], as_of_ms: int) -> Steps[int | None]:
+    """Return when the session that holds ``as_of_ms`` began, over the shown items of both stretches; None if no session holds it."""
+    times_ms: list[int] = []
+    for items in stretches:
+        for keys in pieces(list(items)):
+            times_ms += show_times({key: items[key] for key in keys})
+            yield
+    return session_start_ms(times_ms, as_of_ms)

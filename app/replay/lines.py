@@ -15,7 +15,7 @@ import msgspec
 from app.base.errors import UptakeError
 from app.replay.request import OVERRIDE, Author, Entries, ReplayEntry, Request, Unreadable
 from events.event_time import parse_override
-from events.model import NO_PROFILE_USER, Event, EventBase, ItemEvent, ItemsEvent, Login
+from events.model import NO_PROFILE_USER, Event, EventBase, ItemEvent, ItemsEvent, Login, TriggerOpened
 from events.rejections import Rejection
 from events.target import read_target, split_path
 from events.tracker import TRACKER_EVENTS
@@ -40,6 +40,7 @@ _PARAMETERS: Final = {
     "scenario": "scenario",
     "modelid": "modelid",
     "request_id": "requestuuid",
+    "triggername": "triggername",
     "image": "image",
     "percentage": "percentage",
     "quantity": "quantity",
@@ -104,6 +105,8 @@ def _after_user(event: EventBase) -> tuple[str, ...] | str:
         return str(event.itemtype), ",".join(event.items)
     if isinstance(event, ItemEvent):
         return str(event.itemtype), event.item
+    if isinstance(event, TriggerOpened):
+        return ()
     assert isinstance(event, Login)
     return ("0" if event.is_junk_target else event.target,)
 

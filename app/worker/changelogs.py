@@ -3,8 +3,9 @@
 It starts where each store is, and reads committed records only.
 """
 
+import contextlib
 import logging
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import Final
 
 from aiokafka import TopicPartition
@@ -52,18 +53,32 @@ def assign_changelogs(
     return everything
 
 
-async def _high_watermarks(bootstrap: str, changelogs: list[TopicPartition]) -> dict[TopicPartition, int]:
+@contextlib.asynccontextmanager
+async def watermark_reader(
+    bootstrap: str, partitions: list[TopicPartition]
+) -> AsyncIterator[Callable[[], Awaitable[dict[TopicPartition, int]]]]:
+    """Yield a function that asks where these partitions end (exclusive), with what an open transaction hides."""
     consumer = AIOKafkaConsumer(
         bootstrap_servers=bootstrap, isolation_level="read_uncommitted", enable_auto_commit=False
     )
+
+    async def ask() -> dict[TopicPartition, int]:
+        ends: dict[TopicPartition, int] = await while_alive(consumer, consumer.end_offsets(partitions))
+        return ends
+
     try:
         await while_alive(consumer, consumer.start())
-        consumer.assign(changelogs)
-        consumer.pause(*changelogs)
-        ends: dict[TopicPartition, int] = await while_alive(consumer, consumer.end_offsets(changelogs))
-        return ends
+        consumer.assign(partitions)
+        consumer.pause(*partitions)
+        yield ask
     finally:
         await stop_within(consumer, _STOP_SECONDS)
+
+
+async def high_watermarks(bootstrap: str, partitions: list[TopicPartition]) -> dict[TopicPartition, int]:
+    """Return where partitions end (exclusive), with what an open transaction hides."""
+    async with watermark_reader(bootstrap, partitions) as ask:
+        return await ask()
 
 
 async def starts_and_ends(
@@ -77,7 +92,7 @@ async def starts_and_ends(
     """
     changelogs = [TopicPartition(topic, number) for number in held for topic in TABLE_OF]
     begins = await consumer.beginning_offsets(changelogs)
-    ends = await _high_watermarks(bootstrap, changelogs)
+    ends = await high_watermarks(bootstrap, changelogs)
     starts: dict[TopicPartition, int] = {}
     for number in list(held):
         mine = [tp for tp in changelogs if tp.partition == number]

@@ -7,6 +7,8 @@ to another worker, and does not see new events. Its own map of owners cannot sho
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from app.worker.visibility import Visibility
+
 
 @dataclass(frozen=True, slots=True)
 class ContactRule:
@@ -50,15 +52,18 @@ class Contact:
     The consumer's thread writes the times, the worker's loop reads them.
     """
 
-    def __init__(self, started_ms: int) -> None:
+    def __init__(self, started_ms: int, visibility: Visibility | None = None) -> None:
         self._group_ms = started_ms
         self._leaders_ms: dict[int, dict[str, int]] = {}
+        self.visibility = Visibility(0) if visibility is None else visibility
+        """What the leaders said of records that an open transaction hides."""
         self.waits: Callable[[tuple[str, int]], bool] = _none_waits
         """Whether fetched records of a (topic, partition) wait to be folded. Until then it is not fetched, which says nothing of Kafka."""
 
     def joined(self, sent_ms: int) -> None:
         """Note that this worker joined a generation of the group, by a request sent at ``sent_ms``."""
         self._leaders_ms = {}
+        self.visibility.forget()
         self.heard_group(sent_ms)
 
     def heard_group(self, sent_ms: int) -> None:

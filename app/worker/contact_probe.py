@@ -30,7 +30,7 @@ def observe(
         sent_ms = now_ms()
         answer = await send(node, request, **options)
         if isinstance(request, FetchRequest):
-            _note(contact, answer, min(now_ms(), sent_ms + max_wait_ms))
+            _note_ends(contact, answer, min(now_ms(), sent_ms + max_wait_ms))
         elif isinstance(request, HeartbeatRequest):
             if answer.error_code in (_NO_ERROR, _REBALANCING):
                 contact.heard_group(sent_ms)
@@ -47,6 +47,16 @@ def observe(
 
     client.send = observed
     contact.waits = waits
+
+
+def _note_ends(contact: Contact, answer: Any, seen_ms: int) -> None:
+    """Note a fetch answer. From version 4 on it holds the high watermark and the last stable offset of each partition."""
+    for topic, partitions in answer.topics:
+        for partition, error_code, high_watermark, stable, *_ in partitions:
+            if error_code == _NO_ERROR:
+                contact.heard_leader(topic, partition, seen_ms)
+                if stable >= 0:
+                    contact.visibility.heard(topic, partition, seen_ms, stable, high_watermark)
 
 
 def _note(contact: Contact, answer: Any, seen_ms: int) -> None:

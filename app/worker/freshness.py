@@ -15,7 +15,9 @@ MAX_ROUNDS: Final = 64
 
 
 class Round(NamedTuple):
-    """The ends at one moment (``asked_ms``, this machine's clock). They are exclusive and count committed records only.
+    """The ends at one moment (``asked_ms``, this machine's clock).
+
+    They are exclusive, and high watermarks: they count what an open transaction hides.
 
     ``position`` (next offset per source) was read from the copy before the broker was asked for the ends.
     So when the copy has read the changelogs up to ``changelog_ends``, it holds all rows that this position covers.

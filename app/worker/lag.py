@@ -1,12 +1,14 @@
 """Lag of a worker: the records of its source topics that are not folded yet, or not covered by a committed flush."""
 
-from typing import Any
+from typing import Any, Final
 
 from faust.types.tuples import TP
 
 from agents.partition import Partition
 from agents.ports import Reach
 from events.topics import SOURCES
+
+_EVERYTHING: Final = 2**63 - 1
 
 
 def lag_of(consumer: Any, partition: Partition) -> int:
@@ -44,6 +46,22 @@ class ConsumerFeed:
     def lag(self, partition: Partition) -> int:
         """Return how many offsets of a partition's sources are not durable yet."""
         return lag_of(self.app.consumer, partition)
+
+    def folded(self, partition: Partition, topic: str) -> int:
+        """Return the offset up to which a source topic is folded. Commit markers that were passed count.
+
+        A paused topic counts as folded: it has an alarm of its own, and lookups go on.
+        """
+        if topic in partition.halts:
+            return _EVERYTHING
+        position = partition.positions.get(topic, 0)
+        tp = TP(topic, partition.number)
+        reach: Reach | None = self.app.consumer.reach(tp)
+        if reach is None or position < reach.fetched:
+            return position
+        # ``reach.next`` moves before the records that it passes arrive here
+        passed: int = self.app.consumer.passed.get(tp, 0)
+        return max(position, passed)
 
     def reach(self, topic: str, partition: int) -> Reach | None:
         """Return how far the consumer is; None until the broker has reported where the partition ends.

@@ -7,9 +7,9 @@ from typing import Any, Final, Protocol
 from agents.partition import Partition
 from agents.registry import Partitions
 from app.customers.customer import Customer
-from app.lookup.service import OutOfTouchError, PartitionNotReady
+from app.lookup.service import PartitionNotReady
 from app.lookup.user_view import UserView
-from app.worker.contact import ContactRule
+from app.worker.answer_age import AnswerAge
 from app.worker.hidden_ends import HiddenEnd
 from app.worker.restore import Restorer
 from app.worker.standby import Standbys
@@ -18,17 +18,14 @@ from events.partitions import partition_of
 from tables.base.table_spec import Stretch
 from tables.ctr.window_keys import MAX_TIME_MS, WindowKey, after_scenario, customer_range, range_of
 from tables.ctr.window_sums import StoredSpan, WindowRow
-from tables.ctr.windows import GRANULARITY_MS, HISTORY_LANE
+from tables.ctr.windows import HISTORY_LANE
 from tables.declare import MOVED_TABLES, TABLES
 from tables.fold.fold_ports import MOVED
-from tables.store import StoreDamageError
+from tables.store import StoreError
 
 _RETRY_AFTER_S = 2
-_ALWAYS_IN_CONTACT = ContactRule(0, 0)
-
-
-_WINDOWS_A_SCAN: Final = 512
-"""Stored windows of one place that a scan reads at most, before other coroutines may run."""
+_WINDOWS_A_SCAN: Final = 256
+"""Stored windows that a scan reads at most, before other coroutines may run."""
 
 
 class Owners(Protocol):
@@ -61,23 +58,23 @@ class WorkerLookups:
         url: str,
         owners: Owners,
         lag: Callable[[Partition], int],
+        answer_age: AnswerAge,
         stalls: Callable[[Iterable[int]], Sequence[Stall]] = lambda _: (),
         warnings: Callable[[], Sequence[str]] = tuple,
         open_transactions: Callable[[Iterable[int]], Sequence[HiddenEnd]] = lambda _: (),
-        age_ms: Callable[[Iterable[int]], int] = lambda _: 0,
-        rule: ContactRule = _ALWAYS_IN_CONTACT,
     ) -> None:
-        """``lag`` returns the lag of a partition; ``stalls`` returns the watchdog's active alarms of these partitions.
+        """``lag`` returns the lag of a partition; ``answer_age`` says how old the answers of a partition may be.
+
+        ``stalls`` returns the watchdog's active alarms of these partitions.
 
         ``warnings`` returns sentences for an operator; they do not make the worker unready.
         ``open_transactions`` returns the active alarms of transactions that hide the ends of these partitions.
-        ``age_ms`` returns the age of the contact with Kafka that partitions depend on; ``rule`` says what lookups answer at that age.
         """
         self.customers, self.partition_count = customers, partition_count
         self._stalls, self._warnings, self._open_transactions = stalls, warnings, open_transactions
         self._partitions, self._restorer, self._standbys = partitions, restorer, standbys
         self._url, self._owners, self._lag = url, owners, lag
-        self._age_ms, self._rule = age_ms, rule
+        self._answer_age = answer_age
         self._decoders = {table.name: table.decode for table in TABLES if table.is_user_table}
 
     def partition_of(self, key: bytes) -> int:
@@ -112,24 +109,18 @@ class WorkerLookups:
         owned = self._open(partition)
         tables = owned.overlay.tables
         try:
-            return _view(lambda table, row: tables[table].get(row), key, self.stale_ms(partition))
-        except StoreDamageError as error:
+            return _view(lambda table, row: tables[table].read(row), key, self.stale_ms(partition))
+        except StoreError as error:
             owned.lose_store(error)
             raise PartitionNotReady(partition, _RETRY_AFTER_S, None) from error
 
     def stale_ms(self, partition: int) -> int | None:
-        """Return the age that an answer of a partition must carry; None while it is fresh. Raise OutOfTouchError if it is too old.
-
-        The clock decides at each lookup: a process that was stopped does not rely on a timer to notice it.
-        """
-        age_ms = self._age_ms((partition,))
-        if self._rule.refuses(age_ms):
-            raise OutOfTouchError(partition, age_ms, _RETRY_AFTER_S)
-        return self._rule.stale_ms(age_ms)
+        """Return the age that an answer of a partition must carry; None while it is fresh. Raise UnavailableError if it is too old."""
+        return self._answer_age.stale_ms(partition)
 
     def contact_age_ms(self) -> int:
         """Return the age of the oldest contact with Kafka that the open partitions depend on."""
-        return self._age_ms(partition.number for partition in self._partitions)
+        return self._answer_age.contact_ms(partition.number for partition in self._partitions)
 
     def stale_view(self, partition: int, key: bytes, max_stale_ms: int) -> UserView | None:
         """Return what this worker's copy of a partition holds of a user.
@@ -149,7 +140,7 @@ class WorkerLookups:
 
         try:
             return _view(read, key, stale_ms)
-        except StoreDamageError:
+        except StoreError:
             return None  # the copy is rebuilt (app/worker/standby.py)
 
     def windows(
@@ -178,13 +169,11 @@ class WorkerLookups:
     ) -> Iterator[WindowRow]:
         for each in self._scenarios(partition, customer) if scenario is None else [scenario]:
             for granularity, from_ms, to_ms in segments:
-                step_ms = _WINDOWS_A_SCAN * GRANULARITY_MS[granularity]
-                for start_ms in range(from_ms, to_ms, step_ms):
-                    keys = range_of(
-                        customer, each, dimension, granularity, start_ms, min(start_ms + step_ms, to_ms)
-                    )
+                start, end = range_of(customer, each, dimension, granularity, from_ms, to_ms)
+                at: bytes | None = start
+                while at is not None:
                     with self._reading(partition) as owned:
-                        rows = owned.overlay.scan("windows", *keys)
+                        rows, at = owned.overlay.scan("windows", at, end, _WINDOWS_A_SCAN)
                         over_ms = owned.watermark_ms - owned.rules.grace_ms
                     for key, state in rows.items():
                         yield WindowRow(
@@ -214,7 +203,7 @@ class WorkerLookups:
         owned = self._open(partition)
         try:
             yield owned
-        except StoreDamageError as error:
+        except StoreError as error:
             owned.lose_store(error)
             raise PartitionNotReady(partition, _RETRY_AFTER_S, None) from error
 
@@ -248,27 +237,32 @@ class WorkerLookups:
                 "flushes": stats.flushes,
             }
         stalls = [stall.as_dict() for stall in self._stalls(assigned)]
-        halts = [halt.as_dict() for partition in self._partitions for halt in partition.halts.values()]
+        own = [alarm.as_dict() for partition in self._partitions for alarm in partition.alarms()]
         hidden = [each.as_dict() for each in self._open_transactions(assigned)]
         # With more workers than partitions, some workers own no partition; they are ready to take over.
-        # A paused topic or a hidden end does not make a worker unready: lookups of all partitions continue.
+        # A paused topic or a hidden end does not make a worker unready while lookups of all partitions continue.
         # After a stall any answer may be wrong.
         is_ready = (
             bool(owners)
             and all(entry["ready"] for entry in partitions.values())
             and not self._owners.is_rebalancing
             and not stalls
-            and not self._rule.refuses(age_ms)
+            and not self._answer_age.rule.refuses(age_ms)
+            and not any(map(self._answer_age.refuses, assigned))
         )
-        warning = self._rule.warning(age_ms)
         progress = self._restorer.progress
+        warnings = [
+            self._answer_age.rule.warning(age_ms),
+            None if progress is None else progress.blocked,
+        ]
         return {
             "ready": is_ready,
             "url": self._url,
             "lag": sum(entry.get("lag", 0) for entry in partitions.values()),
-            "alarms": [*stalls, *halts, *hidden],
-            "warnings": [*self._warnings(), *([] if warning is None else [warning])],
+            "alarms": [*stalls, *own, *hidden],
+            "warnings": [*self._warnings(), *(each for each in warnings if each is not None)],
             "kafka_contact_ms": age_ms,
+            "damaged_stores": [each.as_dict() for each in self._restorer.stores.damaged()],
             "partitions": partitions,
             "standbys": self._standbys.status(),
             "restoring": None

@@ -1,4 +1,4 @@
-"""Prometheus metrics of a worker: its contact with Kafka, how far event time has come, and how many final windows were corrected."""
+"""Prometheus metrics of a worker: its contact with Kafka, its damaged stores, how far event time has come, corrected windows."""
 
 from collections.abc import Callable, Iterator
 
@@ -6,6 +6,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from agents.registry import Partitions
+from app.worker.stores import Stores
 
 
 class WindowMetrics(Collector):
@@ -39,4 +40,30 @@ class ContactMetrics(Collector):
             "uptake_worker_kafka_contact_seconds",
             "Seconds since Kafka last answered this worker",
             value=self._age_ms() / 1000,
+        )
+
+
+class StoreMetrics(Collector):
+    """Reads how many stores were damaged when Prometheus asks."""
+
+    def __init__(self, stores: Stores) -> None:
+        self._stores = stores
+
+    def collect(self) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:
+        """Yield the number of damaged directories that are kept, of partitions that are rebuilt, and of all since the start."""
+        damaged = self._stores.damaged()
+        yield GaugeMetricFamily(
+            "uptake_worker_damaged_stores",
+            "Damaged state directories that were set aside and still exist",
+            value=len(damaged),
+        )
+        yield GaugeMetricFamily(
+            "uptake_worker_rebuilding_partitions",
+            "Partitions whose damaged state is being rebuilt from the changelogs",
+            value=self._stores.rebuilding_count,
+        )
+        yield CounterMetricFamily(
+            "uptake_worker_stores_set_aside",
+            "Damaged state directories that were set aside since the start",
+            value=self._stores.set_aside_count,
         )

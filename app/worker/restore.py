@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from aiokafka import TopicPartition
+from aiokafka.errors import KafkaError
 
 from agents.announcements import Announcer
 from agents.partition import Partition, PartitionLimits
@@ -22,6 +23,7 @@ from agents.ports import Feed, PartitionLostError
 from agents.positions import read_positions, read_source_ids
 from app.kafka.background_tasks import while_alive
 from app.kafka.clients import AIOKafkaConsumer
+from app.kafka.open_transactions import LONG_OPEN_MS, describe, find_open_transactions, is_of_worker
 from app.kafka.stopping import stop_within
 from app.kafka.topic_ids import TopicRecreatedError, read_topic_ids, recreated
 from app.worker.changelogs import TABLE_OF, assign_changelogs, changelog_consumer, starts_and_ends
@@ -48,6 +50,8 @@ class RestoreProgress:
     total: int = 0
     done: int = 0
     started: float = field(default_factory=time.monotonic)
+    blocked: str | None = None
+    """Why nothing can be read at the moment, as a sentence for an operator."""
 
     @property
     def rate(self) -> float:
@@ -179,8 +183,9 @@ class Restorer:
         assert progress is not None
         remaining = dict(ends)
         read_from = {tp: await consumer.position(tp) for tp in ends}
-        spoke = time.monotonic()
+        spoke = moved = time.monotonic()
         while remaining:
+            before = progress.done
             fetched = await consumer.getmany(timeout_ms=_POLL_MS, max_records=_POLL_RECORDS)
             for tp, records in fetched.items():
                 stores[tp.partition].write(
@@ -196,6 +201,11 @@ class Restorer:
                     stores[tp.partition].write({}, {tp.topic: position})
                     del remaining[tp]
                     consumer.pause(tp)
+            if progress.done > before:
+                moved, progress.blocked = time.monotonic(), None
+            elif time.monotonic() - moved > LONG_OPEN_MS / 1000:
+                moved = time.monotonic()
+                await self._say_what_blocks(progress, remaining)
             if time.monotonic() - spoke > _PROGRESS_SECONDS:
                 spoke = time.monotonic()
                 left = progress.seconds_left
@@ -208,6 +218,18 @@ class Restorer:
                 )
         if progress.done:
             log.info("restored %d records from the changelogs, %d a second", progress.done, progress.rate)
+
+    async def _say_what_blocks(self, progress: RestoreProgress, remaining: Iterable[TopicPartition]) -> None:
+        """Log which open transaction hides the rows that are left, if one does."""
+        try:
+            found = await find_open_transactions(self.bootstrap, remaining)
+        except (KafkaError, OSError, AssertionError, TimeoutError) as error:
+            log.warning("the broker does not say which transactions are open: %r", error)
+            return
+        foreign = [each for each in found if not is_of_worker(each, self.app_id)]
+        if foreign:
+            progress.blocked = f"the restore waits: {describe(self.bootstrap, foreign[0])}"
+            log.error("%s", progress.blocked)
 
 
 def _check_sources(number: int, store: RocksStore, ids: Mapping[str, str]) -> dict[str, str]:

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -21,7 +21,13 @@ from app.kafka.background_tasks import while_alive
 from app.kafka.clients import AIOKafkaConsumer
 from app.kafka.stopping import stop_within
 from app.kafka.topic_ids import read_topic_ids
-from app.worker.changelogs import TABLE_OF, assign_changelogs, changelog_consumer, starts_and_ends
+from app.worker.changelogs import (
+    TABLE_OF,
+    assign_changelogs,
+    changelog_consumer,
+    starts_and_ends,
+    watermark_reader,
+)
 from app.worker.freshness import Freshness, Round
 from app.worker.stores import Stores
 from events.topics import SOURCES
@@ -37,6 +43,8 @@ _ROUND_SECONDS: Final = 1.0
 _TOUCH_SECONDS: Final = 600.0
 _MAX_PAUSE_SECONDS: Final = 10.0
 _STOP_SECONDS: Final = 2.0
+
+_Ask = Callable[[], Awaitable[dict[TopicPartition, int]]]
 
 
 class _ReadBackwardsError(Exception):
@@ -189,9 +197,10 @@ class Standbys:
             ", ".join(map(str, sorted(held))),
             sum(max(0, end - starts[tp]) for tp, end in ends.items()),
         )
-        await self._tail(consumer)
+        async with watermark_reader(self._bootstrap, everything) as ask:
+            await self._tail(consumer, ask)
 
-    async def _tail(self, consumer: AIOKafkaConsumer) -> None:
+    async def _tail(self, consumer: AIOKafkaConsumer, ask: _Ask) -> None:
         next_round = 0.0
         looking: dict[TopicPartition, int] = {}
         while True:
@@ -211,7 +220,7 @@ class Standbys:
                 self._stores.freshness[number].read(copy.read)
             if time.monotonic() >= next_round:
                 next_round = time.monotonic() + _ROUND_SECONDS
-                ends = await self._ask(consumer)
+                ends = await self._ask(ask)
                 await self._look(consumer, looking, ends)
             await asyncio.sleep(0)
 
@@ -237,11 +246,14 @@ class Standbys:
             copy.touched = time.monotonic()
             copy.store.write({}, copy.read)
 
-    async def _ask(self, consumer: AIOKafkaConsumer) -> dict[TopicPartition, int]:
-        """Ask the broker where all topics end now, and pass the ends to each copy's freshness."""
+    async def _ask(self, ask: _Ask) -> dict[TopicPartition, int]:
+        """Ask the broker where all topics end now, and pass the ends to each copy's freshness.
+
+        These are high watermarks. A copy may lack what an open transaction hides: events in a source, rows in a changelog.
+        """
         positions = {number: read_positions(copy.store, number) for number, copy in self._copies.items()}
         asked_ms = self._clock.now_ms()
-        ends: dict[TopicPartition, int] = await consumer.end_offsets(consumer.assignment())
+        ends = await ask()
         for number, copy in self._copies.items():
             changelogs = {topic: ends[TopicPartition(topic, number)] for topic in TABLE_OF}
             sources = {topic: ends[TopicPartition(topic, number)] for topic in SOURCES}

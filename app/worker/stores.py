@@ -5,12 +5,13 @@ Damaged state is not wiped but set aside, so that an operator can find out what 
 Owners (app/worker/restore.py) and standbys (app/worker/standby.py) open partitions through this module.
 """
 
+import contextlib
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from app.base.clock import Clock
 from app.kafka.topic_ids import TopicRecreatedError, recreated
@@ -32,6 +33,23 @@ _DAMAGED: Final = ".damaged-"
 """Between the number of a partition and the time at which its damaged directory was set aside."""
 
 
+@dataclass(frozen=True, slots=True)
+class DamagedStore:
+    """A damaged state that was set aside, and whether its partition is still being rebuilt."""
+
+    partition: int
+    directory: Path
+    is_rebuilding: bool
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it for JSON."""
+        return {
+            "partition": self.partition,
+            "directory": str(self.directory),
+            "rebuilding": self.is_rebuilding,
+        }
+
+
 @dataclass(slots=True)
 class Stores:
     """The state directories of a worker. A partition is open at most once: opening it again closes the former store."""
@@ -45,6 +63,8 @@ class Stores:
     _aside: dict[int, Path] = field(default_factory=dict)
     """By partition, the damaged directory that was set aside."""
     _rebuilding: set[int] = field(default_factory=set)
+    set_aside_count: int = 0
+    """How often damaged state was set aside since the process started."""
 
     def __post_init__(self) -> None:
         for path in sorted(self.state_dir.glob(f"*{_DAMAGED}*")):
@@ -143,17 +163,29 @@ class Stores:
         """Tell whether the damaged state of a partition was set aside, and the partition has not been opened since."""
         return number in self._rebuilding
 
+    @property
+    def rebuilding_count(self) -> int:
+        """How many partitions are being rebuilt after damage."""
+        return len(self._rebuilding)
+
     def rebuilt(self, number: int) -> None:
         """Note that a partition is open, and so complete."""
         self._rebuilding.discard(number)
 
-    def warnings(self) -> list[str]:
-        """Return a sentence for each damaged directory that was set aside and still exists."""
+    def damaged(self) -> list[DamagedStore]:
+        """Return each damaged state that was set aside and still exists."""
         return [
-            f"the state of partition {number} was damaged and is rebuilt from the changelogs: find out what happened to "
-            f"its disk, then delete {path}"
+            DamagedStore(number, path, number in self._rebuilding)
             for number, path in sorted(self._aside.items())
             if path.exists()
+        ]
+
+    def warnings(self) -> list[str]:
+        """Return a sentence for each damaged state that was set aside and still exists."""
+        return [
+            f"the state of partition {each.partition} was damaged and is rebuilt from the changelogs: find out what happened to "
+            f"its disk, then delete {each.directory}"
+            for each in self.damaged()
         ]
 
     def _set_aside(self, number: int, error: StoreDamageError) -> None:
@@ -164,9 +196,11 @@ class Stores:
         date = datetime.fromtimestamp(self.clock.now_ms() / 1000, UTC)
         aside = path.with_name(f"{number}{_DAMAGED}{date:%Y-%m-%d-%H%M%S}")
         self.freshness.pop(number, None)
-        path.rename(aside)
+        with contextlib.suppress(FileNotFoundError):  # somebody deleted the whole directory
+            path.rename(aside)
         self._aside[number] = aside
         self._rebuilding.add(number)
+        self.set_aside_count += 1
         log.error(
             "the state of partition %d is damaged (%s): it is kept as %s and rebuilt from the changelogs",
             number,

@@ -6,27 +6,24 @@ Faust's bookkeeping of gaps does not fit messages that stand for many offsets.
 """
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, ClassVar, Final, Protocol, cast
 
+from aiokafka import TopicPartition
 from faust.transport.drivers import aiokafka as driver
 from faust.types.tuples import TP, ConsumerMessage
 from yarl import URL
 
 from agents.ports import Chunk, Reach
+from app.base.clock import elapsed_ms
 from app.kafka.background_tasks import death_of
-from app.kafka.clients import AIOKafkaConsumer
-from app.kafka.stopping import stop_within
+from app.worker.changelogs import high_watermarks
+from app.worker.chunk_thread import ChunkThread
 from app.worker.contact import Contact
-from app.worker.contact_probe import observe
+from events.topics import JOURNAL, TRANSFERS
 
 CHUNK_RECORDS: Final = 2_000
-_FETCH_MAX_WAIT_MS: Final = 500
 _POLL_SECONDS: Final = 0.25  # a rebalance waits for a running poll
-_FETCH_BYTES_PER_PARTITION: Final = 1_048_576
-_NO_BROKER_PAUSE_SECONDS: Final = 0.1
-_STOP_SECONDS: Final = 5.0
 
 
 class Ownership(Protocol):
@@ -46,70 +43,6 @@ class Ownership(Protocol):
         """Return whether a source partition is paused: it must not be fetched until the partition is opened again."""
 
 
-class _ChunkThread(driver.AIOKafkaConsumerThread):
-    """Faust's consumer thread with a consumer that reads committed records only and always uses the app's assignor."""
-
-    def _create_worker_consumer(self, transport: Any) -> AIOKafkaConsumer:
-        conf = self.app.conf
-        self._assignor = self.app.assignor
-        consumer = AIOKafkaConsumer(
-            client_id=conf.broker_client_id,
-            group_id=conf.id,
-            bootstrap_servers=driver.server_list(transport.url, transport.default_port),
-            partition_assignment_strategy=[self._assignor],
-            isolation_level="read_committed",
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            max_poll_records=conf.broker_max_poll_records,
-            max_poll_interval_ms=int(conf.broker_max_poll_interval * 1000),
-            max_partition_fetch_bytes=_FETCH_BYTES_PER_PARTITION,
-            fetch_max_wait_ms=_FETCH_MAX_WAIT_MS,
-            request_timeout_ms=int(conf.broker_request_timeout * 1000),
-            session_timeout_ms=int(conf.broker_session_timeout * 1000),
-            rebalance_timeout_ms=int(conf.broker_rebalance_timeout * 1000),
-            heartbeat_interval_ms=int(conf.broker_heartbeat_interval * 1000),
-            metadata_max_age_ms=60_000,
-        )
-        observe(consumer, transport.contact, _FETCH_MAX_WAIT_MS)
-        return consumer
-
-    _watching: "asyncio.Task[None] | None" = None
-
-    async def on_start(self) -> None:
-        """Connect. Group coordination must not start before a broker is known, and no task of the client may end unnoticed."""
-        await super().on_start()
-        consumer: Any = self._consumer
-        client = consumer._client
-        # A broker that was frozen may be out of its own cluster for a moment, and then names no broker.
-        # aiokafka 0.14 asserts that it knows one when it looks for the coordinator.
-        while not (client.cluster.brokers() or self.should_stop):
-            await client.force_metadata_update()
-            await asyncio.sleep(_NO_BROKER_PAUSE_SECONDS)
-        self._watching = asyncio.get_running_loop().create_task(self._end_with(consumer))
-
-    async def on_thread_stop(self) -> None:
-        """Stop the consumer. One with a dead task, or without a broker, may not stop by itself and is abandoned."""
-        if self._watching is not None:
-            self._watching.cancel()
-        await super(driver.AIOKafkaConsumerThread, self).on_thread_stop()
-        if self._consumer is not None:
-            await stop_within(self._consumer, _STOP_SECONDS)
-
-    def _stopped_set(self) -> None:
-        # after a crash the thread may already have ended and closed its loop
-        with contextlib.suppress(RuntimeError):
-            super()._stopped_set()
-
-    async def _end_with(self, client: AIOKafkaConsumer) -> None:
-        """End the worker when a background task of its consumer ends.
-
-        The consumer would read nothing more, or not join the group again, and no other part would notice.
-        """
-        error = await death_of(client)
-        consumer: Any = self.consumer
-        self.app.loop.call_soon_threadsafe(consumer.on_failed, error)
-
-
 class ChunkConsumer(driver.Consumer):
     """Faust's consumer, which delivers chunks. The message of a chunk has the offset of its last record, and a Chunk as value."""
 
@@ -127,9 +60,11 @@ class ChunkConsumer(driver.Consumer):
         self.ends: dict[TP, int] = {}
         """The high watermarks that the watchdog last saw. Fetches report them only of partitions that are fetched."""
         self._fetched: dict[TP, int] = {}
+        self.passed: dict[TP, int] = {}
+        """What the next fetch began with when the last one ended. All records before it are in ``_fetched``."""
 
-    def _new_consumer_thread(self) -> _ChunkThread:
-        return _ChunkThread(self, loop=self.loop, beacon=self.beacon)
+    def _new_consumer_thread(self) -> ChunkThread:
+        return ChunkThread(self, loop=self.loop, beacon=self.beacon)
 
     async def getmany(self, timeout: float = _POLL_SECONDS) -> AsyncIterator[tuple[TP, Any]]:
         """Fetch, and yield one message for each run of at most CHUNK_RECORDS records of a partition."""
@@ -142,6 +77,8 @@ class ChunkConsumer(driver.Consumer):
         }
         if self.ownership.epoch == epoch:
             self._fetched.update((tp, run[-1].offset + 1) for tp, run in runs.items() if run)
+            reaches = ((tp, self.reach(tp)) for tp in active or ())
+            self.passed.update((tp, reach.next) for tp, reach in reaches if reach is not None)
         for tp, run in runs.items():
             for start in range(0, len(run), CHUNK_RECORDS):
                 if not self.flow_active or self.ownership.epoch != epoch:
@@ -209,6 +146,27 @@ class ChunkConsumer(driver.Consumer):
         end = max(state.highwater or 0, self.ends.get(tp, 0))
         return Reach(end, state.position, self._fetched.get(tp, 0))
 
+    async def highwaters(self, *partitions: TP) -> Mapping[TP, int]:
+        """Return the last stable offset of each partition. A worker that opens partitions asks for them.
+
+        Note also the high watermarks: the worker has to reach those of the journal and of logins before it answers as fresh.
+        """
+        transport = cast(ChunkTransport, self.transport)
+        asked_ms = elapsed_ms()
+        servers = ",".join(driver.server_list(transport.url, transport.default_port))
+        whole = await high_watermarks(servers, [TopicPartition(*tp) for tp in partitions])
+        ends = await super().highwaters(*partitions)
+        for tp, end in ends.items():
+            transport.contact.visibility.heard(
+                tp.topic,
+                tp.partition,
+                asked_ms,
+                end,
+                whole[TopicPartition(*tp)],
+                is_opening=tp.topic in (JOURNAL, TRANSFERS),
+            )
+        return ends
+
     def unread(self, tp: TP, end: int | None = None) -> int:
         """Return how many offsets before ``end`` are not fetched; 0 before the broker's first report.
 
@@ -223,6 +181,7 @@ class ChunkConsumer(driver.Consumer):
         self._delivered.clear()
         self.ends.clear()
         self._fetched.clear()
+        self.passed.clear()
         await self.ownership.on_revoked()
         await super().on_partitions_revoked(revoked)
 

@@ -8,7 +8,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Final
 
 from aiokafka import TopicPartition
@@ -17,14 +17,15 @@ from faust.types.tuples import TP
 from mode import Service
 
 from agents.registry import Partitions
-from app.base.clock import SystemClock, monotonic_ms
+from app.base.clock import SystemClock, elapsed_ms, monotonic_ms
 from app.kafka.background_tasks import while_alive
 from app.kafka.clients import AIOKafkaConsumer
-from app.kafka.open_transactions import find_open_transactions
+from app.kafka.open_transactions import OpenTransaction, find_open_transactions
 from app.kafka.stopping import stop_within
 from app.kafka.topic_ids import TopicRecreatedError, read_topic_ids, recreated
 from app.worker.hidden_ends import HiddenEnd, HiddenEnds, LogEnds
 from app.worker.lag import readable_lag
+from app.worker.visibility import Opaque, Visibility
 from app.worker.watchdog import Sight, SourcePartition, Stall, Watchdog
 from events.topics import SOURCES
 
@@ -32,6 +33,8 @@ log = logging.getLogger(__name__)
 
 _LONGEST_INTERVAL_MS: Final = 10_000
 _LOOKS_PER_ALARM: Final = 6
+_OPAQUE_MS: Final = 1_000
+"""Transactions of flushes hide records too, but each for a shorter time."""
 _ANSWER_SECONDS: Final = 5.0  # a broker that takes longer counts as away
 END_SECONDS: Final = 30.0
 """How long a failed worker may take to end by itself. If it does not, because its loop hangs, it is ended as by kill -9."""
@@ -53,10 +56,14 @@ class Watch(Service):
         partitions: Partitions,
         app: Any,
         on_failed: Callable[[BaseException], None],
+        visibility: Visibility,
         end_seconds: float | None = None,
         **kwargs: Any,
     ) -> None:
-        """``app`` is the Faust app; ``on_failed`` is called in its loop, and must end the worker."""
+        """``app`` is the Faust app; ``on_failed`` is called in its loop, and must end the worker.
+
+        ``visibility`` learns from the broker since when a transaction hides records, where the worker cannot know it.
+        """
         super().__init__(**kwargs)
         self._bootstrap, self._app_id = bootstrap, app_id
         self._watchdog, self._partitions, self._faust_app, self._on_failed = (
@@ -65,6 +72,7 @@ class Watch(Service):
             app,
             on_failed,
         )
+        self._visibility = visibility
         self._end_seconds = END_SECONDS if end_seconds is None else end_seconds
         self._is_over = threading.Event()
         self._consumers: dict[str, AIOKafkaConsumer] = {}
@@ -101,13 +109,52 @@ class Watch(Service):
         os._exit(1)
 
     async def _look_regularly(self) -> None:
+        looked_ms = monotonic_ms()
         try:
-            while not await asyncio.to_thread(self._is_over.wait, self._watchdog.interval_ms / 1000):
+            while not await asyncio.to_thread(self._is_over.wait, self._step_ms / 1000):
+                await self._ask_since_when()
+                if monotonic_ms() - looked_ms < self._watchdog.interval_ms:
+                    continue
+                looked_ms = monotonic_ms()
                 sights = await self._sights()
                 for stall in self._watchdog.look(monotonic_ms(), sights):
                     log.error("%s", stall)
         finally:
             await self._disconnect()
+
+    @property
+    def _step_ms(self) -> int:
+        return min(_OPAQUE_MS, self._watchdog.interval_ms)
+
+    async def _ask_since_when(self) -> None:
+        """Ask the broker for the age of transactions that were open before this worker opened the partition.
+
+        Until it is known, lookups of the partition are refused.
+        """
+        places = self._visibility.opaque(elapsed_ms(), _OPAQUE_MS)
+        if not places:
+            return
+        found = await self._open_at(places) or []
+        began = {(each.topic, each.partition, each.start_offset): each for each in found}
+        for place in places:
+            transaction = began.get((place.topic, place.partition, place.offset))
+            if transaction is not None and transaction.transactional_id is not None:
+                open_ms = max(0, SystemClock().now_ms() - transaction.since_ms)
+                self._visibility.began(place, elapsed_ms() - open_ms)
+
+    async def _open_at(self, places: Collection[Opaque | SourcePartition]) -> list[OpenTransaction] | None:
+        """Return the open transactions of these partitions. None if the broker does not say: the next check asks again."""
+        if not places:
+            return []
+        try:
+            return await find_open_transactions(
+                self._bootstrap,
+                {TopicPartition(place.topic, place.partition) for place in places},
+                _ANSWER_SECONDS,
+            )
+        except (KafkaError, OSError, AssertionError, TimeoutError) as error:
+            log.warning("the broker does not say which transactions are open: %r", error)
+            return None
 
     async def _sights(self) -> dict[SourcePartition, Sight] | None:
         """Return the position and lag of each open source partition that is not paused; None if the broker does not answer.
@@ -160,18 +207,10 @@ class Watch(Service):
     async def _look_for_hidden(self, ends: Mapping[SourcePartition, LogEnds]) -> None:
         """Log each source partition whose end a transaction has hidden for too long, and who has this transaction."""
         places = self._hidden_ends.look(monotonic_ms(), SystemClock().now_ms(), ends)
-        if not places:
-            return
-        try:
-            async with asyncio.timeout(_ANSWER_SECONDS):
-                found = await find_open_transactions(
-                    self._bootstrap, [TopicPartition(place.topic, place.partition) for place in places]
-                )
-        except (KafkaError, OSError, AssertionError, TimeoutError) as error:
-            log.warning("the broker does not say which transactions are open: %r", error)
-            return  # the next check asks again
-        for alarm in self._hidden_ends.explain(places, found):
-            log.error("%s", alarm)
+        found = await self._open_at(places)
+        if found is not None:
+            for alarm in self._hidden_ends.explain(places, found):
+                log.error("%s", alarm)
 
     async def _ends(
         self, partitions: list[TopicPartition], isolation_level: str

@@ -29,17 +29,19 @@ from app.http.operators import Operators
 from app.kafka.topics import require_topics
 from app.lookup.runner import LookupRunner
 from app.lookup.server import create_lookup_app
+from app.worker.answer_age import AnswerAge, behind
 from app.worker.assignor import GroupOwners
 from app.worker.contact import Contact, ContactRule
 from app.worker.contact_log import ContactLog
 from app.worker.faust_app import create_faust_app
 from app.worker.lag import ConsumerFeed
 from app.worker.lookups import WorkerLookups
-from app.worker.metrics import ContactMetrics, WindowMetrics
+from app.worker.metrics import ContactMetrics, StoreMetrics, WindowMetrics
 from app.worker.restore import Restorer
 from app.worker.standby import Standbys
 from app.worker.stopping import StoppableWorker, Stopping
 from app.worker.stores import Stores
+from app.worker.visibility import Visibility
 from app.worker.watch import Watch, interval_ms
 from app.worker.watchdog import Watchdog
 from tables.store import StoreError, StoreMemory
@@ -134,8 +136,9 @@ class Worker:
         self.settings = settings
         port = settings.port or WORKER_PORT
         url = _own_url(settings, port)
-        self.ending, feed, contact = Ending(), ConsumerFeed(), Contact(elapsed_ms())
         rule = ContactRule.of(settings.session_timeout_ms, settings.max_stale_ms)
+        visibility = Visibility(rule.fresh_ms)
+        self.ending, feed, contact = Ending(), ConsumerFeed(), Contact(elapsed_ms(), visibility)
         self.partitions = Partitions(close_timeout_seconds=settings.session_timeout_ms / 2_000)
         stores = Stores(
             settings.data_dir / "state",
@@ -150,7 +153,7 @@ class Worker:
         self.ending.app = feed.app = self.app
         assignor: Any = self.app.assignor
         assignor.on_disk(stores.on_disk())
-        watch = _watch(settings, self.partitions, self.app, self.ending)
+        watch = _watch(settings, self.partitions, self.app, self.ending, visibility)
         customers = Customers.load(settings.customers_file)
         self.lookups = WorkerLookups(
             customers,
@@ -161,13 +164,20 @@ class Worker:
             url,
             GroupOwners(self.app),
             feed.lag,
+            AnswerAge(
+                rule,
+                lambda numbers: contact.age_ms(elapsed_ms(), numbers),
+                behind(self.partitions, visibility, feed),
+            ),
             watch.alarms,
             lambda: [*customers.warnings(), *stores.warnings()],
             watch.open_transactions,
-            lambda numbers: contact.age_ms(elapsed_ms(), numbers),
-            rule,
         )
-        server = _lookup_server(settings, port, self.lookups, self.partitions, customers, self.ending.fail)
+        registry = CollectorRegistry()
+        registry.register(StoreMetrics(stores))
+        server = _lookup_server(
+            settings, port, self.lookups, self.partitions, customers, registry, self.ending.fail
+        )
         contact_log = ContactLog(rule, self.lookups.contact_age_ms, settings.kafka)
         for service in (watch, _FollowFile(customers), server, contact_log):
             self.app.add_dependency(service)
@@ -215,6 +225,7 @@ def _limits(settings: Settings) -> PartitionLimits:
         cache_bytes=settings.cache_bytes // settings.partitions,
         partitions=settings.partitions,
         poison=poison,
+        max_scenarios=settings.max_scenarios,
         grace_ms=settings.grace_ms,
         caught_up_ms=settings.caught_up_ms,
     )
@@ -233,10 +244,12 @@ def _restorer(settings: Settings, stores: Stores, feed: ConsumerFeed, ending: En
     )
 
 
-def _watch(settings: Settings, partitions: Partitions, app: faust.App, ending: Ending) -> Watch:
+def _watch(
+    settings: Settings, partitions: Partitions, app: faust.App, ending: Ending, visibility: Visibility
+) -> Watch:
     alarm_ms = settings.watchdog_alarm_ms
     watchdog = Watchdog(alarm_ms, settings.watchdog_exit_ms, interval_ms(alarm_ms))
-    return Watch(settings.kafka, settings.app_id, watchdog, partitions, app, ending.fail)
+    return Watch(settings.kafka, settings.app_id, watchdog, partitions, app, ending.fail, visibility)
 
 
 def _lookup_server(
@@ -245,10 +258,10 @@ def _lookup_server(
     lookups: WorkerLookups,
     partitions: Partitions,
     customers: Customers,
+    registry: CollectorRegistry,
     on_failed: Callable[[BaseException], None],
 ) -> _LookupServer:
     """Return the HTTP server of lookups. It asks for API keys unless it listens on loopback."""
-    registry = CollectorRegistry()
     registry.register(WindowMetrics(partitions))
     registry.register(ContactMetrics(lookups.contact_age_ms))
     registry.register(CustomersMetrics(customers))

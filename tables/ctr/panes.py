@@ -128,6 +128,11 @@ def _has_expired(pane: Pane, received_ms: int) -> bool:
     return received_ms - pane.received_ms > PANE_KEEP_MS
 
 
+def _name_of(_customer: str, scenario: str | None) -> str:
+    return scenario or UNKNOWN_SCENARIO
+
+
+_NameOf = Callable[[str, str | None], str]
 # counter or currency, customer, scenario, variant, time // PANE_MS, row, rank of the first item, number of items
 # (0: the event is not about items)
 _Place = tuple[str, str, str | None, str | None, int, int | None, int | None, int]
@@ -188,11 +193,17 @@ class Tally:
             return
         self._revenue[currency, customer, scenario, variant, time_ms // PANE_MS, row, rank, 1] += amount
 
-    def drain(self, load: Callable[[WindowKey], Pane | None], received_ms: int) -> dict[WindowKey, Pane]:
+    def drain(
+        self,
+        load: Callable[[WindowKey], Pane | None],
+        received_ms: int,
+        name_of: _NameOf = _name_of,
+    ) -> dict[WindowKey, Pane]:
         """Return the panes that changed since the last drain, with absolute counts, and empty the tally.
 
         ``load`` returns a stored pane, which is changed, or None. ``received_ms`` is when the newest folded event was received. An
-        expired pane, swept or not, is created again.
+        expired pane, swept or not, is created again. ``name_of`` returns the name that a customer's scenario counts under. It is asked in
+        the order in which the log first named the scenarios.
         """
         counted, self._counted = self._counted, defaultdict(int)
         revenue, self._revenue = self._revenue, defaultdict(Decimal)
@@ -210,20 +221,19 @@ class Tally:
             return pane.counts
 
         for place, times in counted.items():
-            for key, amount in _panes_of(place):
+            for key, amount in _panes_of(place, name_of(place[1], place[2])):
                 counts = counts_of(key)
                 setattr(counts, place[0], getattr(counts, place[0]) + amount * times)
         for place, money in revenue.items():
-            for key, _ in _panes_of(place):
+            for key, _ in _panes_of(place, name_of(place[1], place[2])):
                 earned = counts_of(key).revenue
                 earned[place[0]] = earned.get(place[0], Decimal(0)) + money
         return changed
 
 
-def _panes_of(place: _Place) -> list[tuple[WindowKey, int]]:
-    """Return the panes of all DIMENSIONS that a place counts in, each with the amount to add per event."""
-    _, customer, scenario, variant, minute, row, rank, items = place
-    scenario = scenario or UNKNOWN_SCENARIO
+def _panes_of(place: _Place, scenario: str) -> list[tuple[WindowKey, int]]:
+    """Return the panes of all DIMENSIONS that a place counts in under a scenario's name, each with the amount to add per event."""
+    _, customer, _, variant, minute, row, rank, items = place
     variant = variant or None
     start_ms = pane_start(minute * PANE_MS)
     total = items or 1

@@ -3,7 +3,8 @@
 Only minutes, hours and days are stored. Other windows, such as 5 minutes, 12 hours, an ISO week or a sliding span, are sums of them.
 """
 
-from collections.abc import Iterable, Set
+from collections.abc import Generator, Iterable, Iterator, Set
+from heapq import merge
 from typing import Final, NamedTuple
 
 import msgspec
@@ -16,6 +17,7 @@ from tables.ctr.windows import GRANULARITY_MS, MINUTE_MS
 WEEK_MS: Final = 7 * DAY_MS
 _MONDAY_MS: Final = 4 * DAY_MS  # 1970-01-05 was the first Monday
 _COARSEST_FIRST: Final = tuple(reversed(GRANULARITY_MS))
+_RUN: Final = 1_000  # places that are sorted at once
 
 
 _Place = tuple[int, str, str | None, int | None, int | None]
@@ -134,6 +136,14 @@ class WindowSums:
     def ordered(self) -> list[WindowSum]:
         """Return the sums by start, scenario, variant, row and rank."""
         return [self._sums[place] for place in sorted(self._sums, key=_order)]
+
+    def in_order(self) -> Generator[None, None, Iterator[WindowSum]]:
+        """Return ``ordered`` in steps, as an iterator that frees each sum after it. It uses the sums up."""
+        places, runs = list(self._sums), []
+        for start in range(0, len(places), _RUN):
+            runs.append(sorted(places[start : start + _RUN], key=_order))
+            yield
+        return (self._sums.pop(place) for place in merge(*runs, key=_order))
 
 
 def total(windows: Iterable[WindowSum]) -> Counts:

@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from events.model import Click, ClickRecommended
+from events.model import Click, ClickRecommended, ClickTriggered
 from tables.base.table_spec import TableSpec
 from tables.user.items import drop_oldest, item_key
 
@@ -17,7 +17,8 @@ class Clicked(msgspec.Struct, array_like=True, gc=False):
     """How one item was clicked.
 
     For a click on a recommendation, a page sends ``click`` and ``clickrecommended``. ``count`` counts the first and ``recommended``
-    the second; the two are never added up. ``first_ms`` and ``last_ms`` are event times over both kinds.
+    the second; the two are never added up. A ``clicktriggered`` counts as a ``clickrecommended``. ``first_ms`` and ``last_ms`` are
+    event times over all kinds.
     """
 
     count: int
@@ -32,8 +33,8 @@ class ClickedState(msgspec.Struct, array_like=True, gc=False):
     items: dict[str, Clicked] = msgspec.field(default_factory=dict)
 
 
-def click(state: ClickedState | None, event: Click | ClickRecommended) -> ClickedState:
-    """Count a ``click`` in ``count``, and a ``clickrecommended`` only in ``recommended``."""
+def click(state: ClickedState | None, event: Click | ClickRecommended | ClickTriggered) -> ClickedState:
+    """Count a ``click`` in ``count``, and a ``clickrecommended`` or ``clicktriggered`` only in ``recommended``."""
     if state is None:
         state = ClickedState()
     items = state.items

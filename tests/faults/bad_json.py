@@ -79,7 +79,7 @@ def element_cases() -> Iterator[BadInput]:
         ("no item", {"item": None}, "missing_item"),
         ("an item that is a list", {"item": ["5"]}, "bad_item"),
         ("a fraction as item", {"item": 5.5}, "bad_item"),
-        ("item type 6", {"itemtype": 6}, "bad_itemtype"),
+        ("item type 2147483648", {"itemtype": 2_147_483_648}, "bad_itemtype"),
         ("item type true", {"itemtype": True}, "bad_itemtype"),
         ("64-bit overflow", {"created_ms": 2**64}, "bad_number"),
         ("huge integer", {"row": 10**400}, "bad_number"),
@@ -87,9 +87,6 @@ def element_cases() -> Iterator[BadInput]:
         ("unicode digits", {"rank": "\u0663"}, "bad_number"),
         ("percentage 101", {"type": "consume", "percentage": 101}, "bad_percentage"),
         ("rating -1", {"type": "rate", "rating": -1}, "bad_rating"),
-        ("float price", {"type": "buy", "price": 1.99, "currency": "EUR"}, "bad_price"),
-        ("NaNEUR", {"type": "buy", "fullprice": "NaNEUR"}, "bad_price"),
-        ("unknown currency", {"type": "buy", "price": "1.99", "currency": "XXY"}, "bad_currency"),
         ("1,001 items", {"type": "rendered", "items": 1_001 * ["5"]}, "too_many_items"),
         ("another tenant", {"customer": "10000"}, "forbidden"),
         ("a past without credentials", {"time_ms": 1_325_415_600_000}, "unauthorized"),
@@ -100,6 +97,13 @@ def element_cases() -> Iterator[BadInput]:
             {key: value for key, value in {**_CLICK, **changed}.items() if value is not None}
         )
         yield BadInput(f"element: {name}", post(EVENTS, f"[{element}]".encode(), _JSON), 200, code)
+    for name, money, code in [
+        ("price beyond a float", {"price": 1e12, "currency": "EUR"}, "bad_price"),
+        ("NaNEUR", {"fullprice": "NaNEUR"}, "bad_price"),
+        ("unknown currency", {"price": "1.99", "currency": "XXY"}, "bad_currency"),
+    ]:
+        strict = json.dumps([{**_CLICK, "type": "buy", **money}]).encode()
+        yield BadInput(f"element: {name}", post("/v1/strict/events", strict, _JSON), 200, code)
     twice = b'[{"type":"click","user":"u","item":"5","user":"v"}]'
     yield BadInput("element: a key twice", post(EVENTS, twice, _JSON), 200, "duplicate_parameter")
     broken = b'{"type":"click","user":"u","item":"5"\n[1]\nNaN\n'

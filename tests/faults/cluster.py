@@ -56,6 +56,13 @@ class Cluster:
         asyncio.run(ensure_topics(Settings(kafka=broker.bootstrap, partitions=partitions)))
         self.workers: dict[str, subprocess.Popen[bytes]] = {}
         self.ports: dict[str, int] = {}
+        self.on_close: list[Callable[[], None]] = []
+        """Called when the cluster is closed, to end threads that a failed test leaves behind."""
+
+    @property
+    def session_seconds(self) -> float:
+        """The session timeout of all workers."""
+        return int(self._env.get("UPTAKE_SESSION_TIMEOUT_MS", SESSION_MS)) / 1000
 
     def start_worker(self, name: str = "w0", **env: str) -> None:
         """Start a worker with its own directory and port; after a kill it gets the same ones."""
@@ -120,6 +127,8 @@ class Cluster:
 
     def close(self) -> None:
         """Kill the workers that still run."""
+        for call in self.on_close:
+            call()
         for worker in self.workers.values():
             if worker.poll() is None:
                 worker.kill()

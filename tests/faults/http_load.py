@@ -138,13 +138,15 @@ class HttpLoad:
         order: dict[str, list[int]] = {client.name: [] for client in self.clients}
         seen: set[tuple[str, str]] = set()
         for event in events(bootstrap, topic):
+            name, _, seq = event.get("item", "").rpartition("-")
+            if name not in order:
+                continue  # of another load
             eid = event.get("eid")
             if eid is not None and (event["user"], eid) in seen:
                 verdict.repeats += 1
                 continue
             seen.add((event["user"], eid))
             found[event["item"]] += 1
-            name, _, seq = event["item"].rpartition("-")
             order[name].append(int(seq))
         for client in self.clients:
             for seq, outcome in client.outcomes.items():

@@ -10,6 +10,7 @@ from typing import Any
 from tests.faults.cluster import CUSTOMER, Cluster
 from tests.faults.load import Load
 from tests.faults.oracle import Truth, fold, kept, lost_and_doubled
+from tests.faults.reader import Reader
 
 SETTLED = {f"settled-{number}": {str(item): 1 + item % 3 for item in range(1, 6)} for number in range(8)}
 """Users without new events during the fault: each lookup of them has exactly one right answer."""
@@ -25,20 +26,26 @@ class Outcome:
     doubled: int
     effect: dict[str, float]
     more: dict[str, float] = field(default_factory=dict)
+    reader: Reader | None = None
+    """What asked lookups during the fault. None where no worker runs."""
 
     def __str__(self) -> str:
-        numbers = {"sent": self.sent, **self.effect, "lost": self.lost, "doubled": self.doubled, **self.more}
+        reads = {} if self.reader is None else self.reader.line()
+        exact = {"lost": self.lost, "doubled": self.doubled}
+        numbers = {"sent": self.sent, **self.effect, **exact, **reads, **self.more}
         return f"{self.fault} " + " ".join(
             f"{name} {round(value, 1) if isinstance(value, float) else value}"
             for name, value in numbers.items()
         )
 
     def must_be_exact(self) -> None:
-        """Print the line; fail if a count is wrong or the fault had no effect."""
+        """Print the line; fail if a count or a lookup is wrong, or the fault had no effect."""
         print(self)
         for name, value in self.effect.items():
             assert value > 0, f"the fault had no effect, {name} is 0: {self}"
         assert (self.lost, self.doubled) == (0, 0), str(self)
+        if self.reader is not None:
+            self.reader.must_be_right()
 
 
 def compare(cluster: Cluster, load: Load) -> tuple[Truth, int, int]:
@@ -101,16 +108,21 @@ class Watch(threading.Thread):
     """Looks up the settled users 50 times a second, at the workers that ``names`` returns; fails on a wrong answer.
 
     An answer is right, or it is 503 (0: the worker does not listen).
-    ``longest_seconds`` is the longest time without an answer for one of the users.
+    ``longest_seconds`` is the longest time without an answer for one of the users. ``reader`` looks up users with events meanwhile.
     """
 
     def __init__(self, cluster: Cluster, names: Callable[[], list[str]]) -> None:
         super().__init__(daemon=True)
         self._cluster, self._names = cluster, names
+        self.reader = Reader(cluster, "w0", "w1")
         self._finished = threading.Event()
         self.statuses: Counter[int] = Counter()
         self.wrong: list[Any] = []
         self.longest_seconds = 0.0
+
+    def start(self) -> None:
+        super().start()
+        self.reader.start()
 
     def run(self) -> None:
         answered = dict.fromkeys(SETTLED, time.monotonic())
@@ -139,6 +151,7 @@ class Watch(threading.Thread):
     def finish(self) -> None:
         """Stop; fail if an answer was wrong, or if none was right."""
         self._finished.set()
+        self.reader.finish()
         self.join()
         assert not self.wrong, self.wrong[:5]
         assert self.statuses[200] > 0, self.statuses

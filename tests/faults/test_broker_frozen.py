@@ -14,6 +14,7 @@ from tests.conftest import BrokerFactory
 from tests.faults.cluster import CUSTOMER, Cluster
 from tests.faults.ledger import SETTLED, Outcome, Watch, compare, pages_differ, settle
 from tests.faults.load import USERS, Load
+from tests.faults.reader import Reader
 from tests.faults.test_worker_frozen import freeze_in_flush
 
 RATE = 150
@@ -89,6 +90,7 @@ def freezes(
                 "longest_unavailable_s": watch.longest_seconds,
                 "differing_pages": pages_differ(cluster, truth, [*raws, *SETTLED]),
             },
+            watch.reader,
         )
         assert cluster.stop("w0") == 0
         return outcome
@@ -126,11 +128,13 @@ def aged_transactions(broker: LocalBroker, directory: Path, *, times: int) -> Ou
     )
     users = [cluster.customer.rules.user(f"visitor-{number}") for number in range(USERS)]
     load = Load(broker.bootstrap, CUSTOMER, users, rate=RATE * 3, events=RATE * 900)
+    reader = Reader(cluster)
     in_flight, back = 0, [0.0]
     try:
         cluster.start_worker()
         cluster.wait_ready()
         load.start()
+        reader.start()
         tries = fenced = 0
         while fenced < times:
             tries += 1
@@ -151,6 +155,7 @@ def aged_transactions(broker: LocalBroker, directory: Path, *, times: int) -> Ou
             fenced += cluster.log("w0").count("is lost") > before
             back.append(cluster.wait_until(lambda: _has_flushed(cluster, 1), "w0 has opened them again"))
         load.finish()
+        reader.finish()
         cluster.wait_drained()
         _, lost, doubled = compare(cluster, load)
         outcome = Outcome(
@@ -164,6 +169,7 @@ def aged_transactions(broker: LocalBroker, directory: Path, *, times: int) -> Ou
                 "partitions_lost": cluster.log("w0").count("is lost"),
             },
             {"longest_to_caught_up_s": max(back)},
+            reader,
         )
         assert cluster.stop("w0") == 0
         return outcome

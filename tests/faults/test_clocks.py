@@ -19,6 +19,7 @@ from tests.faults.cluster import CUSTOMER, Cluster
 from tests.faults.ledger import Outcome, pages_differ
 from tests.faults.load import Event, Load, mixed
 from tests.faults.oracle import DAY_MS, HOUR_MS, KEEP_HOURS_MS, Truth, fold, kept, lost_and_doubled
+from tests.faults.reader import Reader
 
 USERS = 200
 Y2100_MS = 4_102_444_800_000
@@ -63,10 +64,12 @@ def clocks(broker: LocalBroker, directory: Path, *, events: int, kills: int) -> 
     users = [cluster.customer.rules.user(raw) for raw in raws]
     source = skewed(mixed(CUSTOMER, users, events, seed=5), events, seed=6)
     load = Load(broker.bootstrap, CUSTOMER, users, rate=800, events=0, source=source)
+    reader = Reader(cluster)
     try:
         cluster.start_worker()
         cluster.wait_ready()
         load.start()
+        reader.start()
         for kill in range(kills):
             cluster.wait_until(
                 lambda kill=kill: load.sent > events * (kill + 1) / (kills + 1), "the load goes on", 120
@@ -75,6 +78,7 @@ def clocks(broker: LocalBroker, directory: Path, *, events: int, kills: int) -> 
             cluster.start_worker()
             cluster.wait_ready()
         load.join()
+        reader.finish()
         cluster.wait_drained()
         assert load.failed == 0
         truth, found = fold(broker.bootstrap), kept(broker.bootstrap)
@@ -97,6 +101,7 @@ def clocks(broker: LocalBroker, directory: Path, *, events: int, kills: int) -> 
                 "hour_windows": len({(scenario, start) for scenario, start, _ in found.windows}),
                 "differing_pages": pages_differ(cluster, truth, raws),
             },
+            reader,
         )
         assert cluster.stop("w0") == 0
         return outcome

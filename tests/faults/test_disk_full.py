@@ -16,6 +16,7 @@ from tests.faults.collectors import CollectorProcess
 from tests.faults.http_load import HttpLoad
 from tests.faults.ledger import Outcome, compare
 from tests.faults.load import USERS, Load
+from tests.faults.reader import Reader
 from tests.faults.small_disk import small_disk
 
 PARTITIONS = 3
@@ -105,11 +106,13 @@ def test_worker_whose_disk_is_full(own_broker: LocalBroker, tmp_path: Path) -> N
         cluster = Cluster(own_broker, tmp_path)
         users = [cluster.customer.rules.user(f"visitor-{number}") for number in range(USERS)]
         load = Load(own_broker.bootstrap, CUSTOMER, users, rate=400, events=400 * 600)
+        reader = Reader(cluster)
         ended = 0
         try:
             cluster.start_worker()
             cluster.wait_ready()
             load.start()
+            reader.start()
             cluster.wait_until(lambda: load.delivered > 800, "events are delivered")
             disk.fill()
             cluster.wait_until(lambda: cluster.workers["w0"].poll() is not None, "the worker ends", 90)
@@ -125,9 +128,12 @@ def test_worker_whose_disk_is_full(own_broker: LocalBroker, tmp_path: Path) -> N
             cluster.start_worker()
             cluster.wait_ready()
             load.finish()
+            reader.finish()
             cluster.wait_drained()
             _, lost, doubled = compare(cluster, load)
-            Outcome("F8 state", load.delivered, lost, doubled, {"ended": ended}).must_be_exact()
+            Outcome(
+                "F8 state", load.delivered, lost, doubled, {"ended": ended}, reader=reader
+            ).must_be_exact()
             assert cluster.stop("w0") == 0
         finally:
             cluster.close()

@@ -10,6 +10,7 @@ from app.local.broker import LocalBroker
 from tests.faults.cluster import CUSTOMER, Cluster
 from tests.faults.ledger import Outcome, compare, pages_differ
 from tests.faults.load import Event, Load
+from tests.faults.reader import Reader
 
 
 def increments(user: str, count: int) -> Iterator[Event]:
@@ -25,11 +26,13 @@ def one_key(broker: LocalBroker, directory: Path, *, count: int, kills: int) -> 
     cluster = Cluster(broker, directory)
     user = cluster.customer.rules.user("busy")
     load = Load(broker.bootstrap, CUSTOMER, [], rate=40_000, events=0, source=increments(user, count))
+    reader = Reader(cluster)
     longest_seconds, in_flight = 0.0, 0
     try:
         cluster.start_worker()
         cluster.wait_ready()
         load.start()
+        reader.start()
         for kill in range(kills):
             before = _durable(cluster)
             target = count * (kill + 1) // (kills + 1)
@@ -46,6 +49,7 @@ def one_key(broker: LocalBroker, directory: Path, *, count: int, kills: int) -> 
             cluster.start_worker()
             longest_seconds = max(longest_seconds, cluster.wait_ready())
         load.join()
+        reader.finish()
         cluster.wait_drained(timeout_seconds=240)
         truth, lost, doubled = compare(cluster, load)
         assert sum(truth.clicked.values()) == count
@@ -58,6 +62,7 @@ def one_key(broker: LocalBroker, directory: Path, *, count: int, kills: int) -> 
             doubled,
             {"kills": kills, "in_flight_at_kills": in_flight},
             {"longest_unavailable_s": longest_seconds, "differing_pages": differing},
+            reader,
         )
     finally:
         cluster.close()

@@ -25,6 +25,7 @@ from tests.faults.cluster import CUSTOMER, Cluster
 from tests.faults.ledger import SETTLED, Outcome, pages_differ, settle
 from tests.faults.load import Load, mixed
 from tests.faults.oracle import dump, fold, kept, lost_and_doubled
+from tests.faults.reader import Reader
 
 JOURNAL, DEADLETTERS = "uptake.events", "uptake.deadletters"
 PARTITIONS = 2
@@ -146,6 +147,7 @@ def poisoned(broker: LocalBroker, directory: Path, *, rounds: int, events: int, 
     cluster = Cluster(broker, directory, partitions=PARTITIONS, env=env)
     let_big_records_in(cluster)
     poison = Poison(cluster)
+    reader = Reader(cluster)
     raws = [f"visitor-{number}" for number in range(100)]
     users = [cluster.customer.rules.user(raw) for raw in raws]
     source = mixed(CUSTOMER, users, 2 * events, seed=9)
@@ -170,11 +172,13 @@ def poisoned(broker: LocalBroker, directory: Path, *, rounds: int, events: int, 
         one_by_one = set(poison.expected)
 
         # Then only bad ones in one partition: good ones behind them wait, the other partition continues.
+        reader.start()
         poison.newer(0, stream)
         second = Load(broker.bootstrap, CUSTOMER, [], rate=1_000, events=0, source=source)
         second.start()
         cluster.wait_until(lambda: paused(cluster), "the stream is paused")
         second.join()
+        reader.finish()
         (alarm,) = paused(cluster)
         assert (alarm["topic"], alarm["partition"], alarm["reason"]) == (JOURNAL, 0, "unknown_version")
         assert "is paused at" in cluster.log("w0")
@@ -226,7 +230,7 @@ def poisoned(broker: LocalBroker, directory: Path, *, rounds: int, events: int, 
         assert set(letters(cluster)) == dead
         truth, found = fold(broker.bootstrap, skip=dead), kept(broker.bootstrap)
         good = settled + first.delivered + second.delivered
-        assert truth.records == good + stream + rounds * PARTITIONS
+        assert truth.records == good + stream + rounds * PARTITIONS + reader.sent
         lost, doubled = lost_and_doubled(truth, found)
         differing = pages_differ(cluster, truth, [*raws[::10], *SETTLED, "newer-1", "poisoned-1"])
         assert cluster.stop("w0") == 0
@@ -237,6 +241,7 @@ def poisoned(broker: LocalBroker, directory: Path, *, rounds: int, events: int, 
             doubled,
             {"poison": len(one_by_one), "paused_before": waiting, "replayed": replayed},
             {"dead_lettered": len(dead), "differing_pages": differing},
+            reader,
         )
     finally:
         cluster.close()

@@ -11,6 +11,7 @@ from app.local.broker import LocalBroker
 from tests.faults.cluster import CUSTOMER, Cluster
 from tests.faults.ledger import Outcome, compare
 from tests.faults.load import Event, Load, mixed
+from tests.faults.reader import Reader
 
 USERS = 200
 SPREAD = 1_000  # maximum number of other events between an event and its repeat
@@ -39,10 +40,12 @@ def repeats(
     users = [cluster.customer.rules.user(f"visitor-{number}") for number in range(USERS)]
     source = repeated(mixed(CUSTOMER, users, events, seed=3), seed=4)
     load = Load(broker.bootstrap, CUSTOMER, users, rate=1_500, events=0, source=source)
+    reader = Reader(cluster)
     try:
         cluster.start_worker()
         longest_seconds = cluster.wait_ready()
         load.start()
+        reader.start()
         for kill in range(kills):
             cluster.wait_until(
                 lambda kill=kill: load.sent > 3 * events * (kill + 1) / (kills + 1) or not load.is_alive(),
@@ -53,9 +56,10 @@ def repeats(
             cluster.start_worker()
             longest_seconds = max(longest_seconds, cluster.wait_ready())
         load.join()
+        reader.finish()
         cluster.wait_drained()
         truth, lost, doubled = compare(cluster, load)
-        assert truth.records - truth.repeats == events
+        assert truth.records - truth.repeats == events + reader.sent
         assert cluster.stop("w0") == 0
         return Outcome(
             "F10",
@@ -64,6 +68,7 @@ def repeats(
             doubled,
             {"repeats": truth.repeats, "kills": kills},
             {"distinct": events, "longest_unavailable_s": longest_seconds},
+            reader,
         )
     finally:
         cluster.close()

@@ -20,6 +20,7 @@ from tests.faults.cluster import CUSTOMER, Cluster
 from tests.faults.ledger import SETTLED, Outcome, pages_differ, settle
 from tests.faults.load import Event, Load, mixed
 from tests.faults.oracle import fold, kept, lost_and_doubled, values
+from tests.faults.reader import Reader
 
 HEAVY = "10000"
 OTHERS = [str(20_000 + number) for number in range(9)]
@@ -138,18 +139,21 @@ def skew(
         source=(next(busy) for _ in range(items // ITEMS_A_LIST)),
     )
     second = Load(broker.bootstrap, HEAVY, [], rate=rate, events=0, source=between.events(busy))
+    reader = Reader(cluster)
     try:
         cluster.start_worker()
         cluster.wait_ready()
         settled = settle(cluster)
+        reader.start()
         first.start()
         first.join()
-        cluster.wait_drained()
+        cluster.wait_until(lambda: cluster.get("/v1/status")[1]["lag"] < 100, "it has caught up")
         lookups = Lookups(cluster)
         lookups.start()
         second.start()
         second.join()
         lookups.finish()
+        reader.finish()
         cluster.wait_drained()
         p99_ms = lookups.p99_ms(between)
         even_ms, uneven_ms = (median(p99_ms[span] for span in range(first, spans, 2)) for first in (0, 1))
@@ -185,6 +189,7 @@ def skew(
                 "p99_ratio_percent": 100 * uneven_ms / even_ms,
                 "differing_pages": differing,
             },
+            reader,
         )
     finally:
         cluster.close()

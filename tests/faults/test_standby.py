@@ -15,6 +15,7 @@ from tables.declare import BY_NAME
 from tests.faults.cluster import CUSTOMER, Cluster
 from tests.faults.ledger import SETTLED, Outcome, compare, pages_differ, settle
 from tests.faults.load import USERS, Load
+from tests.faults.reader import Reader
 
 RATE = 300
 RESTORED = re.compile(r"restored (\d+) records")
@@ -29,6 +30,7 @@ def takeover(broker: LocalBroker, directory: Path, *, warm_seconds: float, kills
     raws = [f"visitor-{number}" for number in range(USERS)]
     users = [cluster.customer.rules.user(raw) for raw in raws]
     load = Load(broker.bootstrap, CUSTOMER, users, rate=RATE, events=RATE * 900)
+    reader = Reader(cluster, "w0", "w1")
     marked = refused = restored = total = 0
     oldest_ms = 0
     try:
@@ -42,6 +44,7 @@ def takeover(broker: LocalBroker, directory: Path, *, warm_seconds: float, kills
         past.join()
         settled = settle(cluster) + past.delivered
         load.start()
+        reader.start()
         time.sleep(warm_seconds)
         for number in range(kills):
             _wait_balanced(cluster)
@@ -67,6 +70,7 @@ def takeover(broker: LocalBroker, directory: Path, *, warm_seconds: float, kills
                 cluster.start_worker(dying)
                 cluster.wait_ready(dying)
         load.finish()
+        reader.finish()
         cluster.wait_drained()
         truth, lost, doubled = compare(cluster, load)
         assert restored < total / 5, (
@@ -88,6 +92,7 @@ def takeover(broker: LocalBroker, directory: Path, *, warm_seconds: float, kills
                 "oldest_stale_ms": oldest_ms,
                 "differing_pages": pages_differ(cluster, truth, [*raws[::30], *SETTLED], heir),
             },
+            reader,
         )
     finally:
         cluster.close()

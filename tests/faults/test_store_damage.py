@@ -76,6 +76,7 @@ def damages(broker: LocalBroker, directory: Path) -> Outcome:
                 "longest_unavailable_s": watch.longest_seconds,
                 "differing_pages": pages_differ(cluster, truth, [*raws[::30], *SETTLED]),
             },
+            watch.reader,
         )
     finally:
         cluster.close()

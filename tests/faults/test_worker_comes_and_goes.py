@@ -58,6 +58,7 @@ def comings(broker: LocalBroker, directory: Path, *, times: int, period_seconds:
                 "longest_unavailable_s": watch.longest_seconds,
                 "differing_pages": pages_differ(cluster, truth, [*raws, *SETTLED]),
             },
+            watch.reader,
         )
     finally:
         cluster.close()

@@ -161,6 +161,7 @@ def zombie(
                 "longest_unavailable_s": watch.longest_seconds,
                 "restored_s": restored_seconds,
             },
+            watch.reader,
         )
     finally:
         cluster.close()

@@ -9,6 +9,7 @@ from app.local.broker import LocalBroker
 from tests.faults.cluster import CUSTOMER, Cluster
 from tests.faults.ledger import Outcome, compare
 from tests.faults.load import Load
+from tests.faults.reader import Reader
 
 ALARM_MS, EXIT_MS = 1_000, 2_500
 STALLED = "has been stalled at"
@@ -30,11 +31,13 @@ def hangs(broker: LocalBroker, directory: Path, *, kinds: tuple[str, ...], froze
     cluster = Cluster(broker, directory / "cluster", partitions=2, program="tests.faults.hanging", env=env)
     users = [cluster.customer.rules.user(f"visitor-{number}") for number in range(50)]
     load = Load(broker.bootstrap, CUSTOMER, users, rate=200, events=200 * 300)
+    reader = Reader(cluster)
     alarms = 0
     try:
         cluster.start_worker()
         cluster.wait_ready()
         load.start()
+        reader.start()
         cluster.wait_until(lambda: flushes(cluster) > 3, "it flushes")
         broker.freeze()
         time.sleep(frozen_seconds)
@@ -62,11 +65,12 @@ def hangs(broker: LocalBroker, directory: Path, *, kinds: tuple[str, ...], froze
             cluster.start_worker()
             cluster.wait_ready()
         load.finish()
+        reader.finish()
         cluster.wait_drained()
         _, lost, doubled = compare(cluster, load)
         assert cluster.stop("w0") == 0
         effect = {"hangs": alarms, "frozen_s": frozen_seconds}
-        return Outcome("watchdog", load.delivered, lost, doubled, effect)
+        return Outcome("watchdog", load.delivered, lost, doubled, effect, reader=reader)
     finally:
         cluster.close()
 

@@ -40,11 +40,11 @@ class Commands:
             "UPTAKE_DATA_DIR": str(directory / "data"),
         }
 
-    def run(self, *arguments: str) -> tuple[int, str]:
+    def run(self, *arguments: str, **env: str) -> tuple[int, str]:
         """Run a command to its end; return its status and all that it wrote."""
         done = subprocess.run(
             [sys.executable, "-m", "app", *arguments],
-            env=self._env,
+            env=self._env | env,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -74,7 +74,9 @@ class Commands:
 
 @pytest.fixture
 def commands(broker_factory: BrokerFactory, tmp_path: Path) -> Iterator[Commands]:
-    commands = Commands(broker_factory(properties={"auto.create.topics.enable": "true"}), tmp_path)
+    # both are the defaults of a broker
+    properties = {"auto.create.topics.enable": "true", "group.min.session.timeout.ms": "6000"}
+    commands = Commands(broker_factory(properties=properties), tmp_path)
     yield commands
     commands.close()
 
@@ -111,7 +113,9 @@ def test_no_read_creates_a_topic(commands: Commands) -> None:
     assert (status, "missing" in shown) == (1, True), shown
     status, shown = commands.run("doctor")
     assert (status, "topics are missing" in shown) == (1, True), shown
-    commands.run("dlq", "list")
+    for dlq in (("list",), ("show",), ("show", "uptake.events/0/1"), ("replay", "--yes")):
+        status, shown = commands.run("dlq", *dlq)
+        assert (status, "is missing on" in shown) == (2, True), shown
     with pytest.raises(NoBrokerError, match="lacks the topic"):
         asyncio.run(_connect_producer(commands.broker.bootstrap))
     deadline = time.monotonic() + 30
@@ -131,6 +135,12 @@ def test_changelog_that_is_not_compacted_stops_a_worker_and_fails_the_doctor(com
     assert status == 2, shown
     assert f"port {port} on 127.0.0.1 is taken by another program, so the worker cannot listen there" in shown
     assert "Traceback" not in shown
+
+    status, shown = commands.run(
+        "worker", "--port", str(free_port()), UPTAKE_SESSION_TIMEOUT_MS="3000", UPTAKE_HEARTBEAT_MS="1000"
+    )
+    assert status == 2, shown
+    assert "the broker does not allow a session timeout of 3000 ms: set UPTAKE_SESSION_TIMEOUT_MS" in shown
 
     topic = "uptake.rendered.changelog"
     policy = ConfigEntry("cleanup.policy", "delete", incremental_operation=AlterConfigOpType.SET)

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Producer
 
-from app.local.broker import LocalBroker
 from app.local.tcp_ports import free_port
 from events.codec import encode
 from events.model import user_key
@@ -14,6 +13,7 @@ from events.topics import JOURNAL
 from tests.conftest import BrokerFactory
 from tests.faults.cluster import CUSTOMER, Cluster
 from tests.support.builders import a_click
+from tests.support.second_listener import broker_with_a_second_listener
 from tests.support.tcp_proxy import TcpProxy
 
 pytestmark = pytest.mark.broker
@@ -23,23 +23,9 @@ BETWEEN_SECONDS = 0.4
 USERS = 20
 
 
-def _with_a_second_listener(make: BrokerFactory, behind: int, front: int) -> LocalBroker:
-    """Return a broker whose second listener, on the port ``behind``, tells its clients to come by the port ``front``."""
-    own, controller = (f"127.0.0.1:{free_port('127.0.0.1')}" for _ in range(2))
-    return make(
-        port=int(own.rpartition(":")[2]),
-        properties={
-            "listeners": f"PLAINTEXT://{own},LINK://127.0.0.1:{behind},CONTROLLER://{controller}",
-            "advertised.listeners": f"PLAINTEXT://{own},LINK://127.0.0.1:{front}",
-            "controller.quorum.voters": f"1@{controller}",
-            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,LINK:PLAINTEXT,CONTROLLER:PLAINTEXT",
-        },
-    )
-
-
 def test_worker_keeps_reading_while_its_link_is_reset(broker_factory: BrokerFactory, tmp_path: Path) -> None:
     behind, front = free_port("127.0.0.1"), free_port("127.0.0.1")
-    broker = _with_a_second_listener(broker_factory, behind, front)
+    broker = broker_with_a_second_listener(broker_factory, behind, front)
     cluster = Cluster(broker, tmp_path / "cluster", env={"UPTAKE_KAFKA": f"127.0.0.1:{front}"})
     user = cluster.customer.rules.user("anna")
     producer = Producer({"bootstrap.servers": broker.bootstrap, "partitioner": "murmur2", "log_level": 0})

@@ -3,7 +3,8 @@
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+import urllib.request
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from events.partitions import partition_of
 from events.topics import JOURNAL
 from tests.faults.cluster import CUSTOMER, Cluster, started_cluster
 from tests.support.builders import a_click, a_rendered
-from tests.support.damage import KINDS
+from tests.support.damage import KINDS, largest_sst, zero_block
 
 pytestmark = pytest.mark.broker
 
@@ -28,9 +29,9 @@ AT_OPENING = {1: "CURRENT missing", 2: "MANIFEST garbage"}
 INTACT = 3
 
 
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    with started_cluster(tmp_path_factory.mktemp("damage"), PARTITIONS) as cluster:
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[Cluster]:
+    with started_cluster(tmp_path, PARTITIONS) as cluster:
         yield cluster
 
 
@@ -56,16 +57,16 @@ def write_events(cluster: Cluster) -> dict[str, int]:
     return partitions
 
 
-def ask(cluster: Cluster, user: str, as_of_ms: int) -> tuple[int, Any]:
-    return cluster.get(f"/v1/{CUSTOMER}/users/{user}?as_of_ms={as_of_ms}")
+def ask(cluster: Cluster, user: str, as_of_ms: int, name: str = "w0") -> tuple[int, Any]:
+    return cluster.get(f"/v1/{CUSTOMER}/users/{user}?as_of_ms={as_of_ms}", name)
 
 
-def answers(cluster: Cluster, users: dict[str, int], as_of_ms: int) -> dict[str, Any]:
+def answers(cluster: Cluster, users: Iterable[str], as_of_ms: int, name: str = "w0") -> dict[str, Any]:
     """Return the fresh answer for each user. Until then it must be 503 or marked as stale, never another failure."""
     found: dict[str, Any] = {}
 
     def is_answered(user: str) -> bool:
-        status, found[user] = ask(cluster, user, as_of_ms)
+        status, found[user] = ask(cluster, user, as_of_ms, name)
         assert status in (200, 503), (user, status)
         return status == 200 and "stale_ms" not in found[user]
 
@@ -101,6 +102,56 @@ def test_damaged_partitions_are_rebuilt_and_equal_and_others_untouched(cluster: 
     assert "rebuilding partitions 0, the others go on" in log
     assert cluster.stop("w0") == 0
     assert verified(cluster) == (0, set())
+
+
+def test_files_that_change_under_a_running_worker_cost_only_their_partitions(cluster: Cluster) -> None:
+    users = write_events(cluster)
+    if cluster.workers["w0"].poll() is None:
+        assert cluster.stop("w0") == 0
+    cluster.start_worker("w1")
+    cluster.wait_ready("w1")
+    as_of_ms = time.time_ns() // 1_000_000
+    before = answers(cluster, users, as_of_ms, "w1")
+    assert cluster.stop("w1") == 0  # writes all rows into table files
+    cluster.start_worker("w1")
+    cluster.wait_ready("w1")
+    process = cluster.workers["w1"]
+    state_dir = cluster.data_dir("w1") / "state"
+    by_lookup, by_fold = 0, 1
+    zero_block(largest_sst(state_dir / str(by_lookup)))  # in place: RocksDB has the file open
+    assert answers(cluster, [user for user in users if users[user] != by_fold], as_of_ms, "w1") == {
+        user: before[user] for user in users if users[user] != by_fold
+    }
+    cluster.wait_ready("w1")
+    assert asides(state_dir) == {by_lookup}
+    for file in (state_dir / str(by_fold)).glob("*.sst"):
+        with file.open("r+b") as damaged:
+            damaged.write(bytes(file.stat().st_size))
+    write_events(cluster)
+    cluster.wait_ready("w1")
+    assert asides(state_dir) == {by_lookup, by_fold}, "a fold reads rows, too"
+    after = answers(cluster, users, as_of_ms + 60_000, "w1")
+    assert {user: before[user]["clicked"][0]["count"] + 1 for user in users} == {
+        user: after[user]["clicked"][0]["count"] for user in users
+    }
+    assert process.poll() is None, "one process answered all the while"
+    status = cluster.get("/v1/status", "w1")[1]
+    assert [(each["partition"], each["rebuilding"]) for each in status["damaged_stores"]] == [
+        (by_lookup, False),
+        (by_fold, False),
+    ]
+    assert metrics(cluster, "w1")["uptake_worker_damaged_stores"] == 2
+    assert "Traceback" not in cluster.log("w1")
+    assert cluster.stop("w1") == 0
+    cluster.start_worker()
+    cluster.wait_ready()
+
+
+def metrics(cluster: Cluster, name: str) -> dict[str, float]:
+    """Return the metrics of a worker that have no labels."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{cluster.ports[name]}/metrics", timeout=5) as answer:
+        lines = [line for line in answer.read().decode().splitlines() if not line.startswith("#")]
+    return {line.split()[0]: float(line.split()[1]) for line in lines if "{" not in line}
 
 
 def asides(state_dir: Path) -> set[int]:

@@ -13,6 +13,7 @@ from app.base.settings import Settings
 from app.kafka.topics import ensure_topics
 from app.local.broker import LocalBroker
 from app.worker import watch as module
+from app.worker.visibility import Visibility
 from app.worker.watch import Watch
 from app.worker.watchdog import Watchdog
 from events.topics import JOURNAL, SOURCES
@@ -51,7 +52,7 @@ async def test_stand_still_is_seen_while_the_broker_answers_and_never_while_it_i
     app = SimpleNamespace(rebalancing=False, consumer=StuckConsumer())
     watchdog = Watchdog(alarm_ms=300, exit_ms=0, interval_ms=100)
     failed: list[BaseException] = []
-    watch: Any = Watch(own_broker.bootstrap, "t", watchdog, partitions, app, failed.append)
+    watch: Any = Watch(own_broker.bootstrap, "t", watchdog, partitions, app, failed.append, Visibility(0))
 
     async def look_until(seen: Any, what: str) -> None:
         async with asyncio.timeout(20):

@@ -38,6 +38,18 @@ class BrokerDouble:
                 answer = request[4:8] + struct.pack(">hi", 0, 0)  # its correlation id, no error, no versions
                 writer.write(struct.pack(">i", len(answer)) + answer)
 
+    async def begin_answer(self, size_bytes: int) -> None:
+        """Send so many bytes of an answer that is twice as long, on all connections. Further answers only continue it."""
+        for writer in self._writers:
+            writer.write(struct.pack(">i", 2 * size_bytes) + bytes(size_bytes))
+            await writer.drain()
+
+    def end(self) -> None:
+        """Close all connections in order, after what was sent."""
+        for writer in self._writers:
+            writer.close()
+        self._writers.clear()
+
     def reset(self) -> None:
         """Reset all connections, as a failing link does."""
         for writer in self._writers:

@@ -12,6 +12,7 @@ from events.model import (
     Buy,
     Click,
     ClickRecommended,
+    ClickTriggered,
     Consume,
     DeleteFromBasket,
     DeleteFromWishlist,
@@ -23,6 +24,7 @@ from events.model import (
     Recommended,
     RecommendedList,
     Rendered,
+    TriggerOpened,
     Viewed,
     Wishlist,
 )
@@ -98,6 +100,14 @@ def a_viewed(**fields: Any) -> Viewed:
 
 def a_rate(**fields: Any) -> Rate:
     return _an(Rate, {"item": "1", "rating": 80}, fields)
+
+
+def a_triggeropened(**fields: Any) -> TriggerOpened:
+    return _an(TriggerOpened, {"triggername": "mail"}, fields)
+
+
+def a_clicktriggered(**fields: Any) -> ClickTriggered:
+    return _an(ClickTriggered, {"item": "1", "triggername": "mail"}, fields)
 
 
 def a_blacklist(**fields: Any) -> Blacklist:

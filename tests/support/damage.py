@@ -21,11 +21,11 @@ def largest_sst(path: Path) -> Path:
 
 def zero_block(file: Path) -> None:
     """Fill one block in the data of a table file with zeros."""
-    data = bytearray(file.read_bytes())
-    assert len(data) > 4 * BLOCK_BYTES, "too small to have a block in the middle"
-    start = len(data) // 4
-    data[start : start + BLOCK_BYTES] = bytes(BLOCK_BYTES)
-    file.write_bytes(data)
+    size = file.stat().st_size
+    assert size > 4 * BLOCK_BYTES, "too small to have a block in the middle"
+    with file.open("r+b") as damaged:
+        damaged.seek(size // 4)
+        damaged.write(bytes(BLOCK_BYTES))
 
 
 def _truncate(file: Path) -> None:

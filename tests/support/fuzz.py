@@ -216,7 +216,9 @@ def tracker_requests(draw: st.DrawFn) -> Request:
     user = draw(_mostly(["u", "max@example.org", "not_defined", "a/b"], _VALUES))
     itemtype = draw(_mostly(["1", "5"], _VALUES))
     item = draw(_mostly(["5", "128,129,155", "a b"], _VALUES))
-    rest = [user, item] if event in ("login", "transfer") else [user, itemtype, item]
+    rest = [user] if event == "triggeropened" else [user, itemtype, item]
+    if event in ("login", "transfer"):
+        rest = [user, item]
     rest = rest[: draw(st.sampled_from([len(rest)] * 9 + [0, 1, 2]))] + draw(
         st.sampled_from([[]] * 9 + [["x"], [""]])
     )
@@ -261,6 +263,8 @@ _OWN: Final[dict[str, dict[str, tuple[str, st.SearchStrategy[Any]]]]] = {
     "viewed": _RECOMMENDATION,
     "consume": {"percentage": ("percentage", st.integers(0, 100))},
     "buy": {"quantity": ("quantity", st.integers(1, MAX_QUANTITY))},
+    "triggeropened": {"triggername": ("triggername", _WORDS)},
+    "clicktriggered": {"triggername": ("triggername", _WORDS)},
     "owns": {"quantity": ("quantity", st.integers(1, MAX_QUANTITY))},
     "rate": {"rating": ("rating", st.integers(0, 100))},
 }
@@ -276,6 +280,9 @@ def events(draw: st.DrawFn, name: str) -> tuple[list[str], dict[str, str], dict[
         target = draw(_USERS)
         segments, said = [user, target], {"user": user, "target": target}
         known = _COMMON
+    elif name == "triggeropened":
+        segments, said = [user], {"user": user}
+        known = {**_COMMON, **_OWN[name]}
     else:
         itemtype = draw(st.integers(1, 5))
         said = {"user": user, "itemtype": itemtype}

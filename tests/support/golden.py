@@ -1,7 +1,7 @@
 """Golden requests: the lines of tests/data/golden_requests.jsonl, each with what must become of it.
 
 - ``from`` cites the source: a section of a page in docs/, the manual of the tracker API (YOOCHOOSE), an article on
-  tracking a video page, or the first requirements.
+  tracking a video page, the first requirements, or what a client that shops install was seen to send.
 - ``request`` holds method and address, word for word.
 - ``status`` is the answer's; ``event`` (or ``events``) are the expected records, ``code`` is that of a rejection.
   Without any of them nothing is recorded.

@@ -10,9 +10,10 @@ from tests.support import names
 from tests.support.names import PACKAGES, ROOT, USERS, trees
 
 PUBLIC = {
+    "app.__main__": {"main"},
     "app.journal.producer": {"DeliveryUnknownError", "NotSentError", "Producer"},
 }
-"""Names that users' programs import (docs/producing.md), even if no module of ours does."""
+"""Names that users' programs import (docs/producing.md), or the installed command, even if no module of ours does."""
 
 LOGGER = "log"
 """The name of every module's logger."""

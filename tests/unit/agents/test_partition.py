@@ -44,6 +44,15 @@ async def test_records_below_the_position_are_passed_over(world: World) -> None:
     assert (count(partition), partition.positions, partition.stats.folded) == (4, {JOURNAL: 9}, 4)
 
 
+async def test_partition_knows_when_the_broker_had_the_first_record_of_its_last_chunk(world: World) -> None:
+    partition = world.open()
+    assert partition.as_of_ms == {}
+    chunk = clicks(3, 4)
+    await fold_records(partition, JOURNAL, chunk)
+    await fold_records(partition, HISTORY, [])
+    assert partition.as_of_ms == {JOURNAL: chunk[0].timestamp}
+
+
 async def test_each_source_topic_has_its_own_position(world: World) -> None:
     partition = world.open()
     await fold_records(partition, JOURNAL, clicks(0, 1))
@@ -64,7 +73,14 @@ async def test_flush_commits_rows_outputs_and_position_together_and_writes_the_s
     before = disk.writes
     assert await partition.flush()
     (flush,) = world.outbox().flushes
-    assert set(flush.changes) == {"rendered", "impressions", "identity", "panes", POSITIONS_TABLE}
+    assert set(flush.changes) == {
+        "rendered",
+        "impressions",
+        "identity",
+        "scenarios",
+        "panes",
+        POSITIONS_TABLE,
+    }
     assert {output.topic for output in flush.outputs} == {TRANSFERS, PARTIALS, DEADLETTERS}
     assert flush.positions == partition.durable == {JOURNAL: 3}
     assert disk.writes == before + 1

@@ -5,7 +5,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.row_cache import RowCache
+from agents.row_cache import CacheRoom, RowCache
 
 KEYS = [b"a", b"b", b"c", b"d"]
 keys = st.sampled_from(KEYS)
@@ -13,6 +13,8 @@ ACTIONS = st.one_of(
     st.tuples(st.just("add"), keys, st.integers(1, 9)),
     st.tuples(st.just("put"), keys, st.none() | st.integers(0, 9).map(lambda number: [number])),
     st.tuples(st.just("get"), keys),
+    st.tuples(st.just("read"), keys),
+    st.tuples(st.just("make_room"), st.integers(0, 3)),
     st.tuples(st.just("send")),
     st.tuples(st.just("commit")),
     st.tuples(st.just("age"), st.sampled_from([0, 1, 1_000, 10**9])),
@@ -40,7 +42,11 @@ class Disk:
         self.rows = self._open()
 
     def _open(self) -> RowCache[list[int]]:
-        return RowCache(self.stored.get, decode, encode)
+        self.room = CacheRoom()
+        return RowCache(self.stored.get, decode, encode, room=self.room)
+
+    def make_room(self, rows: int) -> None:
+        self.room.set(rows, 10**9)
 
     def add(self, key: bytes, number: int) -> None:
         """Change a state in place, as folds do."""
@@ -57,6 +63,12 @@ class Disk:
 
     def get(self, key: bytes) -> None:
         assert self.rows.get(key) == self.expected.get(key)
+
+    def read(self, key: bytes) -> None:
+        held = len(self.rows)
+        left = self.room.rows
+        assert self.rows.read(key) == self.expected.get(key)
+        assert len(self.rows) - held == left - self.room.rows
 
     def send(self) -> None:
         if self.sending is None:

@@ -98,12 +98,21 @@ SAME: list[tuple[dict[str, Any], str]] = [
     ({"type": "transfer", "user": "u", "target": "null"}, "login/u/null"),
     ({"type": "login", "user": "u", "target": None}, "login/u/null"),
     ({"type": "login", "user": "u", "target": 0}, "login/u/0"),
+    ({"type": "buy", "user": "u", "item": "5", "quantity": "2.0000"}, "buy/u/1/5?quantity=2"),
+    ({"type": "buy", "user": "u", "item": "5", "quantity": 2.0}, "buy/u/1/5?quantity=2.0000"),
     # refused:
+    ({"type": "buy", "user": "u", "item": "5", "quantity": 2.5}, "buy/u/1/5?quantity=2.5"),
+    ({"type": "buy", "user": "u", "item": "5", "quantity": "2."}, "buy/u/1/5?quantity=2."),
+    ({"type": "buy", "user": "u", "item": "5", "quantity": 0.0}, "buy/u/1/5?quantity=0.000"),
+    ({"type": "buy", "user": "u", "item": "5", "quantity": "2.0.0"}, "buy/u/1/5?quantity=2.0.0"),
+    (CLICK | {"row": "2.0"}, "click/u/1/5?row=2.0"),
+    (CLICK | {"row": 2.0}, "click/u/1/5?row=2.0"),
     (CLICK | {"user": ""}, "click//1/5"),
     (CLICK | {"user": "x" * 1_025}, f"click/{'x' * 1_025}/1/5"),
     (CLICK | {"user": "a\nb"}, "click/a%0Ab/1/5"),
     (CLICK | {"itemtype": 0}, "click/u/0/5"),
-    (CLICK | {"itemtype": 6}, "click/u/6/5"),
+    (CLICK | {"itemtype": 38}, "click/u/38/5"),
+    (CLICK | {"itemtype": 2_147_483_648}, "click/u/2147483648/5"),
     (CLICK | {"itemtype": -1}, "click/u/-1/5"),
     (CLICK | {"item": "null"}, "click/u/1/null"),
     (CLICK | {"item": "x" * 257}, f"click/u/1/{'x' * 257}"),
@@ -171,12 +180,6 @@ def test_element_is_read_as_the_tracker_request_is(element: dict[str, Any], requ
         (RENDERED | {"items": [["5"]]}, "bad_item"),
         ({"type": "rendered", "user": "u"}, "missing_item"),
         (RENDERED | {"items": ["x" * 256] * 300}, "too_many_items"),
-        ({"type": "buy", "user": "u", "item": "5", "price": 2.5, "currency": "EUR"}, "bad_price"),
-        ({"type": "buy", "user": "u", "item": "5", "price": "1,99", "currency": "EUR"}, "bad_price"),
-        ({"type": "buy", "user": "u", "item": "5", "price": "1e3", "currency": "EUR"}, "bad_price"),
-        ({"type": "buy", "user": "u", "item": "5", "price": "1.99"}, "bad_currency"),
-        ({"type": "buy", "user": "u", "item": "5", "price": "1.99", "currency": "eur"}, "bad_currency"),
-        ({"type": "buy", "user": "u", "item": "5", "price": "1.99", "currency": []}, "bad_currency"),
         ({"type": "recommended", "user": "u"}, "bad_parameter"),
         ({"type": "recommended", "user": "u", "request_id": "r", "lists": [{}]}, "bad_parameter"),
         ({"type": "recommended", "user": "u", "request_id": "r", "lists": [[]] * 201}, "bad_parameter"),
@@ -360,3 +363,60 @@ def test_plain_body_holds_no_control_character_and_nothing_that_is_absent(text: 
 def test_most_bodies_are_plain() -> None:
     assert is_plain(b'{"type":"rendered","user":"u1","items":["1","2"],"scenario":"home"}')
     assert Reader(RULES, RECEIVED_MS, is_plain=True)._read_plain(RENDERED) is not None
+
+
+@pytest.mark.parametrize(
+    ("money", "refusal"),
+    [
+        ({"price": "1,99", "currency": "EUR"}, "bad_price"),
+        ({"price": "1e3", "currency": "EUR"}, "bad_price"),
+        ({"price": -1.5, "currency": "EUR"}, "bad_price"),
+        ({"price": 1e9, "currency": "EUR"}, "bad_price"),
+        ({"price": True, "currency": "EUR"}, "bad_price"),
+        ({"price": 10**5000}, "bad_price"),
+        ({"price": [1]}, "bad_price"),
+        ({"price": "1.99", "currency": "eur"}, "bad_currency"),
+        ({"price": "1.99", "currency": []}, "bad_currency"),
+        ({"price": "1.99EUX"}, "bad_currency"),
+        ({"fullprice": 1.99, "price": "1.99"}, "bad_price"),
+        ({"fullprice": "NaNEUR"}, "bad_price"),
+    ],
+)
+@pytest.mark.parametrize("event", ["buy", "owns", "wishlist"])
+def test_unreadable_price_loses_no_element_unless_the_customer_is_strict(
+    event: str, money: dict[str, Any], refusal: str
+) -> None:
+    element = {"type": event, "user": "u", "item": "5", **money}
+    assert code(element, rules=rules(strict_price=True)) == refusal
+    accepted = Reader(RULES, RECEIVED_MS).read(element)
+    assert isinstance(accepted, Accepted)
+    kept: Any = accepted.event
+    assert (kept.price, kept.currency, accepted.unread) == (None, None, "price_unreadable")
+    given = [name for name, value in money.items() if isinstance(value, str | float)]
+    assert list(kept.properties or ()) == given
+
+
+def test_basket_is_never_refused_for_its_price() -> None:
+    basket = {"type": "basket", "user": "u", "item": "5", "price": "2,50"}
+    assert read(basket, rules=rules(strict_price=True)).properties == {"price": "2,50"}
+
+
+@pytest.mark.parametrize(
+    ("money", "price", "currency"),
+    [
+        ({"price": 2.5, "currency": "USD"}, "2.5", "USD"),
+        ({"price": 22.200000000000003}, "22.200000", "CHF"),
+        ({"price": 999_999_999.123456}, "999999999.123456", "CHF"),
+        ({"price": 0.1}, "0.1", "CHF"),
+        ({"price": 1e-7}, "0.000000", "CHF"),
+        ({"price": "1.99"}, "1.99", "CHF"),
+        ({"price": "1.99USD", "currency": "EUR"}, "1.99", "USD"),
+        ({"price": 3}, "3", "CHF"),
+        ({"fullprice": "19.9900"}, "19.9900", "CHF"),
+        ({"fullprice": "19.99", "currency": "USD"}, "19.99", "USD"),
+        ({"fullprice": "16.806722689076EUR", "price": "x"}, "16.806723", "EUR"),
+    ],
+)
+def test_price_without_a_currency_has_the_customers(money: dict[str, Any], price: str, currency: str) -> None:
+    event = read({"type": "buy", "user": "u", "item": "5", **money}, rules=rules(currency="CHF"))
+    assert (str(event.price), event.currency) == (price, currency)

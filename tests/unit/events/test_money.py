@@ -1,12 +1,13 @@
 """Prices: exact decimals with a currency, whatever the decimal places."""
 
-from decimal import Decimal
+from decimal import ROUND_HALF_EVEN, Context, Decimal, localcontext
+from fractions import Fraction
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from events.money import CURRENCIES, parse_fullprice, parse_minor_units
+from events.money import CURRENCIES, parse_fullprice, parse_minor_units, price_of_float, rounded
 
 
 @pytest.mark.parametrize(
@@ -28,6 +29,52 @@ def test_fullprice(text: str, price: str, currency: str) -> None:
 @given(st.decimals(0, 999_999_999_999, places=2), st.sampled_from(sorted(CURRENCIES)))
 def test_a_written_price_is_read_exactly(price: Decimal, currency: str) -> None:
     assert parse_fullprice(f"{abs(price)}{currency}") == (abs(price), currency)
+
+
+@pytest.mark.parametrize(
+    ("text", "price"),
+    [
+        ("16.806722689076", "16.806723"),
+        ("3.3333333333333335", "3.333333"),
+        ("22.200000000000003", "22.200000"),
+        ("0.0000005", "0.000000"),
+        ("0.0000015", "0.000002"),
+        ("0.00000050000000000000000000000000000001", "0.000001"),
+        ("19.9900", "19.9900"),
+        ("999999999999.999999", "999999999999.999999"),
+    ],
+)
+def test_decimals_beyond_the_sixth_are_rounded(text: str, price: str) -> None:
+    assert parse_fullprice(text) == (Decimal(price), None)
+    assert parse_fullprice(f"{text}EUR  ") == (Decimal(price), "EUR")
+    assert str(parse_fullprice(text)[0]) == price  # type: ignore[index] # with its zeros
+
+
+@given(st.decimals(0, 10**11, allow_nan=False, places=9))
+def test_rounding_is_half_even_whatever_the_threads_context(price: Decimal) -> None:
+    with localcontext(Context(prec=3)):
+        found = rounded(price)
+    assert Fraction(found) == Fraction(round(Fraction(price), 6))
+    assert found == price.quantize(Decimal("0.000001"), context=Context(prec=40, rounding=ROUND_HALF_EVEN))
+
+
+@pytest.mark.parametrize("price", ["NaN", "Infinity", "1E+999999", "1000000000000.0000001", "5", "0.1"])
+def test_what_needs_no_rounding_stays(price: str) -> None:
+    assert str(rounded(Decimal(price))) == price
+
+
+@given(st.decimals(0, 999_999_999, places=6, allow_nan=False))
+def test_a_number_of_six_decimals_is_read_exactly(price: Decimal) -> None:
+    assert price_of_float(float(price)) == price
+
+
+@pytest.mark.parametrize("number", [-0.01, 1e9, float("inf"), float("nan")])
+def test_a_number_that_is_not_exact_is_no_price(number: float) -> None:
+    assert price_of_float(number) is None
+
+
+def test_price_beyond_the_limit_after_rounding_is_none() -> None:
+    assert parse_fullprice("999999999999.9999996EUR") is None
 
 
 @pytest.mark.parametrize(

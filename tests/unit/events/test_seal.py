@@ -82,14 +82,13 @@ def test_target_of_a_login_is_a_pseudonym_too_or_junk(target: str, is_junk: bool
         (a_click(item=7), "bad_body"),
         (a_click(item="a\x00"), "bad_item"),
         (a_click(itemtype=0), "bad_itemtype"),
-        (a_click(itemtype=6), "bad_itemtype"),
         (a_click(properties={"a": 1}), "bad_body"),
         (a_click(properties={"a": object()}), "bad_body"),
         (a_click(time_ms=-1), "bad_body"),
         (a_click(v=2), "bad_body"),
         (a_rendered(items=()), "missing_item"),
         (a_rendered(items=("1", "")), "missing_item"),
-        (a_recommended(lists=(builders.a_served_list(itemtype=9),)), "bad_itemtype"),
+        (a_recommended(lists=(builders.a_served_list(itemtype=0),)), "bad_itemtype"),
         (a_buy(quantity=0), "bad_body"),
         (a_buy(price=Decimal("NaN")), "bad_body"),
         (a_buy(price=Decimal(1), currency=None), "bad_body"),
@@ -99,6 +98,24 @@ def test_target_of_a_login_is_a_pseudonym_too_or_junk(target: str, is_junk: bool
 )
 def test_refused(event: EventBase, code: str) -> None:
     assert refusal(event).code == code
+
+
+def test_price_is_rounded_to_six_decimals() -> None:
+    for price, kept in (
+        ("3.3333333333333335", "3.333333"),
+        ("0.0000015", "0.000002"),
+        ("19.9900", "19.9900"),
+    ):
+        bought: Any = sealed(a_buy(price=Decimal(price), currency="EUR"))
+        assert str(bought.price) == kept
+    assert refusal(a_buy(price=Decimal("999999999999.9999996"))).code == "bad_body"
+
+
+def test_customers_greatest_item_type_holds_in_events_and_in_lists() -> None:
+    few = replace(RULES, max_itemtype=5)
+    for event in (a_click(itemtype=6), a_recommended(lists=(builders.a_served_list(itemtype=6),))):
+        assert refusal(event, few).code == "bad_itemtype"
+        sealed(event)
 
 
 def test_customer_may_refuse_text_items_and_clicks_without_scenario() -> None:

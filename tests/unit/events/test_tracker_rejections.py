@@ -1,5 +1,8 @@
 """Refused requests of the tracker API (docs/http-api.md), case by case, with their codes."""
 
+from typing import Any
+from urllib.parse import parse_qsl
+
 import pytest
 
 from events.rejections import STATUS
@@ -25,7 +28,7 @@ REJECTED: dict[str, tuple[str, str]] = {
     "nothing": ("/", "unknown_path"),
     "no event": ("/api/00000", "unknown_path"),
     "other prefix": ("/track/00000/click/u/1/5", "unknown_path"),
-    "empty first segment": ("//api/00000/click/u/1/5", "unknown_path"),
+    "empty first segment": ("//00000/click/u/1/5", "unknown_path"),
     "unknown event": ("/api/00000/like/u/1/5", "unknown_event"),
     "event in capitals": ("/api/00000/Click/u/1/5", "unknown_event"),
     "recommended is no tracker path": ("/api/00000/recommended/u/1/5", "unknown_event"),
@@ -38,15 +41,20 @@ REJECTED: dict[str, tuple[str, str]] = {
     "login with a newline": ("/api/00000/login/u/a%0D", "bad_user"),
     "login with one segment too many": ("/api/00000/login/u/v/w", "malformed_path"),
     "one segment too many": ("/api/00000/click/u/1/5/6", "malformed_path"),
-    "slash at the end": ("/api/00000/click/u/1/5/", "malformed_path"),
+    "two slashes at the end": ("/api/00000/click/u/1/5//", "malformed_path"),
+    "segment after a slash at the end": ("/api/00000/click/u/1/5//6", "malformed_path"),
+    "slash in front of the item": ("/api/00000/click/u/1//5", "malformed_path"),
+    "login with two slashes at the end": ("/api/00000/login/u/v//", "malformed_path"),
+    "two slashes in front of an unknown prefix": ("//apis/00000/click/u/1/5", "unknown_path"),
+    "backslash after two slashes": ("//api/00000/click/u/1/5%5C", "backslash_in_path"),
     "no itemtype": ("/api/00000/click/u", "bad_itemtype"),
     "empty itemtype": ("/api/00000/click/u//5", "bad_itemtype"),
     "itemtype undefined": ("/api/00000/click/u/undefined/5", "bad_itemtype"),
     "itemtype 0": ("/api/00000/click/u/0/5", "bad_itemtype"),
-    "itemtype 6": ("/api/00000/click/u/6/5", "bad_itemtype"),
+    "itemtype 2147483648": ("/api/00000/click/u/2147483648/5", "bad_itemtype"),
     "itemtype -1": ("/api/00000/click/u/-1/5", "bad_itemtype"),
     "itemtype in Arabic digits": ("/api/00000/click/u/%D9%A1/5", "bad_itemtype"),
-    "rendered with a bad itemtype": ("/api/00000/rendered/u/9/5", "bad_itemtype"),
+    "rendered with a bad itemtype": ("/api/00000/rendered/u/9.0/5", "bad_itemtype"),
     "no item": ("/api/00000/click/u/1", "missing_item"),
     "empty item": ("/api/00000/click/u/1/", "missing_item"),
     "item null": ("/api/00000/click/u/1/null", "missing_item"),
@@ -65,23 +73,6 @@ REJECTED: dict[str, tuple[str, str]] = {
     "rating missing": ("/api/00000/rate/u/1/5", "bad_rating"),
     "rating -1": ("/api/00000/rate/u/1/5?rating=-1", "bad_rating"),
     "rating 101": ("/api/00000/rate/u/1/5?rating=101", "bad_rating"),
-    "NaN": ("/api/00000/buy/u/1/5?fullprice=NaNEUR", "bad_price"),
-    "infinity": ("/api/00000/buy/u/1/5?fullprice=InfinityEUR", "bad_price"),
-    "exponent": ("/api/00000/buy/u/1/5?fullprice=1e3EUR", "bad_price"),
-    "decimal comma": ("/api/00000/buy/u/1/5?fullprice=1,99EUR", "bad_price"),
-    "negative price": ("/api/00000/buy/u/1/5?fullprice=-1EUR", "bad_price"),
-    "space before the currency": ("/api/00000/buy/u/1/5?fullprice=1+EUR", "bad_price"),
-    "no currency": ("/api/00000/buy/u/1/5?fullprice=1.99", "bad_price"),
-    "no digits": ("/api/00000/buy/u/1/5?fullprice=EUR", "bad_price"),
-    "point at the end": ("/api/00000/buy/u/1/5?fullprice=1.EUR", "bad_price"),
-    "huge price": (f"/api/00000/buy/u/1/5?fullprice={'9' * 40}EUR", "bad_price"),
-    "price in Arabic digits": ("/api/00000/buy/u/1/5?fullprice=%D9%A1EUR", "bad_price"),
-    "newline after the currency": ("/api/00000/buy/u/1/5?fullprice=1EUR%0A", "bad_price"),
-    "unknown currency": ("/api/00000/buy/u/1/5?fullprice=1.99XYZ", "bad_currency"),
-    "currency in small letters": ("/api/00000/buy/u/1/5?fullprice=1.99eur", "bad_price"),
-    "cents with a point": ("/api/00000/buy/u/1/5?price=2.25", "bad_price"),
-    "cents in an unknown currency": ("/api/00000/buy/u/1/5?price=225&currency=EURO", "bad_currency"),
-    "wishlist with a bad price": ("/api/00000/wishlist/u/1/5?price=2,50", "bad_price"),
     "quantity 0": ("/api/00000/buy/u/1/5?quantity=0", "bad_quantity"),
     "quantity -1": ("/api/00000/buy/u/1/5?quantity=-1", "bad_quantity"),
     "quantity 1.5": ("/api/00000/buy/u/1/5?quantity=1.5", "bad_quantity"),
@@ -99,6 +90,12 @@ REJECTED: dict[str, tuple[str, str]] = {
     "percentage twice": ("/api/00000/consume/u/1/5?percentage=7&percentage=8", "duplicate_parameter"),
     "percentage also as a stray": (
         "/api/00000/consume/u/1/5&percentage=8?percentage=7",
+        "duplicate_parameter",
+    ),
+    "image of a list twice": ("/api/00000/rendered/u/1/5?image=a&image=b", "duplicate_parameter"),
+    "variant twice": ("/api/00000/click/u/1/5?variant=a&variant=b&lang=en&lang=de", "duplicate_parameter"),
+    "signed with a free parameter twice": (
+        f"/api/00000/click/u/1/5?{SIGNED}&lang=en&lang=de&signature={'0' * 32}",
         "duplicate_parameter",
     ),
     "eid twice": ("/api/00000/click/u/1/5?eid=a&eid=b", "duplicate_parameter"),
@@ -124,6 +121,49 @@ REJECTED: dict[str, tuple[str, str]] = {
 }
 
 
+UNREADABLE_PRICES = {
+    "NaN": ("buy/u/1/5?fullprice=NaNEUR", "bad_price"),
+    "infinity": ("buy/u/1/5?fullprice=InfinityEUR", "bad_price"),
+    "exponent": ("buy/u/1/5?fullprice=1e3EUR", "bad_price"),
+    "decimal comma": ("buy/u/1/5?fullprice=1,99EUR", "bad_price"),
+    "negative price": ("buy/u/1/5?fullprice=-1EUR", "bad_price"),
+    "space before the currency": ("buy/u/1/5?fullprice=1+EUR", "bad_price"),
+    "no digits": ("buy/u/1/5?fullprice=EUR", "bad_price"),
+    "point at the end": ("buy/u/1/5?fullprice=1.EUR", "bad_price"),
+    "huge price": (f"buy/u/1/5?fullprice={'9' * 40}EUR", "bad_price"),
+    "price in Arabic digits": ("buy/u/1/5?fullprice=%D9%A1EUR", "bad_price"),
+    "newline after the currency": ("buy/u/1/5?fullprice=1EUR%0A", "bad_price"),
+    "unknown currency": ("buy/u/1/5?fullprice=1.99XYZ", "bad_currency"),
+    "currency in small letters": ("buy/u/1/5?fullprice=1.99eur", "bad_price"),
+    "cents with a point": ("buy/u/1/5?price=2.25", "bad_price"),
+    "cents in an unknown currency": ("buy/u/1/5?price=225&currency=EURO", "bad_currency"),
+    "wishlist with a bad price": ("wishlist/u/1/5?price=2,50", "bad_price"),
+    "point at the start": ("buy/u/1/5?fullprice=.5EUR", "bad_price"),
+    "too many decimals": (f"buy/u/1/5?fullprice=1.{'1' * 41}EUR", "bad_price"),
+    "beyond the limit after rounding": ("buy/u/1/5?fullprice=999999999999.9999996EUR", "bad_price"),
+    "no currency, and an unknown one": ("buy/u/1/5?fullprice=1.99&currency=eur", "bad_currency"),
+    "owned, with a bad price": ("owns/u/1/5?fullprice=NaNEUR", "bad_price"),
+}
+
+
+@pytest.mark.parametrize("case", UNREADABLE_PRICES)
+def test_unreadable_price_loses_no_event_unless_the_customer_is_strict(case: str) -> None:
+    path, code = UNREADABLE_PRICES[case]
+    assert code_of(f"/api/00000/{path}", rules=rules(strict_price=True)) == code
+    accepted = report(f"/api/00000/{path}")
+    assert isinstance(accepted, Accepted)
+    event: Any = accepted.event
+    assert (event.price, event.currency, accepted.unread) == (None, None, "price_unreadable")
+    assert event.properties == dict(parse_qsl(path.partition("?")[2]))
+
+
+def test_readable_price_leaves_nothing_unread() -> None:
+    for path in ("buy/u/1/5", "buy/u/1/5?fullprice=1EUR&title=x", "basket/u/1/5?price=1EUR"):
+        accepted = report(f"/api/00000/{path}")
+        assert isinstance(accepted, Accepted)
+        assert accepted.unread is None
+
+
 @pytest.mark.parametrize("case", REJECTED)
 def test_bad_request_is_rejected(case: str) -> None:
     target, code = REJECTED[case]
@@ -143,6 +183,10 @@ def test_bad_request_is_rejected(case: str) -> None:
         ({"string_items": False}, "click/u/1/1.5", "bad_item"),
         ({"string_items": False}, "click/u/1/%D9%A5", "bad_item"),
         ({"string_items": False}, "rendered/u/1/1,x", "bad_item"),
+        ({"string_items": False}, "click/u/1/5%2C6", "bad_item"),
+        ({"string_items": False}, "click/u/1/5,6", "bad_item"),
+        ({"max_itemtype": 5}, "click/u/6/5", "bad_itemtype"),
+        ({"max_itemtype": 5}, "rendered/u/9/5", "bad_itemtype"),
         ({"max_itemtype": 7}, "click/u/8/5", "bad_itemtype"),
     ],
 )
@@ -154,8 +198,12 @@ def test_customers_rules_hold(settings: dict[str, object], path: str, code: str)
     ("settings", "path"),
     [
         ({"string_items": False}, "click/u/1/1"),
+        ({"string_items": False}, "rendered/u/1/5%2C6"),
         ({"string_items": False}, "click/u/1/2147483647"),
+        ({}, "click/u/38/5"),
+        ({}, "click/u/2147483647/5"),
         ({"max_itemtype": 2_147_483_647}, "click/u/2147483647/5"),
+        ({"max_itemtype": 5}, "click/u/5/5"),
         ({"strict_scenario": True}, "clickrecommended/u/1/5?scenario=s"),
     ],
 )

@@ -42,6 +42,7 @@ NEEDED: dict[str, tuple[str, ...]] = {
     "rendered": ("items",),
     "viewed": ("items",),
     "login": ("target",),
+    "triggeropened": (),
     "recommended": ("request_id",),
     "rate": ("item", "rating"),
     "playback": ("item", "session", "state", "position_ms", "duration_ms"),
@@ -53,7 +54,7 @@ def good(name: str) -> Any:
 
 
 def tracked(event: str, params: dict[str, str]) -> Accepted | Rejection | None:
-    segments = ("u", "v") if event == "login" else ("u", "1", "5")
+    segments = {"login": ("u", "v"), "triggeropened": ("u",)}.get(event, ("u", "1", "5"))
     needed = {"rating": "7"} if event == "rate" else {}
     return report(build_target("00000", event, segments, {**needed, **params}))
 

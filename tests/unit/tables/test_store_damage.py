@@ -2,11 +2,13 @@
 
 import contextlib
 import random
+import shutil
+from itertools import chain, combinations
 from pathlib import Path
 
 import pytest
 
-from tables.store import RocksStore, StoreDamageError, StoreDiskError
+from tables.store import OFFSETS, RocksStore, StoreDamageError, StoreDiskError
 from tests.support.damage import KINDS, MEMORY, largest_sst, settle_on_disk, zero_block
 
 _RANDOM = random.Random(1)
@@ -123,3 +125,77 @@ def test_lock_of_another_owner_is_no_damage(tmp_path: Path) -> None:
         RocksStore(tmp_path, TABLES, MEMORY)
     store.close()
     assert read_all(tmp_path) == ROWS
+
+
+def a_killed_store(path: Path, seed: int) -> list[dict[str, dict[bytes, bytes]]]:
+    """Write what a worker leaves that is killed with -9: its rows are in several log files. Return the rows as of each offset."""
+    chosen = random.Random(seed)
+    store = RocksStore(path / "live", TABLES, MEMORY)
+    states: list[dict[str, dict[bytes, bytes]]] = [{table: {} for table in TABLES}]
+    for offset in range(1, 13):
+        table = chosen.choice(TABLES)
+        key, value = b"user %d" % chosen.randrange(4), b"%d" % offset
+        store.write({table: [(key, value)]}, {"t": offset})
+        states.append({**states[-1], table: {**states[-1][table], key: value}})
+        if chosen.random() < 0.3:  # RocksDB flushes one table at a time, and keeps the logs that others need
+            store._families[chosen.choice((*TABLES, OFFSETS))].flush()
+    shutil.copytree(path / "live", path / "killed")
+    store.close()
+    return states
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("damage", ["missing", "empty"])
+def test_store_without_some_logs_is_damaged_or_a_true_prefix(damage: str, seed: int, tmp_path: Path) -> None:
+    states = a_killed_store(tmp_path, seed)
+    logs = sorted(file.name for file in (tmp_path / "killed").glob("*.log"))
+    subsets = chain.from_iterable(combinations(logs, size) for size in range(len(logs) + 1))
+    for number, subset in enumerate(subsets):
+        path = tmp_path / str(number)
+        shutil.copytree(tmp_path / "killed", path)
+        for name in subset:
+            if damage == "missing":
+                (path / name).unlink()
+            else:
+                (path / name).write_bytes(b"")
+        try:
+            store = RocksStore(path, TABLES, MEMORY)
+        except StoreDamageError:
+            assert subset, "intact"
+            continue
+        found = {table: dict(store.scan(table, b"", b"\xff")) for table in TABLES}
+        assert found == states[store.offsets().get("t", 0)], (subset, logs)
+        store.close()
+
+
+def test_state_without_any_log_is_damage_because_its_age_is_unknown(tmp_path: Path) -> None:
+    a_store(tmp_path).close()
+    for file in tmp_path.glob("*.log"):
+        file.unlink()
+    with pytest.raises(StoreDamageError, match="its log file is missing"):
+        read_all(tmp_path)
+
+
+def test_file_that_cannot_be_read_is_damage(tmp_path: Path) -> None:
+    a_store(tmp_path).close()
+    file = largest_sst(tmp_path)
+    file.unlink()
+    file.mkdir()  # RocksDB reports an error of the read, as it does of a broken sector
+    with pytest.raises(StoreDamageError, match="While pread"):
+        read_all(tmp_path)
+
+
+def test_reason_of_damage_is_one_line(tmp_path: Path) -> None:
+    a_store(tmp_path).close()
+    KINDS["SST truncated"](tmp_path)
+    with pytest.raises(StoreDamageError, match="mismatch") as raised:
+        read_all(tmp_path)
+    assert "\n" not in str(raised.value)
+
+
+def test_store_closes_when_its_directory_is_gone(tmp_path: Path) -> None:
+    store = a_store(tmp_path / "0")
+    store.write({"rendered": [(b"user", b"1")]}, {"t": 3})
+    shutil.rmtree(tmp_path / "0")
+    store.close()
+    assert store.damage is not None

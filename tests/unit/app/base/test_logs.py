@@ -80,6 +80,13 @@ def test_equal_lines_of_a_library_pass_once_in_ten_seconds_with_a_count() -> Non
     assert again.getMessage() == "unable to connect (5 more like it)"
 
 
+def test_lines_of_a_library_that_are_all_different_are_not_all_remembered() -> None:
+    noise = LibraryNoise(lambda: 0.0)
+    assert all(noise.filter(a_record("mode", f"task {number} crashed")) for number in range(5_000))
+    assert len(noise._seen) <= 1_000
+    assert not noise.filter(a_record("mode", "task 4999 crashed"))
+
+
 def test_our_own_lines_always_pass() -> None:
     noise = LibraryNoise(lambda: 0.0)
     assert all(noise.filter(a_record("app.kafka.topics", "waiting")) for _ in range(3))

@@ -26,6 +26,13 @@ def test_empty_variable_is_unset(name: str, monkeypatch: pytest.MonkeyPatch) -> 
     assert getattr(Settings(), name) == Settings.model_fields[name].default
 
 
+@pytest.mark.parametrize("name", Settings.model_fields)
+def test_blank_variable_is_refused(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(f"UPTAKE_{name.upper()}", " ")
+    with pytest.raises(ValidationError, match=f"(?m)^{name}$"):
+        Settings()
+
+
 @pytest.mark.parametrize("name", NUMBERS)
 def test_number_outside_its_range_is_refused(name: str) -> None:
     least, greatest = _bounds(name)
@@ -42,7 +49,15 @@ def test_host_has_no_brackets(host: str, kept: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("host", ""), ("host", "a:80"), ("advertise", "http://0.0.0.0:1"), ("app_id", "")]
+    ("name", "value"),
+    [
+        ("host", ""),
+        ("host", "a:80"),
+        ("advertise", "http://0.0.0.0:1"),
+        ("app_id", ""),
+        ("user_cookie", "a;b"),
+        ("user_cookie", ""),
+    ],
 )
 def test_text_that_means_nothing_is_refused(name: str, value: str) -> None:
     with pytest.raises(ValidationError, match=f"(?m)^{name}$"):

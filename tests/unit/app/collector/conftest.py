@@ -23,7 +23,7 @@ CUSTOMERS = Customers(
     {
         "00000": Customer(RULES),
         "strict": Customer(
-            replace(rules(customer="strict"), strict_scenario=True),
+            replace(rules(customer="strict"), strict_scenario=True, strict_price=True),
             cors_origins=frozenset({"https://shop.example"}),
         ),
         "locked": Customer(

@@ -179,7 +179,7 @@ async def test_limits_are_settings(start_collector: Any) -> None:
         ("PUT", EVENTS, 405),
         ("POST", "/v1/nobody/events", 404),
         ("POST", "/v1/00000/nothing", 404),
-        ("POST", "/v1/00000/events/", 404),
+        ("POST", "/v1/00000/events//", 404),
         ("POST", "/v2/00000/events", 404),
         ("POST", "/v1/00000%5C/events", 400),
     ],

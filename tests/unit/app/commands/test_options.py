@@ -1,10 +1,12 @@
 """Options of the command line: each is a setting, and each reaches the process that it is given to."""
 
+import importlib
 import inspect
 from pathlib import Path
 from typing import Any, get_type_hints
 
 import pytest
+import typer
 
 from app import cli
 from app.base.settings import Settings
@@ -26,6 +28,34 @@ GIVEN: dict[str, Any] = {
     "log_level": "error",
     "log_json": True,
 }
+
+
+def _with_port() -> list[str]:
+    """Return the commands that have an option --port."""
+    functions = [
+        (command.name, getattr(importlib.import_module(command.module), command.function))
+        for command in cli.COMMANDS
+    ]
+    return [
+        name
+        for name, function in functions
+        if not isinstance(function, typer.Typer) and "port" in inspect.signature(function).parameters
+    ]
+
+
+def test_commands_with_a_port_are_known() -> None:
+    assert set(_with_port()) == {"up", "demo", "collector", "worker", "kafka"}
+
+
+@pytest.mark.parametrize("command", _with_port())
+@pytest.mark.parametrize("port", ["-1", "0", "65536", "70000", "x"])
+def test_port_that_is_none_is_refused_by_every_command(
+    command: str, port: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main([command, "--port", port])
+    assert ended.value.code == 2
+    assert "port" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", get_type_hints(GivenSettings))

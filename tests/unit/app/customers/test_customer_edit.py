@@ -240,3 +240,9 @@ def test_every_key_of_a_created_file_is_one_that_a_customer_has(tmp_path: Path) 
     create_customers_file(tmp_path / "c.toml", "c")
     (table,) = tomllib.loads((tmp_path / "c.toml").read_text())["customers"].values()
     assert table.keys() <= set(CustomerEntry.__struct_fields__)
+
+
+def test_a_key_is_rotated_under_an_alias_of_its_customer(path: Path) -> None:
+    path.write_text(path.read_text().replace('key_id = "main"', 'key_id = "main"\naliases = ["0ther"]'))
+    new = rotate_key(path, "0ther", "license_key")["license_key"]
+    assert Customers.load(path)["other"].rules.license_key == new

@@ -63,7 +63,7 @@ def test_defaults(tmp_path: Path) -> None:
     customer = Customers.load(written(tmp_path, MINIMAL))["00000"]
     rules = customer.rules
     assert (rules.customer, rules.key_id, rules.pseudonym_key) == ("00000", "k1", bytes.fromhex(KEY))
-    assert (rules.max_itemtype, rules.string_items, rules.strict_scenario) == (5, True, False)
+    assert (rules.max_itemtype, rules.string_items, rules.strict_scenario) == (2_147_483_647, True, False)
     assert (rules.time_zone, rules.license_key, rules.previous_key_id) == (UTC, None, None)
     assert customer.cors_origins == {"*"}
     assert (customer.exclusions.threshold, customer.exclusions.within) == (2, 1_800_000)
@@ -77,10 +77,12 @@ previous_key_id = "k0"
 previous_pseudonym_key = "{"cd" * 32}"
 license_key = "8695-1828"
 time_zone = "Europe/Berlin"
-max_itemtype = 2147483647
+max_itemtype = 7
 string_items = false
 strict_scenario = true
-cors_origins = ["https://shop.example"]
+cors_origins = ["https://Shop.example:443"]
+strict_price = true
+currency = "CHF"
 md5_signatures = false
 require_credentials = true
 rate_limit = {{ events_per_second = 0.5, burst = 7 }}
@@ -105,8 +107,9 @@ pseudonym_key = "{"ef" * 32}"
     customer = customers["00000"]
     assert customer.rules.previous_pseudonym_key == bytes.fromhex("cd" * 32)
     assert customer.rules.time_zone == ZoneInfo("Europe/Berlin")
-    assert (customer.rules.max_itemtype, customer.rules.string_items) == (2_147_483_647, False)
+    assert (customer.rules.max_itemtype, customer.rules.string_items) == (7, False)
     assert customer.rules.strict_scenario is True
+    assert (customer.rules.strict_price, customer.rules.currency) == (True, "CHF")
     assert customer.cors_origins == {"https://shop.example"}
     assert customer.rules.md5_signatures is False
     assert customer.require_credentials is True
@@ -172,7 +175,14 @@ def test_missing_file_says_what_to_do(tmp_path: Path) -> None:
         (f'{MINIMAL}[customers."00000".scenarios.""]\n', "scenario's name"),
         (f"{MINIMAL}rating_scale = {{ min = 5, max = 5 }}\n", "rating_scale: min must be below max"),
         (f"{MINIMAL}rating_scale = {{ max = 101 }}\n", r"\$\.rating_scale\.max"),
-        (f'{MINIMAL}rating_scales = {{ "6" = {{ max = 5 }} }}\n', "rating_scales: '6' is not an item type"),
+        (
+            f'{MINIMAL}max_itemtype = 5\nrating_scales = {{ "6" = {{ max = 5 }} }}\n',
+            "rating_scales: '6' is not an item type",
+        ),
+        (
+            f'{MINIMAL}rating_scales = {{ "21474836470" = {{ max = 5 }} }}\n',
+            "rating_scales: '21474836470' is not an item type",
+        ),
         (f'{MINIMAL}rating_scales = {{ "²" = {{ max = 5 }} }}\n', "rating_scales: '²' is not an item type"),
         (f"{MINIMAL}rate_limit = 5\n", r"\$\.rate_limit"),
         (f"{MINIMAL}rate_limit = {{ events_per_second = 0 }}\n", "events_per_second"),
@@ -180,6 +190,8 @@ def test_missing_file_says_what_to_do(tmp_path: Path) -> None:
         (f"{MINIMAL}rate_limit = {{ events_per_second = 1, burst = 0 }}\n", "burst"),
         (f"{MINIMAL}require_credentials = true\n", "needs a license_key"),
         (f'{MINIMAL}cors_origins = ["shop.example"]\n', "cors_origins"),
+        (f'{MINIMAL}cors_origins = ["https://*.shop.example"]\n', r"cors_origins.*without \*\."),
+        (f'{MINIMAL}currency = "eur"\n', "currency 'eur'"),
     ],
 )
 def test_wrong_file_names_the_field(tmp_path: Path, text: str, message: str) -> None:
@@ -247,7 +259,7 @@ def test_changed_file_is_served_from_then_on(tmp_path: Path) -> None:
     assert list(customers) == ["00000"]
     assert customers.refresh() is True
     assert list(customers) == ["00001"]
-    assert (before.rules.max_itemtype, customers["00001"].rules.max_itemtype) == (5, 7)
+    assert (before.rules.max_itemtype, customers["00001"].rules.max_itemtype) == (2_147_483_647, 7)
     assert customers.problem is None
 
 
@@ -301,3 +313,45 @@ def test_what_is_created_is_toml_that_names_the_page_of_its_fields(tmp_path: Pat
     create_customers_file(path, "a.b-c_1")
     assert "docs/customers.md" in path.read_text()
     assert list(tomllib.loads(path.read_text())["customers"]) == ["a.b-c_1"]
+
+
+TWO = (
+    MINIMAL
+    + f'''aliases = ["0", "x-0"]
+[customers."00001"]
+key_id = "k1"
+pseudonym_key = "{KEY}"
+'''
+)
+
+
+def test_alias_finds_its_customer_and_is_not_listed(tmp_path: Path) -> None:
+    customers = Customers.load(written(tmp_path, TWO))
+    assert customers["0"] is customers["x-0"] is customers["00000"]
+    assert customers["0"].id == "00000"
+    assert "0" in customers
+    assert "1" not in customers
+    assert (list(customers), len(customers)) == (["00000", "00001"], 2)
+    assert [each.id for each in customers.values()] == ["00000", "00001"]
+
+
+def test_alias_that_is_taken_out_of_the_file_is_unknown_again(tmp_path: Path) -> None:
+    customers = Customers.load(written(tmp_path, TWO))
+    written(tmp_path, MINIMAL)
+    assert customers.refresh(even_unchanged=True) is True
+    assert customers.get("0") is None
+
+
+@pytest.mark.parametrize(
+    ("aliases", "problem"),
+    [
+        ('["00000"]', "'00000' is already a customer"),
+        ('["00001"]', "'00001' is already a customer"),
+        ('["0"]', "'0' is already an alias of '00000'"),
+        ('["a/b"]', "aliases"),
+        ('[""]', "aliases"),
+    ],
+)
+def test_alias_names_one_customer(tmp_path: Path, aliases: str, problem: str) -> None:
+    with pytest.raises(CustomersError, match=problem):
+        Customers.load(written(tmp_path, f"{TWO}aliases = {aliases}\n"))

@@ -203,6 +203,79 @@ def test_segment_that_was_cut_to_nothing_is_damaged(
     assert path.with_suffix(".quarantined").exists()
 
 
+@pytest.mark.parametrize("segment_bytes", [1, 10**6])
+@pytest.mark.parametrize("place", [0, -1])
+def test_segment_of_only_zeros_is_damaged(
+    disk_of: Make, caplog: pytest.LogCaptureFixture, segment_bytes: int, place: int
+) -> None:
+    first = disk_of(segment_bytes)
+    for number in (1, 2, 3):
+        write(first, a_record(number))
+    path = segments(first)[place]
+    is_whole = len(segments(first)) == 1
+    first.close()
+    path.write_bytes(bytes(path.stat().st_size))
+    second = disk_of()
+    assert (second.quarantined, second.damaged, second.torn_bytes) == (1, 1, 0)
+    assert "it holds only zeros" in caplog.text
+    assert drain(second) == ([] if is_whole else [2, 3] if place == 0 else [1, 2])
+    assert path.with_suffix(".quarantined").exists()
+
+
+@pytest.mark.parametrize("place", [0, -1])
+def test_segment_that_cannot_be_read_keeps_no_other_from_being_sent(
+    disk_of: Make, caplog: pytest.LogCaptureFixture, place: int
+) -> None:
+    first = disk_of(1)
+    for number in (1, 2, 3):
+        write(first, a_record(number))
+    path = segments(first)[place]
+    first.close()
+    path.unlink()
+    path.mkdir()
+    second = disk_of()
+    assert (second.quarantined, second.damaged) == (1, 1)
+    assert "it cannot be read (Is a directory)" in caplog.text
+    assert drain(second) == ([2, 3] if place == 0 else [1, 2])
+    write(second, a_record(9))
+    assert drain(second) == [9]
+
+
+def test_copies_that_an_operator_made_are_left_alone(disk_of: Make) -> None:
+    first = disk_of(1)
+    write(first, a_record(1))
+    path = segments(first)[0]
+    first.close()
+    copies = [path.with_name("copy of 1.seg"), path.with_name("copy of 1.quarantined")]
+    for copy in copies:
+        copy.write_bytes(path.read_bytes())
+    assert drain(disk_of()) == [1]
+    assert all(copy.exists() for copy in copies)
+
+
+def test_cursors_that_cannot_be_read_only_send_again(disk_of: Make, caplog: pytest.LogCaptureFixture) -> None:
+    first = disk_of(1)
+    write(first, a_record(1), a_record(2))
+    first.close()
+    (first._base / "0" / "cursors").mkdir()
+    assert drain(disk_of()) == [1, 2]
+    assert "what was sent already is sent again" in caplog.text
+
+
+@pytest.mark.parametrize("torn", [0, 3])
+def test_all_intact_records_around_two_damaged_ones_are_sent(disk_of: Make, torn: int) -> None:
+    first = disk_of(10**6)
+    write(first, *[a_record(number) for number in range(1, 7)])
+    path = segments(first)[0]
+    first.close()
+    data = bytearray(path.read_bytes())
+    size = len(encode(a_record(1)))
+    data[SEGMENT_HEAD_BYTES] ^= 1  # the length of the first record
+    data[SEGMENT_HEAD_BYTES + 3 * size - 1] ^= 1  # the body of the third one
+    path.write_bytes(data[: len(data) - torn])
+    assert drain(disk_of()) == ([2, 4, 5, 6] if not torn else [2, 4, 5])
+
+
 def test_records_behind_a_damaged_head_are_sent(disk_of: Make) -> None:
     first = disk_of(10**6)
     write(first, a_record(1), a_record(2), a_record(3))

@@ -2,6 +2,8 @@
 
 import ast
 import asyncio
+import gc
+import weakref
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
@@ -19,6 +21,7 @@ from tests.support.broker_double import BrokerDouble
 from tests.support.repository import ROOT, python, shown
 
 _T = TypeVar("_T")
+ANSWER_BYTES = 100_000
 
 
 def under_uvloop(work: Coroutine[Any, Any, _T]) -> _T:
@@ -74,6 +77,41 @@ def test_error_of_a_request_itself_stays_as_it_is() -> None:
         raise NotImplementedError  # a RuntimeError that is no lost link
 
     under_uvloop(ask())
+
+
+# --- memory ---
+
+
+async def alive_after_broken_answers(kind: type[AIOKafkaConnection], is_reset: bool) -> int:
+    """Break connections in the middle of an answer; return how many still hold its data. There is no garbage collection."""
+    held = []
+    for _ in range(3):
+        async with BrokerDouble.running() as broker:
+            connection = kind("127.0.0.1", broker.port)
+            await connection.connect()
+            reader = connection._reader
+            held.append(weakref.ref(reader))
+            asked = asyncio.ensure_future(connection.send(ApiVersionRequest()))
+            await broker.begin_answer(ANSWER_BYTES)
+            while len(reader._buffer) < ANSWER_BYTES:
+                await asyncio.sleep(0)
+            broker.reset() if is_reset else broker.end()
+            with pytest.raises(KafkaConnectionError):
+                await asked
+            del connection, reader, asked
+    return sum(reader() is not None for reader in held)
+
+
+@pytest.mark.parametrize("is_reset", [True, False], ids=["reset", "end of stream"])
+def test_broken_connection_holds_no_data_without_garbage_collection(is_reset: bool) -> None:
+    gc.disable()  # as good as the thresholds of a worker
+    try:
+        assert under_uvloop(alive_after_broken_answers(AIOKafkaConnection, is_reset)) == 3, (
+            "aiokafka is cured"
+        )
+        assert under_uvloop(alive_after_broken_answers(BrokerConnection, is_reset)) == 0
+    finally:
+        gc.enable()
 
 
 # --- pauses ---------------------------------------------------------------------------------------------------------------------------

@@ -91,6 +91,32 @@ def test_what_a_customer_may_not_have_meant_is_named_with_its_cure_and_no_key(
     assert [key for key in keys if key in said] == []
 
 
+@pytest.mark.parametrize(
+    ("host", "key", "words"),
+    [
+        ("127.0.0.1", None, None),
+        ("::1", "short", None),
+        ("0.0.0.0", None, "0 characters"),
+        ("worker-0", "too-short-a-key", "can be guessed"),
+        ("::", "an-admin-key-long-enough", None),
+    ],
+)
+def test_servers_off_loopback_need_an_operators_key(host: str, key: str | None, words: str | None) -> None:
+    checks = doctor.check_admin_key(Settings(host=host, admin_key=key))
+    assert bool(checks) is (words is not None)
+    for check in checks:
+        assert (check.level, check.cure) == ("warn", "export UPTAKE_ADMIN_KEY=$(openssl rand -hex 32)")
+        assert words is not None
+        assert words in check.finding
+        assert key is None or key not in check.finding
+
+
+def test_doctor_checks_the_operators_key(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("UPTAKE_ADMIN_KEY", raising=False)
+    settings = Settings(kafka="127.0.0.1:1", host="0.0.0.0", data_dir=tmp_path, customers_file=tmp_path / "u")
+    assert "admin key" in [check.name for check in doctor.examine(settings)]
+
+
 def test_data_directory_may_be_new_but_not_below_a_file(tmp_path: Path) -> None:
     assert doctor.check_data_dir(Settings(data_dir=tmp_path / "new" / "deep")).level == "ok"
     file = tmp_path / "file"

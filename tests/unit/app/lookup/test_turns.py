@@ -1,24 +1,38 @@
 """Long lookups let other coroutines run every few milliseconds of their work."""
 
 import asyncio
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from multidict import MultiDict
 
+from app.customers.exclusion_rules import REASONS, ExclusionRules
 from app.lookup import turns
 from app.lookup.ctr import answer_ctr
+from app.lookup.exclusions import Rotation, exclusion_steps, filter_steps, rotate_steps
 from app.lookup.filter_many import filter_many
 from app.lookup.requests import Params, read_ctr, read_filter
 from app.lookup.routing import Router
-from app.lookup.turns import Turns
+from app.lookup.turns import Steps, Turns, at_once, pieces
+from app.lookup.user_page import page_steps
+from app.lookup.user_view import UserView
+from tables.base.table_spec import Stretch
 from tables.ctr.panes import Counts
 from tables.ctr.window_keys import SCENARIO, WindowKey, scenario_key
 from tables.ctr.window_sums import WindowRow
-from tests.support.lookups import CUSTOMER, DAY, NOW, MemoryWorker
+from tests.support.lookups import CUSTOMER, DAY, NOW, MemoryWorker, clicked_on, shown
 
 MOST_MS = 20
+ITEMS = [str(number) for number in range(2_000)]
+RULES = ExclusionRules(reasons=frozenset(REASONS), threshold=1, within="session")
+OF_ONE_USER: dict[str, Callable[[UserView], Steps[dict[str, Any]]]] = {
+    "exclusions": lambda view: exclusion_steps(view, RULES, NOW),
+    "filter": lambda view: filter_steps(view, ITEMS, 1, RULES, None, NOW),
+    "rotation": lambda view: rotate_steps(view, ITEMS, 1, Rotation(), NOW),
+    "page": lambda view: page_steps(view, NOW),
+}
 
 
 class Work:
@@ -91,3 +105,38 @@ async def test_filter_for_many_users_lets_others_run(work: Work) -> None:
     assert len(answer["results"]) == 500
     assert work.now_ms > 2 * 500, "filtered and encoded in slices"
     assert work.longest_ms <= MOST_MS
+
+
+def full_user() -> UserView:
+    """Return a user who was shown 2,000 items, and clicked on them."""
+    own = Stretch()
+    shown(own, *ITEMS, at=NOW - 1_000)
+    for item in ITEMS:
+        clicked_on(own, item, NOW - 500)
+    return UserView(own)
+
+
+@pytest.mark.parametrize("kind", OF_ONE_USER)
+async def test_a_lookup_of_a_full_user_lets_others_run(work: Work, kind: str) -> None:
+    expected = at_once(OF_ONE_USER[kind](full_user()))
+    assert await watched(work, Turns().run(OF_ONE_USER[kind](full_user()))) == expected
+    assert work.now_ms >= len(ITEMS) // 64, "computed in slices"
+    assert work.longest_ms <= MOST_MS
+
+
+@pytest.mark.parametrize("kind", OF_ONE_USER)
+def test_events_between_two_steps_do_not_break_a_lookup(kind: str) -> None:
+    expected = at_once(OF_ONE_USER[kind](full_user()))
+    view = full_user()
+    steps = OF_ONE_USER[kind](view)
+    next(steps)
+    for number in range(10):
+        shown(view.own, f"new {number}", at=NOW + 1)
+        clicked_on(view.own, f"new {number}", NOW + 1)
+    assert at_once(steps) == expected
+
+
+def test_pieces_hold_all_items_in_order() -> None:
+    assert [len(piece) for piece in pieces(ITEMS)] == [64] * 31 + [16]
+    assert [item for piece in pieces(ITEMS) for item in piece] == ITEMS
+    assert list(pieces([])) == [[]]

@@ -19,6 +19,7 @@ from events.model import (
     Buy,
     Click,
     ClickRecommended,
+    ClickTriggered,
     Consume,
     DeleteFromBasket,
     DeleteFromWishlist,
@@ -29,6 +30,7 @@ from events.model import (
     Rate,
     Recommended,
     Rendered,
+    TriggerOpened,
     Viewed,
     Wishlist,
 )
@@ -69,6 +71,9 @@ EXAMPLES: list[EventBase] = [
     Viewed(**WHO, items=("1",), **SHOWN),
     Rate(**WHO, **ABOUT, rating=80),
     Blacklist(**WHO, **ABOUT),
+    TriggerOpened(**WHO, **SENT, triggername="basket mail"),
+    TriggerOpened(**WHO),
+    ClickTriggered(**WHO, **ABOUT, triggername="basket mail"),
     Login(**WHO, target="account 7"),
 ]
 

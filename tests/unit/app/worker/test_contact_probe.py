@@ -48,8 +48,8 @@ def error(code: int) -> Any:
     return SimpleNamespace(error_code=code)
 
 
-def of_partition(code: int) -> Any:
-    return SimpleNamespace(topics=[(JOURNAL, [(3, code, "more")])])
+def of_partition(code: int, high_watermark: int = 40, stable: int = 40) -> Any:
+    return SimpleNamespace(topics=[(JOURNAL, [(3, code, high_watermark, stable, "more")])])
 
 
 @pytest.mark.parametrize(
@@ -106,3 +106,12 @@ async def test_records_that_wait_in_the_fetcher_are_known() -> None:
     kafka.consumer._fetcher = SimpleNamespace(_records={(JOURNAL, 3): "records"})
     assert kafka.contact.waits((JOURNAL, 3))
     assert not kafka.contact.waits((JOURNAL, 4))
+
+
+async def test_fetch_answer_shows_what_is_hidden_and_one_with_an_error_does_not() -> None:
+    kafka = Kafka()
+    await kafka.ask(FETCH, of_partition(0))
+    await kafka.ask(FETCH, of_partition(0, high_watermark=41))
+    assert kafka.contact.visibility.behind_ms(10_000, 3, lambda _: 40) == 10_000 - ANSWERED
+    await kafka.ask(FETCH, of_partition(6, high_watermark=-1, stable=-1))
+    assert kafka.contact.visibility.behind_ms(10_000, 3, lambda _: 40) == 10_000 - ANSWERED

@@ -21,3 +21,22 @@ def test_paused_topic_is_not_read_to_its_end() -> None:
     assert feed.reach(JOURNAL, 1) is None
     paused.add((JOURNAL, 0))
     assert feed.reach(JOURNAL, 0) is None
+
+
+def test_topic_is_folded_up_to_the_position_or_past_markers_when_nothing_is_in_flight() -> None:
+    reaches = {TP(JOURNAL, 0): Reach(9, 9, 7)}
+    feed = ConsumerFeed()
+    passed = {TP(JOURNAL, 0): 5}
+    feed.app = SimpleNamespace(consumer=SimpleNamespace(reach=reaches.get, passed=passed))
+
+    def folded(number: int, position: int, *paused: str) -> int:
+        partition: Any = SimpleNamespace(
+            number=number, positions={JOURNAL: position}, halts=dict.fromkeys(paused)
+        )
+        return feed.folded(partition, JOURNAL)
+
+    assert [folded(0, position) for position in (5, 7)] == [5, 7], "records may be on their way to the loop"
+    passed[TP(JOURNAL, 0)] = 9
+    assert [folded(0, position) for position in (5, 7)] == [5, 9]
+    assert folded(1, 5) == 5, "nothing was fetched yet"
+    assert folded(0, 5, JOURNAL) > 10**18, "it has an alarm of its own"

@@ -1,5 +1,6 @@
 """A worker answers from its open partitions; for others it reports their progress and their owner."""
 
+import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,7 +11,8 @@ from faust.types.tuples import TP
 
 from agents.poison import PoisonRule
 from agents.registry import Partitions
-from app.lookup.service import OutOfTouchError, PartitionNotReady
+from app.lookup.service import HiddenEventsError, OutOfTouchError, PartitionNotReady
+from app.worker.answer_age import AnswerAge
 from app.worker.assignor import GroupOwners
 from app.worker.contact import ContactRule
 from app.worker.freshness import Freshness
@@ -28,7 +30,7 @@ from tables.ctr.watermarks import WatermarkState
 from tables.ctr.window_keys import MAX_TIME_MS, SCENARIO, WindowKey
 from tables.ctr.window_sums import StoredSpan
 from tables.ctr.windows import HISTORY_LANE, LIVE_LANE, WindowState
-from tables.store import StoreDamageError, StoreMemory
+from tables.store import StoreDamageError, StoreDiskError, StoreMemory
 from tables.user import clicked
 from tests.support.builders import CUSTOMER, MINUTE_MS, USER, a_click, a_login, a_recommended, a_rendered
 from tests.support.lookups import NOW, FixedClock
@@ -48,7 +50,6 @@ class Bench:
     def __init__(self, directory: Path) -> None:
         self.world = World(partitions=PARTITIONS)
         self.partitions = Partitions(close_timeout_seconds=1)
-        self.restorer: Any = SimpleNamespace(progress=None)
         self.owners: dict[TP, str] = {}
         self.copies: dict[str, dict[str, list[int]]] = {}
         consumer = SimpleNamespace(unread=lambda tp: 1 if tp.topic == PARTIALS else 0, delivered=lambda _: 3)
@@ -58,8 +59,10 @@ class Bench:
             rebalancing=False,
         )
         self.stores = Stores(directory, MEMORY, FixedClock())
+        self.restorer: Any = SimpleNamespace(progress=None, stores=self.stores)
         self.standbys = Standbys("", "", self.stores, FixedClock(), print)
         self.ages: dict[int, int] = {}
+        self.hidden: dict[int, int | None] = {}
         self.watchdog = Watchdog(alarm_ms=1_000, exit_ms=0, interval_ms=1_000)
         feed = ConsumerFeed()
         feed.app = self.app
@@ -72,9 +75,12 @@ class Bench:
             HERE,
             GroupOwners(self.app),
             feed.lag,
+            AnswerAge(
+                ContactRule.of(9_000, 300_000),
+                lambda numbers: max((self.ages.get(number, 0) for number in numbers), default=0),
+                lambda number: self.hidden.get(number, 0),
+            ),
             self.watchdog.alarms,
-            age_ms=lambda numbers: max((self.ages.get(number, 0) for number in numbers), default=0),
-            rule=ContactRule.of(9_000, 300_000),
         )
 
     def assign(self, *numbers: int, url: str = HERE) -> None:
@@ -168,6 +174,33 @@ async def test_damaged_partition_is_not_ready_and_lost_and_others_answer(bench: 
     with pytest.raises(PartitionNotReady):
         list(bench.lookups.windows(other.number, CUSTOMER, None, SCENARIO, [StoredSpan("minute", 0, T0)]))
     assert [error.partition for error in bench.world.lost] == [HOME, other.number]
+
+
+async def test_lookup_whose_disk_cannot_be_read_is_unavailable_and_loses_the_partition(bench: Bench) -> None:
+    partition = bench.open(HOME)
+
+    def unreadable(*_: object) -> None:
+        raise StoreDiskError(Path("0"), "IO error: While open a file for random read: Too many open files")
+
+    partition.store._table = unreadable
+    with pytest.raises(PartitionNotReady):
+        bench.lookups.user_view(HOME, KEY)
+    assert len(bench.world.lost) == 1
+
+
+async def test_status_names_damaged_stores_until_somebody_deletes_them(bench: Bench) -> None:
+    assert bench.lookups.status()["damaged_stores"] == []
+    (bench.stores.state_dir / "3").mkdir(parents=True)
+    (bench.stores.state_dir / "3" / "MANIFEST-000005").touch()
+    bench.stores.open(3, {})
+    (aside,) = bench.stores.state_dir.glob("3.damaged-*")
+    entry = {"partition": 3, "directory": str(aside), "rebuilding": True}
+    assert bench.lookups.status()["damaged_stores"] == [entry]
+    bench.stores.rebuilt(3)
+    assert bench.lookups.status()["damaged_stores"] == [{**entry, "rebuilding": False}]
+    shutil.rmtree(aside)
+    assert bench.lookups.status()["damaged_stores"] == []
+    bench.stores.close(3)
 
 
 async def test_status_finds_damage_itself(bench: Bench) -> None:
@@ -354,6 +387,22 @@ async def test_partition_without_contact_answers_marked_and_then_not_at_all(benc
         with pytest.raises(OutOfTouchError) as raised:
             ask(partition.number)
         assert raised.value.partition == HOME
+
+
+async def test_partition_with_hidden_events_answers_marked_and_then_not_at_all(bench: Bench) -> None:
+    for number in range(PARTITIONS):
+        bench.open(number)
+    marks = []
+    for hidden_ms in (6_000, 6_001, 300_000):
+        bench.hidden = {HOME: hidden_ms}
+        marks.append((bench.lookups.user_view(HOME, KEY).stale_ms, bench.lookups.status()["ready"]))
+    assert marks == [(None, True), (6_001, True), (300_000, True)]
+    for unknown_or_too_long in (None, 300_001):
+        bench.hidden = {HOME: unknown_or_too_long}
+        with pytest.raises(HiddenEventsError):
+            bench.lookups.user_view(HOME, KEY)
+        assert bench.lookups.stale_ms((HOME + 1) % PARTITIONS) is None
+        assert bench.lookups.status()["ready"] is False
 
 
 async def test_status_warns_of_lost_contact_and_is_unready_when_lookups_are_refused(bench: Bench) -> None:

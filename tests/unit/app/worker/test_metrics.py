@@ -1,10 +1,16 @@
-"""Prometheus metrics of each open partition: its watermark and the number of late events."""
+"""Prometheus metrics of a worker: watermarks and late events of each partition, contact with Kafka, damaged stores."""
+
+import shutil
+from pathlib import Path
 
 from prometheus_client import CollectorRegistry, generate_latest
 
 from agents.registry import Partitions
-from app.worker.metrics import ContactMetrics, WindowMetrics
+from app.worker.metrics import ContactMetrics, StoreMetrics, WindowMetrics
+from app.worker.stores import Stores
 from tables.ctr.watermarks import WatermarkState
+from tests.support.damage import MEMORY
+from tests.support.lookups import FixedClock
 from tests.support.overlays import T0
 from tests.support.partitions import World
 
@@ -28,3 +34,24 @@ def test_age_of_the_contact_with_kafka_is_measured_when_asked() -> None:
     registry.register(ContactMetrics(lambda: next(ages)))
     assert registry.get_sample_value("uptake_worker_kafka_contact_seconds") == 1.5
     assert registry.get_sample_value("uptake_worker_kafka_contact_seconds") == 2.5
+
+
+def test_damaged_stores_are_counted_while_they_exist_and_since_the_start(tmp_path: Path) -> None:
+    stores, registry = Stores(tmp_path, MEMORY, FixedClock()), CollectorRegistry()
+    registry.register(StoreMetrics(stores))
+
+    def measured() -> list[float | None]:
+        names = ("damaged_stores", "rebuilding_partitions", "stores_set_aside_total")
+        return [registry.get_sample_value(f"uptake_worker_{name}") for name in names]
+
+    assert measured() == [0, 0, 0]
+    (tmp_path / "3").mkdir()
+    (tmp_path / "3" / "MANIFEST-000005").touch()
+    stores.open(3, {})
+    assert measured() == [1, 1, 1]
+    stores.rebuilt(3)
+    assert measured() == [1, 0, 1]
+    for aside in tmp_path.glob("3.damaged-*"):
+        shutil.rmtree(aside)
+    assert measured() == [0, 0, 1]
+    stores.close(3)

@@ -56,5 +56,9 @@ async def test_damage_that_a_lookup_found_ends_the_reading(tmp_path: Path) -> No
     store: Any = SimpleNamespace(path=DAMAGE.path, damage=DAMAGE)
     standbys._copies[1] = _Copy(store)
     consumer: Any = Consumer()
+
+    async def ends() -> dict[Any, int]:
+        return {}
+
     with pytest.raises(StoreDamageError):
-        await standbys._tail(consumer)
+        await standbys._tail(consumer, ends)

@@ -174,3 +174,14 @@ def test_damage_of_a_read_is_cured_when_the_store_is_closed(stores: Stores) -> N
     stores.close(0)
     assert not (stores.state_dir / "0").exists()
     assert list(stores.state_dir.glob("0.damaged-*"))
+
+
+def test_directory_that_was_deleted_under_its_store_is_rebuilt(stores: Stores) -> None:
+    store = a_copy(stores)
+    wipe(stores.state_dir / "0")
+    with pytest.raises(Exception, match="No such file"):
+        settle_on_disk(store)
+    again = stores.open(0, IDS)
+    assert (again.get("clicked", b"u"), again.offsets()) == (None, {})
+    assert stores.is_rebuilding(0)
+    assert stores.damaged() == [], "nothing is left to look at"

@@ -17,7 +17,7 @@ from yarl import URL
 
 from agents.ports import Chunk, Reach
 from app.kafka.background_tasks import ClientDiedError
-from app.worker import transport
+from app.worker import chunk_thread
 from app.worker.contact import Contact
 from app.worker.lag import ConsumerFeed, lag_of, readable_lag
 from app.worker.transport import CHUNK_RECORDS, ChunkConsumer, ChunkTransport
@@ -346,7 +346,7 @@ async def test_consumer_that_does_not_stop_is_abandoned(
         await asyncio.Event().wait()
 
     client.stop = stop
-    monkeypatch.setattr(transport, "_STOP_SECONDS", 0.01)
+    monkeypatch.setattr(chunk_thread, "_STOP_SECONDS", 0.01)
     monkeypatch.setattr(QueueServiceThread, "on_thread_stop", _nothing)
     await asyncio.wait_for(thread.on_thread_stop(), 2)
     await asyncio.wait({fetching}, timeout=2)

@@ -13,6 +13,7 @@ from tables.ctr.window_sums import (
     WEEK_MS,
     StoredSpan,
     WindowRow,
+    WindowSums,
     dimension_of,
     segments,
     step_end,
@@ -171,3 +172,26 @@ def test_revisions_of_a_sum_add_up() -> None:
 )
 def test_each_question_has_its_stored_dimension(by: set[str], dimension: str) -> None:
     assert dimension_of(by) == dimension
+
+
+@pytest.mark.parametrize("count", [0, 1, 999, 1_000, 1_001, 3_500])
+def test_sums_in_order_are_those_of_all_at_once_in_steps(count: int) -> None:
+    def filled() -> WindowSums:
+        sums = WindowSums({"variant"}, 0, DAY_MS, HOUR_MS, MAX_TIME_MS)
+        for number in range(count):
+            start_ms, variant = number * 7 % 24 * HOUR_MS, ("a", None, "b")[number % 3]
+            key = WindowKey("c", f"s{number * 31 % count}", VARIANT, "hour", start_ms, variant)
+            sums.add(WindowRow(key, Counts(clicks=1), 0, True))
+        return sums
+
+    steps, taken = filled().in_order(), 0
+    while True:
+        try:
+            next(steps)
+        except StopIteration as done:
+            found = list(done.value)
+            break
+        taken += 1
+    assert found == filled().ordered()
+    assert len(found) == count
+    assert taken >= count // 1_000

@@ -1,0 +1,133 @@
+"""Serves the scripts of shop plugins, and the files that browsers and robots ask every host for.
+
+The operator puts them into a directory. A file there replaces the built-in one of the same name.
+"""
+
+import hashlib
+import logging
+from pathlib import Path
+from typing import Final
+
+import msgspec
+from aiohttp import web
+
+from app.collector import answers
+from app.customers.customer_registry import Customers
+from events.rejections import Rejection
+
+log = logging.getLogger(__name__)
+
+METHODS: Final = "GET, HEAD"
+SCRIPTS: Final = ("/cdn/v1/{customer}/tracking.js", "/cdn/v1/{customer}/tracking.css")
+
+_CDN: Final = "/cdn/v1/"
+_NAMES: Final = frozenset([path.rpartition("/")[2] for path in SCRIPTS])
+_TYPES: Final = {
+    ".js": "text/javascript; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".txt": "text/plain; charset=utf-8",
+    ".xml": "text/xml; charset=utf-8",
+    ".ico": "image/x-icon",
+}
+_CACHED: Final = "public, max-age=3600"
+_MAX_BYTES: Final = 4 * 1_048_576
+BUILT_IN: Final[dict[str, bytes]] = {
+    "/robots.txt": b"User-agent: *\nDisallow: /\n",
+    "/favicon.ico": b"",
+    "/crossdomain.xml": b'<?xml version="1.0"?>\n<cross-domain-policy/>\n',
+}
+"""Path -> the content if the directory has no such file. Without a favicon, the answer is 204."""
+
+
+class _File(msgspec.Struct, frozen=True):
+    """A file as it was read. ``stamp`` changes when the file does."""
+
+    stamp: tuple[int, int, int]
+    body: bytes
+    etag: str
+
+
+class StaticFiles:
+    """Files of one collector, kept in memory until they change."""
+
+    def __init__(self, directory: Path | None, customers: Customers) -> None:
+        self._directory = None if directory is None else directory.resolve()
+        self._customers = customers
+        self._files: dict[Path, _File] = {}
+
+    def has(self, path: str) -> bool:
+        """Return whether a path is one of the static files, whether or not there is such a file."""
+        return path in BUILT_IN or path.startswith(_CDN)
+
+    def answer(self, request: web.BaseRequest, path: str) -> web.Response | Rejection:
+        """Return the file, 304 if the client has it, or why it cannot be had."""
+        if request.method not in METHODS.split(", "):
+            return Rejection("method_not_allowed", f"{METHODS} are taken here, not {request.method[:16]}")
+        found = self._built_in(path) if path in BUILT_IN else self._script(path)
+        return found if isinstance(found, Rejection) else _answer(request, found, path)
+
+    def _built_in(self, path: str) -> _File:
+        own = self._read(path.removeprefix("/"))
+        return _file((0, 0, 0), BUILT_IN[path]) if own is None else own
+
+    def _script(self, path: str) -> _File | Rejection:
+        customer_id, _, name = path.removeprefix(_CDN).partition("/")
+        if name not in _NAMES:
+            return Rejection(
+                "unknown_path", f"there is nothing at this path; scripts are {', '.join(SCRIPTS)}"
+            )
+        customer = self._customers.get(customer_id)
+        if customer is None:
+            return Rejection("unknown_customer", f"there is no customer {customer_id[:64]!r}", "customer")
+        found = self._read(f"{customer.id}/{name}") or self._read(name)
+        if found is None:
+            return Rejection(
+                "unknown_path", f"there is no {name}; the operator puts it into UPTAKE_STATIC_DIR"
+            )
+        return found
+
+    def _read(self, name: str) -> _File | None:
+        """Return a file below the directory; None if it is not there, or too large."""
+        if self._directory is None:
+            return None
+        path = (self._directory / name).resolve()
+        if not path.is_relative_to(self._directory):  # a customer's id may be `..`
+            return None
+        known = self._files.get(path)
+        try:
+            found = path.stat()
+            stamp = (found.st_mtime_ns, found.st_size, found.st_ino)
+            if known is None or known.stamp != stamp:
+                if found.st_size > _MAX_BYTES:
+                    log.warning("%s has %d bytes; at most %d are served", path, found.st_size, _MAX_BYTES)
+                    return None
+                known = self._files[path] = _file(stamp, path.read_bytes())
+        except (FileNotFoundError, NotADirectoryError):
+            self._files.pop(path, None)
+            return None
+        except OSError as error:
+            log.warning("%s cannot be read: %s", path, error.strerror)
+            return None
+        return known
+
+
+def _file(stamp: tuple[int, int, int], body: bytes) -> _File:
+    return _File(stamp, body, f'"{hashlib.sha256(body).hexdigest()[:32]}"')
+
+
+def _answer(request: web.BaseRequest, file: _File, path: str) -> web.Response:
+    headers = answers.base_headers(None, None)
+    headers["Cache-Control"] = _CACHED
+    headers["ETag"] = file.etag
+    if _is_known(request.headers.get("If-None-Match", ""), file.etag):
+        return web.Response(status=304, headers=headers)
+    if not file.body:
+        return web.Response(status=204, headers=headers)
+    headers["Content-Type"] = _TYPES[Path(path).suffix]
+    return web.Response(body=file.body, headers=headers)
+
+
+def _is_known(if_none_match: str, etag: str) -> bool:
+    """Return whether the client has the file: it names the tag, strong or weak, or ``*``."""
+    tags = [tag.strip().removeprefix("W/") for tag in if_none_match.split(",")]
+    return etag in tags or tags == ["*"]

@@ -1,0 +1,58 @@
+"""The age that the answers of a partition must carry: without contact with Kafka, or while events are hidden or not read yet."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from agents.registry import Partitions
+from app.base.clock import SystemClock, elapsed_ms
+from app.lookup.service import HiddenEventsError, OutOfTouchError
+from app.worker.contact import ContactRule
+from app.worker.lag import ConsumerFeed
+from app.worker.visibility import Visibility
+
+_RETRY_AFTER_S = 2
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerAge:
+    """One rule for both causes: fresh, then marked, then refused. The clock decides at each lookup.
+
+    ``contact_ms`` returns the age of the contact that partitions depend on. ``hidden_ms`` returns for how long events of a
+    partition may have been unread, None if that is not known.
+    """
+
+    rule: ContactRule
+    contact_ms: Callable[[Iterable[int]], int]
+    hidden_ms: Callable[[int], int | None]
+
+    def stale_ms(self, partition: int) -> int | None:
+        """Return the mark of a partition's answers; None while they are fresh. Raise UnavailableError if they are too old."""
+        contact_ms, hidden_ms = self.contact_ms((partition,)), self.hidden_ms(partition)
+        if self.rule.refuses(contact_ms):
+            raise OutOfTouchError(partition, contact_ms, _RETRY_AFTER_S)
+        if hidden_ms is None or self.rule.refuses(hidden_ms):
+            raise HiddenEventsError(partition, hidden_ms, _RETRY_AFTER_S)
+        return self.rule.stale_ms(max(contact_ms, hidden_ms))
+
+    def refuses(self, partition: int) -> bool:
+        """Return whether the answers of a partition are refused."""
+        hidden_ms = self.hidden_ms(partition)
+        oldest_ms = self.contact_ms((partition,))
+        return hidden_ms is None or self.rule.refuses(max(oldest_ms, hidden_ms))
+
+
+def behind(partitions: Partitions, visibility: Visibility, feed: ConsumerFeed) -> Callable[[int], int | None]:
+    """Return the function that says for how long events of an open partition may have been unread."""
+
+    def behind_ms(number: int) -> int | None:
+        partition = partitions.get(number)
+        if partition is None:
+            return 0  # lookups of it are refused anyway
+
+        def age_ms(topic: str) -> int | None:
+            as_of_ms = partition.as_of_ms.get(topic)
+            return None if as_of_ms is None else max(0, SystemClock().now_ms() - as_of_ms)
+
+        return visibility.behind_ms(elapsed_ms(), number, lambda topic: feed.folded(partition, topic), age_ms)
+
+    return behind_ms
