@@ -100,8 +100,16 @@ SAME: list[tuple[dict[str, Any], str]] = [
     ({"type": "login", "user": "u", "target": 0}, "login/u/0"),
     ({"type": "buy", "user": "u", "item": "5", "quantity": "2.0000"}, "buy/u/1/5?quantity=2"),
     ({"type": "buy", "user": "u", "item": "5", "quantity": 2.0}, "buy/u/1/5?quantity=2.0000"),
-    # refused:
     ({"type": "buy", "user": "u", "item": "5", "quantity": 2.5}, "buy/u/1/5?quantity=2.5"),
+    ({"type": "buy", "user": "u", "item": "5", "quantity": "0.1"}, "buy/u/1/5?quantity=0.1"),
+    ({"type": "buy", "user": "u", "item": "5", "quantity": 0.1}, "buy/u/1/5?quantity=0.100"),
+    ({"type": "buy", "user": "u", "item": "5", "quantity": 0.1 + 0.2}, "buy/u/1/5?quantity=0.3"),
+    ({"type": "buy", "user": "u", "item": "5", "quantity": 1e-6}, "buy/u/1/5?quantity=0.000001"),
+    # refused:
+    ({"type": "buy", "user": "u", "item": "5", "quantity": -0.5}, "buy/u/1/5?quantity=-0.5"),
+    ({"type": "buy", "user": "u", "item": "5", "quantity": 1e-7}, "buy/u/1/5?quantity=0.0000001"),
+    ({"type": "buy", "user": "u", "item": "5", "quantity": 1e300}, f"buy/u/1/5?quantity=1{'0' * 300}"),
+    ({"type": "buy", "user": "u", "item": "5", "quantity": "1,5"}, "buy/u/1/5?quantity=1,5"),
     ({"type": "buy", "user": "u", "item": "5", "quantity": "2."}, "buy/u/1/5?quantity=2."),
     ({"type": "buy", "user": "u", "item": "5", "quantity": 0.0}, "buy/u/1/5?quantity=0.000"),
     ({"type": "buy", "user": "u", "item": "5", "quantity": "2.0.0"}, "buy/u/1/5?quantity=2.0.0"),

@@ -90,6 +90,12 @@ def test_target_of_a_login_is_a_pseudonym_too_or_junk(target: str, is_junk: bool
         (a_rendered(items=("1", "")), "missing_item"),
         (a_recommended(lists=(builders.a_served_list(itemtype=0),)), "bad_itemtype"),
         (a_buy(quantity=0), "bad_body"),
+        (a_buy(quantity=Decimal("0.0000001")), "bad_body"),
+        (a_buy(quantity=Decimal("-0.5")), "bad_body"),
+        (a_buy(quantity=Decimal("NaN")), "bad_body"),
+        (a_buy(quantity=Decimal("1E+999999999")), "bad_body"),
+        (a_buy(quantity=float("nan")), "bad_body"),
+        (a_buy(quantity="0.5 kg"), "bad_body"),
         (a_buy(price=Decimal("NaN")), "bad_body"),
         (a_buy(price=Decimal(1), currency=None), "bad_body"),
         (a_buy(currency="XXX"), "bad_currency"),
@@ -109,6 +115,19 @@ def test_price_is_rounded_to_six_decimals() -> None:
         bought: Any = sealed(a_buy(price=Decimal(price), currency="EUR"))
         assert str(bought.price) == kept
     assert refusal(a_buy(price=Decimal("999999999999.9999996"))).code == "bad_body"
+
+
+def test_quantity_is_rounded_to_six_decimals() -> None:
+    for quantity, kept in (
+        (2, "2"),
+        (Decimal("2.0000"), "2"),
+        (Decimal("0.50"), "0.5"),
+        (0.1 + 0.2, "0.3"),
+        (Decimal("3.3333333333333335"), "3.333333"),
+    ):
+        for event in (a_buy(quantity=quantity), builders.an_owns(quantity=quantity)):
+            found: Any = sealed(event)
+            assert str(found.quantity) == kept
 
 
 def test_customers_greatest_item_type_holds_in_events_and_in_lists() -> None:

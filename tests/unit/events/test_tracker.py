@@ -62,6 +62,12 @@ EVENT_CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
         {"quantity": 2, "price": Decimal("4.44"), "currency": "EUR"},
     ),
     "buy with the quantity of a database": ("buy/u/1/5?quantity=2.0000", "buy", {"quantity": 2}),
+    "buy by weight": ("buy/u/1/5?quantity=0.5000", "buy", {"quantity": Decimal("0.5")}),
+    "buy of a computed weight": (
+        "buy/u/1/5?quantity=0.30000000000000004",
+        "buy",
+        {"quantity": Decimal("0.3")},
+    ),
     "buy without price": ("buy/u/1/5", "buy", {"quantity": 1, "price": None, "currency": None}),
     "buy in yen": ("buy/u/1/5?fullprice=456JPY+", "buy", {"price": Decimal(456), "currency": "JPY"}),
     "buy in cents": ("buy/u/1/5?price=225", "buy", {"price": Decimal("2.25"), "currency": "EUR"}),
