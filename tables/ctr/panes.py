@@ -11,6 +11,7 @@ from typing import Final
 
 import msgspec
 
+from events.money import EXACT
 from tables.base.table_spec import TableSpec
 from tables.ctr.window_keys import (
     PANE_GRANULARITY,
@@ -24,7 +25,8 @@ from tables.ctr.window_keys import (
 )
 
 PANE_KEEP_MS: Final = 7 * 86_400_000  # by received time, as everywhere
-MAX_AMOUNT: Final = Decimal(10) ** 15  # a sum of 10**7 of these still has 6 decimals within 28 digits
+MAX_AMOUNT: Final = Decimal(10) ** 15
+_NOTHING: Final = Decimal(0)
 
 
 class Counts(msgspec.Struct, array_like=True, gc=False):
@@ -63,14 +65,14 @@ def add(into: Counts, other: Counts) -> None:
     into.clicked_calls += other.clicked_calls
     into.unlabelled_impressions += other.unlabelled_impressions
     for currency, amount in other.revenue.items():
-        into.revenue[currency] = into.revenue.get(currency, Decimal(0)) + amount
+        into.revenue[currency] = EXACT.add(into.revenue.get(currency, _NOTHING), amount)
 
 
 def subtract(a: Counts, b: Counts) -> Counts:
     """Return a - b as new counts, without currencies whose difference is zero."""
     revenue = dict(a.revenue)
     for currency, amount in b.revenue.items():
-        revenue[currency] = revenue.get(currency, Decimal(0)) - amount
+        revenue[currency] = EXACT.subtract(revenue.get(currency, _NOTHING), amount)
     return Counts(
         calls=a.calls - b.calls,
         rendered=a.rendered - b.rendered,
@@ -191,7 +193,8 @@ class Tally:
         """
         if not _is_amount(amount):
             return
-        self._revenue[currency, customer, scenario, variant, time_ms // PANE_MS, row, rank, 1] += amount
+        place = (currency, customer, scenario, variant, time_ms // PANE_MS, row, rank, 1)
+        self._revenue[place] = EXACT.add(self._revenue[place], amount)
 
     def drain(
         self,
@@ -227,7 +230,7 @@ class Tally:
         for place, money in revenue.items():
             for key, _ in _panes_of(place, name_of(place[1], place[2])):
                 earned = counts_of(key).revenue
-                earned[place[0]] = earned.get(place[0], Decimal(0)) + money
+                earned[place[0]] = EXACT.add(earned.get(place[0], _NOTHING), money)
         return changed
 
 

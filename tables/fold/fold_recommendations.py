@@ -5,6 +5,7 @@ from typing import cast
 
 from events import model
 from events.model import NO_PROFILE_USER
+from events.money import revenue_of
 from tables.fold.fold_attribution import attribute, count_changes
 from tables.fold.fold_ports import Tables
 from tables.user import (
@@ -249,7 +250,7 @@ def fold_buy(tables: Tables, key: bytes, event: model.Buy) -> None:
     rows.put(key, purchases.buy(rows.get(key), event))
     _take_out(tables, key, event)
     has_price = event.price is not None and event.currency is not None
-    amount = cast(Decimal, event.price) * Decimal(event.quantity) if has_price else None
+    amount = revenue_of(cast(Decimal, event.price), event.quantity) if has_price else None
     _convert(tables, key, event, "purchases", event.currency if has_price else None, amount)
 
 

@@ -9,6 +9,8 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from events.money import EXACT
+
 JOIN_MS: Final = 30 * 60_000
 CONVERSION_MS: Final = 60 * 60_000
 
@@ -156,9 +158,9 @@ def _count_item(item: ItemElements, user: str, counted: Counted, called: set[Cal
     if not item.clicks:
         return
 
-    def add(counter: str, place: Place, amount: int | Decimal = 1, currency: str | None = None) -> None:
-        key = (counter, place, currency)
-        counted[key] = counted.get(key, 0) + amount
+    def add(counter: str, place: Place) -> None:
+        key = (counter, place, None)
+        counted[key] = counted.get(key, 0) + 1
 
     clicked: dict[tuple[str, int], Showing] = {}
     unlabelled: set[tuple[tuple[str, int], str, int]] = set()
@@ -192,7 +194,8 @@ def _count_item(item: ItemElements, user: str, counted: Counted, called: set[Cal
             once.add((name, conversion.counter))
         add(conversion.counter, places[name])
         if conversion.amount is not None and conversion.currency is not None:
-            add("revenue", places[name], conversion.amount, conversion.currency)
+            earned = ("revenue", places[name], conversion.currency)
+            counted[earned] = EXACT.add(counted.get(earned, 0), conversion.amount)
 
 
 def difference(after: Counted, *before: Counted) -> Counted:
@@ -200,5 +203,6 @@ def difference(after: Counted, *before: Counted) -> Counted:
     result = dict(after)
     for counted in before:
         for key, amount in counted.items():
-            result[key] = result.get(key, 0) - amount
+            known = result.get(key, 0)
+            result[key] = known - amount if isinstance(amount, int) else EXACT.subtract(known, amount)
     return {key: amount for key, amount in result.items() if amount}

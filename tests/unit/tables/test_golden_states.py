@@ -72,7 +72,7 @@ STATES: dict[str, Any] = {
         {"1/7": BasketItem(T, "Cameras/Film", Decimal("12.45"), "EUR", T + 1, T + 2)}, T + 3
     ),
     "purchases": PurchasesState(
-        {"1/7": Purchase(3, {"EUR": Decimal("59.97"), "JPY": Decimal(456)}, T, T + 9, True, 2)}
+        {"1/7": Purchase(3, {"EUR": Decimal("59.97"), "JPY": Decimal(456)}, T, T + 9, True, 2, 500_000)}
     ),
     "preferences": PreferencesState({"1/7": Preference(80, T, T + 1, T + 2, T + 3)}),
     "identity": IdentityState("k1.target", T, T + 1, 2, {"k1.source": 3}, 1, "k0.target", T + 2),
@@ -100,6 +100,7 @@ SHORTER: list[tuple[list[Any], Any]] = [
     ([{"1/7": [90_000]}], PlaybackState({"1/7": Played(90_000)})),
     ([{"1/7": [T]}], BasketState({"1/7": BasketItem(T)})),
     ([{"1/7": [1, {}, T, T]}], PurchasesState({"1/7": Purchase(1, {}, T, T)})),
+    ([{"1/7": [2, {}, T, T, True, 1]}], PurchasesState({"1/7": Purchase(2, {}, T, T, True, 1)})),
     ([{"1/7": [80, T]}], PreferencesState({"1/7": Preference(80, T)})),
     (["b", T, T, 1], IdentityState("b", T, T, 1)),
     (["b", T, T, 1, {"a": 2}, 3], IdentityState("b", T, T, 1, {"a": 2}, 3)),
@@ -109,7 +110,7 @@ SHORTER: list[tuple[list[Any], Any]] = [
 
 
 FORMER = GOLDEN.with_name("golden_states_former.json")
-"""Rows stored before docs/decisions/0010 or 0018 changed these formats."""
+"""Rows stored before docs/decisions/0010 or 0018 changed these formats, or before quantities were decimals."""
 
 
 def a_former_impressions_state() -> ImpressionsState:
@@ -123,6 +124,9 @@ FORMER_STATES = {
     **STATES,
     "impressions": a_former_impressions_state(),
     "impressions packed": a_former_impressions_state(),
+    "purchases": PurchasesState(
+        {"1/7": Purchase(3, {"EUR": Decimal("59.97"), "JPY": Decimal(456)}, T, T + 9, True, 2)}
+    ),
 }
 
 

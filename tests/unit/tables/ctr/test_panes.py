@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from decimal import Decimal
+from fractions import Fraction
 
 import msgspec
 import pytest
@@ -78,6 +79,23 @@ def test_revenue_is_exact_and_per_currency() -> None:
     tally.add_revenue("c", "s", None, T, "USD", Decimal(5))
     revenue = drained(tally)[pane_key(SCENARIO)].counts.revenue
     assert revenue == {"EUR": Decimal("0.30"), "USD": Decimal(5)}
+
+
+@given(st.lists(st.decimals(0, 10**15, places=18), min_size=1, max_size=20), st.integers(1, 5))
+def test_revenue_by_weight_has_no_rounding(amounts: list[Decimal], flush_every: int) -> None:
+    """A price of 6 decimals times a quantity of 6 has more digits than Python's default of 28."""
+    tally = Tally()
+    stored: dict[WindowKey, Pane] = {}
+    for number, amount in enumerate(amounts):
+        tally.add_revenue("c", "s", None, T, "EUR", amount)
+        if number % flush_every == 0:
+            stored |= tally.drain(stored.get, T)
+    stored |= tally.drain(stored.get, T)
+    counted = stored[pane_key(SCENARIO)].counts
+    assert Fraction(counted.revenue["EUR"]) == sum(map(Fraction, amounts))
+    both = subtract(counted, Counts())
+    add(both, counted)
+    assert subtract(subtract(both, counted), counted).revenue == {}
 
 
 @pytest.mark.parametrize("amount", ["NaN", "Infinity", "1E+999999"])

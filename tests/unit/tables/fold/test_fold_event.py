@@ -322,6 +322,16 @@ def test_each_purchase_counts_with_its_revenue_in_the_impressions_pane(overlay: 
     assert tallied(overlay, POSITION) == {(0, "home", "A", 1, 0): expected}
 
 
+def test_revenue_by_weight_is_exact(overlay: SpiedOverlay) -> None:
+    tenths = [a_buy(quantity=Decimal("0.1"), price=Decimal("0.10"), **at(6)) for _ in range(3)]
+    most = a_buy(
+        quantity=Decimal("999999.999999"), price=Decimal("999999999.999999"), currency="JPY", **at(7)
+    )
+    fold_all(clicked(overlay), *tenths, most, most)
+    revenue = {"EUR": Decimal("0.03"), "JPY": 2 * Decimal("999999999.999999") * Decimal("999999.999999")}
+    assert tallied(overlay, POSITION) == {(0, "home", "A", 1, 0): {"purchases": 5, "revenue": revenue}}
+
+
 @pytest.mark.parametrize(("build", "counter"), [(a_consume, "consumed"), (a_basket, "basket")])
 def test_click_gives_one_conversion_of_a_kind(overlay: SpiedOverlay, build: Any, counter: str) -> None:
     fold_all(clicked(overlay), build(**at(6)), build(**at(7)))

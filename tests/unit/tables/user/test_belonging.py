@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from decimal import Decimal
+from fractions import Fraction
 
 import pytest
 from hypothesis import given
@@ -126,6 +127,18 @@ def test_conversions_count_at_the_place_of_the_showing() -> None:
         ("purchases", place, None): 2,
         ("revenue", place, "EUR"): Decimal(110),
     }
+
+
+@given(st.lists(st.decimals(0, 10**21, places=12), min_size=1, max_size=10), st.randoms())
+def test_revenue_is_exact_whatever_the_order_so_nothing_is_left_of_a_difference(amounts, random) -> None:
+    conversions = [a_conversion(number=20 + n, amount=str(amount)) for n, amount in enumerate(amounts)]
+    found = counted([a_showing()], [a_click()], conversions)
+    assert Fraction(found["revenue", a_showing().place, "EUR"]) == sum(map(Fraction, amounts))
+    random.shuffle(conversions)
+    again = counted([a_showing()], [a_click()], conversions)
+    assert difference(found, again) == {}
+    fewer, one = (counted([a_showing()], [a_click()], part) for part in (conversions[1:], conversions[:1]))
+    assert ("revenue", a_showing().place, "EUR") not in difference(found, fewer, one)
 
 
 def test_conversion_of_a_click_without_a_showing_counts_at_the_click() -> None:
