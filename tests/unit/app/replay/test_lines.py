@@ -62,6 +62,7 @@ EXAMPLES: list[EventBase] = [
     ClickRecommended(**WHO, **ABOUT, **SHOWN),
     Consume(**WHO, **ABOUT, percentage=40),
     Buy(**WHO, **ABOUT, **MONEY, quantity=3),
+    Buy(**WHO, **ABOUT, **MONEY, quantity=Decimal("0.5")),
     Owns(**WHO, **ABOUT),
     Basket(**WHO, **ABOUT, **MONEY),
     DeleteFromBasket(**WHO, **ABOUT),
