@@ -29,6 +29,7 @@ class Truth:
     shown: Counter[tuple[str, str]] = field(default_factory=Counter)
     clicked: Counter[tuple[str, str]] = field(default_factory=Counter)
     bought: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """(user, item) -> millionths of a unit"""
     revenue: dict[str, Decimal] = field(default_factory=dict)
     windows: Counter[tuple[str, int, str]] = field(default_factory=Counter)
     """(scenario, hour start, counter) -> count"""
@@ -111,7 +112,7 @@ def fold(
         if (message.partition(), message.offset()) in skip:
             continue
         try:
-            event = json.loads(message.value())
+            event = json.loads(message.value(), parse_float=Decimal)
             kind, user = event["type"], message.key().decode()
         except (TypeError, ValueError, KeyError):
             continue  # it becomes a dead letter, which other tests check
@@ -135,11 +136,19 @@ def fold(
             _count(truth, event["scenario"], event["time_ms"], "clicks")
             _row_of(rows, user, truth).click(event)
         elif kind == "buy":
-            truth.bought[user, prefix + event["item"]] += event.get("quantity", 1)
+            units = Decimal(event.get("quantity", 1))
+            truth.bought[user, prefix + event["item"]] += millionths(units)
             if "price" in event:
-                amount = Decimal(event["price"]) * event.get("quantity", 1)
+                amount = Decimal(event["price"]) * units
                 truth.revenue[event["currency"]] = truth.revenue.get(event["currency"], Decimal(0)) + amount
     return truth
+
+
+def millionths(units: Decimal) -> int:
+    """Return units in millionths of one."""
+    found = units * 10**6
+    assert found == int(found), units
+    return int(found)
 
 
 def _hold(event: dict[str, Any], appended_ms: int, max_age_ms: int | None, truth: Truth) -> None:
@@ -182,7 +191,7 @@ def kept(bootstrap: str) -> Truth:
             truth.clicked[_user(key), item] += clicked[0]
     for key, value in latest(bootstrap, "uptake.purchases.changelog").items():
         for item, bought in msgspec.msgpack.decode(value)[0].items():
-            truth.bought[_user(key), item] += bought[0]
+            truth.bought[_user(key), item] += bought[0] * 10**6 + bought[6]
             for currency, amount in bought[1].items():
                 truth.revenue[currency] = truth.revenue.get(currency, Decimal(0)) + Decimal(amount)
     for value in latest(bootstrap, "uptake.ctr.windows").values():
