@@ -12,7 +12,8 @@ import msgspec
 
 from events.model import ItemsEvent
 from tables.base.table_spec import PACKED_PER_ENCODED_BYTE, TableSpec
-from tables.user.belonging import CONVERSION_MS, PURCHASES, Conversion, JoiningClick
+from tables.user.belonging import CONVERSION_MS
+from tables.user.elements import PURCHASES, Conversion, Impression, JoiningClick
 from tables.user.shown_bytes import KEY_END, START, opening_of
 
 MAX_IMPRESSIONS: Final = 100
@@ -23,30 +24,6 @@ MAX_SHOWN_ITEMS: Final = 5_000
 KEEP_MS: Final = 24 * 3_600_000 + CONVERSION_MS
 """A group of elements goes when all of it was received this long before the newest element."""
 MAX_LOGINS: Final = 16
-
-
-class Impression(msgspec.Struct, array_like=True, gc=False):
-    """One list of items as it was shown. ``rank`` is the rank of the first item; the next items follow it."""
-
-    time_ms: int
-    received_ms: int
-    itemtype: int
-    items: list[str]
-    scenario: str | None = None
-    variant: str | None = None
-    experiment: str | None = None
-    row: int | None = None
-    rank: int | None = None
-    request_id: str | None = None
-    origin: str | None = None
-    """The user it was sent under. None: the user of the row."""
-    number: int = 0
-    """Counts the elements of the origin in log order."""
-    entry_ms: int | None = None
-    """Time of the login that brought it. None: it is the user's own."""
-    call_ms: int | None = None
-    """Time of the pane in which ``calls`` counted its recommendation call. None: it has no call, or the pane is not known."""
-    call_variant: str | None = None
 
 
 class RecommendedClick(msgspec.Struct, array_like=True, gc=False):
@@ -77,8 +54,8 @@ class ImpressionsState(msgspec.Struct, array_like=True, gc=False, eq=False):
 
     ``impressions`` is one run of bytes with ``kept`` impressions, which ``impressions_of`` reads. Each has a header (its length, and when
     it was received) and a msgpack array. So adding one and dropping the oldest reads no others (docs/decisions/0010). ``calls`` holds
-    the last distinct calls that impressions reported: 0xC1, ``call_name``, 0xFF, and its ``CallPlace`` if known. Rows of former formats have
-    lists in both fields, and clicks in ``former_clicks``.
+    the last distinct calls that impressions reported: 0xC1, ``call_name``, 0xFF, and its ``CallPlace`` if known. Rows of former formats
+    have lists in both fields, and clicks in ``former_clicks``.
     """
 
     impressions: bytearray | list[Impression] = msgspec.field(default_factory=bytearray)
@@ -223,20 +200,25 @@ def append(state: ImpressionsState, impression: Impression) -> None:
     state.kept += 1
 
 
-def oldest(state: ImpressionsState) -> tuple[bytes, int] | None:
-    """Return the oldest impression, encoded, and when it was received; None without impressions."""
+def oldest(state: ImpressionsState) -> Impression:
+    """Return the oldest impression of a state that has one."""
     log = _log_of(state)
-    if not log:
-        return None
-    length, received_ms = _read_header(log, 0)
-    return bytes(log[_HEADER.size : _HEADER.size + length]), received_ms
+    return decode_impression(log[_HEADER.size : _HEADER.size + _read_header(log, 0)[0]])
 
 
-def drop_oldest_impression(state: ImpressionsState) -> None:
-    """Drop the oldest impression."""
+def oldest_received_ms(state: ImpressionsState) -> int | None:
+    """Return when the oldest impression was received; None without impressions."""
     log = _log_of(state)
-    length, _ = _read_header(log, 0)
-    del log[: _HEADER.size + length]
+    return _read_header(log, 0)[1] if log else None
+
+
+def drop_impression(state: ImpressionsState, position: int = 0) -> None:
+    """Drop the impression at a position of the log: the oldest, if none is given."""
+    log = _log_of(state)
+    at = 0
+    for _ in range(position):
+        at += _HEADER.size + _read_header(log, at)[0]
+    del log[at : at + _HEADER.size + _read_header(log, at)[0]]
     state.kept -= 1
 
 

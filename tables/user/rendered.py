@@ -6,7 +6,7 @@ carries an eid, the table ``seen`` stops it before.
 """
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Final
 
 import msgspec
@@ -79,19 +79,22 @@ class ShownItems(Mapping[str, Shown]):
 
 
 def show(state: RenderedState | None, event: Rendered) -> RenderedState:
-    """Count each item of the list as shown, in the order sent. An item that is listed twice counts twice."""
+    """Count each item of the list as shown, in the order sent. An item that is listed twice is one showing."""
     if state is None:
         state = RenderedState()
     packed = packed_of(state)
     find = packed.find
     time_ms = event.time_ms
     stamp = stamp_of(time_ms)
-    if len(event.items) > _LONG_LIST:
+    items: Collection[str] = event.items
+    if len(items) > _LONG_LIST:
         _show_many(packed, event, stamp)
         return state
+    if len(set(items)) < len(items):
+        items = dict.fromkeys(items)
     prefix = b"%b%d/" % (START, event.itemtype)
     is_new = False
-    for item in event.items:
+    for item in items:
         opening = prefix + item.encode() + KEY_END
         at = find(opening)
         if at < 0:
@@ -118,7 +121,7 @@ def show(state: RenderedState | None, event: Rendered) -> RenderedState:
 def _show_many(packed: bytearray, event: Rendered, stamp: bytes) -> None:
     bodies = dict(entries(packed))
     time_ms = event.time_ms
-    for item in event.items:
+    for item in dict.fromkeys(event.items):
         key = b"%d/%b" % (event.itemtype, item.encode())
         body = bodies.pop(key, None)
         bodies[key] = stamp if body is None else body_shown_again(body, time_ms, stamp)
@@ -127,12 +130,12 @@ def _show_many(packed: bytearray, event: Rendered, stamp: bytes) -> None:
 
 
 def view(state: RenderedState | None, event: Viewed) -> RenderedState:
-    """Count each item of the list as viewed. A view is not a showing; thresholds count showings."""
+    """Count each item of the list as viewed, once. A view is not a showing; thresholds count showings."""
     if state is None:
         state = RenderedState()
     packed = packed_of(state)
     time_ms = event.time_ms
-    for item in event.items:
+    for item in dict.fromkeys(event.items):
         opening = opening_of(b"%d/%b" % (event.itemtype, item.encode()))
         body = _take(packed, opening)
         shown = Shown() if body is None else read(body)

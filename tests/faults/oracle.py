@@ -126,7 +126,7 @@ def fold(
             seen[user, eid] = received_ms
         prefix = f"{event.get('itemtype', 1)}/"
         if kind == "rendered":
-            for item in event["items"]:
+            for item in dict.fromkeys(event["items"]):  # listed twice, it is one showing
                 truth.shown[user, prefix + item] += 1
             _count(truth, event["scenario"], event["time_ms"], "rendered", len(event["items"]))
             _row_of(rows, user, truth).show(event)

@@ -2,20 +2,20 @@
 
 import pytest
 
-from tables.user.belonging import JoiningClick
+from tables.user.elements import Impression, JoiningClick
 from tables.user.impressions import (
     MAX_CALLS,
     CallPlace,
-    Impression,
     ImpressionsState,
     RecommendedClick,
     append,
     call_place,
-    drop_oldest_impression,
+    drop_impression,
     forget_places,
     impression_of,
     impressions_of,
     oldest,
+    oldest_received_ms,
     renew,
     replace,
     report_call,
@@ -46,15 +46,15 @@ def test_impression_is_the_event_as_sent() -> None:
 
 def test_log_keeps_the_order_and_drops_the_oldest() -> None:
     state = ImpressionsState()
-    assert oldest(state) is None
+    assert oldest_received_ms(state) is None
     for number in range(3):
         append(state, an_impression(NOW_MS - number, NOW_MS + number))
     state = stored(state)
-    drop_oldest_impression(state)
-    head = oldest(state)
-    assert head is not None
-    assert head[1] == NOW_MS + 1
+    drop_impression(state)
+    assert (oldest(state).time_ms, oldest_received_ms(state)) == (NOW_MS - 1, NOW_MS + 1)
     assert [each.time_ms for each in impressions_of(state)] == [NOW_MS - 1, NOW_MS - 2]
+    drop_impression(state, 1)
+    assert ([each.time_ms for each in impressions_of(state)], state.kept) == ([NOW_MS - 1], 1)
     replace(state, [an_impression()])
     assert (state.kept, impressions_of(stored(state))) == (1, [an_impression()])
 
