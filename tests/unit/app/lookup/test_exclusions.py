@@ -169,7 +169,7 @@ def test_units_bought_are_a_number_with_all_digits_over_both_stretches() -> None
         moved=moved,
     )
     answer = msgspec.json.encode(exclusions(view, ALL, NOW)["excluded"])
-    assert [entry["count"] for entry in json.loads(answer, parse_float=str)] == ["0.3", 1]
+    assert [entry["count"] for entry in json.loads(answer, parse_float=Decimal)] == [Decimal("0.3"), 1]
 
 
 def test_the_latest_comes_first_then_by_item() -> None:

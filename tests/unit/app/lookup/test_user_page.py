@@ -101,8 +101,11 @@ def test_a_page_has_units_as_numbers_and_revenue_as_text_exactly() -> None:
             bought(stretch, "1", NOW - 8, quantity=Decimal("0.1"), price=Decimal("0.10"), currency="EUR")
     bought(own, "2", NOW - 9, quantity=Decimal("2.0000"))
     page = msgspec.json.encode(user_page(UserView(own, moved), NOW))
-    entries = json.loads(page, parse_float=str)["purchases"]
-    assert [(entry["quantity"], entry["revenue"]) for entry in entries] == [("0.3", {"EUR": "0.03"}), (2, {})]
+    entries = json.loads(page, parse_float=Decimal)["purchases"]
+    assert [(entry["quantity"], entry["revenue"]) for entry in entries] == [
+        (Decimal("0.3"), {"EUR": "0.03"}),
+        (2, {}),
+    ]
 
 
 def test_a_page_merges_what_was_moved_and_marks_what_is_only_there() -> None:

@@ -93,6 +93,14 @@ def test_examples_are_all_events_that_the_tracker_has() -> None:
     assert {type(event) for event in EXAMPLES} == set(EVENTS.values()) - {Recommended, Playback}
 
 
+@pytest.mark.parametrize(
+    ("written", "sent"), [("1e3", "1000"), ("2.0000", "2"), ("0.30000000000000004", "0.3"), ('"NaN"', "NaN")]
+)
+def test_quantity_is_sent_as_the_collector_reads_it(written: str, sent: str) -> None:
+    line = f'{{"type":"buy","customer":"00000","user":"u","item":"5","quantity":{written}}}'
+    assert f"quantity={sent}" in a_request(line).target.split("?")[1].split("&")
+
+
 @pytest.mark.parametrize("event", EXAMPLES, ids=lambda event: type(event).__name__)
 @pytest.mark.parametrize("time_ms", [0, 1_500_000_000_000])
 def test_event_arrives_as_it_was_written(event: EventBase, time_ms: int) -> None:

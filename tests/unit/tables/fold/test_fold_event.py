@@ -378,10 +378,10 @@ def test_each_purchase_counts_with_its_revenue_in_the_impressions_pane(overlay: 
 def test_revenue_by_weight_is_exact(overlay: SpiedOverlay) -> None:
     tenths = [a_buy(quantity=Decimal("0.1"), price=Decimal("0.10"), **at(6)) for _ in range(3)]
     most = a_buy(
-        quantity=Decimal("999999.999999"), price=Decimal("999999999.999999"), currency="JPY", **at(7)
+        quantity=Decimal("999999.999999"), price=Decimal("999999999.999999999999"), currency="JPY", **at(7)
     )
     fold_all(clicked(overlay), *tenths, most, most)
-    revenue = {"EUR": Decimal("0.03"), "JPY": 2 * Decimal("999999999.999999") * Decimal("999999.999999")}
+    revenue = {"EUR": Decimal("0.03"), "JPY": Decimal("1999999999997999.999998000000000002")}
     assert tallied(overlay, POSITION) == {(0, "home", "A", 1, 0): {"purchases": 5, "revenue": revenue}}
 
 

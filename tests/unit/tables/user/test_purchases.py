@@ -105,8 +105,9 @@ def test_three_times_a_tenth_is_three_tenths() -> None:
 
 
 def test_decimals_that_are_whole_together_are_an_integer() -> None:
-    one = folded([a_buy(quantity=Decimal("0.5"))] * 2).items["1/1"].quantity
-    assert (one, type(one)) == (1, int)
+    one = folded([a_buy(quantity=Decimal("0.5"))] * 2).items["1/1"]
+    assert (one.quantity, type(one.quantity)) == (1, int)
+    assert (one.whole, one.millionths) == (1, 0), "a former worker reads the whole units"
 
 
 @given(st.lists(buys, min_size=1, max_size=5))
