@@ -65,7 +65,16 @@ def add(into: Counts, other: Counts) -> None:
     into.clicked_calls += other.clicked_calls
     into.unlabelled_impressions += other.unlabelled_impressions
     for currency, amount in other.revenue.items():
-        into.revenue[currency] = EXACT.add(into.revenue.get(currency, _NOTHING), amount)
+        _earn(into.revenue, currency, amount)
+
+
+def _earn(revenue: dict[str, Decimal], currency: str, amount: Decimal) -> None:
+    """Add an amount, which may take back what was counted before. A currency without revenue is left out."""
+    earned = EXACT.add(revenue.get(currency, _NOTHING), amount)
+    if earned:
+        revenue[currency] = earned
+    else:
+        revenue.pop(currency, None)
 
 
 def subtract(a: Counts, b: Counts) -> Counts:
@@ -229,8 +238,7 @@ class Tally:
                 setattr(counts, place[0], getattr(counts, place[0]) + amount * times)
         for place, money in revenue.items():
             for key, _ in _panes_of(place, name_of(place[1], place[2])):
-                earned = counts_of(key).revenue
-                earned[place[0]] = EXACT.add(earned.get(place[0], _NOTHING), money)
+                _earn(counts_of(key).revenue, place[0], money)
         return changed
 
 

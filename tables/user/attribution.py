@@ -8,6 +8,7 @@ from tables.user.attribution_groups import tidy
 from tables.user.belonging import (
     Counted,
     click_of,
+    count,
     count_conversion,
     difference,
     place_of_click,
@@ -15,7 +16,7 @@ from tables.user.belonging import (
     showing_of,
 )
 from tables.user.elements import PURCHASES, Conversion, Impression, JoiningClick, call_of
-from tables.user.impressions import ImpressionsState, append, renew
+from tables.user.impressions import MANY_ITEMS, ImpressionsState, append, renew
 from tables.user.row_elements import (
     RowElements,
     elements_of,
@@ -29,22 +30,23 @@ def show(state: ImpressionsState, user: str, impression: Impression) -> Counted:
     """Keep an impression. Return what changes, which is nothing unless one of its items was clicked at the same time or later."""
     if state.former_clicks:
         renew(state)
-    impression.number = state.next_number()
-    changed: Counted = {}
-    shown_ms = impression.time_ms
-    if state.clicks and max([click.time_ms for click in state.clicks]) >= shown_ms:
-        listed = set(keys_of(impression))
-        items = {
-            click.item_key for click in state.clicks if click.time_ms >= shown_ms and click.item_key in listed
-        }
-        if items:
-            changed = _show_late(elements_of(state, user), items, impression)
-    append(state, impression)
-    tidy(state, user, impression.received_ms, len(impression.items))
+    impression.number = state.numbered = state.numbered + 1
+    clicks = state.clicks
+    changed = _show_to_clicks(state, user, impression) if clicks else {}
+    is_over = append(state, impression)
+    if is_over or clicks or state.conversions or len(impression.items) > MANY_ITEMS:
+        tidy(state, user, impression.received_ms, len(impression.items))
     return changed
 
 
-def _show_late(row: RowElements, items: set[str], impression: Impression) -> Counted:
+def _show_to_clicks(state: ImpressionsState, user: str, impression: Impression) -> Counted:
+    """Return what an impression changes in the counts of a row that has clicks."""
+    shown_ms = impression.time_ms
+    late = {click.item_key for click in state.clicks if click.time_ms >= shown_ms}
+    items = late.intersection(keys_of(impression)) if late else late
+    if not items:
+        return {}
+    row = elements_of(state, user)
     with_it = RowElements(
         row.user, [*row.impressions, impression], row.clicks, row.conversions, row.settled_calls
     )
@@ -66,9 +68,11 @@ def click(state: ImpressionsState, user: str, clicked: JoiningClick) -> Counted:
         each.item_key == clicked.item_key and each.time_ms >= clicked.time_ms for each in state.conversions
     ):
         row.conversions = []  # none of them can belong to this click
-    before = row.count(items)
     row.clicks.append(clicked)
-    changed = difference(row.count(items), before)
+    after = row.by_item(items).values()
+    before = [each._replace(clicks=[of for of in each.clicks if of.element is not clicked]) for each in after]
+    calls = state.settled_calls
+    changed = difference(count(after, user, calls), count(before, user, calls))
     state.clicks.append(clicked)
     tidy(state, user, clicked.received_ms)
     return changed

@@ -21,6 +21,8 @@ MAX_CLICKS: Final = 100
 MAX_CALLS: Final = 100
 MAX_SHOWN_ITEMS: Final = 5_000
 """Items in all kept impressions together. Without this bound, endless lists would make a value of megabytes."""
+MANY_ITEMS: Final = MAX_SHOWN_ITEMS // MAX_IMPRESSIONS
+"""Only lists that are longer than this can bring all lists together above the limit."""
 KEEP_MS: Final = 24 * 3_600_000 + CONVERSION_MS
 """A group of elements goes when all of it was received this long before the newest element."""
 MAX_LOGINS: Final = 16
@@ -193,17 +195,25 @@ def impression_of(event: ItemsEvent) -> Impression:
     )
 
 
-def append(state: ImpressionsState, impression: Impression) -> None:
-    """Add an impression to the end of the log."""
+def append(state: ImpressionsState, impression: Impression) -> bool:
+    """Add an impression to the end of the log. Return whether the oldest one is then too old, or one too many."""
     log = _log_of(state)
-    log += _packed(impression)
-    state.kept += 1
+    body = _encode(impression)
+    received_ms = impression.received_ms
+    log += _pack_header(len(body), received_ms) + body
+    kept = state.kept = state.kept + 1
+    return kept > MAX_IMPRESSIONS or _read_header(log, 0)[1] < received_ms - KEEP_MS
 
 
-def oldest(state: ImpressionsState) -> Impression:
-    """Return the oldest impression of a state that has one."""
+def impression_at(state: ImpressionsState, position: int) -> Impression:
+    """Return the impression at a position of the log."""
     log = _log_of(state)
-    return decode_impression(log[_HEADER.size : _HEADER.size + _read_header(log, 0)[0]])
+    at = 0
+    for _ in range(position):
+        at += _HEADER.size + _read_header(log, at)[0]
+    length, _ = _read_header(log, at)
+    at += _HEADER.size
+    return decode_impression(log[at : at + length])
 
 
 def oldest_received_ms(state: ImpressionsState) -> int | None:
@@ -212,14 +222,16 @@ def oldest_received_ms(state: ImpressionsState) -> int | None:
     return _read_header(log, 0)[1] if log else None
 
 
-def drop_impression(state: ImpressionsState, position: int = 0) -> None:
-    """Drop the impression at a position of the log: the oldest, if none is given."""
+def drop_impressions(state: ImpressionsState, positions: list[int]) -> None:
+    """Drop the impressions at these positions of the log, which ascend."""
     log = _log_of(state)
-    at = 0
-    for _ in range(position):
-        at += _HEADER.size + _read_header(log, at)[0]
-    del log[at : at + _HEADER.size + _read_header(log, at)[0]]
-    state.kept -= 1
+    at = place = 0
+    for dropped, position in enumerate(positions):
+        while place < position - dropped:
+            at += _HEADER.size + _read_header(log, at)[0]
+            place += 1
+        del log[at : at + _HEADER.size + _read_header(log, at)[0]]
+    state.kept -= len(positions)
 
 
 def replace(state: ImpressionsState, impressions: list[Impression]) -> None:

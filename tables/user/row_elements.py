@@ -90,25 +90,32 @@ def keys_of(impression: Impression) -> Iterator[str]:
 
 def elements_of(state: ImpressionsState, user: str, items: Iterable[str] | None = None) -> RowElements:
     """Return the elements of a row. With ``items``, impressions of no such item are left out."""
-    wanted = None if items is None else [split_item_key(key)[1].encode() for key in items]
-    return _decoded(state, user, lambda body: wanted is None or any(item in body for item in wanted))
+    if items is None:
+        return _decoded(state, user, None)
+    wanted = [split_item_key(key)[1].encode() for key in items]
+    if len(wanted) == 1:
+        return _decoded(state, user, wanted[0])
+    return _decoded(state, user, lambda body: any(item in body for item in wanted))
 
 
 def elements_of_call(state: ImpressionsState, user: str, call: Call) -> RowElements:
     """Return the elements of a row. Impressions of other requests are left out."""
-    wanted = call.request_id.encode()
-    return _decoded(state, user, lambda body: wanted in body)
+    return _decoded(state, user, call.request_id.encode())
 
 
-def _decoded(state: ImpressionsState, user: str, is_wanted: Callable[[bytes], bool]) -> RowElements:
-    impressions: list[Impression] = []
-    positions: list[int] = []
-    for position, body in enumerate(bodies(state)):
-        if is_wanted(body):
-            impression = decode_impression(body)
-            impression.number = impression.number or _FORMER_NUMBER + position
-            impressions.append(impression)
-            positions.append(position)
+def _decoded(
+    state: ImpressionsState, user: str, wanted: bytes | Callable[[bytes], bool] | None
+) -> RowElements:
+    found = list(enumerate(bodies(state)))
+    if isinstance(wanted, bytes):
+        found = [each for each in found if wanted in each[1]]
+    elif wanted is not None:
+        found = [each for each in found if wanted(each[1])]
+    positions = [position for position, _ in found]
+    impressions = [decode_impression(body) for _, body in found]
+    for position, impression in zip(positions, impressions, strict=True):
+        if not impression.number:
+            impression.number = _FORMER_NUMBER + position
     return RowElements(
         user, impressions, list(state.clicks), list(state.conversions), state.settled_calls, positions
     )

@@ -10,11 +10,11 @@ from tables.user.impressions import (
     RecommendedClick,
     append,
     call_place,
-    drop_impression,
+    drop_impressions,
     forget_places,
+    impression_at,
     impression_of,
     impressions_of,
-    oldest,
     oldest_received_ms,
     renew,
     replace,
@@ -50,11 +50,13 @@ def test_log_keeps_the_order_and_drops_the_oldest() -> None:
     for number in range(3):
         append(state, an_impression(NOW_MS - number, NOW_MS + number))
     state = stored(state)
-    drop_impression(state)
-    assert (oldest(state).time_ms, oldest_received_ms(state)) == (NOW_MS - 1, NOW_MS + 1)
+    drop_impressions(state, [0])
+    assert (impression_at(state, 0).time_ms, oldest_received_ms(state)) == (NOW_MS - 1, NOW_MS + 1)
     assert [each.time_ms for each in impressions_of(state)] == [NOW_MS - 1, NOW_MS - 2]
-    drop_impression(state, 1)
-    assert ([each.time_ms for each in impressions_of(state)], state.kept) == ([NOW_MS - 1], 1)
+    append(state, an_impression(NOW_MS - 3))
+    assert impression_at(state, 2).time_ms == NOW_MS - 3
+    drop_impressions(state, [0, 2])
+    assert ([each.time_ms for each in impressions_of(state)], state.kept) == ([NOW_MS - 2], 1)
     replace(state, [an_impression()])
     assert (state.kept, impressions_of(stored(state))) == (1, [an_impression()])
 
