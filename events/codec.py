@@ -11,7 +11,8 @@ from typing import Any, Final
 
 import msgspec
 
-from events.model import EVENT_VERSION, Basket, Buy, Event, EventBase, Login, Owns, Wishlist
+from events.model import EVENT_VERSION, Basket, Buy, Event, EventBase, Login, Owns, PurchaseEvent, Wishlist
+from events.quantity import exact, json_number
 
 _encoder: Final = msgspec.json.Encoder(decimal_format="string")
 _decoder: Final[msgspec.json.Decoder[Event]] = msgspec.json.Decoder(Event)
@@ -32,6 +33,7 @@ class UndecodableError(ValueError):
 MAX_RECORD_BYTES: Final = 900_000
 """Largest record that is folded. A producer can write a larger one compressed, below the broker's limit.
 A worker could not forward it: every flush would fail."""
+_PURCHASES: Final = frozenset((Buy, Owns))
 _IS_NAME: Final = re.compile(r"[\x21-\x7e]{1,200}").fullmatch
 _MAX_PRICE: Final = Decimal(10) ** 12
 _MAX_DECIMALS: Final = 12
@@ -42,7 +44,7 @@ def _check_login(event: Login) -> None:
         raise UndecodableError("malformed", "target takes 1 to 200 printable ASCII characters")
 
 
-def _check_price(event: Buy | Owns | Basket | Wishlist) -> None:
+def _check_price(event: PurchaseEvent | Basket | Wishlist) -> None:
     price = event.price
     if price is None:
         return
@@ -52,10 +54,17 @@ def _check_price(event: Buy | Owns | Basket | Wishlist) -> None:
         raise UndecodableError("malformed", "price takes 0 to 10^12 with at most 12 decimals, and a currency")
 
 
+def _check_purchase(event: PurchaseEvent) -> None:
+    quantity = event.quantity
+    if type(quantity) is Decimal and exact(quantity) != quantity:
+        raise UndecodableError("malformed", "quantity takes more than 0, up to 10^9, with at most 6 decimals")
+    _check_price(event)
+
+
 _CHECKS: Final[dict[type, Callable[[Any], None]]] = {
     Login: _check_login,
-    Buy: _check_price,
-    Owns: _check_price,
+    Buy: _check_purchase,
+    Owns: _check_purchase,
     Basket: _check_price,
     Wishlist: _check_price,
 }
@@ -63,7 +72,17 @@ _CHECKS: Final[dict[type, Callable[[Any], None]]] = {
 
 def encode(event: EventBase) -> bytes:
     """Return the journal record of an event."""
-    return _encoder.encode(event)
+    return _encoder.encode(_with_number(event) if type(event) in _PURCHASES else event)
+
+
+def _with_number(event: Any) -> Any:
+    """Return a purchase whose quantity the encoder writes as a number. One that ``decode`` refuses stays, as text."""
+    quantity = event.quantity
+    if type(quantity) is Decimal:
+        units = exact(quantity)
+        if units is not None and units == quantity:
+            return msgspec.structs.replace(event, quantity=json_number(units))
+    return event
 
 
 def decode(raw: bytes | None) -> Event:

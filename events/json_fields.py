@@ -13,10 +13,11 @@ import msgspec
 from events import tracker_fields
 from events.model import EVENT_VERSION, RecommendedList
 from events.money import CURRENCIES, parse_fullprice, price_of_float
+from events.quantity import exact
 from events.rejections import RefusedError
 from events.rules import Rules
 from events.signature import ABSENT
-from events.tracker_fields import has_control, integer, not_a_word, not_an_integer, without_zeros
+from events.tracker_fields import has_control, integer, not_a_decimal, not_a_word, not_an_integer
 from events.wire_fields import WIRE_FIELDS
 from events.wire_values import (
     MAX_ITEM_CHARS,
@@ -73,12 +74,28 @@ def _integer_of(bounds: ValueType) -> Read:
 
     def read(name: str, value: Any, _rules: Rules) -> int:
         number = value
-        if bounds.may_have_zeros and type(value) is float and value.is_integer():
-            number = int(value)
-        elif type(value) is str:
-            number = integer(without_zeros(value) if bounds.may_have_zeros else value, greatest)
+        if type(value) is str:
+            number = integer(value, greatest)
         if type(number) is not int or not least <= number <= greatest:
             raise not_an_integer(name, value if type(value) is str else json_of(name, value), bounds)
+        return number
+
+    return read
+
+
+def _decimal_of(bounds: ValueType) -> Read:
+    least, greatest = bounds.least, bounds.greatest
+
+    def read(name: str, value: Any, _rules: Rules) -> int | Decimal:
+        number: int | Decimal | None = None
+        if type(value) is str:
+            number = tracker_fields.decimal(value, bounds)
+        elif type(value) is float:
+            number = exact(Decimal(repr(value)))
+        elif type(value) is int:
+            number = value
+        if number is None or not least < number <= greatest:
+            raise not_a_decimal(name, value if type(value) is str else json_of(name, value), bounds)
         return number
 
     return read
@@ -234,6 +251,7 @@ _BOUNDED: Final[dict[ValueKind, Callable[[ValueType], Read]]] = {
     ValueKind.WORD: _word_of,
     ValueKind.CATEGORYPATH: _categorypath_of,
     ValueKind.INTEGER: _integer_of,
+    ValueKind.DECIMAL: _decimal_of,
     ValueKind.NUMBER: _number_of,
     ValueKind.CHOICE: _choice_of,
     ValueKind.LISTS: _lists_of,

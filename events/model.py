@@ -26,7 +26,8 @@ Currency = Annotated[str, msgspec.Meta(pattern=r"^[A-Z]{3}\Z")]
 Items = Annotated[tuple[Word, ...], msgspec.Meta(max_length=5_000)]
 Length = Annotated[int, msgspec.Meta(ge=0, le=2_592_000_000)]
 """A length or a position of a played item in ms, up to 30 days."""
-Quantity = Annotated[int, msgspec.Meta(ge=1, le=1_000_000_000)]
+Quantity = Annotated[int, msgspec.Meta(ge=1, le=1_000_000_000)] | Decimal
+"""Units, whole or not; events/quantity.py has the bounds of a Decimal."""
 
 
 class EventBase(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", gc=False):
@@ -73,6 +74,7 @@ class ItemsEvent(EventBase, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
     modelid: Word | None = None
     request_id: Word | None = None
     categorypath: LongWord | None = None
+    fallback_scenario: Word | None = None  # the customer's, unless a ``recommended`` names one
 
 
 class Click(ItemEvent, frozen=True, kw_only=True, omit_defaults=True, gc=False, tag="click"):

@@ -28,6 +28,9 @@ _CODE_CHARS: Final = 3
 _DECIMALS: Final = 6
 _MILLIONTH: Final = Decimal(1).scaleb(-_DECIMALS)
 _HALF_EVEN: Final = Context(prec=60, rounding=ROUND_HALF_EVEN)
+EXACT: Final = Context(prec=100, traps=[])
+"""For sums and products. So wide that those of real prices are exact, and so narrow that a price of 1E+999999 does not become a
+megabyte of digits."""
 _TOO_MUCH: Final = Decimal(10) ** 12  # the codec takes less (events/codec.py)
 _EXACT_IN_FLOATS: Final = 10**9  # with 6 decimals, these are the 15 digits that a float keeps
 
@@ -38,6 +41,15 @@ def rounded(price: Decimal) -> Decimal:
     if not isinstance(exponent, int) or exponent >= -_DECIMALS or abs(price) >= _TOO_MUCH:
         return price
     return price.quantize(_MILLIONTH, context=_HALF_EVEN)
+
+
+def revenue_of(price: Decimal, quantity: int | Decimal) -> Decimal:
+    """Return price x quantity, exactly. It has the decimals of the price, and more only if the quantity needs them."""
+    revenue = EXACT.multiply(price, quantity)
+    if isinstance(quantity, int) or not revenue.is_finite():
+        return revenue
+    as_price = revenue.quantize(price, context=EXACT)
+    return as_price if as_price == revenue else revenue.normalize(EXACT)
 
 
 def parse_fullprice(text: str) -> tuple[Decimal, str | None] | None:

@@ -4,6 +4,7 @@ The event must pass the rules for the tracker's parameters (events/tracker_field
 (events/codec.py). Pure.
 """
 
+from decimal import Decimal
 from typing import Any, Final
 
 import msgspec
@@ -18,9 +19,11 @@ from events.model import (
     ItemEvent,
     ItemsEvent,
     Login,
+    PurchaseEvent,
     Recommended,
 )
 from events.money import CURRENCIES, rounded
+from events.quantity import exact
 from events.rejections import RefusedError, Rejection
 from events.rules import Rules
 
@@ -59,9 +62,13 @@ def _seal(event: EventBase, rules: Rules) -> EventBase:
     }
     if isinstance(typed, Login):
         names |= _target(typed, rules)
+    if isinstance(typed, ItemsEvent) and typed.scenario is None and typed.fallback_scenario is None:
+        names["fallback_scenario"] = rules.scenario_of_unlabelled
     price = getattr(typed, "price", None)
     if price is not None:
         names["price"] = rounded(price)
+    if isinstance(typed, PurchaseEvent) and isinstance(typed.quantity, Decimal):
+        names["quantity"] = exact(typed.quantity) or typed.quantity
     _check(typed, rules)
     sealed = msgspec.structs.replace(typed, **names)
     try:

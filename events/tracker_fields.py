@@ -5,8 +5,10 @@ with a sentence that names the parameter, the value and what it takes.
 """
 
 import re
+from decimal import Decimal
 from typing import Final
 
+from events.quantity import exact
 from events.rejections import RefusedError
 from events.rules import Rules
 from events.signature import ABSENT
@@ -37,10 +39,14 @@ def integer(text: str, greatest: int) -> int | None:
     return number if number <= greatest else None
 
 
-def without_zeros(text: str) -> str:
-    """Return the integer that is written with a point and only zeros behind it; another text as it is."""
-    whole, point, zeros = text.partition(".")
-    return whole if point and zeros and not zeros.strip("0") else text
+def decimal(text: str, value: ValueType) -> int | Decimal | None:
+    """Return a decimal with a point within the bounds, rounded to 6 decimals, as events/quantity.py has it; None for anything else."""
+    number: int | Decimal | None = None
+    if text.isdigit():
+        number = integer(text, value.greatest)
+    elif re.fullmatch(value.pattern, text):
+        number = exact(Decimal(text))
+    return number if number is not None and value.least < number <= value.greatest else None
 
 
 def raw_user(text: str, parameter: str = "user") -> str:
@@ -130,6 +136,16 @@ def not_an_integer(name: str, text: str, value: ValueType) -> RefusedError:
     return RefusedError(
         value.code,
         f"{name} {quoted(text)} must be an integer from {value.least} to {value.greatest}",
+        name,
+        text,
+    )
+
+
+def not_a_decimal(name: str, text: str, value: ValueType) -> RefusedError:
+    """Return the error for a text that is not a decimal within the bounds."""
+    return RefusedError(
+        value.code,
+        f"{name} {quoted(text)} must be a decimal number with a point, above {value.least} and up to {value.greatest}",
         name,
         text,
     )

@@ -11,12 +11,13 @@ from events.money import CURRENCIES, parse_fullprice, parse_minor_units
 from events.rejections import PRICE_UNREADABLE, RefusedError
 from events.target import given_twice
 from events.tracker_fields import (
+    decimal,
     has_control,
     integer,
+    not_a_decimal,
     not_a_word,
     not_an_integer,
     quoted,
-    without_zeros,
 )
 from events.wire_fields import FREE_PARAMETERS, WireField
 from events.wire_values import MAX_PROPERTIES, MAX_PROPERTY_CHARS, MAX_PROPERTY_NAME_CHARS, ValueKind
@@ -59,9 +60,21 @@ def _integer_reader(field: WireField) -> Callable[[str], int]:
     )
 
     def read(text: str) -> int:
-        number = integer(without_zeros(text) if value.may_have_zeros else text, greatest)
+        number = integer(text, greatest)
         if number is None or number < least:
             raise not_an_integer(name, text, value)
+        return number
+
+    return read
+
+
+def _decimal_reader(field: WireField) -> Callable[[str], int | Decimal]:
+    name, value = field.tracker_names[0], field.value
+
+    def read(text: str) -> int | Decimal:
+        number = decimal(text, value)
+        if number is None:
+            raise not_a_decimal(name, text, value)
         return number
 
     return read
@@ -71,6 +84,7 @@ _READERS: Final[dict[ValueKind, Callable[[WireField], Callable[[str], Any]]]] = 
     ValueKind.WORD: _word_reader,
     ValueKind.CATEGORYPATH: _categorypath_reader,
     ValueKind.INTEGER: _integer_reader,
+    ValueKind.DECIMAL: _decimal_reader,
 }
 """Kind -> what makes the reader of a field of this kind. A kind without one stops the import of this module."""
 

@@ -78,7 +78,7 @@ WIRE_FIELDS: Final = (
     WireField("fullprice", values.FULLPRICE, "of one item, as 2.50EUR", fills="price"),
     WireField("price", values.CENTS, "deprecated: integer cents", json_value=values.AMOUNT),
     WireField("currency", values.CURRENCY, "of the deprecated price, EUR when absent"),
-    WireField("quantity", values.QUANTITY, "1 when absent"),
+    WireField("quantity", values.QUANTITY, "units, rounded to 6 decimals; 1 when absent"),
     # The path:
     WireField("target", values.USER, "who it is from now on", is_in_path=True),
     WireField(
@@ -171,7 +171,7 @@ WIRE_FIELDS: Final = (
     WireField("rate", values.PLAY_RATE, tracker=()),
     *[
         WireField(name, values.SET_BY_COLLECTOR, tracker=())
-        for name in ("received_ms", "is_clamped", "previous_user", "is_junk_target")
+        for name in ("received_ms", "is_clamped", "previous_user", "is_junk_target", "fallback_scenario")
     ],
 )
 

@@ -21,6 +21,7 @@ MAX_PROPERTY_NAME_CHARS: Final = 64
 MAX_PROPERTY_CHARS: Final = 512
 
 _AMOUNT_PATTERN: Final = r"[0-9]{1,12}(\.[0-9]{1,40})?"
+_DECIMAL_PATTERN: Final = r"[0-9]{1,19}(\.[0-9]{1,40})?"
 _FULLPRICE_PATTERN: Final = _AMOUNT_PATTERN + "([A-Z]{3})? *"
 _WALL_TIME_PATTERN: Final = "[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}"
 _PLAYER_STATES: Final = ("playing", "paused", "buffering", "seeking", "ended")
@@ -45,6 +46,8 @@ class ValueKind(enum.Enum):
     """A WORD; both dialects strip the slashes at its ends."""
     INTEGER = enum.auto()
     """ASCII digits; in JSON also a number."""
+    DECIMAL = enum.auto()
+    """ASCII digits, with or without a point; in JSON also a number. It is rounded to 6 decimals, and more than ``least``."""
     NUMBER = enum.auto()
     """A number, with or without a fraction. JSON only."""
     CHOICE = enum.auto()
@@ -89,8 +92,6 @@ class ValueType:
     unit: str = ""
     code: str = "bad_parameter"
     pattern: str = ""
-    may_have_zeros: bool = False
-    """Whether an integer may be written with a point and zeros: ``2.0000``, as databases print a decimal."""
     choices: tuple[str, ...] = ()
 
 
@@ -108,7 +109,7 @@ FULLPRICE: Final = ValueType(ValueKind.FULLPRICE, code="bad_price", pattern=_FUL
 CENTS: Final = ValueType(ValueKind.CENTS, code="bad_price", pattern=r"[0-9]{1,14}")
 AMOUNT: Final = ValueType(ValueKind.AMOUNT, code="bad_price")
 CURRENCY: Final = ValueType(ValueKind.CURRENCY, code="bad_currency")
-QUANTITY: Final = ValueType(ValueKind.INTEGER, 1, MAX_QUANTITY, "items", "bad_quantity", may_have_zeros=True)
+QUANTITY: Final = ValueType(ValueKind.DECIMAL, 0, MAX_QUANTITY, "units", "bad_quantity", _DECIMAL_PATTERN)
 PLACE_NUMBER: Final = ValueType(ValueKind.INTEGER, 0, MAX_POSITION, "places", "bad_number")
 CLOCK: Final = ValueType(ValueKind.INTEGER, 0, _MAX_CLOCK_MS, "ms", "bad_number")
 EVENT_TIME: Final = ValueType(ValueKind.INTEGER, 1, _MAX_CLOCK_MS, "ms", "bad_timestamp")

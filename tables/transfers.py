@@ -20,7 +20,7 @@ _RECORD: Final = msgspec.defstruct(
     "_Record",
     [
         *(
-            (field.name, field.type)
+            (field.name, field.type) if field.required else (field.name, field.type, field.default)
             for field in msgspec.structs.fields(Transfer)
             if field.name not in ("stretch", "v")
         ),
@@ -33,6 +33,7 @@ _RECORD: Final = msgspec.defstruct(
         ("v", int, TRANSFER_VERSION),
     ],
     gc=False,
+    kw_only=True,
 )
 
 _encode: Final = msgspec.msgpack.Encoder().encode
@@ -42,6 +43,8 @@ _decode: Final = msgspec.msgpack.Decoder(_RECORD).decode
 def encode(transfer: Transfer) -> bytes:
     """Return the record of a transfer."""
     record = {name: getattr(transfer, name) for name in Transfer.__struct_fields__}
+    if transfer.attribution is None:
+        del record["attribution"]
     return _encode(record | {"stretch": transfer.stretch.rows})
 
 

@@ -26,6 +26,8 @@ def _schema(value: ValueType) -> dict[str, Any]:
             return {"type": "string", "maxLength": value.greatest}
         case ValueKind.ITEMTYPE | ValueKind.INTEGER:
             return {"type": "integer", "minimum": value.least, "maximum": value.greatest}
+        case ValueKind.DECIMAL:
+            return {"type": "number", "exclusiveMinimum": value.least, "maximum": value.greatest}
         case ValueKind.FULLPRICE | ValueKind.WALL_TIME | ValueKind.CALLBACK:
             return {"type": "string", "pattern": f"^{value.pattern}$"}
         case ValueKind.CURRENCY:

@@ -17,6 +17,7 @@ from events.signature import ABSENT
 _SECONDS_BELOW: Final = 10**11  # as ms: March 1973; as seconds: the year 5138
 _NUMBER: Final = re.compile(r"-?[0-9]{1,17}(?:\.[0-9]+)?")
 _INTEGER: Final = re.compile(r"-?[0-9]{1,18}")
+_DECIMALS: Final = frozenset(("price", "quantity"))
 _WHOLE: Final = frozenset(
     ("row", "rank", "itemtype", "percentage", "quantity", "rating", "created_ms", "sent_ms")
 )
@@ -139,16 +140,20 @@ def encoded(element: Mapping[str, Any]) -> bytes | Problem:
 
 
 def _plain(field: str, value: Any) -> Any:
-    """Return a value in the type that the element's field has: an integer or text."""
+    """Return a value in the type that the element's field has: an integer or text. The collector reads a decimal from both."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if field in _WHOLE:
-        is_whole = isinstance(value, str) and _INTEGER.fullmatch(value.strip()) is not None
-        return int(value) if is_whole else value if isinstance(value, int) else str(value)
-    if field == "price" and isinstance(value, float):
+        if isinstance(value, str) and _INTEGER.fullmatch(value.strip()) is not None:
+            return int(value)
+        if isinstance(value, int):
+            return value
+        if field not in _DECIMALS:
+            return str(value)
+    if field in _DECIMALS and isinstance(value, float):
         value = Decimal(repr(value))
     if isinstance(value, Decimal):
-        return f"{rounded(value) if field == 'price' else value:f}"
+        return f"{rounded(value) if field in _DECIMALS else value:f}"
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
     return value if isinstance(value, str) else str(value)

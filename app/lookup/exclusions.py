@@ -8,15 +8,18 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, TypeVar
 
+import msgspec
+
 from app.customers.exclusion_rules import REASONS, ExclusionRules, Reason
 from app.lookup.turns import Steps, at_once, pieces
 from app.lookup.user_view import UserView, items_of, kept_items, merged_basket, session_steps
+from events.quantity import json_number
 from tables.user.basket import BasketItem
 from tables.user.clicked import Clicked
 from tables.user.consumed import Consumed
 from tables.user.items import item_key, split_item_key
 from tables.user.preferences import BLACKLISTED_FOR_MS, Preference
-from tables.user.purchases import Purchase
+from tables.user.purchases import Purchase, units
 from tables.user.rendered import shown_within
 from tables.user.shown_bytes import Shown
 
@@ -35,7 +38,7 @@ class _Evidence(NamedTuple):
     """One reason against one item. ``is_moved``: only the moved stretch supports it."""
 
     reason: str
-    number: int
+    number: int | msgspec.Raw
     last_ms: int
     is_moved: bool
 
@@ -50,7 +53,7 @@ class _Limits(NamedTuple):
     consumed_at_least: int
 
 
-_Weight = tuple[int, int, bool]
+_Weight = tuple[int | msgspec.Raw, int, bool]
 """The result for one reason that excludes an item: ``number``, ``last_ms`` and ``is_moved`` of _Evidence."""
 
 
@@ -73,7 +76,7 @@ def _clicked(own: Clicked | None, moved: Clicked | None, limits: _Limits) -> _We
 
 def _bought(own: Purchase | None, moved: Purchase | None, limits: _Limits) -> _Weight | None:
     parts = _begun(own, moved, limits.as_of_ms)
-    return _weight(sum(part.quantity for part in parts), parts, own, limits.as_of_ms)
+    return _weight(json_number(units(parts)), parts, own, limits.as_of_ms)
 
 
 def _consumed(own: Consumed | None, moved: Consumed | None, limits: _Limits) -> _Weight | None:
@@ -105,7 +108,9 @@ def _begun(own: _PartT | None, moved: _PartT | None, as_of_ms: int) -> list[_Par
     return [part for part in (own, moved) if part is not None and part.first_ms <= as_of_ms]
 
 
-def _weight(number: int, parts: Sequence[_PartT], own: _PartT | None, as_of_ms: int) -> _Weight | None:
+def _weight(
+    number: int | msgspec.Raw, parts: Sequence[_PartT], own: _PartT | None, as_of_ms: int
+) -> _Weight | None:
     """Return the result of these parts, with their latest time up to ``as_of_ms``; None without a part."""
     if not parts:
         return None

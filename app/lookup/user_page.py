@@ -1,14 +1,18 @@
 """The page of one user: everything stored of the user, for a person to read or a model to use as features."""
 
 from collections.abc import Callable, Iterable, Iterator
+from decimal import Decimal
 from typing import Any, Final
 
 from app.customers.customer import RatingScale
 from app.lookup.turns import Steps, at_once, pieces
 from app.lookup.user_view import UserView, kept_items, merged_basket, session_steps
+from events.money import EXACT
+from events.quantity import json_number
 from tables.user.basket import BasketItem
 from tables.user.items import split_item_key
 from tables.user.preferences import Preference, is_blacklisted, is_wished
+from tables.user.purchases import units
 from tables.user.shown_bytes import MAX_TIMES
 
 PageEntry = dict[str, Any]
@@ -125,12 +129,12 @@ def _purchases(items: Iterable[_Item], as_of_ms: int) -> Iterator[PageEntry]:
     for entry, parts in items:
         if min(part.first_ms for part in parts) > as_of_ms:
             continue
-        revenue: dict[str, Any] = {}
+        revenue: dict[str, Decimal] = {}
         for part in parts:
             for currency, amount in part.revenue.items():
-                revenue[currency] = revenue.get(currency, 0) + amount
+                revenue[currency] = EXACT.add(revenue[currency], amount) if currency in revenue else amount
         yield entry | {
-            "quantity": sum(part.quantity for part in parts),
+            "quantity": json_number(units(parts)),
             "orders": sum(part.orders for part in parts),
             "revenue": revenue,
             "owned": any(part.owned for part in parts),

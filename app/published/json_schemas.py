@@ -22,6 +22,13 @@ _PRICE: Final = {
     "pattern": "^[0-9]{1,12}(\\.[0-9]{1,12})?$",
     "description": "of one item, decimal; with a currency",
 }
+_QUANTITY: Final = {
+    "type": "number",
+    "exclusiveMinimum": 0,
+    "maximum": 1_000_000_000,
+    "default": 1,
+    "description": "units, with at most 6 decimals",
+}
 _WRITTEN: Final[dict[str, dict[str, Any]]] = {
     "customer": {**_CUSTOMER, "description": "the customer of the event; printable ASCII without |"},
     "user": {**_NAME, "description": "{key id}.{pseudonym}, never a raw id; ~ without a user"},
@@ -29,6 +36,7 @@ _WRITTEN: Final[dict[str, dict[str, Any]]] = {
     "target": {**_NAME, "description": "the pseudonym of the user that `user` turned out to be"},
     "v": {"const": EVENT_VERSION, "default": EVENT_VERSION, "description": "version of the format"},
     "price": _PRICE,
+    "quantity": _QUANTITY,
 }
 _DESCRIPTIONS: Final = {
     "time_ms": "when it happened, ms since 1970 UTC; 0 or absent: when the broker received it",

@@ -7,6 +7,7 @@ pseudonyms. A target (``/api/00000/click/u/1/11?lang=en``) is sent unchanged, so
 import gzip
 import re
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final, TextIO
 
@@ -16,6 +17,7 @@ from app.base.errors import UptakeError
 from app.replay.request import OVERRIDE, Author, Entries, ReplayEntry, Request, Unreadable
 from events.event_time import parse_override
 from events.model import NO_PROFILE_USER, Event, EventBase, ItemEvent, ItemsEvent, Login, TriggerOpened
+from events.quantity import exact
 from events.rejections import Rejection
 from events.target import read_target, split_path
 from events.tracker import TRACKER_EVENTS
@@ -121,7 +123,7 @@ def _params(event: EventBase) -> dict[str, str]:
         name = _PARAMETERS.get(field)
         value: Any = getattr(event, field)
         if name is not None and value is not None:
-            params[name] = str(value)
+            params[name] = str(exact(value) or value if isinstance(value, Decimal) else value)
     price, currency = getattr(event, "price", None), getattr(event, "currency", None)
     if price is not None and currency is not None:
         params["fullprice"] = f"{price:f}{currency}"

@@ -11,6 +11,7 @@ from typing import Final
 
 import msgspec
 
+from events.money import EXACT
 from tables.base.table_spec import TableSpec
 from tables.ctr.window_keys import (
     PANE_GRANULARITY,
@@ -24,7 +25,8 @@ from tables.ctr.window_keys import (
 )
 
 PANE_KEEP_MS: Final = 7 * 86_400_000  # by received time, as everywhere
-MAX_AMOUNT: Final = Decimal(10) ** 15  # a sum of 10**7 of these still has 6 decimals within 28 digits
+MAX_AMOUNT: Final = Decimal(10) ** 15
+_NOTHING: Final = Decimal(0)
 
 
 class Counts(msgspec.Struct, array_like=True, gc=False):
@@ -42,6 +44,8 @@ class Counts(msgspec.Struct, array_like=True, gc=False):
     basket: int = 0
     purchases: int = 0
     revenue: dict[str, Decimal] = msgspec.field(default_factory=dict)
+    clicked_calls: int = 0
+    unlabelled_impressions: int = 0
 
 
 COUNTERS: Final = tuple(name for name in Counts.__struct_fields__ if name != "revenue")
@@ -58,15 +62,26 @@ def add(into: Counts, other: Counts) -> None:
     into.consumed += other.consumed
     into.basket += other.basket
     into.purchases += other.purchases
+    into.clicked_calls += other.clicked_calls
+    into.unlabelled_impressions += other.unlabelled_impressions
     for currency, amount in other.revenue.items():
-        into.revenue[currency] = into.revenue.get(currency, Decimal(0)) + amount
+        _earn(into.revenue, currency, amount)
+
+
+def _earn(revenue: dict[str, Decimal], currency: str, amount: Decimal) -> None:
+    """Add an amount, which may take back what was counted before. A currency without revenue is left out."""
+    earned = EXACT.add(revenue.get(currency, _NOTHING), amount)
+    if earned:
+        revenue[currency] = earned
+    else:
+        revenue.pop(currency, None)
 
 
 def subtract(a: Counts, b: Counts) -> Counts:
     """Return a - b as new counts, without currencies whose difference is zero."""
     revenue = dict(a.revenue)
     for currency, amount in b.revenue.items():
-        revenue[currency] = revenue.get(currency, Decimal(0)) - amount
+        revenue[currency] = EXACT.subtract(revenue.get(currency, _NOTHING), amount)
     return Counts(
         calls=a.calls - b.calls,
         rendered=a.rendered - b.rendered,
@@ -76,6 +91,8 @@ def subtract(a: Counts, b: Counts) -> Counts:
         consumed=a.consumed - b.consumed,
         basket=a.basket - b.basket,
         purchases=a.purchases - b.purchases,
+        clicked_calls=a.clicked_calls - b.clicked_calls,
+        unlabelled_impressions=a.unlabelled_impressions - b.unlabelled_impressions,
         revenue={currency: amount for currency, amount in revenue.items() if amount},
     )
 
@@ -91,6 +108,8 @@ def is_zero(counts: Counts) -> bool:
         or counts.consumed
         or counts.basket
         or counts.purchases
+        or counts.clicked_calls
+        or counts.unlabelled_impressions
         or any(counts.revenue.values())
     )
 
@@ -155,13 +174,15 @@ class Tally:
         row: int | None = None,
         rank: int | None = None,
         items: int = 1,
+        times: int = 1,
     ) -> None:
         """Count an event about ``items`` successive ranks, the first at ``rank``, in the pane of ``time_ms``.
 
         ``counter`` is one of COUNTERS. Scenario and variant get ``items``, and each position gets 1. Without a rank, all items count
         at the position (row, None). With ``items=0`` (a recommendation call), scenario and variant get 1, and no position counts.
+        ``times`` repeats the event; below 0 it takes back what was counted, here or in another partition.
         """
-        self._counted[counter, customer, scenario, variant, time_ms // PANE_MS, row, rank, items] += 1
+        self._counted[counter, customer, scenario, variant, time_ms // PANE_MS, row, rank, items] += times
 
     def add_revenue(
         self,
@@ -181,7 +202,8 @@ class Tally:
         """
         if not _is_amount(amount):
             return
-        self._revenue[currency, customer, scenario, variant, time_ms // PANE_MS, row, rank, 1] += amount
+        place = (currency, customer, scenario, variant, time_ms // PANE_MS, row, rank, 1)
+        self._revenue[place] = EXACT.add(self._revenue[place], amount)
 
     def drain(
         self,
@@ -216,8 +238,7 @@ class Tally:
                 setattr(counts, place[0], getattr(counts, place[0]) + amount * times)
         for place, money in revenue.items():
             for key, _ in _panes_of(place, name_of(place[1], place[2])):
-                earned = counts_of(key).revenue
-                earned[place[0]] = earned.get(place[0], Decimal(0)) + money
+                _earn(counts_of(key).revenue, place[0], money)
         return changed
 
 

@@ -127,10 +127,11 @@ def decode(raw: bytes) -> Partials:
     if partials.v != 1:
         raise msgspec.ValidationError(f"version {partials.v}, this worker reads 1")
     for partial in partials.panes:
+        # A counter may be below 0: after a login, a target's partition corrects what the source's partition counted.
         # A number that cannot be stored would later fail every flush of the partition, so it is refused here.
         counts = partial.counts
-        if not all(0 <= getattr(counts, name) <= _MAX_COUNT for name in COUNTERS):
-            raise msgspec.ValidationError("a counter is below 0 or too large")
+        if not all(abs(getattr(counts, name)) <= _MAX_COUNT for name in COUNTERS):
+            raise msgspec.ValidationError("a counter is too large")
         if not all(amount.is_finite() and abs(amount) <= _MAX_REVENUE for amount in counts.revenue.values()):
             raise msgspec.ValidationError("a revenue is not finite or too large")
     return partials

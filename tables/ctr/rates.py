@@ -14,6 +14,7 @@ import msgspec
 from tables.ctr.panes import Counts
 
 _CONFIDENCE: Final = 0.95
+_UNLABELLED: Final = "clicked items were shown without a scenario"
 
 
 class ClickRate(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -63,9 +64,21 @@ def rate(numerator: int, denominator: int, of: str, by: str) -> ClickRate:
     return ClickRate(value, numerator, denominator, *interval)
 
 
+def _ratio(numerator: int, denominator: int, by: str) -> ClickRate:
+    """Return numerator / denominator without an interval, because one trial may count several times."""
+    if denominator <= 0:
+        return ClickRate(None, numerator, denominator, None, None, f"{by} is 0")
+    reason = "a ratio has no interval"
+    return ClickRate(numerator / denominator, numerator, denominator, None, None, reason)
+
+
 def rates(counts: Counts) -> dict[str, ClickRate]:
-    """Return ``ctr_rendered`` (attributed clicks / items shown) and ``ctr_calls`` (clicks / recommendation calls)."""
+    """Return ``ctr_rendered`` and ``ctr_calls``, the shares of shown items and of calls that were clicked, and ``clicks_per_call``."""
+    shown = rate(counts.attributed_clicks, counts.rendered, "attributed_clicks", "rendered")
+    if shown.value is None and counts.unlabelled_impressions:
+        shown = msgspec.structs.replace(shown, reason=f"{shown.reason}; {_UNLABELLED}")
     return {
-        "ctr_rendered": rate(counts.attributed_clicks, counts.rendered, "attributed_clicks", "rendered"),
-        "ctr_calls": rate(counts.clicks, counts.calls, "clicks", "calls"),
+        "ctr_rendered": shown,
+        "ctr_calls": rate(counts.clicked_calls, counts.calls, "clicked_calls", "calls"),
+        "clicks_per_call": _ratio(counts.clicks, counts.calls, "calls"),
     }

@@ -146,6 +146,9 @@ class WindowRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Fals
     revision: int
     final: bool
     v: int = 1
+    clicked_calls: int = 0
+    unlabelled_impressions: int = 0
+    clicks_per_call: ClickRate | None = None
 
 
 _encoder: Final = msgspec.json.Encoder(decimal_format="string")
@@ -179,6 +182,9 @@ def _record(key: WindowKey, state: WindowState) -> WindowRecord:
         ctr_calls=shares["ctr_calls"],
         revision=state.revision,
         final=state.is_final,
+        clicked_calls=counts.clicked_calls,
+        unlabelled_impressions=counts.unlabelled_impressions,
+        clicks_per_call=shares["clicks_per_call"],
     )
 
 

@@ -3,10 +3,13 @@
 from collections.abc import Callable
 from typing import Final
 
+import msgspec
+
 from events import model
 from events.model import NO_PROFILE_USER, user_key
 from tables.base.table_spec import Stretch
 from tables.declare import BY_NAME, MOVED_TABLES
+from tables.fold import fold_attribution
 from tables.fold.fold_ports import MOVED, Tables
 from tables.transfers import absorb
 from tables.user import identity, preferences
@@ -51,7 +54,8 @@ def fold_login(tables: Tables, key: bytes, event: model.Login) -> None:
     tables.rows[identity.TABLE].put(key, state)
     if transfer is None:
         return
-    tables.transfer(transfer)
+    moved = fold_attribution.log_in(tables, key, event)
+    tables.transfer(transfer if moved is None else msgspec.structs.replace(transfer, attribution=moved))
     for table in MOVED_TABLES:
         if held[table] is not None:
             tables.rows[table].put(key, None)
@@ -84,9 +88,13 @@ def fold_transfer(tables: Tables, transfer: Transfer) -> bool:
     tables.rows[identity.TABLE].put(key, state)
     if verdict == "repeat":
         return False
+    moved = transfer.attribution
     if verdict == "apply":
         _absorb(tables, key, transfer.stretch)
-    else:
+    elif transfer.stretch or moved is None:
         tables.transfer(verdict)
         _keep_moved(tables, key, transfer.stretch)
+    if moved is not None:
+        # After the stretch: a target takes the transfers of a source in the order of their numbers.
+        fold_attribution.receive(tables, key, transfer, moved)
     return True

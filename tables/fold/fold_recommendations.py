@@ -1,12 +1,26 @@
 """Folds impressions, clicks and conversions, and attributes them to CTR panes (docs/events.md, "Counting clicks")."""
 
 from decimal import Decimal
+from typing import cast
 
 from events import model
 from events.model import NO_PROFILE_USER
+from events.money import revenue_of
+from tables.fold.fold_attribution import attribute, count_changes
 from tables.fold.fold_ports import Tables
-from tables.user import basket, clicked, consumed, impressions, playback, purchases, recommended, rendered
-from tables.user.impressions import RecommendedClick
+from tables.user import (
+    attribution,
+    basket,
+    clicked,
+    consumed,
+    impressions,
+    playback,
+    purchases,
+    recommended,
+    rendered,
+)
+from tables.user.elements import Conversion, Impression, JoiningClick, call_name
+from tables.user.impressions import CallPlace, ImpressionsState
 from tables.user.items import item_key
 from tables.user.recommended import Served
 
@@ -16,24 +30,45 @@ def fold_rendered(tables: Tables, key: bytes, event: model.Rendered) -> None:
     if not event.items:
         return
     shown = impressions.impression_of(event)
+    if event.scenario is None:
+        _find_scenario(tables, key, event, shown)
     if event.user == NO_PROFILE_USER:
         _count_items(tables, "rendered", event, shown)
         return
-    if event.scenario is None:
-        _fill_from_served(tables, key, event, shown)
     _count_items(tables, "rendered", event, shown)
     rows = tables.rows[rendered.TABLE]
     rows.put(key, rendered.show(rows.get(key), event))
     logged = tables.rows[impressions.TABLE]
-    remembered = impressions.remember(logged.get(key), shown, event.received_ms)
+    remembered = logged.get(key) or ImpressionsState()
+    if shown.request_id is not None:
+        _find_call(tables, key, event.customer, remembered, shown)
+    changed = attribution.show(remembered, event.user, shown)
     logged.put(key, remembered)
-    request_id = shown.request_id
-    if (
-        request_id is not None
-        and impressions.is_new_call(remembered, impressions.call_of(request_id, shown.scenario))
-        and not _is_reported(tables, key, request_id)
-    ):
-        tables.tally.count("calls", event.customer, shown.scenario, shown.variant, event.time_ms, items=0)
+    if changed:
+        count_changes(tables.tally, event.customer, changed)
+
+
+def _find_call(
+    tables: Tables, key: bytes, customer: str, remembered: ImpressionsState, shown: Impression
+) -> None:
+    """Note in an impression where its recommendation call counted. Count the call if this impression is the first to report it."""
+    name = call_name(cast(str, shown.request_id), shown.scenario)
+    place = impressions.call_place(remembered, name)
+    if place is None:
+        lists = tables.rows[recommended.TABLE].get(key)
+        served = (
+            [] if lists is None else [each for each in lists.lists if each.request_id == shown.request_id]
+        )
+        if not served:
+            place = CallPlace(shown.time_ms, shown.variant)
+            tables.tally.count("calls", customer, shown.scenario, shown.variant, shown.time_ms, items=0)
+        else:
+            same = (
+                CallPlace(each.time_ms, each.variant) for each in served if each.scenario == shown.scenario
+            )
+            place = next(same, CallPlace(None, None))
+        impressions.report_call(remembered, name, place)
+    shown.call_ms, shown.call_variant = place
 
 
 def fold_viewed(tables: Tables, key: bytes, event: model.Viewed) -> None:
@@ -41,17 +76,15 @@ def fold_viewed(tables: Tables, key: bytes, event: model.Viewed) -> None:
     if not event.items:
         return
     shown = impressions.impression_of(event)
+    if event.scenario is None:
+        _find_scenario(tables, key, event, shown)
     if event.user != NO_PROFILE_USER:
-        if event.scenario is None:
-            _fill_from_served(tables, key, event, shown)
         rows = tables.rows[rendered.TABLE]
         rows.put(key, rendered.view(rows.get(key), event))
     _count_items(tables, "viewed", event, shown)
 
 
-def _count_items(
-    tables: Tables, counter: str, event: model.ItemsEvent, shown: impressions.Impression
-) -> None:
+def _count_items(tables: Tables, counter: str, event: model.ItemsEvent, shown: Impression) -> None:
     tables.tally.count(
         counter,
         event.customer,
@@ -64,14 +97,16 @@ def _count_items(
     )
 
 
-def _fill_from_served(
-    tables: Tables, key: bytes, event: model.ItemsEvent, shown: impressions.Impression
-) -> None:
-    """Give an impression without a scenario the one of the list that the back end served."""
-    served = _served(tables, key, item_key(event.itemtype, event.items[0]), event.request_id, event.time_ms)
+def _find_scenario(tables: Tables, key: bytes, event: model.ItemsEvent, shown: Impression) -> None:
+    """Give an impression without a scenario the one of the list that the back end served, or else the customer's."""
+    served = None
+    if event.user != NO_PROFILE_USER:
+        item = item_key(event.itemtype, event.items[0])
+        served = _served(tables, key, item, event.request_id, event.time_ms)
     if served is None:
+        shown.scenario = event.fallback_scenario
         return
-    shown.scenario = served.scenario
+    shown.scenario = served.scenario if served.scenario is not None else event.fallback_scenario
     shown.variant = shown.variant if shown.variant is not None else served.variant
     shown.request_id = shown.request_id if shown.request_id is not None else served.request_id
     if shown.row is None:
@@ -100,8 +135,8 @@ def fold_recommended(tables: Tables, key: bytes, event: model.Recommended) -> No
     for scenario, variant in dict.fromkeys(
         (served.scenario, served.variant or event.variant) for served in event.lists
     ):
-        call = impressions.call_of(event.request_id, scenario)
-        if remembered is None or not impressions.is_reported(remembered, call):
+        call = call_name(event.request_id, scenario)
+        if remembered is None or impressions.call_place(remembered, call) is None:
             tables.tally.count("calls", event.customer, scenario, variant, event.time_ms, items=0)
     if is_somebody:
         tables.rows[recommended.TABLE].put(
@@ -117,67 +152,47 @@ def fold_click(tables: Tables, key: bytes, event: model.Click) -> None:
 
 
 def fold_clickrecommended(tables: Tables, key: bytes, event: model.ClickRecommended) -> None:
-    """Count a click in its own pane, and as attributed in the pane of its impression, if it joins one.
-
-    Its conversions count where it was attributed, otherwise in its own pane. Row and rank are those of the impression, because clients
-    count them in different ways.
-    """
+    """Count a click as it was sent, and attribute it. It takes the scenario of the list that the back end served if it has none."""
     scenario, variant, row, rank = event.scenario, event.variant, event.row, event.rank
     tally = tables.tally
     if event.user == NO_PROFILE_USER:
         tally.count("clicks", event.customer, scenario, variant, event.time_ms, row, rank)
         return
     item = item_key(event.itemtype, event.item)
-    remembered = tables.rows[impressions.TABLE].get(key)
-    joined = None
-    if remembered is not None:
-        joined = impressions.join(remembered, item, event.request_id, event.time_ms)
-    if joined is not None:
-        shown, index = joined
-        row, rank = shown.row, None if shown.rank is None else shown.rank + index
-        origin = (shown.time_ms, shown.scenario or scenario, shown.variant or variant, row, rank)
-        tally.count("attributed_clicks", event.customer, origin[1], origin[2], origin[0], row, rank)
-        scenario, variant = scenario or shown.scenario, variant or shown.variant
-    else:
-        if scenario is None:
-            served = _served(tables, key, item, event.request_id, event.time_ms)
-            if served is not None:
-                scenario, variant, row, rank = (
-                    served.scenario,
-                    variant or served.variant,
-                    served.row,
-                    served.rank,
-                )
-        origin = (event.time_ms, scenario, variant, row, rank)
+    if scenario is None:
+        served = _served(tables, key, item, event.request_id, event.time_ms)
+        if served is not None:
+            scenario, variant, row, rank = (
+                served.scenario,
+                variant or served.variant,
+                served.row,
+                served.rank,
+            )
     tally.count("clicks", event.customer, scenario, variant, event.time_ms, row, rank)
     rows = tables.rows[clicked.TABLE]
     rows.put(key, clicked.click(rows.get(key), event))
-    click = RecommendedClick(event.time_ms, event.received_ms, item, *origin)
-    tables.rows[impressions.TABLE].put(key, impressions.remember_click(remembered, click, event.received_ms))
+    click = JoiningClick(
+        event.time_ms, event.received_ms, item, event.request_id, scenario, variant, row, rank
+    )
+    attribute(tables, key, event, click)
 
 
 # --- conversions ------------------------------------------------------------------------------------------------------------------
 
 
-def _convert(tables: Tables, key: bytes, event: model.ItemEvent, counter: str) -> RecommendedClick | None:
-    """Count a conversion in the pane of the recommended click that it follows. Return that click, or None."""
-    remembered = tables.rows[impressions.TABLE].get(key)
-    if remembered is None:
-        return None
-    click = impressions.converts(remembered, item_key(event.itemtype, event.item), event.time_ms)
-    if click is None:
-        return None
-    if (
-        counter != "purchases"
-    ):  # each purchase is a conversion, but progress events of one consumption are only one
-        if counter in click.converted:
-            return None
-        click.converted.append(counter)
-        tables.rows[impressions.TABLE].put(key, remembered)
-    tables.tally.count(
-        counter, event.customer, click.scenario, click.variant, click.pane_time_ms, click.row, click.rank
-    )
-    return click
+def _convert(
+    tables: Tables,
+    key: bytes,
+    event: model.ItemEvent,
+    counter: str,
+    currency: str | None = None,
+    amount: Decimal | None = None,
+) -> None:
+    """Count a conversion where the recommended click counts that it follows."""
+    item = item_key(event.itemtype, event.item)
+    conversion = Conversion(event.time_ms, event.received_ms, item, counter, currency, amount)
+    # A player sends heartbeats for hours. Each would be kept, though the first that follows the click is the one that counts.
+    attribute(tables, key, event, conversion, is_one_of_many=isinstance(event, model.Playback))
 
 
 def fold_consume(tables: Tables, key: bytes, event: model.Consume) -> None:
@@ -234,18 +249,9 @@ def fold_buy(tables: Tables, key: bytes, event: model.Buy) -> None:
     rows = tables.rows[purchases.TABLE]
     rows.put(key, purchases.buy(rows.get(key), event))
     _take_out(tables, key, event)
-    click = _convert(tables, key, event, "purchases")
-    if click is not None and event.price is not None and event.currency is not None:
-        tables.tally.add_revenue(
-            event.customer,
-            click.scenario,
-            click.variant,
-            click.pane_time_ms,
-            event.currency,
-            event.price * Decimal(event.quantity),
-            click.row,
-            click.rank,
-        )
+    has_price = event.price is not None and event.currency is not None
+    amount = revenue_of(cast(Decimal, event.price), event.quantity) if has_price else None
+    _convert(tables, key, event, "purchases", event.currency if has_price else None, amount)
 
 
 def fold_owns(tables: Tables, key: bytes, event: model.Owns) -> None:

@@ -14,6 +14,7 @@ import msgspec
 
 from events.model import EventBase, Login
 from tables.base.table_spec import Stretch, TableSpec
+from tables.user.attribution_moves import Moved
 from tables.user.items import drop_oldest
 
 TRANSFER_VERSION: Final = 1
@@ -42,6 +43,8 @@ class Transfer(msgspec.Struct, frozen=True, gc=False):
     login_ms: int
     received_ms: int
     stretch: Stretch
+    attribution: Moved | None = None
+    """Impressions, clicks and conversions. They have a route of their own (tables/fold/fold_attribution.py)."""
     v: int = TRANSFER_VERSION
 
 
@@ -141,6 +144,14 @@ def receive(
         max(transfer.received_ms, state.login_received_ms),
         transfer.stretch,
     )
+
+
+def next_number(state: IdentityState | None) -> tuple[IdentityState, int]:
+    """Return the number of the user's next transfer, and count it."""
+    if state is None:
+        state = IdentityState()
+    state.sent += 1
+    return state, state.sent
 
 
 def follows(state: IdentityState | None, event_time_ms: int) -> str | None:

@@ -1,18 +1,19 @@
-"""A user's recent impressions and recommended clicks: a click finds its impression here, and a conversion its click.
+"""A user's recent impressions, recommended clicks and conversions, from which attribution follows (tables/user/attribution.py).
 
-Key: user. Value: the last 100 impressions (5,000 items in all) and the last 100 recommended clicks, in log order. Expires:
-impressions after 24 h 30 min, clicks after 25 h, by ``received_ms``. An event's time is at most 24 h before its receipt; a click joins
-at most 30 min back, a conversion at most 60 min. A repeated event is kept again, which changes no answer. A login never moves the row.
+Key: user. Value: the last 100 impressions (5,000 items in all), clicks and conversions, in log order. Expires: after 25 h by
+``received_ms``, in whole groups of what belongs together. An event's time is at most 24 h before its receipt; a click joins at most
+30 min back, a conversion at most 60 min. A login sends all of it to its target by a route of its own.
 """
 
 import struct
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from events.model import ItemsEvent
 from tables.base.table_spec import PACKED_PER_ENCODED_BYTE, TableSpec
-from tables.user.items import split_item_key
+from tables.user.belonging import CONVERSION_MS
+from tables.user.elements import PURCHASES, Conversion, Impression, JoiningClick
 from tables.user.shown_bytes import KEY_END, START, opening_of
 
 MAX_IMPRESSIONS: Final = 100
@@ -20,29 +21,15 @@ MAX_CLICKS: Final = 100
 MAX_CALLS: Final = 100
 MAX_SHOWN_ITEMS: Final = 5_000
 """Items in all kept impressions together. Without this bound, endless lists would make a value of megabytes."""
-JOIN_MS: Final = 30 * 60_000
-CONVERSION_MS: Final = 60 * 60_000
-KEEP_IMPRESSIONS_MS: Final = 24 * 3_600_000 + JOIN_MS
-KEEP_CLICKS_MS: Final = 24 * 3_600_000 + CONVERSION_MS
-
-
-class Impression(msgspec.Struct, array_like=True, gc=False):
-    """One list of items as it was shown. ``rank`` is the rank of the first item; the next items follow it."""
-
-    time_ms: int
-    received_ms: int
-    itemtype: int
-    items: list[str]
-    scenario: str | None = None
-    variant: str | None = None
-    experiment: str | None = None
-    row: int | None = None
-    rank: int | None = None
-    request_id: str | None = None
+MANY_ITEMS: Final = MAX_SHOWN_ITEMS // MAX_IMPRESSIONS
+"""Only lists that are longer than this can bring all lists together above the limit."""
+KEEP_MS: Final = 24 * 3_600_000 + CONVERSION_MS
+"""A group of elements goes when all of it was received this long before the newest element."""
+MAX_LOGINS: Final = 16
 
 
 class RecommendedClick(msgspec.Struct, array_like=True, gc=False):
-    """A click on a recommendation, with the pane and the dimensions in which it was counted."""
+    """A recommended click in rows of the former format, with the pane and the dimensions in which it was counted."""
 
     time_ms: int
     received_ms: int
@@ -56,19 +43,37 @@ class RecommendedClick(msgspec.Struct, array_like=True, gc=False):
     """The counters in which this click has already counted: progress events of one consumption are one conversion."""
 
 
+class PastLogin(msgspec.Struct, array_like=True, gc=False):
+    """A login of the user, for the routes of what other logins bring."""
+
+    time_ms: int
+    received_ms: int
+    target: str
+
+
 class ImpressionsState(msgspec.Struct, array_like=True, gc=False, eq=False):
-    """A user's recent impressions and recommended clicks, in log order, and the recommendation calls behind the impressions.
+    """A user's recent impressions, recommended clicks and conversions, in log order, and the calls behind the impressions.
 
     ``impressions`` is one run of bytes with ``kept`` impressions, which ``impressions_of`` reads. Each has a header (its length, and when
     it was received) and a msgpack array. So adding one and dropping the oldest reads no others (docs/decisions/0010). ``calls`` holds
-    the last distinct calls (``call_of``) that impressions reported, each between 0xC1 and 0xFF. Rows of the former format have
-    lists in both fields.
+    the last distinct calls that impressions reported: 0xC1, ``call_name``, 0xFF, and its ``CallPlace`` if known. Rows of former formats
+    have lists in both fields, and clicks in ``former_clicks``.
     """
 
     impressions: bytearray | list[Impression] = msgspec.field(default_factory=bytearray)
-    clicks: list[RecommendedClick] = msgspec.field(default_factory=list)
+    former_clicks: list[RecommendedClick] = msgspec.field(default_factory=list)
     calls: bytearray | list[str] = msgspec.field(default_factory=bytearray)
     kept: int = 0
+    clicks: list[JoiningClick] = msgspec.field(default_factory=list)
+    conversions: list[Conversion] = msgspec.field(default_factory=list)
+    numbered: int = 0
+    """The number of the user's next element."""
+    logins: list[PastLogin] = msgspec.field(default_factory=list)
+    """The user's logins that are later than all before them in the log."""
+    last_login: PastLogin | None = None
+    """The last login in the log."""
+    settled_calls: list[str] = msgspec.field(default_factory=list)
+    """Calls that counted as clicked and whose impression was dropped: they never count again."""
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -76,14 +81,58 @@ class ImpressionsState(msgspec.Struct, array_like=True, gc=False, eq=False):
         """Tell whether both states hold the same."""
         if not isinstance(other, ImpressionsState):
             return NotImplemented
-        return (_log_of(self), self.clicks, _calls_of(self)) == (
-            _log_of(other),
-            other.clicks,
-            _calls_of(other),
+        return _comparable(self) == _comparable(other)
+
+    def next_number(self) -> int:
+        """Return the number of the user's next element, and count it."""
+        self.numbered += 1
+        return self.numbered
+
+
+def _comparable(state: ImpressionsState) -> tuple[Any, ...]:
+    renew(state)
+    return (
+        impressions_of(state),
+        _calls_of(state),
+        state.clicks,
+        state.conversions,
+        state.numbered,
+        state.logins,
+        state.last_login,
+        state.settled_calls,
+    )
+
+
+def renew(state: ImpressionsState) -> None:
+    """Turn the clicks of the former format into clicks and conversions that count the same."""
+    if not state.former_clicks:
+        return
+    for former in state.former_clicks:
+        state.clicks.append(
+            JoiningClick(
+                former.time_ms,
+                former.received_ms,
+                former.item_key,
+                None,
+                former.scenario,
+                former.variant,
+                former.row,
+                former.rank,
+                number=state.next_number(),
+            )
         )
+        # Purchases of former rows count once each and are not kept, so no later one can be taken for them.
+        state.conversions += [
+            Conversion(
+                former.time_ms, former.received_ms, former.item_key, counter, number=state.next_number()
+            )
+            for counter in former.converted
+            if counter != PURCHASES
+        ]
+    state.former_clicks = []
 
 
-_decode: Final = msgspec.msgpack.Decoder(Impression).decode
+decode_impression: Final = msgspec.msgpack.Decoder(Impression).decode
 _encode: Final = msgspec.msgpack.Encoder().encode
 _HEADER: Final = struct.Struct(">IQ")
 """The header of each impression: the length of its msgpack array, and when it was received."""
@@ -113,21 +162,21 @@ def _calls_of(state: ImpressionsState) -> bytearray:
     return calls
 
 
-def _bodies(state: ImpressionsState) -> list[bytes]:
+def bodies(state: ImpressionsState) -> list[bytes]:
     """Return the encoded impressions in log order."""
     log = bytes(_log_of(state))
-    bodies: list[bytes] = []
+    found: list[bytes] = []
     at = 0
     while at < len(log):
         length, _ = _read_header(log, at)
         at += _HEADER.size + length
-        bodies.append(log[at - length : at])
-    return bodies
+        found.append(log[at - length : at])
+    return found
 
 
 def impressions_of(state: ImpressionsState) -> list[Impression]:
     """Return the decoded impressions in log order."""
-    return [_decode(body) for body in _bodies(state)]
+    return [decode_impression(body) for body in bodies(state)]
 
 
 def impression_of(event: ItemsEvent) -> Impression:
@@ -146,126 +195,96 @@ def impression_of(event: ItemsEvent) -> Impression:
     )
 
 
-def remember(
-    state: ImpressionsState | None, impression: Impression, now_received_ms: int
-) -> ImpressionsState:
-    """Keep an impression, and drop the oldest that are too many or too old."""
-    if state is None:
-        state = ImpressionsState()
+def append(state: ImpressionsState, impression: Impression) -> bool:
+    """Add an impression to the end of the log. Return whether the oldest one is then too old, or one too many."""
     log = _log_of(state)
-    log += _packed(impression)
-    kept = state.kept + 1
-    before_ms = now_received_ms - KEEP_IMPRESSIONS_MS
-    drop_bytes = 0
-    while kept:
-        length, received_ms = _read_header(log, drop_bytes)
-        if kept <= MAX_IMPRESSIONS and received_ms >= before_ms:
-            break
-        drop_bytes += _HEADER.size + length
-        kept -= 1
-    if drop_bytes:
-        del log[:drop_bytes]
-    state.kept = kept
-    # Only a list that is longer than this can bring the sum above the limit.
-    if len(impression.items) > MAX_SHOWN_ITEMS // MAX_IMPRESSIONS:
-        _drop_listed(state)
-    return state
+    body = _encode(impression)
+    received_ms = impression.received_ms
+    log += _pack_header(len(body), received_ms) + body
+    kept = state.kept = state.kept + 1
+    return kept > MAX_IMPRESSIONS or _read_header(log, 0)[1] < received_ms - KEEP_MS
 
 
-def remember_click(
-    state: ImpressionsState | None, click: RecommendedClick, now_received_ms: int
-) -> ImpressionsState:
-    """Keep a recommended click, and drop the oldest that are too many or too old."""
-    if state is None:
-        return ImpressionsState(clicks=[click])
-    clicks = state.clicks
-    clicks.append(click)
-    before_ms = now_received_ms - KEEP_CLICKS_MS
-    drop = max(0, len(clicks) - MAX_CLICKS)
-    while drop < len(clicks) and clicks[drop].received_ms < before_ms:
-        drop += 1
-    if drop:
-        del clicks[:drop]
-    return state
+def impression_at(state: ImpressionsState, position: int) -> Impression:
+    """Return the impression at a position of the log."""
+    log = _log_of(state)
+    at = 0
+    for _ in range(position):
+        at += _HEADER.size + _read_header(log, at)[0]
+    length, _ = _read_header(log, at)
+    at += _HEADER.size
+    return decode_impression(log[at : at + length])
 
 
-def call_of(request_id: str, scenario: str | None) -> str:
-    """Return the name of a recommendation call. Each scenario that answered a request is a call of its own."""
-    return f"{request_id}\x1f{scenario or ''}"
+def oldest_received_ms(state: ImpressionsState) -> int | None:
+    """Return when the oldest impression was received; None without impressions."""
+    log = _log_of(state)
+    return _read_header(log, 0)[1] if log else None
 
 
-def is_new_call(state: ImpressionsState, call: str) -> bool:
-    """Record that an impression reported this call; return True if no earlier one did."""
-    calls, entry = _calls_of(state), opening_of(call.encode())
-    if entry in calls:
-        return False
-    calls += entry
+def drop_impressions(state: ImpressionsState, positions: list[int]) -> None:
+    """Drop the impressions at these positions of the log, which ascend."""
+    log = _log_of(state)
+    at = place = 0
+    for dropped, position in enumerate(positions):
+        while place < position - dropped:
+            at += _HEADER.size + _read_header(log, at)[0]
+            place += 1
+        del log[at : at + _HEADER.size + _read_header(log, at)[0]]
+    state.kept -= len(positions)
+
+
+def replace(state: ImpressionsState, impressions: list[Impression]) -> None:
+    """Keep these impressions instead of the former ones."""
+    state.impressions = bytearray(b"".join(map(_packed, impressions)))
+    state.kept = len(impressions)
+
+
+class CallPlace(NamedTuple):
+    """Time and variant of the pane in which ``calls`` counted a call. No time: it is not known."""
+
+    time_ms: int | None
+    variant: str | None
+
+
+def call_place(state: ImpressionsState, call: str) -> CallPlace | None:
+    """Return where a call counted that an impression reported, or None if none reported it."""
+    calls, opening = _calls_of(state), opening_of(call.encode())
+    at = calls.find(opening)
+    if at < 0:
+        return None
+    at += len(opening)
+    end = calls.find(START, at)
+    time_ms, _, variant = bytes(calls[at:] if end < 0 else calls[at:end]).partition(b";")
+    return CallPlace(int(time_ms) if time_ms else None, variant[1:].decode() if variant else None)
+
+
+def report_call(state: ImpressionsState, call: str, place: CallPlace) -> None:
+    """Keep the name of a call that an impression reported first, and where the call counted."""
+    calls = _calls_of(state)
+    calls += opening_of(call.encode())
+    if place.time_ms is not None:
+        calls += b"%d;" % place.time_ms
+        if place.variant is not None:
+            calls += b"=" + place.variant.encode()
     if calls.count(START) > MAX_CALLS:
-        del calls[: calls.index(KEY_END) + 1]
-    return True
+        del calls[: calls.index(START, 1)]
 
 
-def is_reported(state: ImpressionsState, call: str) -> bool:
-    """Tell whether an impression has reported this call."""
-    return opening_of(call.encode()) in _calls_of(state)
+def forget_places(state: ImpressionsState) -> None:
+    """Forget where the reported calls counted. What is shown of them later counts in no ``clicked_calls``.
 
-
-def _drop_listed(state: ImpressionsState) -> None:
-    """Drop the oldest impressions while all lists together have too many items. The latest always stays."""
-    impressions = impressions_of(state)
-    drop, listed = 0, sum(len(impression.items) for impression in impressions)
-    while listed > MAX_SHOWN_ITEMS and drop < len(impressions) - 1:
-        listed -= len(impressions[drop].items)
-        drop += 1
-    state.impressions = bytearray(b"".join(map(_packed, impressions[drop:])))
-    state.kept = len(impressions) - drop
-
-
-def join(
-    state: ImpressionsState, item_key: str, request_id: str | None, time_ms: int
-) -> tuple[Impression, int] | None:
-    """Return the impression that a click at ``time_ms`` joins, and the place of the item in its list, or None.
-
-    It shows the item, at most 30 min before the click and not after it. If the click has a request id, it has the same one. Of several,
-    it is the latest by event time, and at equal times the later in the log.
+    After a login, their showings rest with two users. Each would count a call as clicked that counted once.
     """
-    itemtype, item = split_item_key(item_key)
-    best: Impression | None = None
-    best_ms = time_ms - JOIN_MS - 1
-    wanted = item.encode()
-    for body in reversed(_bodies(state)):
-        if wanted not in body:
-            continue
-        impression = _decode(body)
-        if (
-            best_ms < impression.time_ms <= time_ms
-            and (request_id is None or impression.request_id == request_id)
-            and impression.itemtype == itemtype
-            and item in impression.items
-        ):
-            best, best_ms = impression, impression.time_ms
-    return None if best is None else (best, best.items.index(item))
-
-
-def converts(state: ImpressionsState, item_key: str, time_ms: int) -> RecommendedClick | None:
-    """Return the recommended click that a consume, basket or buy at ``time_ms`` follows, or None.
-
-    It is a click on the item, at most 60 min before and not after. Of several, it is the latest by event time, and at equal times the
-    later in the log.
-    """
-    best: RecommendedClick | None = None
-    best_ms = time_ms - CONVERSION_MS - 1
-    for click in reversed(state.clicks):
-        if click.item_key == item_key and best_ms < click.time_ms <= time_ms:
-            best, best_ms = click, click.time_ms
-    return best
+    entries = bytes(_calls_of(state)).split(START)[1:]
+    state.calls = bytearray(b"".join([START + entry[: entry.index(KEY_END) + 1] for entry in entries]))
 
 
 TABLE: Final = TableSpec(
     "impressions",
     ImpressionsState,
     key="user",
-    value="the last 100 impressions (5,000 items in all), recommended clicks and recommendation calls",
-    expiry="impressions after 24 h 30 min, clicks after 25 h",
+    value="the last 100 impressions (5,000 items in all), recommended clicks, conversions and recommendation calls",
+    expiry="after 25 h, in whole groups",
     memory_per_byte=PACKED_PER_ENCODED_BYTE,
 )

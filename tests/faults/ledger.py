@@ -5,11 +5,12 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 from tests.faults.cluster import CUSTOMER, Cluster
 from tests.faults.load import Load
-from tests.faults.oracle import Truth, fold, kept, lost_and_doubled
+from tests.faults.oracle import Truth, fold, kept, lost_and_doubled, millionths
 from tests.faults.reader import Reader
 
 SETTLED = {f"settled-{number}": {str(item): 1 + item % 3 for item in range(1, 6)} for number in range(8)}
@@ -67,12 +68,14 @@ def pages_differ(cluster: Cluster, truth: Truth, users: Iterable[str], name: str
         key = f"{CUSTOMER}|{cluster.customer.rules.user(raw)}"
         status, page = cluster.get(f"/v1/{CUSTOMER}/users/{raw}", name)
         assert status == 200, (status, page)
-        for table, field_name, totals in (
-            ("rendered", "count", truth.shown),
-            ("clicked", "count", truth.clicked),
-            ("purchases", "quantity", truth.bought),
+        for entry in page["purchases"]:
+            entry["count"] = millionths(Decimal(str(entry["quantity"])))
+        for table, totals in (
+            ("rendered", truth.shown),
+            ("clicked", truth.clicked),
+            ("purchases", truth.bought),
         ):
-            found = {f"{each['itemtype']}/{each['item']}": each[field_name] for each in page[table]}
+            found = {f"{each['itemtype']}/{each['item']}": each["count"] for each in page[table]}
             expected = {item: count for (user, item), count in totals.items() if user == key}
             for item in found.keys() | expected.keys():
                 difference += abs(found.get(item, 0) - expected.get(item, 0))

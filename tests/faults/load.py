@@ -113,7 +113,7 @@ def mixed(customer: str, users: list[str], events: int, seed: int = 1) -> Iterat
             event |= {
                 "type": "buy",
                 "item": item,
-                "quantity": draw.randrange(1, 4),
+                "quantity": draw.choice([1, 2, 3, 0.1, 0.25, 1.5]),
                 "price": "2.50",
                 "currency": "EUR",
             }

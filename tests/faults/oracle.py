@@ -4,8 +4,8 @@ It compares with the changelogs, from which a wiped disk would be rebuilt; the t
 """
 
 import json
-from collections import Counter, deque
-from collections.abc import Collection, Iterable, Iterator
+from collections import Counter
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -13,12 +13,12 @@ from typing import Any
 import msgspec
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
+from tests.faults.attribution_row import AttributionRow
+
 HOUR_MS = 3_600_000
 MINUTE_MS = 60_000
-JOIN_MS = 30 * 60_000
 DAY_MS = 24 * HOUR_MS
 SKEW_MS = 300_000
-KEEP_IMPRESSIONS, KEEP_IMPRESSIONS_MS = 100, DAY_MS + JOIN_MS
 KEEP_HOURS_MS = 90 * DAY_MS
 
 
@@ -29,6 +29,7 @@ class Truth:
     shown: Counter[tuple[str, str]] = field(default_factory=Counter)
     clicked: Counter[tuple[str, str]] = field(default_factory=Counter)
     bought: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """(user, item) -> millionths of a unit"""
     revenue: dict[str, Decimal] = field(default_factory=dict)
     windows: Counter[tuple[str, int, str]] = field(default_factory=Counter)
     """(scenario, hour start, counter) -> count"""
@@ -106,12 +107,12 @@ def fold(
     """
     truth = Truth()
     seen: dict[tuple[str, str], int] = {}
-    impressions: dict[str, deque[dict[str, Any]]] = {}
+    rows: dict[str, AttributionRow] = {}
     for message in dump(bootstrap, topic):
         if (message.partition(), message.offset()) in skip:
             continue
         try:
-            event = json.loads(message.value())
+            event = json.loads(message.value(), parse_float=Decimal)
             kind, user = event["type"], message.key().decode()
         except (TypeError, ValueError, KeyError):
             continue  # it becomes a dead letter, which other tests check
@@ -125,26 +126,29 @@ def fold(
             seen[user, eid] = received_ms
         prefix = f"{event.get('itemtype', 1)}/"
         if kind == "rendered":
-            for item in event["items"]:
+            for item in dict.fromkeys(event["items"]):  # listed twice, it is one showing
                 truth.shown[user, prefix + item] += 1
             _count(truth, event["scenario"], event["time_ms"], "rendered", len(event["items"]))
-            shown = impressions.setdefault(user, deque(maxlen=KEEP_IMPRESSIONS))
-            shown.append(event)
-            while shown[0]["received_ms"] < received_ms - KEEP_IMPRESSIONS_MS:
-                shown.popleft()
+            _row_of(rows, user, truth).show(event)
         elif kind == "click":
             truth.clicked[user, prefix + event["item"]] += 1
         elif kind == "clickrecommended":
             _count(truth, event["scenario"], event["time_ms"], "clicks")
-            joined = _join(impressions.get(user, ()), event)
-            if joined is not None:
-                _count(truth, joined["scenario"], joined["time_ms"], "attributed_clicks")
+            _row_of(rows, user, truth).click(event)
         elif kind == "buy":
-            truth.bought[user, prefix + event["item"]] += event.get("quantity", 1)
+            units = Decimal(event.get("quantity", 1))
+            truth.bought[user, prefix + event["item"]] += millionths(units)
             if "price" in event:
-                amount = Decimal(event["price"]) * event.get("quantity", 1)
+                amount = Decimal(event["price"]) * units
                 truth.revenue[event["currency"]] = truth.revenue.get(event["currency"], Decimal(0)) + amount
     return truth
+
+
+def millionths(units: Decimal) -> int:
+    """Return units in millionths of one."""
+    found = units * 10**6
+    assert found == int(found), units
+    return int(found)
 
 
 def _hold(event: dict[str, Any], appended_ms: int, max_age_ms: int | None, truth: Truth) -> None:
@@ -166,17 +170,12 @@ def _count(truth: Truth, scenario: str, time_ms: int, counter: str, amount: int 
     truth.minutes.add((scenario, time_ms - time_ms % MINUTE_MS))
 
 
-def _join(impressions: Iterable[dict[str, Any]], click: dict[str, Any]) -> dict[str, Any] | None:
-    best: dict[str, Any] | None = None
-    for shown in impressions:
-        if (
-            click["item"] in shown["items"]
-            and click.get("request_id") in (None, shown.get("request_id"))
-            and click["time_ms"] - JOIN_MS <= shown["time_ms"] <= click["time_ms"]
-            and (best is None or shown["time_ms"] >= best["time_ms"])
-        ):
-            best = shown
-    return best
+def _row_of(rows: dict[str, AttributionRow], user: str, truth: Truth) -> AttributionRow:
+    if user not in rows:
+        rows[user] = AttributionRow(
+            lambda place, amount: _count(truth, place[0], place[1], "attributed_clicks", amount)
+        )
+    return rows[user]
 
 
 def kept(bootstrap: str) -> Truth:
@@ -192,7 +191,7 @@ def kept(bootstrap: str) -> Truth:
             truth.clicked[_user(key), item] += clicked[0]
     for key, value in latest(bootstrap, "uptake.purchases.changelog").items():
         for item, bought in msgspec.msgpack.decode(value)[0].items():
-            truth.bought[_user(key), item] += bought[0]
+            truth.bought[_user(key), item] += bought[0] * 10**6 + bought[6]
             for currency, amount in bought[1].items():
                 truth.revenue[currency] = truth.revenue.get(currency, Decimal(0)) + Decimal(amount)
     for value in latest(bootstrap, "uptake.ctr.windows").values():

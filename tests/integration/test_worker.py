@@ -199,6 +199,38 @@ def test_events_of_every_type_become_answers(cluster: Cluster, journal: Journal,
     assert total["ctr_rendered"]["value"] == pytest.approx(2 / 6)
 
 
+def test_goods_by_weight_are_exact_also_after_a_login(
+    cluster: Cluster, journal: Journal, now_ms: int
+) -> None:
+    user = cluster.customer.rules.user
+    scenario = "by weight"
+
+    def did(build: Any, minutes_ago: float, who: str = "scales", **fields: Any) -> Any:
+        time_ms = now_ms - int(minutes_ago * MINUTE_MS)
+        return build(**{"user": user(who), "time_ms": time_ms, "received_ms": now_ms, **fields})
+
+    tenth = {"item": "1", "price": Decimal("0.10"), "quantity": Decimal("0.1")}
+    journal.write(
+        did(a_rendered, 9, items=("1",), scenario=scenario),
+        did(a_clickrecommended, 8, item="1", scenario=scenario),
+        did(a_buy, 7, **tenth),
+        did(a_buy, 6, **tenth),
+        did(a_login, 5, target=user("scales account")),
+        did(a_buy, 4, "scales account", **tenth),
+        did(a_buy, 3, "scales account", item="2", price=Decimal("2.00"), quantity=Decimal("2.0000")),
+    )
+    journal.settle()
+
+    page = answer(cluster, f"/v1/{CUSTOMER}/users/scales%20account")
+    bought = {entry["item"]: (entry["quantity"], entry["revenue"]) for entry in page["purchases"]}
+    assert bought == {"1": (0.3, {"EUR": "0.03"}), "2": (2, {"EUR": "4.00"})}
+    assert [type(quantity) for quantity, _ in bought.values()] == [int, float]
+    excluded = answer(cluster, f"/v1/{CUSTOMER}/users/scales%20account/exclusions?reasons=bought")["excluded"]
+    assert {entry["item"]: entry["count"] for entry in excluded} == {"1": 0.3, "2": 2}
+    ctr = answer(cluster, f"/v1/{CUSTOMER}/ctr?scenario=by%20weight&from={now_ms - 20 * MINUTE_MS}")
+    assert (ctr["total"]["purchases"], ctr["total"]["revenue"]) == (3, {"EUR": "0.03"})
+
+
 def test_a_rotated_key_is_read_by_the_worker_that_runs_and_its_users_move(
     cluster: Cluster, journal: Journal, now_ms: int
 ) -> None:

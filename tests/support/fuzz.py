@@ -1,6 +1,7 @@
 """Hypothesis strategies for fuzzing: events, and requests right and wrong for every endpoint of the collector."""
 
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any, Final
 from urllib.parse import quote, quote_plus
 
@@ -239,6 +240,7 @@ _SINGLE: Final = _IDS.filter(lambda text: "," not in text)
 _USERS: Final = _IDS.filter(lambda text: text not in ("0", "not_defined"))
 _CLOCKS: Final = st.integers(1_600_000_000_000, 1_800_000_000_000)
 _PRICES: Final = st.tuples(st.decimals(0, 10**9, places=2).map(abs), st.sampled_from(sorted(CURRENCIES)))
+_QUANTITIES: Final = st.integers(1, MAX_QUANTITY) | st.decimals(Decimal("0.000001"), MAX_QUANTITY, places=6)
 _COMMON: Final[dict[str, tuple[str, st.SearchStrategy[Any]]]] = {
     # field of the event: (parameter, values)
     "eid": ("eid", _WORDS),
@@ -262,10 +264,10 @@ _OWN: Final[dict[str, dict[str, tuple[str, st.SearchStrategy[Any]]]]] = {
     "rendered": {**_RECOMMENDATION, "image": ("image", _WORDS)},
     "viewed": _RECOMMENDATION,
     "consume": {"percentage": ("percentage", st.integers(0, 100))},
-    "buy": {"quantity": ("quantity", st.integers(1, MAX_QUANTITY))},
+    "buy": {"quantity": ("quantity", _QUANTITIES)},
     "triggeropened": {"triggername": ("triggername", _WORDS)},
     "clicktriggered": {"triggername": ("triggername", _WORDS)},
-    "owns": {"quantity": ("quantity", st.integers(1, MAX_QUANTITY))},
+    "owns": {"quantity": ("quantity", _QUANTITIES)},
     "rate": {"rating": ("rating", st.integers(0, 100))},
 }
 _PRICED: Final = ("buy", "owns", "basket", "wishlist")

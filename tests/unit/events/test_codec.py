@@ -61,6 +61,31 @@ def test_price_is_read_from_text_and_from_a_number_exactly() -> None:
         assert decode(raw).price == Decimal("0.10")
 
 
+@pytest.mark.parametrize(
+    ("quantity", "written"),
+    [
+        (2, b"2"),
+        (Decimal("0.5"), b"0.5"),
+        (Decimal("0.000001"), b"0.000001"),
+        (Decimal("999999999.999999"), b"999999999.999999"),
+        (Decimal("2.0000"), b"2"),
+        (Decimal("1E+3"), b"1000"),
+        (0.5, b"0.5"),
+    ],
+)
+def test_quantity_is_a_number_with_all_its_digits(quantity: Any, written: bytes) -> None:
+    for build in (builders.a_buy, builders.an_owns):
+        raw = encode(build(quantity=quantity))
+        assert b'"quantity":' + written + b"," in raw.replace(b"}", b",")
+        assert decode(raw).quantity == Decimal(str(quantity))  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("written", ["0.5", '"0.5"', "5e-1", "0.500000000000"])
+def test_quantity_is_read_from_a_number_and_from_text_exactly(written: str) -> None:
+    raw = a_raw("buy")[:-1] + f', "quantity": {written}}}'.encode()
+    assert decode(raw).quantity == Decimal("0.5")  # type: ignore[union-attr]
+
+
 def test_unknown_fields_of_a_newer_producer_are_passed_over() -> None:
     assert decode(a_raw(newer={"a": [1]})) == decode(a_raw())
 
@@ -103,6 +128,16 @@ DEEP = b"[" * 100_000 + b"]" * 100_000
         (a_raw("rate", rating=-1), "malformed"),
         (a_raw("buy", quantity=0), "malformed"),
         (a_raw("buy", quantity=10**9 + 1), "malformed"),
+        (a_raw("buy", quantity=0.0), "malformed"),
+        (a_raw("buy", quantity=-0.5), "malformed"),
+        (a_raw("buy", quantity=1e10), "malformed"),
+        (a_raw("buy", quantity=0.0000001), "malformed"),
+        (a_raw("owns", quantity=0.30000000000000004), "malformed"),
+        (a_raw("buy", quantity="two"), "malformed"),
+        (a_raw("buy", quantity="NaN"), "malformed"),
+        (a_raw("buy", quantity="1e999999999"), "malformed"),
+        (a_raw("buy", quantity="9" * 100_000), "malformed"),
+        (a_raw("buy", quantity=True), "malformed"),
         (a_raw("buy", price="1"), "malformed"),
         (a_raw("buy", price="1", currency="euro"), "malformed"),
         (a_raw("buy", price="1", currency="EUR\n"), "malformed"),

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from events.money import CURRENCIES, parse_fullprice, parse_minor_units, price_of_float, rounded
+from events.money import CURRENCIES, parse_fullprice, parse_minor_units, price_of_float, revenue_of, rounded
 
 
 @pytest.mark.parametrize(
@@ -75,6 +75,34 @@ def test_a_number_that_is_not_exact_is_no_price(number: float) -> None:
 
 def test_price_beyond_the_limit_after_rounding_is_none() -> None:
     assert parse_fullprice("999999999999.9999996EUR") is None
+
+
+@pytest.mark.parametrize(
+    ("price", "quantity", "revenue"),
+    [
+        ("0.10", 3, "0.30"),
+        ("2.50", Decimal("0.5"), "1.25"),
+        ("2.00", Decimal("0.5"), "1.00"),
+        ("0.0000", Decimal("0.125"), "0.0000"),
+        ("0.33", Decimal("0.333"), "0.10989"),
+        ("19.99", Decimal("2.0000"), "39.98"),
+        ("999999999999.999999", Decimal("999999999.999999"), "999999999999998999000.000000000001"),
+        ("1E+999999", Decimal("0.5"), "5E+999998"),
+        ("NaN", Decimal("0.5"), "NaN"),
+    ],
+)
+def test_revenue_has_the_decimals_that_it_needs(price: str, quantity: int | Decimal, revenue: str) -> None:
+    assert str(revenue_of(Decimal(price), quantity)) == revenue
+
+
+@given(
+    st.decimals(0, 10**12, places=12, allow_nan=False),
+    st.integers(1, 10**9) | st.decimals(0, 10**9, places=6),
+)
+def test_revenue_is_price_times_quantity_exactly(price: Decimal, quantity: int | Decimal) -> None:
+    with localcontext(Context(prec=3)):
+        revenue = revenue_of(price, quantity)
+    assert Fraction(revenue) == Fraction(price) * Fraction(quantity)
 
 
 @pytest.mark.parametrize(

@@ -90,6 +90,12 @@ def test_target_of_a_login_is_a_pseudonym_too_or_junk(target: str, is_junk: bool
         (a_rendered(items=("1", "")), "missing_item"),
         (a_recommended(lists=(builders.a_served_list(itemtype=0),)), "bad_itemtype"),
         (a_buy(quantity=0), "bad_body"),
+        (a_buy(quantity=Decimal("0.0000001")), "bad_body"),
+        (a_buy(quantity=Decimal("-0.5")), "bad_body"),
+        (a_buy(quantity=Decimal("NaN")), "bad_body"),
+        (a_buy(quantity=Decimal("1E+999999999")), "bad_body"),
+        (a_buy(quantity=float("nan")), "bad_body"),
+        (a_buy(quantity="0.5 kg"), "bad_body"),
         (a_buy(price=Decimal("NaN")), "bad_body"),
         (a_buy(price=Decimal(1), currency=None), "bad_body"),
         (a_buy(currency="XXX"), "bad_currency"),
@@ -111,6 +117,19 @@ def test_price_is_rounded_to_six_decimals() -> None:
     assert refusal(a_buy(price=Decimal("999999999999.9999996"))).code == "bad_body"
 
 
+def test_quantity_is_rounded_to_six_decimals() -> None:
+    for quantity, kept in (
+        (2, "2"),
+        (Decimal("2.0000"), "2"),
+        (Decimal("0.50"), "0.5"),
+        (0.1 + 0.2, "0.3"),
+        (Decimal("3.3333333333333335"), "3.333333"),
+    ):
+        for event in (a_buy(quantity=quantity), builders.an_owns(quantity=quantity)):
+            found: Any = sealed(event)
+            assert str(found.quantity) == kept
+
+
 def test_customers_greatest_item_type_holds_in_events_and_in_lists() -> None:
     few = replace(RULES, max_itemtype=5)
     for event in (a_click(itemtype=6), a_recommended(lists=(builders.a_served_list(itemtype=6),))):
@@ -122,6 +141,13 @@ def test_customer_may_refuse_text_items_and_clicks_without_scenario() -> None:
     assert refusal(a_click(item="shoe"), replace(RULES, string_items=False)).code == "bad_item"
     strict = replace(RULES, strict_scenario=True)
     assert refusal(a_clickrecommended(scenario=None), strict).code == "missing_scenario"
+
+
+def test_impression_without_scenario_carries_the_customers() -> None:
+    named = replace(RULES, scenario_of_unlabelled="all")
+    for scenario, said, kept in ((None, None, "all"), (None, "mine", "mine"), ("home", None, None)):
+        shown: Any = sealed(a_rendered(scenario=scenario, fallback_scenario=said), named)
+        assert shown.fallback_scenario == kept
 
 
 @given(st.text(min_size=1, max_size=1_100))

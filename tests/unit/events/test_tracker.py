@@ -62,6 +62,12 @@ EVENT_CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
         {"quantity": 2, "price": Decimal("4.44"), "currency": "EUR"},
     ),
     "buy with the quantity of a database": ("buy/u/1/5?quantity=2.0000", "buy", {"quantity": 2}),
+    "buy by weight": ("buy/u/1/5?quantity=0.5000", "buy", {"quantity": Decimal("0.5")}),
+    "buy of a computed weight": (
+        "buy/u/1/5?quantity=0.30000000000000004",
+        "buy",
+        {"quantity": Decimal("0.3")},
+    ),
     "buy without price": ("buy/u/1/5", "buy", {"quantity": 1, "price": None, "currency": None}),
     "buy in yen": ("buy/u/1/5?fullprice=456JPY+", "buy", {"price": Decimal(456), "currency": "JPY"}),
     "buy in cents": ("buy/u/1/5?price=225", "buy", {"price": Decimal("2.25"), "currency": "EUR"}),
@@ -258,3 +264,17 @@ def test_properties_are_bounded_and_never_an_error() -> None:
     assert len(properties) == 32
     assert max(map(len, properties)) == 64
     assert max(map(len, properties.values())) == 512
+
+
+@pytest.mark.parametrize("event", ["rendered", "viewed"])
+def test_impression_without_scenario_carries_the_customers(event: str) -> None:
+    named = rules(scenario_of_unlabelled="all")
+    cases = ((f"/api/00000/{event}/u/1/5", "all"), (f"/api/00000/{event}/u/1/5?scenario=home", None))
+    for url, fallback in cases:
+        shown: Any = event_of(url, rules=named)
+        assert shown.fallback_scenario == fallback
+        assert decode(encode(shown)) == shown
+        unnamed: Any = event_of(url)
+        assert unnamed.fallback_scenario is None
+    clicked: Any = event_of("/api/00000/clickrecommended/u/1/5", rules=named)
+    assert clicked.scenario is None, "a click counts as it was sent"

@@ -1,5 +1,6 @@
 """The table of fields is complete, names each field once, and both parsers read exactly its names, within its bounds."""
 
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -167,6 +168,9 @@ def at_the_bounds(value: ValueType) -> list[tuple[Any, bool]]:
     if value.kind in NUMBERS:
         inside = [(value.least, True), (min(value.greatest, RECEIVED_MS), True)]
         return [*inside, (value.least - 1, False), (value.greatest + 1, False)]
+    if value.kind is ValueKind.DECIMAL:
+        beyond = [(f"{number}.000001", number == value.least) for number in (value.least, value.greatest)]
+        return [*beyond, (value.least, False), (value.greatest, True), (value.greatest + 1, False)]
     if value.kind is ValueKind.ITEMS:
         return [(["5"] * value.greatest, True), (["5"] * (value.greatest + 1), False)]
     if value.kind is ValueKind.LISTS:
@@ -233,7 +237,8 @@ def bounds_in_the_journal(event: type[EventBase], name: str) -> tuple[int | None
     """Return the least and the greatest number, or the greatest length, that the type of a field takes; None: no bound."""
     kind: Any = next(each for each in msgspec.inspect.type_info(event).fields if each.name == name).type  # type: ignore[attr-defined]
     if isinstance(kind, msgspec.inspect.UnionType):
-        kind = next(each for each in kind.types if not isinstance(each, msgspec.inspect.NoneType))
+        others = (msgspec.inspect.NoneType, msgspec.inspect.DecimalType)
+        kind = next(each for each in kind.types if not isinstance(each, others))
     if isinstance(kind, msgspec.inspect.StrType):
         return 0, kind.max_length
     return (kind.ge, kind.le) if isinstance(kind, msgspec.inspect.IntType) else (None, None)
@@ -245,7 +250,9 @@ def test_journal_has_room_for_what_clients_may_send_and_plain_fields_have_the_sa
 ) -> None:
     for field in own_fields_of(event) + COMMON_FIELDS:
         value = field.value_in_json
-        if value.kind not in (ValueKind.WORD, ValueKind.CATEGORYPATH, ValueKind.INTEGER):
+        if value.kind is ValueKind.DECIMAL:
+            value = replace(value, least=1)  # of whole numbers
+        elif value.kind not in (ValueKind.WORD, ValueKind.CATEGORYPATH, ValueKind.INTEGER):
             continue
         if field.name == "time_ms":
             continue  # what bounds it is the time of receipt

@@ -14,11 +14,20 @@ import pytest
 
 from tables import transfers
 from tables.base.table_spec import Stretch
+from tables.user.attribution_moves import Moved
 from tables.user.basket import BasketItem, BasketState
 from tables.user.clicked import Clicked, ClickedState
 from tables.user.consumed import Consumed, ConsumedState
+from tables.user.elements import Conversion, Impression, JoiningClick
 from tables.user.identity import IdentityState, Transfer
-from tables.user.impressions import Impression, ImpressionsState, RecommendedClick, remember
+from tables.user.impressions import (
+    CallPlace,
+    ImpressionsState,
+    PastLogin,
+    RecommendedClick,
+    append,
+    report_call,
+)
 from tables.user.playback import Last, PlaybackState, Played
 from tables.user.preferences import Preference, PreferencesState
 from tables.user.purchases import Purchase, PurchasesState
@@ -29,15 +38,30 @@ from tables.user.shown_bytes import Shown, pack
 GOLDEN = Path(__file__).parents[2] / "data" / "golden_states.json"
 T = 1_700_000_000_000
 RENDERED = RenderedState(pack({"1/7": Shown(3, T, [T + 1, T + 2, T + 3], 1, T + 4)}))
-IMPRESSIONS = remember(
-    ImpressionsState(clicks=[RecommendedClick(T + 5, T + 6, "1/7", T, "home", "a", 0, 2, ["basket"])]),
-    Impression(T, T + 1, 1, ["7", "8"], "home", "a", "e", 0, 2, "r1"),
-    T + 1,
-)
+FORMER_CLICK = RecommendedClick(T + 5, T + 6, "1/7", T, "home", "a", 0, 2, ["basket"])
+IMPRESSION = Impression(T, T + 1, 1, ["7", "8"], "home", "a", "e", 0, 2, "r1", "k1.o", 3, T + 2, T, "a")
+CLICK = JoiningClick(T + 5, T + 6, "1/7", "r1", "home", "a", 0, 2, "k1.o", 4, T + 7)
+CONVERSION = Conversion(T + 8, T + 9, "1/7", "purchases", "EUR", Decimal("12.45"), "k1.o", 5, T + 9)
+LOGIN = PastLogin(T, T + 1, "k1.target")
+
+
+def an_impressions_state() -> ImpressionsState:
+    state = ImpressionsState(
+        clicks=[CLICK],
+        conversions=[CONVERSION],
+        numbered=6,
+        logins=[LOGIN],
+        last_login=LOGIN,
+        settled_calls=["r0\x1f"],
+    )
+    append(state, IMPRESSION)
+    report_call(state, "r1\x1fhome", CallPlace(T, "a"))
+    return state
+
 
 STATES: dict[str, Any] = {
     "rendered": RENDERED,
-    "impressions": IMPRESSIONS,
+    "impressions": an_impressions_state(),
     "clicked": ClickedState({"1/7": Clicked(2, T + 9, 1, T)}),
     "consumed": ConsumedState({"1/7": Consumed(90, T, T + 9, 5_000, 200, 300)}),
     "playback": PlaybackState(
@@ -47,12 +71,22 @@ STATES: dict[str, Any] = {
         {"1/7": BasketItem(T, "Cameras/Film", Decimal("12.45"), "EUR", T + 1, T + 2)}, T + 3
     ),
     "purchases": PurchasesState(
-        {"1/7": Purchase(3, {"EUR": Decimal("59.97"), "JPY": Decimal(456)}, T, T + 9, True, 2)}
+        {"1/7": Purchase(3, {"EUR": Decimal("59.97"), "JPY": Decimal(456)}, T, T + 9, True, 2, 500_000)}
     ),
     "preferences": PreferencesState({"1/7": Preference(80, T, T + 1, T + 2, T + 3)}),
     "identity": IdentityState("k1.target", T, T + 1, 2, {"k1.source": 3}, 1, "k0.target", T + 2),
     "recommended": RecommendedState([ServedList(T, T + 1, "r1", 1, ["7", "8"], "home", "a", 0, "e")]),
     "transfer": Transfer("00000", "k1.source", "k1.target", 3, T, T + 1, Stretch({"rendered": RENDERED})),
+    "attribution": Transfer(
+        "00000",
+        "k1.source",
+        "k1.target",
+        4,
+        T,
+        T + 1,
+        Stretch(),
+        Moved([IMPRESSION], [CLICK], [CONVERSION], ["r0\x1f"]),
+    ),
 }
 
 SHORTER: list[tuple[list[Any], Any]] = [
@@ -65,6 +99,7 @@ SHORTER: list[tuple[list[Any], Any]] = [
     ([{"1/7": [90_000]}], PlaybackState({"1/7": Played(90_000)})),
     ([{"1/7": [T]}], BasketState({"1/7": BasketItem(T)})),
     ([{"1/7": [1, {}, T, T]}], PurchasesState({"1/7": Purchase(1, {}, T, T)})),
+    ([{"1/7": [2, {}, T, T, True, 1]}], PurchasesState({"1/7": Purchase(2, {}, T, T, True, 1)})),
     ([{"1/7": [80, T]}], PreferencesState({"1/7": Preference(80, T)})),
     (["b", T, T, 1], IdentityState("b", T, T, 1)),
     (["b", T, T, 1, {"a": 2}, 3], IdentityState("b", T, T, 1, {"a": 2}, 3)),
@@ -74,7 +109,24 @@ SHORTER: list[tuple[list[Any], Any]] = [
 
 
 FORMER = GOLDEN.with_name("golden_states_former.json")
-"""Rows stored before docs/decisions/0010 changed these formats."""
+"""Rows stored before docs/decisions/0010 or 0018 changed these formats, or before quantities were decimals."""
+
+
+def a_former_impressions_state() -> ImpressionsState:
+    """Build what rows mean that were stored before conversions were kept."""
+    state = ImpressionsState(former_clicks=[FORMER_CLICK])
+    append(state, Impression(T, T + 1, 1, ["7", "8"], "home", "a", "e", 0, 2, "r1"))
+    return state
+
+
+FORMER_STATES = {
+    **STATES,
+    "impressions": a_former_impressions_state(),
+    "impressions packed": a_former_impressions_state(),
+    "purchases": PurchasesState(
+        {"1/7": Purchase(3, {"EUR": Decimal("59.97"), "JPY": Decimal(456)}, T, T + 9, True, 2)}
+    ),
+}
 
 
 def golden(path: Path = GOLDEN) -> dict[str, str]:
@@ -106,7 +158,7 @@ def test_golden_bytes_are_read_back(name: str) -> None:
 
 @pytest.mark.parametrize("name", golden(FORMER))
 def test_what_was_stored_in_a_former_format_is_read_and_stored_anew(name: str) -> None:
-    state = STATES[name]
+    state = FORMER_STATES[name]
     former = decoded(bytes.fromhex(golden(FORMER)[name]), type(state))
     assert former == state
     if name == "rendered":

@@ -113,12 +113,16 @@ def test_every_event_takes_a_signed_time(event: str) -> None:
 def test_bounds_of_numbers_are_those_of_the_parser(name: str) -> None:
     schema, _ = EVERY_PARAMETER[name]
     event = next((event for event, own in OWN.items() if name in own), "click")
-    for value, is_taken in [
-        (schema["minimum"], True),
+    at_least = schema["minimum"] if "minimum" in schema else schema["exclusiveMinimum"] + 1
+    values = [
+        (at_least, True),
         (schema["maximum"], True),
-        (schema["minimum"] - 1, False),
+        (at_least - 1, False),
         (schema["maximum"] + 1, False),
-    ]:
+    ]
+    if schema["type"] == "number":
+        values += [(0.5, True), (schema["maximum"] + 0.5, False)]
+    for value, is_taken in values:
         outcome = report(build_target("00000", event, segments_of(event), {name: str(value)}))
         assert isinstance(outcome, Accepted) == is_taken, (name, value)
 

@@ -1,7 +1,9 @@
 """Exclusions, candidates and rotation follow from a user's states and nothing else."""
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -154,6 +156,20 @@ def test_an_excluded_item_has_all_its_reasons_the_first_ones_count_and_the_last_
             {"item": "1", "itemtype": 1, "reasons": ["rendered", "bought"], "count": 2, "last_ms": NOW - 3}
         ],
     }
+
+
+def test_units_bought_are_a_number_with_all_digits_over_both_stretches() -> None:
+    moved = Stretch()
+    for _ in range(2):
+        bought(moved, "1", NOW - 8, quantity=Decimal("0.1"))
+    view = a_view(
+        lambda stretch: bought(stretch, "1", NOW - 3, quantity=Decimal("0.1")),
+        lambda stretch: bought(stretch, "2", NOW - 4, quantity=Decimal("0.5")),
+        lambda stretch: bought(stretch, "2", NOW - 4, quantity=Decimal("0.5")),
+        moved=moved,
+    )
+    answer = msgspec.json.encode(exclusions(view, ALL, NOW)["excluded"])
+    assert [entry["count"] for entry in json.loads(answer, parse_float=Decimal)] == [Decimal("0.3"), 1]
 
 
 def test_the_latest_comes_first_then_by_item() -> None:

@@ -260,12 +260,22 @@ async def test_ctr_has_the_form_of_the_specification(start: Start) -> None:
         },
         "ctr_calls": {
             "value": None,
+            "numerator": 0,
+            "denominator": 0,
+            "low": None,
+            "high": None,
+            "reason": "calls is 0",
+        },
+        "clicks_per_call": {
+            "value": None,
             "numerator": 4,
             "denominator": 0,
             "low": None,
             "high": None,
             "reason": "calls is 0",
         },
+        "clicked_calls": 0,
+        "unlabelled_impressions": 0,
     }
     assert answer == {
         "customer": "00000",

@@ -1,6 +1,9 @@
 """The page of one user: all that is known of the user, in an order for human readers."""
 
+import json
 from decimal import Decimal
+
+import msgspec
 
 from app.customers.customer import RatingScale
 from app.lookup.user_page import user_page
@@ -89,6 +92,20 @@ def test_a_page_shows_each_table_with_the_latest_first() -> None:
     } == {"1": (80, False, False), "2": (None, True, False), "5": (None, False, True)}
     assert page["session_start_ms"] == NOW - 9
     assert page["totals"]["rendered"] == 3
+
+
+def test_a_page_has_units_as_numbers_and_revenue_as_text_exactly() -> None:
+    own, moved = Stretch(), Stretch()
+    for stretch, times in ((own, 1), (moved, 2)):
+        for _ in range(times):
+            bought(stretch, "1", NOW - 8, quantity=Decimal("0.1"), price=Decimal("0.10"), currency="EUR")
+    bought(own, "2", NOW - 9, quantity=Decimal("2.0000"))
+    page = msgspec.json.encode(user_page(UserView(own, moved), NOW))
+    entries = json.loads(page, parse_float=Decimal)["purchases"]
+    assert [(entry["quantity"], entry["revenue"]) for entry in entries] == [
+        (Decimal("0.3"), {"EUR": "0.03"}),
+        (2, {}),
+    ]
 
 
 def test_a_page_merges_what_was_moved_and_marks_what_is_only_there() -> None:

@@ -57,6 +57,14 @@ def test_schema_takes_what_the_collector_writes(name: str) -> None:
     assert problems(value, "event.json") == []
 
 
+@pytest.mark.parametrize("quantity", [1, 2, Decimal("0.5"), Decimal("0.000001"), 10**9])
+def test_schema_takes_units_whole_or_not(quantity: int | Decimal) -> None:
+    raw = encode(a_buy(quantity=quantity))
+    assert decode(raw).quantity == quantity  # type: ignore[union-attr]
+    for read in (json.loads(raw), json.loads(raw, parse_float=Decimal)):
+        assert problems(read, "event.json") == []
+
+
 @pytest.mark.parametrize("name", EVENTS)
 def test_schema_takes_every_field_of_the_event_and_requires_what_the_worker_requires(name: str) -> None:
     schema = FILES[f"{name}.json"]
@@ -81,6 +89,9 @@ def test_schema_takes_every_field_of_the_event_and_requires_what_the_worker_requ
         (a_click(), {"rank": 1_000_001}),
         (a_click(), {"properties": {"a": 1}}),
         (a_buy(), {"quantity": 0}),
+        (a_buy(), {"quantity": -0.5}),
+        (a_buy(), {"quantity": 1_000_000_000.5}),
+        (a_buy(), {"quantity": "two"}),
         (a_buy(), {"price": "12,50"}),
         (a_buy(), {"currency": "EURO"}),
         (a_rendered(), {"items": "7"}),

@@ -62,6 +62,7 @@ EXAMPLES: list[EventBase] = [
     ClickRecommended(**WHO, **ABOUT, **SHOWN),
     Consume(**WHO, **ABOUT, percentage=40),
     Buy(**WHO, **ABOUT, **MONEY, quantity=3),
+    Buy(**WHO, **ABOUT, **MONEY, quantity=Decimal("0.5")),
     Owns(**WHO, **ABOUT),
     Basket(**WHO, **ABOUT, **MONEY),
     DeleteFromBasket(**WHO, **ABOUT),
@@ -90,6 +91,14 @@ def a_request(line: str, author: Author = AUTHOR) -> Request:
 
 def test_examples_are_all_events_that_the_tracker_has() -> None:
     assert {type(event) for event in EXAMPLES} == set(EVENTS.values()) - {Recommended, Playback}
+
+
+@pytest.mark.parametrize(
+    ("written", "sent"), [("1e3", "1000"), ("2.0000", "2"), ("0.30000000000000004", "0.3"), ('"NaN"', "NaN")]
+)
+def test_quantity_is_sent_as_the_collector_reads_it(written: str, sent: str) -> None:
+    line = f'{{"type":"buy","customer":"00000","user":"u","item":"5","quantity":{written}}}'
+    assert f"quantity={sent}" in a_request(line).target.split("?")[1].split("&")
 
 
 @pytest.mark.parametrize("event", EXAMPLES, ids=lambda event: type(event).__name__)

@@ -31,7 +31,7 @@ def test_there_is_no_interval_where_there_is_no_share(successes: int, n: int) ->
 
 
 def test_a_rate_carries_its_numbers() -> None:
-    both = rates(Counts(rendered=200, attributed_clicks=5, clicks=9, calls=50))
+    both = rates(Counts(rendered=200, attributed_clicks=5, clicks=99, calls=50, clicked_calls=9))
     assert (both["ctr_rendered"].value, both["ctr_rendered"].numerator, both["ctr_rendered"].denominator) == (
         0.025,
         5,
@@ -43,11 +43,21 @@ def test_a_rate_carries_its_numbers() -> None:
         50,
     )
     assert both["ctr_rendered"].reason is None
+    assert both["ctr_calls"].low is not None
+    per_call = both["clicks_per_call"]
+    assert (per_call.value, per_call.numerator, per_call.low) == (1.98, 99, None)
+    assert per_call.reason == "a ratio has no interval"
 
 
 def test_a_zero_denominator_gives_null_and_a_reason() -> None:
-    rate = rates(Counts(clicks=3))["ctr_calls"]
-    assert (rate.value, rate.low, rate.high, rate.reason) == (None, None, None, "calls is 0")
+    for name in ("ctr_calls", "clicks_per_call"):
+        rate = rates(Counts(clicks=3))[name]
+        assert (rate.value, rate.low, rate.high, rate.reason) == (None, None, None, "calls is 0")
+
+
+def test_null_of_a_scenario_that_only_clicks_name_has_its_cause() -> None:
+    rate = rates(Counts(clicks=3, unlabelled_impressions=2))["ctr_rendered"]
+    assert (rate.value, rate.reason) == (None, "rendered is 0; clicked items were shown without a scenario")
 
 
 def test_more_clicks_than_showings_keep_the_value_but_have_no_interval() -> None:

@@ -213,5 +213,15 @@ def test_a_window_record_is_json_with_counters_rates_and_bounds() -> None:
         "revision": 2,
         "final": True,
         "v": 1,
+        "clicked_calls": 0,
+        "unlabelled_impressions": 0,
+        "clicks_per_call": {
+            "value": None,
+            "numerator": 0,
+            "denominator": 0,
+            "low": None,
+            "high": None,
+            "reason": "calls is 0",
+        },
     }
     assert decode_record(raw).revenue == {"EUR": Decimal("1.20")}

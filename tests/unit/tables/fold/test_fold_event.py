@@ -56,11 +56,11 @@ def overlay() -> SpiedOverlay:
 EFFECTS: dict[str, tuple[set[str], dict[str, int]]] = {
     "click": ({"clicked"}, {}),
     "clickrecommended": ({"clicked", "impressions"}, {"clicks": 1}),
-    "consume": ({"consumed"}, {}),
+    "consume": ({"consumed", "impressions"}, {}),
     "playback": ({"playback"}, {}),
-    "buy": ({"purchases", "basket"}, {}),
+    "buy": ({"purchases", "basket", "impressions"}, {}),
     "owns": ({"purchases"}, {}),
-    "basket": ({"basket"}, {}),
+    "basket": ({"basket", "impressions"}, {}),
     "deletefrombasket": ({"basket"}, {}),
     "wishlist": ({"preferences"}, {}),
     "deletefromwishlist": ({"preferences"}, {}),
@@ -70,7 +70,7 @@ EFFECTS: dict[str, tuple[set[str], dict[str, int]]] = {
     "blacklist": ({"preferences"}, {}),
     "triggeropened": (set(), {"calls": 1}),
     "clicktriggered": ({"clicked"}, {"clicks": 1}),
-    "login": ({"identity"}, {}),
+    "login": ({"identity", "impressions"}, {}),
     "recommended": ({"recommended"}, {"calls": 1}),
 }
 
@@ -167,6 +167,25 @@ def test_list_that_was_not_served_stays_without_scenario(overlay: SpiedOverlay, 
     assert {scenario for _, scenario in tallied(overlay)} == {"unknown"}
 
 
+@pytest.mark.parametrize("user", [USER, NO_PROFILE_USER])
+@pytest.mark.parametrize(("build", "counter"), [(a_rendered, "rendered"), (a_viewed, "viewed")])
+def test_impression_that_nobody_named_gets_the_customers_scenario(
+    overlay: SpiedOverlay, build: Any, counter: str, user: str
+) -> None:
+    unnamed = {"user": user, "scenario": None, "fallback_scenario": "all"}
+    fold_all(overlay, build(**unnamed, **at(0)))
+    assert tallied(overlay) == {(0, "all"): {counter: 2}}
+
+
+def test_list_that_was_served_has_its_scenario_before_the_customers(overlay: SpiedOverlay) -> None:
+    fold_all(overlay, a_recommended(lists=(a_served_list(scenario="home"),), **at(0)))
+    fold_all(overlay, a_rendered(scenario=None, fallback_scenario="all", **at(1)))
+    fold_all(overlay, a_clickrecommended(scenario="mail", **at(2)))
+    counted = tallied(overlay)
+    assert counted[1, "home"] == {"rendered": 2, "attributed_clicks": 1}
+    assert counted[2, "mail"] == {"clicks": 1}
+
+
 def test_what_the_client_said_is_not_overruled_by_what_was_served(overlay: SpiedOverlay) -> None:
     fold_all(overlay, a_recommended(lists=(a_served_list(variant="B"),), **at(0)))
     tallied(overlay)
@@ -237,7 +256,7 @@ def test_click_joins_the_latest_impression_and_counts_attributed_in_its_pane(ove
     fold_all(overlay, a_clickrecommended(item="3", scenario=None, row=50, rank=50, **at(15)))
     assert tallied(overlay, POSITION) == {
         (10, "home", "B", 2, 7): {"attributed_clicks": 1},
-        (15, "home", "B", 2, 7): {"clicks": 1},
+        (15, "unknown", None, 50, 50): {"clicks": 1},
     }
 
 
@@ -245,7 +264,10 @@ def test_rank_of_a_click_is_the_impressions_plus_the_place_in_its_list(overlay: 
     fold_all(overlay, a_rendered(items=("1", "2", "3"), row=1, rank=4, **at(0)))
     tallied(overlay)
     fold_all(overlay, a_clickrecommended(item="3", **at(0)))
-    assert tallied(overlay, POSITION) == {(0, "home", None, 1, 6): {"attributed_clicks": 1, "clicks": 1}}
+    assert tallied(overlay, POSITION) == {
+        (0, "home", None, 1, 6): {"attributed_clicks": 1},
+        (0, "home", None, None, None): {"clicks": 1},
+    }
 
 
 def test_request_id_picks_its_impression(overlay: SpiedOverlay) -> None:
@@ -257,8 +279,8 @@ def test_request_id_picks_its_impression(overlay: SpiedOverlay) -> None:
     tallied(overlay)
     fold_all(overlay, a_clickrecommended(request_id="r", **at(2)))
     assert tallied(overlay, VARIANT) == {
-        (0, "home", "A", None, None): {"attributed_clicks": 1},
-        (2, "home", "A", None, None): {"clicks": 1},
+        (0, "home", "A", None, None): {"attributed_clicks": 1, "clicked_calls": 1},
+        (2, "home", None, None, None): {"clicks": 1},
     }
 
 
@@ -269,6 +291,40 @@ def test_click_counts_where_it_was_sent_and_attributed_where_the_impression_was(
     tallied(overlay)
     fold_all(overlay, a_clickrecommended(scenario="mail", **at(1)))
     assert tallied(overlay) == {(0, "home"): {"attributed_clicks": 1}, (1, "mail"): {"clicks": 1}}
+
+
+def test_click_on_what_was_shown_without_scenario_counts_where_it_was_shown(overlay: SpiedOverlay) -> None:
+    fold_all(overlay, a_rendered(items=("11", "12", "13"), scenario=None, **at(0)))
+    fold_all(overlay, a_clickrecommended(item="12", scenario="s", **at(1)))
+    assert tallied(overlay) == {
+        (0, "unknown"): {"rendered": 3, "attributed_clicks": 1},
+        (0, "s"): {"unlabelled_impressions": 1},
+        (1, "s"): {"clicks": 1},
+    }
+
+
+def test_five_clicks_on_one_shown_item_are_one_attributed_click(overlay: SpiedOverlay) -> None:
+    fold_all(overlay, a_rendered(**at(-1)), a_rendered(**at(0)))
+    fold_all(overlay, *(a_clickrecommended(**at(number)) for number in range(1, 6)))
+    counted = tallied(overlay)
+    assert counted[0, "home"] == {"rendered": 2, "attributed_clicks": 1}
+    assert counted[-1, "home"] == {"rendered": 2}, "the older impression stays without a click"
+    assert sum(counts.get("clicks", 0) for counts in counted.values()) == 5
+
+
+def test_batch_that_is_out_of_order_counts_as_if_it_were_in_order(overlay: SpiedOverlay) -> None:
+    batch = [a_buy(**at(3)), a_clickrecommended(**at(2)), a_rendered(**at(1))]
+    fold_all(overlay, *batch)
+    backwards = tallied(overlay)
+    again = SpiedOverlay()
+    fold_all(again, *reversed(batch))
+    assert backwards == tallied(again)
+    assert (backwards[1, "home"]["attributed_clicks"], backwards[1, "home"]["purchases"]) == (1, 1)
+
+
+def test_batch_beyond_the_windows_is_not_joined(overlay: SpiedOverlay) -> None:
+    fold_all(overlay, a_buy(**at(92)), a_clickrecommended(**at(31)), a_rendered(**at(0)))
+    assert tallied(overlay) == {(0, "home"): {"rendered": 2}, (31, "home"): {"clicks": 1}}
 
 
 @pytest.mark.parametrize(
@@ -319,12 +375,22 @@ def test_each_purchase_counts_with_its_revenue_in_the_impressions_pane(overlay: 
     assert tallied(overlay, POSITION) == {(0, "home", "A", 1, 0): expected}
 
 
+def test_revenue_by_weight_is_exact(overlay: SpiedOverlay) -> None:
+    tenths = [a_buy(quantity=Decimal("0.1"), price=Decimal("0.10"), **at(6)) for _ in range(3)]
+    most = a_buy(
+        quantity=Decimal("999999.999999"), price=Decimal("999999999.999999999999"), currency="JPY", **at(7)
+    )
+    fold_all(clicked(overlay), *tenths, most, most)
+    revenue = {"EUR": Decimal("0.03"), "JPY": Decimal("1999999999997999.999998000000000002")}
+    assert tallied(overlay, POSITION) == {(0, "home", "A", 1, 0): {"purchases": 5, "revenue": revenue}}
+
+
 @pytest.mark.parametrize(("build", "counter"), [(a_consume, "consumed"), (a_basket, "basket")])
 def test_click_gives_one_conversion_of_a_kind(overlay: SpiedOverlay, build: Any, counter: str) -> None:
     fold_all(clicked(overlay), build(**at(6)), build(**at(7)))
     assert tallied(overlay) == {(0, "home"): {counter: 1}}
     fold_all(overlay, a_clickrecommended(**at(8)), build(**at(9)))
-    assert tallied(overlay)[0, "home"] == {counter: 1, "attributed_clicks": 1}
+    assert tallied(overlay) == {(0, "home"): {counter: 1}, (8, "home"): {"clicks": 1}}, "attributed once"
 
 
 def test_what_follows_an_unattributed_click_counts_in_the_clicks_pane(overlay: SpiedOverlay) -> None:
@@ -354,6 +420,19 @@ def test_what_does_not_follow_from_the_click_is_no_conversion(overlay: SpiedOver
 def test_plain_click_leads_to_no_conversion(overlay: SpiedOverlay) -> None:
     fold_all(overlay, a_click(**at(5)), a_buy(**at(6)))
     assert tallied(overlay) == {}
+
+
+def test_heartbeats_of_a_player_do_not_fill_the_row(overlay: SpiedOverlay) -> None:
+    def beat(seconds: int) -> Any:
+        return a_playback(position_ms=seconds * 1_000, **at(6 + seconds / 60))
+
+    fold_all(overlay, *(beat(seconds) for seconds in range(10)))
+    assert overlay.tables["impressions"].get(KEY) is None, (
+        "without a recommended click there is nothing to convert"
+    )
+    fold_all(clicked(overlay), *(beat(seconds) for seconds in range(10, 60)))
+    assert tallied(overlay) == {(0, "home"): {"consumed": 1}}
+    assert len(overlay.tables["impressions"].get(KEY).conversions) == 1
 
 
 def test_purchase_takes_the_item_out_of_the_basket(overlay: SpiedOverlay) -> None:
@@ -464,14 +543,36 @@ def test_other_events_after_a_login_open_a_new_stretch(overlay: SpiedOverlay, bu
     fold_all(overlay, a_login(**at(1)))
     overlay.sent.clear()
     fold_all(overlay, build(**at(2)))
-    assert overlay.sent == []
+    assert not any(transfer.stretch for transfer in overlay.sent)
     assert own(overlay, KEY) != set()
+
+
+@pytest.mark.parametrize("build", [a_buy, a_basket, a_consume])
+def test_conversion_under_the_old_id_follows_the_login(overlay: SpiedOverlay, build: Any) -> None:
+    fold_all(overlay, a_rendered(**at(0)), a_clickrecommended(**at(0)), a_login(**at(1)), build(**at(2)))
+    counted = tallied(overlay)
+    assert counted[0, "home"] == {"rendered": 2, "clicks": 1, "attributed_clicks": 1}
+    for transfer in overlay.sent:
+        assert fold_transfer(overlay, transfer)
+    (counts,) = tallied(overlay).values()
+    assert {"purchases", "basket", "consumed"} & counts.keys()
+
+
+def test_shop_whose_visitors_log_in_at_checkout_has_its_conversions(overlay: SpiedOverlay) -> None:
+    fold_all(overlay, a_rendered(**at(0)), a_clickrecommended(**at(1)), a_basket(**at(2)), a_login(**at(3)))
+    (transfer,) = overlay.sent
+    assert fold_transfer(overlay, transfer)
+    tallied(overlay)
+    fold_all(overlay, a_buy(user=OTHER_USER, **at(40)))
+    assert tallied(overlay) == {(0, "home"): {"purchases": 1, "revenue": {"EUR": Decimal("19.99")}}}
 
 
 def test_click_after_a_login_still_finds_its_impression(overlay: SpiedOverlay) -> None:
     fold_all(overlay, a_rendered(**at(0)), a_login(**at(1)))
     tallied(overlay)
     fold_all(overlay, a_clickrecommended(**at(2)))
+    for transfer in overlay.sent:
+        assert fold_transfer(overlay, transfer)
     assert tallied(overlay)[0, "home"] == {"attributed_clicks": 1}
 
 
@@ -485,7 +586,13 @@ def test_transfer_to_a_user_who_logged_in_elsewhere_since_is_passed_on(overlay: 
     from_a, from_b = overlay.sent
     overlay.sent.clear()
     assert fold_transfer(overlay, from_a)
-    (passed,) = overlay.sent
+    passed, attributed = overlay.sent
+    assert (attributed.target, attributed.number, bool(attributed.stretch)) == (
+        "k1.c",
+        passed.number + 1,
+        False,
+    )
+    assert attributed.attribution == from_a.attribution
     assert (passed.source, passed.target, passed.number) == (OTHER_USER, "k1.c", from_b.number + 1)
     assert passed.login_ms == T0 + 2 * MINUTE_MS
     assert passed.stretch == from_a.stretch
@@ -493,4 +600,5 @@ def test_transfer_to_a_user_who_logged_in_elsewhere_since_is_passed_on(overlay: 
     assert own(overlay, TARGET + MOVED) == set(MOVED_NAMES)
     assert fold_transfer(overlay, from_b)
     assert fold_transfer(overlay, passed)
+    assert fold_transfer(overlay, attributed)
     assert own(overlay, user_key(CUSTOMER, "k1.c")) == set(MOVED_NAMES)

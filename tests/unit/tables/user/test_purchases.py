@@ -3,13 +3,14 @@
 from decimal import Decimal
 from fractions import Fraction
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from events.model import Buy, Owns
 from tables.user.items import MAX_ITEMS
-from tables.user.purchases import Purchase, PurchasesState, buy, merge, own
+from tables.user.purchases import Purchase, PurchasesState, buy, merge, own, units
 from tests.support.builders import NOW_MS, a_buy, an_owns
 from tests.support.laws import assert_merge_laws, stored
 
@@ -20,7 +21,7 @@ buys = st.builds(
     ),
     st.integers(0, 20),
     st.sampled_from("12"),
-    st.integers(1, 2_147_483_647),
+    st.integers(1, 2_147_483_647) | st.decimals(Decimal("0.000001"), 10**9, places=6),
     prices | st.none(),
     st.sampled_from(["EUR", "USD", "JPY"]),
 )
@@ -28,6 +29,21 @@ ownings = st.builds(
     lambda t, i: an_owns(time_ms=NOW_MS + t, item=i), st.integers(0, 20), st.sampled_from("12")
 )
 streams = st.lists(buys | ownings, min_size=1, max_size=30)
+
+
+class FormerPurchase(msgspec.Struct, array_like=True):
+    """A purchase as workers stored it when quantities were integers."""
+
+    quantity: int
+    revenue: dict[str, Decimal]
+    first_ms: int
+    last_ms: int
+    owned: bool = False
+    orders: int = 0
+
+
+class FormerPurchases(msgspec.Struct, array_like=True):
+    items: dict[str, FormerPurchase]
 
 
 def folded(events: list[Buy | Owns]) -> PurchasesState:
@@ -47,10 +63,11 @@ def exact(events: list[Buy | Owns]) -> dict[str, tuple[object, ...]]:
         revenue: dict[str, Fraction] = {}
         for e in bought:
             if e.price is not None and e.currency is not None:
-                revenue[e.currency] = revenue.get(e.currency, Fraction(0)) + Fraction(e.price) * e.quantity
+                earned = Fraction(e.price) * Fraction(e.quantity)
+                revenue[e.currency] = revenue.get(e.currency, Fraction(0)) + earned
         times = [e.time_ms for e in es]
         answers[f"1/{item}"] = (
-            sum(e.quantity for e in bought),
+            sum(Fraction(e.quantity) for e in bought),
             len(bought),
             revenue,
             len(bought) < len(es),
@@ -63,7 +80,7 @@ def exact(events: list[Buy | Owns]) -> dict[str, tuple[object, ...]]:
 def answers(state: PurchasesState) -> dict[str, tuple[object, ...]]:
     return {
         key: (
-            p.quantity,
+            Fraction(p.quantity),
             p.orders,
             {currency: Fraction(amount) for currency, amount in p.revenue.items()},
             p.owned,
@@ -79,6 +96,35 @@ def test_buy_counts_quantity_times_price() -> None:
         [a_buy(quantity=3, price=Decimal("0.10"), time_ms=5), a_buy(price=Decimal("0.20"), time_ms=9)]
     )
     assert state.items == {"1/1": Purchase(4, {"EUR": Decimal("0.50")}, 5, 9, False, 2)}
+
+
+def test_three_times_a_tenth_is_three_tenths() -> None:
+    tenth = a_buy(quantity=Decimal("0.1"), price=Decimal("0.10"), time_ms=5)
+    assert folded([tenth] * 3).items["1/1"] == Purchase(0, {"EUR": Decimal("0.03")}, 5, 5, False, 3, 300_000)
+    assert str(folded([tenth] * 3).items["1/1"].quantity) == "0.3"
+
+
+def test_decimals_that_are_whole_together_are_an_integer() -> None:
+    one = folded([a_buy(quantity=Decimal("0.5"))] * 2).items["1/1"]
+    assert (one.quantity, type(one.quantity)) == (1, int)
+    assert (one.whole, one.millionths) == (1, 0), "a former worker reads the whole units"
+
+
+@given(st.lists(buys, min_size=1, max_size=5))
+def test_units_of_two_rows_are_those_of_one(events) -> None:
+    item = [msgspec.structs.replace(event, item="1") for event in events]
+    apart = [folded([event]).items["1/1"] for event in item]
+    assert units(apart) == folded(item).items["1/1"].quantity
+    assert type(units(apart)) is type(folded(item).items["1/1"].quantity)
+
+
+def test_worker_of_a_former_version_reads_the_whole_units() -> None:
+    """In a rolling update, a row may go back to such a worker."""
+    row = folded([a_buy(quantity=Decimal("2.5"), price=Decimal(2), time_ms=5)])
+    former = msgspec.msgpack.decode(msgspec.msgpack.encode(row), type=FormerPurchases)
+    assert former.items["1/1"] == FormerPurchase(2, {"EUR": Decimal("5.0")}, 5, 5, False, 1)
+    written = msgspec.msgpack.decode(msgspec.msgpack.encode(former), type=PurchasesState)
+    assert written.items["1/1"].quantity == 2
 
 
 def test_two_equal_purchases_are_two() -> None:
