@@ -74,7 +74,7 @@ CAUSES: Final[dict[str, str]] = {
     "bad_rating": "not an integer from 0 to 100, or absent",
     "bad_price": "not of the form `12.45EUR` (`price`: not integer cents), where the customer is strict",
     "bad_currency": "not a currency of ISO 4217, where the customer is strict",
-    "bad_quantity": "not an integer from 1 to 1,000,000",
+    "bad_quantity": "not a decimal with a point, above 0 and up to 1,000,000",
     "bad_number": (
         "not a non-negative integer in its range (`row`, `rank`, `created`, `sent`); not a number "
         "from -100 to 100 (`rate`)"

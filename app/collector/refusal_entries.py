@@ -40,7 +40,7 @@ _KNOWN_PLACES: Final = _KNOWN_NAMES | {"path", "query", "event", "body", "Conten
 """What a rejection may name. A parameter that the client made up may be an id."""
 
 _PRICES: Final = frozenset((ValueKind.FULLPRICE, ValueKind.CENTS, ValueKind.AMOUNT, ValueKind.CURRENCY))
-_NUMBERS: Final = frozenset((ValueKind.INTEGER, ValueKind.NUMBER))
+_NUMBERS: Final = frozenset((ValueKind.INTEGER, ValueKind.NUMBER, ValueKind.DECIMAL))
 _MAX_PRICE_CHARS: Final = 32
 _MORE_CHARS: Final = 2  # a point and a digit, or a sign: `101.5` is worth showing, the id of an item is not
 _MAX_CHARS: Final = {
