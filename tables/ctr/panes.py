@@ -51,7 +51,7 @@ COUNTERS: Final = tuple(name for name in Counts.__struct_fields__ if name != "re
 
 
 def add(into: Counts, other: Counts) -> None:
-    """Add ``other`` to ``into``, in place."""
+    """Add ``other`` to ``into``, in place. A currency whose sum is zero goes: attribution took back what it had counted there."""
     into.calls += other.calls
     into.rendered += other.rendered
     into.viewed += other.viewed
@@ -63,7 +63,9 @@ def add(into: Counts, other: Counts) -> None:
     into.clicked_calls += other.clicked_calls
     into.unlabelled_impressions += other.unlabelled_impressions
     for currency, amount in other.revenue.items():
-        into.revenue[currency] = into.revenue.get(currency, Decimal(0)) + amount
+        total = into.revenue.pop(currency, Decimal(0)) + amount
+        if total:
+            into.revenue[currency] = total
 
 
 def subtract(a: Counts, b: Counts) -> Counts:
