@@ -144,12 +144,11 @@ def euros(amount: str) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    with started_cluster(tmp_path_factory.mktemp("attribution"), PARTITIONS) as cluster:
+    with started_cluster(tmp_path_factory.mktemp("attribution"), PARTITIONS, *WORKERS) as cluster:
         collector = CollectorProcess(
             cluster.broker.bootstrap, cluster.directory, cluster.customers_file, PARTITIONS
         )
         cluster.on_close.append(collector.close)
-        cluster.start_worker("w1")
         collector.start()
         cluster.wait_until(
             lambda: all(len(cluster.partitions_of(name)) == PARTITIONS // 2 for name in WORKERS),
