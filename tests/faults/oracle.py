@@ -32,7 +32,9 @@ COUNTERS = (
     "basket",
     "purchases",
 )
-"""The counters of windows that are compared, with the revenue in cents."""
+"""The counters of windows that are compared."""
+REVENUE = "revenue"
+"""The revenue of a window in EUR, in cents."""
 
 
 @dataclass
@@ -247,7 +249,7 @@ def kept(bootstrap: str) -> Truth:
             for counter in COUNTERS:
                 truth.windows[window["scenario"], window["start_ms"], counter] += window[counter]
             cents = int(Decimal(window["revenue"].get("EUR", "0")) * 100)
-            truth.windows[window["scenario"], window["start_ms"], "revenue"] += cents
+            truth.windows[window["scenario"], window["start_ms"], REVENUE] += cents
         if window["start_ms"] > recent_ms:  # an older one may be without what it began with
             is_possible = window["attributed_clicks"] <= window["rendered"]
             truth.impossible += not is_possible or min(window[counter] for counter in COUNTERS) < 0
@@ -269,10 +271,15 @@ def lost_and_doubled(expected: Truth, found: Truth) -> tuple[int, int]:
     lost, doubled = 0, found.impossible
     for name in ("shown", "clicked", "bought", "windows"):
         want, have = getattr(expected, name), getattr(found, name)
-        lost += sum((want - have).values())
-        doubled += sum((have - want).values())
+        lost += _counts_in(want - have)
+        doubled += _counts_in(have - want)
     for currency in expected.revenue.keys() | found.revenue.keys():
         difference = found.revenue.get(currency, Decimal(0)) - expected.revenue.get(currency, Decimal(0))
         lost += difference < 0
         doubled += difference > 0
     return lost, doubled
+
+
+def _counts_in(difference: Counter[Any]) -> int:
+    """Return the sum of a difference. The revenue of a window is one count, however many cents differ."""
+    return sum(1 if name[-1] == REVENUE else count for name, count in difference.items())

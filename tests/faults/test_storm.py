@@ -11,9 +11,10 @@ import pytest
 from events.codec import decode
 from events.model import user_key
 from tables.ctr.window_keys import SCENARIO
+from tables.fold import fold_attribution
 from tests.faults.attribution_row import KEEP, KEEP_MS, AttributionRow, Received
 from tests.faults.load import Event, mixed
-from tests.faults.oracle import COUNTERS, Folding
+from tests.faults.oracle import COUNTERS, REVENUE, Folding, Truth, lost_and_doubled
 from tests.faults.storm import Storm
 from tests.support.attribution_oracle import MINUTE, Entry, expected
 from tests.support.builders import CUSTOMER, NOW_MS
@@ -59,7 +60,7 @@ def windows(cluster: Cluster) -> Counter[tuple[str, int, str]]:
                 for name in COUNTERS:
                     found[key.scenario, key.start_ms, name] += counts[name]
                 cents = 100 * counts["revenue"].get("EUR", 0)
-                found[key.scenario, key.start_ms, "revenue"] += int(cents)
+                found[key.scenario, key.start_ms, REVENUE] += int(cents)
     return found
 
 
@@ -72,13 +73,17 @@ def rows(cluster: Cluster, users: set[str], table: str) -> Counter[tuple[str, st
     return found
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_truth_of_a_storm_is_what_the_tables_hold_in_every_order(seed: int) -> None:
-    events = stormy(seed)
+def truth_of(events: list[Event]) -> Truth:
     folding = Folding()
     for event in events:
         folding.add(user_key(CUSTOMER, event["user"]).decode(), dict(event))
-    truth = folding.finish()
+    return folding.finish()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_truth_of_a_storm_is_what_the_tables_hold_in_every_order(seed: int) -> None:
+    events = stormy(seed)
+    truth = truth_of(events)
     assert truth.through_logins > 10
     users = {event[name] for event in events for name in ("user", "target") if name in event}
     for order in range(3):
@@ -86,6 +91,17 @@ def test_truth_of_a_storm_is_what_the_tables_hold_in_every_order(seed: int) -> N
         assert without_zeros(windows(cluster)) == without_zeros(truth.by_minute)
         for table, totals in zip(TABLES, (truth.shown, truth.clicked, truth.bought), strict=True):
             assert without_zeros(rows(cluster, users, table)) == without_zeros(totals)
+
+
+def test_truth_notices_logins_that_leave_impressions_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    events = stormy(0)
+    monkeypatch.setattr(fold_attribution, "log_in", lambda *_: None)
+    counted = windows(folded(events, random.Random(0)))
+    truth = truth_of(events)
+    found = Truth(windows=counted)
+    lost, _ = lost_and_doubled(Truth(windows=truth.by_minute), found)
+    purchases = sum((truth.by_minute - counted)[key] for key in truth.by_minute if key[-1] == "purchases")
+    assert lost > purchases > 10
 
 
 def without_zeros(counts: Counter[Any]) -> dict[Any, int]:
