@@ -35,12 +35,12 @@ class Verdict:
 
 
 def count_journal(bootstrap: str, topic: str) -> Shown:
-    """Return how often the events of a journal show each item to each user, by plain counting."""
+    """Return how many lists of a journal show each item to each user, by plain counting."""
     shown: Shown = {}
     for key, value in _committed(bootstrap, topic):
         event = json.loads(value)
         items = shown.setdefault(key, {})
-        for item in event["items"]:
+        for item in dict.fromkeys(event["items"]):
             items[item] = items.get(item, 0) + 1
     return shown
 
@@ -72,7 +72,7 @@ def count_items(bootstrap: str, topic: str) -> Shown:
     for _, value in _committed(bootstrap, topic):
         event = json.loads(value)
         if event["type"] == "rendered":
-            for item in event["items"]:
+            for item in dict.fromkeys(event["items"]):
                 _add(totals[b"rendered"], item, 1)
         elif event["type"] == "click":
             _add(totals[b"clicked"], event["item"], 1)

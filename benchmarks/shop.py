@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Final
 
-from benchmarks.traffic import CUSTOMER, SCENARIOS, Record
+from benchmarks.traffic import CUSTOMER, SCENARIOS, Record, draw_list
 from events import model
 from events.codec import encode
 from events.model import user_key
@@ -53,7 +53,7 @@ class _Visitor:
 
 @dataclass(frozen=True)
 class Shop:
-    """``events`` events, one per millisecond. Users are drawn evenly, items by Zipf's law; lists have ``listed`` items."""
+    """``events`` events, one per millisecond. Users are drawn evenly, items by Zipf's law; lists have ``listed`` distinct items."""
 
     events: int
     users: int
@@ -80,17 +80,17 @@ class Shop:
         weights = list(itertools.accumulate(1 / (rank + 1) ** self.zipf for rank in range(self.items)))
         kinds, shares = list(self.mix), list(itertools.accumulate(self.mix.values()))
 
-        def some(count: int) -> tuple[str, ...]:
-            return tuple(draw.choices(names, cum_weights=weights, k=count))
-
         for number in range(self.events):
             visitor = visitors[draw.randrange(self.users)]
             kind = draw.choices(kinds, cum_weights=shares)[0]
             if kind == "recommended" or not visitor.items:
-                visitor.items, visitor.scenario = some(self.listed), draw.choice(SCENARIOS)
+                visitor.items, visitor.scenario = (
+                    draw_list(draw, names, weights, self.listed),
+                    draw.choice(SCENARIOS),
+                )
                 visitor.request_id = f"r{number}"
             elif kind == "click":
-                visitor.item = some(1)[0]
+                visitor.item = draw_list(draw, names, weights, 1)[0]
             elif kind == "clickrecommended":
                 visitor.item = draw.choice(visitor.items)
             time_ms = self.start_ms + number

@@ -20,6 +20,14 @@ def start_ms(events: int) -> int:
     return (int(time.time()) - events // 1_000 - 60) // 60 * 60_000
 
 
+def draw_list(draw: random.Random, names: list[str], weights: list[float], count: int) -> tuple[str, ...]:
+    """Return ``count`` distinct names, drawn by cumulative weights."""
+    drawn = dict.fromkeys(draw.choices(names, cum_weights=weights, k=count))
+    while len(drawn) < count:
+        drawn |= dict.fromkeys(draw.choices(names, cum_weights=weights, k=count - len(drawn)))
+    return tuple(drawn)
+
+
 class Record(NamedTuple):
     """A record of the journal, as a producer receives it."""
 
@@ -31,7 +39,7 @@ class Record(NamedTuple):
 
 @dataclass(frozen=True)
 class Traffic:
-    """``events`` lists of ``listed`` items, one per millisecond. Users and scenarios are drawn evenly, items by Zipf's law."""
+    """``events`` lists of ``listed`` distinct items, one per millisecond. Users and scenarios are drawn evenly, items by Zipf's law."""
 
     events: int
     users: int
@@ -56,7 +64,7 @@ class Traffic:
             event = Rendered(
                 customer=CUSTOMER,
                 user=users[at],
-                items=tuple(draw.choices(names, cum_weights=weights, k=self.listed)),
+                items=draw_list(draw, names, weights, self.listed),
                 time_ms=time_ms,
                 received_ms=time_ms,
                 scenario=draw.choice(SCENARIOS),

@@ -41,7 +41,8 @@ class Reader:
         is_plain: bool = False,
     ) -> None:
         self._rules, self._received_ms, self._event, self._is_owner = rules, received_ms, event, is_owner
-        self._is_plain = is_plain and event is None and rules.string_items and not rules.strict_scenario
+        is_lenient = rules.string_items and not rules.strict_scenario and rules.scenario_of_unlabelled is None
+        self._is_plain = is_plain and event is None and is_lenient
         self._stamp = {"customer": rules.customer, "time_ms": received_ms, "received_ms": received_ms}
         self._users: dict[str, tuple[str, str | None]] = {}  # a page's events are often of one user
 

@@ -48,9 +48,11 @@ def _finish_item(own: Own, _rules: Rules) -> bool:
     return True
 
 
-def _finish_items(own: Own, _rules: Rules) -> bool:
+def _finish_items(own: Own, rules: Rules) -> bool:
     if "items" not in own:
         raise RefusedError("missing_item", "items: the list of items is required", "items")
+    if rules.scenario_of_unlabelled is not None and "scenario" not in own:
+        own["fallback_scenario"] = rules.scenario_of_unlabelled
     return bool(own["items"])
 
 

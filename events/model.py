@@ -73,6 +73,7 @@ class ItemsEvent(EventBase, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
     modelid: Word | None = None
     request_id: Word | None = None
     categorypath: LongWord | None = None
+    fallback_scenario: Word | None = None  # the customer's, unless a ``recommended`` names one
 
 
 class Click(ItemEvent, frozen=True, kw_only=True, omit_defaults=True, gc=False, tag="click"):

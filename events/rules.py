@@ -24,6 +24,8 @@ class Rules:
     max_itemtype: int = MAX_ITEM_NUMBER
     string_items: bool = True
     strict_scenario: bool = False
+    scenario_of_unlabelled: str | None = None
+    """The scenario of impressions that name none and that no ``recommended`` names."""
     strict_price: bool = False
     """Whether an event whose price cannot be read is refused. Otherwise it is recorded without the price."""
     currency: str = "EUR"

@@ -59,6 +59,8 @@ def _seal(event: EventBase, rules: Rules) -> EventBase:
     }
     if isinstance(typed, Login):
         names |= _target(typed, rules)
+    if isinstance(typed, ItemsEvent) and typed.scenario is None and typed.fallback_scenario is None:
+        names["fallback_scenario"] = rules.scenario_of_unlabelled
     price = getattr(typed, "price", None)
     if price is not None:
         names["price"] = rounded(price)

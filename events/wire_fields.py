@@ -164,7 +164,7 @@ WIRE_FIELDS: Final = (
     WireField("rate", values.PLAY_RATE, tracker=()),
     *[
         WireField(name, values.SET_BY_COLLECTOR, tracker=())
-        for name in ("received_ms", "is_clamped", "previous_user", "is_junk_target")
+        for name in ("received_ms", "is_clamped", "previous_user", "is_junk_target", "fallback_scenario")
     ],
 )
 

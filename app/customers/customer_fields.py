@@ -71,6 +71,7 @@ class CustomerEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_itemtype: Annotated[int, msgspec.Meta(ge=1, le=MAX_ITEM_NUMBER)] = MAX_ITEM_NUMBER
     string_items: bool = True
     strict_scenario: bool = False
+    scenario_of_unlabelled: _TrackOrScenario | None = None
     strict_price: bool = False
     aliases: Annotated[tuple[_Alias, ...], msgspec.Meta(max_length=100)] = ()
     currency: str = "EUR"
@@ -111,6 +112,7 @@ def read_customer(customer_id: str, table: Any) -> Customer:
         max_itemtype=entry.max_itemtype,
         string_items=entry.string_items,
         strict_scenario=entry.strict_scenario,
+        scenario_of_unlabelled=entry.scenario_of_unlabelled,
         strict_price=entry.strict_price,
         aliases=frozenset(entry.aliases),
         currency=_currency(entry.currency),

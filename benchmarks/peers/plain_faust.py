@@ -17,7 +17,8 @@ from benchmarks.peers.arguments import READY, parse
 from benchmarks.peers.faust_app import create_app, source_topic
 from events.model import Event, Rendered
 from tables.declare import BY_NAME
-from tables.user import impressions, rendered
+from tables.user import attribution, impressions, rendered
+from tables.user.impressions import ImpressionsState
 
 
 def create_peer(arguments: Any) -> faust.App:
@@ -44,8 +45,8 @@ def create_peer(arguments: Any) -> faust.App:
             row: Any = None if raw is None else shown_row.decode(raw)
             shown[key] = shown_row.encode(rendered.show(row, event))
             raw = remembered.get(key)
-            row = None if raw is None else remembered_row.decode(raw)
-            row = impressions.remember(row, impressions.impression_of(event), event.received_ms)
+            row = ImpressionsState() if raw is None else remembered_row.decode(raw)
+            attribution.show(row, event.user, impressions.impression_of(event))
             remembered[key] = remembered_row.encode(row)
             pane = pane_key(event)
             raw = panes.get(pane)

@@ -15,7 +15,8 @@ from benchmarks.panes import count_shown, pane_key
 from benchmarks.peers.arguments import READY, parse
 from events.model import Event, Rendered
 from tables.declare import BY_NAME
-from tables.user import impressions, rendered
+from tables.user import attribution, impressions, rendered
+from tables.user.impressions import ImpressionsState
 
 RENDERED, IMPRESSIONS, PANES = b"rendered", b"impressions", b"panes"
 
@@ -48,8 +49,8 @@ def run(arguments: Any) -> None:
             RENDERED, shown.encode(rendered.show(None if raw is None else shown.decode(raw), event))
         )
         raw = state.get_bytes(IMPRESSIONS)
-        row = None if raw is None else remembered.decode(raw)
-        row = impressions.remember(row, impressions.impression_of(event), event.received_ms)
+        row = ImpressionsState() if raw is None else remembered.decode(raw)
+        attribution.show(row, event.user, impressions.impression_of(event))
         state.set_bytes(IMPRESSIONS, remembered.encode(row))
         by_scenario = frame.processing_context.checkpoint.get_store_transaction(
             stream_id=frame.stream_id, partition=message_context().partition

@@ -51,7 +51,7 @@ COUNTERS: Final = tuple(name for name in Counts.__struct_fields__ if name != "re
 
 
 def add(into: Counts, other: Counts) -> None:
-    """Add ``other`` to ``into``, in place. A currency whose sum is zero goes: attribution took back what it had counted there."""
+    """Add ``other`` to ``into``, in place."""
     into.calls += other.calls
     into.rendered += other.rendered
     into.viewed += other.viewed
@@ -63,9 +63,16 @@ def add(into: Counts, other: Counts) -> None:
     into.clicked_calls += other.clicked_calls
     into.unlabelled_impressions += other.unlabelled_impressions
     for currency, amount in other.revenue.items():
-        total = into.revenue.pop(currency, Decimal(0)) + amount
-        if total:
-            into.revenue[currency] = total
+        _earn(into.revenue, currency, amount)
+
+
+def _earn(revenue: dict[str, Decimal], currency: str, amount: Decimal) -> None:
+    """Add an amount, which may take back what was counted before. A currency without revenue is left out."""
+    earned = revenue.get(currency, Decimal(0)) + amount
+    if earned:
+        revenue[currency] = earned
+    else:
+        revenue.pop(currency, None)
 
 
 def subtract(a: Counts, b: Counts) -> Counts:
@@ -228,8 +235,7 @@ class Tally:
                 setattr(counts, place[0], getattr(counts, place[0]) + amount * times)
         for place, money in revenue.items():
             for key, _ in _panes_of(place, name_of(place[1], place[2])):
-                earned = counts_of(key).revenue
-                earned[place[0]] = earned.get(place[0], Decimal(0)) + money
+                _earn(counts_of(key).revenue, place[0], money)
         return changed
 
 

@@ -14,6 +14,7 @@ import msgspec
 from tables.ctr.panes import Counts
 
 _CONFIDENCE: Final = 0.95
+_UNLABELLED: Final = "clicked items were shown without a scenario"
 
 
 class ClickRate(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -73,8 +74,11 @@ def ratio(numerator: int, denominator: int, by: str) -> ClickRate:
 
 def rates(counts: Counts) -> dict[str, ClickRate]:
     """Return ``ctr_rendered`` and ``ctr_calls``, the shares of shown items and of calls that were clicked, and ``clicks_per_call``."""
+    shown = rate(counts.attributed_clicks, counts.rendered, "attributed_clicks", "rendered")
+    if shown.value is None and counts.unlabelled_impressions:
+        shown = msgspec.structs.replace(shown, reason=f"{shown.reason}; {_UNLABELLED}")
     return {
-        "ctr_rendered": rate(counts.attributed_clicks, counts.rendered, "attributed_clicks", "rendered"),
+        "ctr_rendered": shown,
         "ctr_calls": rate(counts.clicked_calls, counts.calls, "clicked_calls", "calls"),
         "clicks_per_call": ratio(counts.clicks, counts.calls, "calls"),
     }

@@ -7,9 +7,10 @@ from events import model
 from tables.base.table_spec import Stretch
 from tables.ctr.panes import Tally
 from tables.fold.fold_ports import Tables
-from tables.user import attribution, identity, impressions
-from tables.user.attribution import Moved
-from tables.user.belonging import Conversion, CountKey, JoiningClick
+from tables.user import attribution, attribution_moves, identity, impressions
+from tables.user.attribution_moves import Moved
+from tables.user.belonging import CountKey
+from tables.user.elements import Conversion, JoiningClick
 from tables.user.identity import Transfer
 from tables.user.impressions import ImpressionsState
 
@@ -28,16 +29,28 @@ def count_changes(tally: Tally, customer: str, changed: Mapping[CountKey, int | 
             tally.count(counter, customer, scenario, variant, time_ms, row, rank, items, int(amount))
 
 
-def attribute(tables: Tables, key: bytes, event: model.EventBase, element: JoiningClick | Conversion) -> None:
-    """Keep a click or conversion in the user's row, or send it on if it follows a login; count what changes."""
+def attribute(
+    tables: Tables,
+    key: bytes,
+    event: model.EventBase,
+    element: JoiningClick | Conversion,
+    *,
+    is_one_of_many: bool = False,
+) -> None:
+    """Keep a click or conversion in the user's row, or send it on if it follows a login; count what changes.
+
+    ``is_one_of_many``: more of the same follow, so a conversion that counts nothing now is not kept.
+    """
     rows = tables.rows[impressions.TABLE]
     state = rows.get(key) or ImpressionsState()
-    sent = attribution.follow(state, event.user, element)
+    sent = attribution_moves.follow(state, event.user, element)
     if sent is not None:
         login, moved, changed = sent
         _send(tables, key, event.customer, event.user, login, moved, event.received_ms)
     elif isinstance(element, JoiningClick):
         changed = attribution.click(state, event.user, element)
+    elif is_one_of_many and not attribution.converts(state, event.user, element):
+        return
     else:
         changed = attribution.convert(state, event.user, element)
     rows.put(key, state)
@@ -48,7 +61,9 @@ def log_in(tables: Tables, key: bytes, event: model.Login) -> Moved | None:
     """Record a login in the attribution of its source. Return what goes to its target, or None."""
     rows = tables.rows[impressions.TABLE]
     state = rows.get(key) or ImpressionsState()
-    moved, changed = attribution.log_in(state, event.user, event.time_ms, event.received_ms, event.target)
+    moved, changed = attribution_moves.log_in(
+        state, event.user, event.time_ms, event.received_ms, event.target
+    )
     rows.put(key, state)
     count_changes(tables.tally, event.customer, changed)
     return moved or None
@@ -58,12 +73,12 @@ def receive(tables: Tables, key: bytes, transfer: Transfer, moved: Moved) -> Non
     """Take in what a login moved, or send it on with the first later login in the log."""
     rows = tables.rows[impressions.TABLE]
     state = rows.get(key) or ImpressionsState()
-    login = attribution.next_login(state, transfer.login_ms)
+    login = attribution_moves.next_login(state, transfer.login_ms)
     if login is not None:
         received_ms = max(transfer.received_ms, login.received_ms)
         _send(tables, key, transfer.customer, transfer.target, login, moved, received_ms)
         return
-    changed = attribution.absorb(state, transfer.target, moved, transfer.login_ms, transfer.received_ms)
+    changed = attribution_moves.absorb(state, transfer.target, moved, transfer.login_ms, transfer.received_ms)
     rows.put(key, state)
     count_changes(tables.tally, transfer.customer, changed)
 

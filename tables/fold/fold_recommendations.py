@@ -18,8 +18,8 @@ from tables.user import (
     recommended,
     rendered,
 )
-from tables.user.belonging import Conversion, JoiningClick, call_name
-from tables.user.impressions import CallPlace, Impression, ImpressionsState
+from tables.user.elements import Conversion, Impression, JoiningClick, call_name
+from tables.user.impressions import CallPlace, ImpressionsState
 from tables.user.items import item_key
 from tables.user.recommended import Served
 
@@ -29,11 +29,11 @@ def fold_rendered(tables: Tables, key: bytes, event: model.Rendered) -> None:
     if not event.items:
         return
     shown = impressions.impression_of(event)
+    if event.scenario is None:
+        _find_scenario(tables, key, event, shown)
     if event.user == NO_PROFILE_USER:
         _count_items(tables, "rendered", event, shown)
         return
-    if event.scenario is None:
-        _fill_from_served(tables, key, event, shown)
     _count_items(tables, "rendered", event, shown)
     rows = tables.rows[rendered.TABLE]
     rows.put(key, rendered.show(rows.get(key), event))
@@ -75,17 +75,15 @@ def fold_viewed(tables: Tables, key: bytes, event: model.Viewed) -> None:
     if not event.items:
         return
     shown = impressions.impression_of(event)
+    if event.scenario is None:
+        _find_scenario(tables, key, event, shown)
     if event.user != NO_PROFILE_USER:
-        if event.scenario is None:
-            _fill_from_served(tables, key, event, shown)
         rows = tables.rows[rendered.TABLE]
         rows.put(key, rendered.view(rows.get(key), event))
     _count_items(tables, "viewed", event, shown)
 
 
-def _count_items(
-    tables: Tables, counter: str, event: model.ItemsEvent, shown: impressions.Impression
-) -> None:
+def _count_items(tables: Tables, counter: str, event: model.ItemsEvent, shown: Impression) -> None:
     tables.tally.count(
         counter,
         event.customer,
@@ -98,14 +96,16 @@ def _count_items(
     )
 
 
-def _fill_from_served(
-    tables: Tables, key: bytes, event: model.ItemsEvent, shown: impressions.Impression
-) -> None:
-    """Give an impression without a scenario the one of the list that the back end served."""
-    served = _served(tables, key, item_key(event.itemtype, event.items[0]), event.request_id, event.time_ms)
+def _find_scenario(tables: Tables, key: bytes, event: model.ItemsEvent, shown: Impression) -> None:
+    """Give an impression without a scenario the one of the list that the back end served, or else the customer's."""
+    served = None
+    if event.user != NO_PROFILE_USER:
+        item = item_key(event.itemtype, event.items[0])
+        served = _served(tables, key, item, event.request_id, event.time_ms)
     if served is None:
+        shown.scenario = event.fallback_scenario
         return
-    shown.scenario = served.scenario
+    shown.scenario = served.scenario if served.scenario is not None else event.fallback_scenario
     shown.variant = shown.variant if shown.variant is not None else served.variant
     shown.request_id = shown.request_id if shown.request_id is not None else served.request_id
     if shown.row is None:
@@ -189,9 +189,9 @@ def _convert(
 ) -> None:
     """Count a conversion where the recommended click counts that it follows."""
     item = item_key(event.itemtype, event.item)
-    attribute(
-        tables, key, event, Conversion(event.time_ms, event.received_ms, item, counter, currency, amount)
-    )
+    conversion = Conversion(event.time_ms, event.received_ms, item, counter, currency, amount)
+    # A player sends heartbeats for hours. Each would be kept, though the first that follows the click is the one that counts.
+    attribute(tables, key, event, conversion, is_one_of_many=isinstance(event, model.Playback))
 
 
 def fold_consume(tables: Tables, key: bytes, event: model.Consume) -> None:

@@ -1,81 +1,57 @@
 """The rule of attribution: which click belongs to which showing, and what the elements of one user count.
 
-Pure, and independent of the order in which the elements came (docs/decisions/0018).
+Pure, and independent of the order in which the elements came (docs/decisions/0018). A showing is one item of one impression.
 """
 
-from collections.abc import Iterable, Mapping
+from bisect import bisect_left
+from collections.abc import Collection, Iterable, Sequence
 from decimal import Decimal
-from typing import Final, NamedTuple
+from typing import Final, Generic, NamedTuple, TypeVar
 
-import msgspec
+from tables.user.elements import (
+    PURCHASES,
+    Call,
+    Conversion,
+    Impression,
+    JoiningClick,
+    Place,
+    call_of,
+    place_of_item,
+)
 
 JOIN_MS: Final = 30 * 60_000
 CONVERSION_MS: Final = 60 * 60_000
 
-PURCHASES: Final = "purchases"
+_E = TypeVar("_E", Impression, JoiningClick)
 
 
-class Place(NamedTuple):
-    """Where something counts: the pane of a time, and the dimensions."""
+class Ranked(NamedTuple, Generic[_E]):
+    """An impression or click, which compares by time, origin and number. ``position`` is its place in the row."""
 
     time_ms: int
-    scenario: str | None = None
-    variant: str | None = None
-    row: int | None = None
-    rank: int | None = None
-
-
-class Call(NamedTuple):
-    """A recommendation call of the user ``origin``, with the pane and variant in which ``calls`` counted it."""
-
-    origin: str
-    request_id: str
-    scenario: str | None
-    time_ms: int
-    variant: str | None
-
-
-class Showing(NamedTuple):
-    """One item of one impression. ``origin`` and ``number`` identify the impression."""
-
     origin: str
     number: int
-    request_id: str | None
-    place: Place
-    call: Call | None
+    position: int
+    element: _E
 
 
-class JoiningClick(msgspec.Struct, array_like=True, gc=False):
-    """A recommended click, as it was sent. Scenario and variant may be those of the list that the back end served."""
-
-    time_ms: int
-    received_ms: int
-    item_key: str
-    request_id: str | None = None
-    scenario: str | None = None
-    variant: str | None = None
-    row: int | None = None
-    rank: int | None = None
-    origin: str | None = None
-    """The user it was sent under. None: the user of the row."""
-    number: int = 0
-    """Counts the elements of the origin in log order."""
-    entry_ms: int | None = None
-    """Time of the login that brought it. None: it is the user's own."""
+def ranked(elements: Iterable[tuple[int, _E]], user: str) -> list[Ranked[_E]]:
+    """Return elements of the row of ``user``, which come with their positions, from the least to the greatest."""
+    return sorted(
+        [
+            Ranked(each.time_ms, each.origin or user, each.number, position, each)
+            for position, each in elements
+        ]
+    )
 
 
-class Conversion(msgspec.Struct, array_like=True, gc=False):
-    """A consume, basket or buy. ``counter`` is the one it may count in; ``amount`` is the revenue of a purchase."""
+class ItemElements(NamedTuple):
+    """What a user has of one item: showings and clicks from the least to the greatest, and conversions."""
 
-    time_ms: int
-    received_ms: int
-    item_key: str
-    counter: str
-    currency: str | None = None
-    amount: Decimal | None = None
-    origin: str | None = None
-    number: int = 0
-    entry_ms: int | None = None
+    item: str
+    showings: list[Ranked[Impression]]
+    clicks: list[Ranked[JoiningClick]]
+    conversions: list[Conversion]
 
 
 CountKey = tuple[str, Place, str | None]
@@ -84,115 +60,114 @@ CountKey = tuple[str, Place, str | None]
 Counted = dict[CountKey, int | Decimal]
 
 
-class ItemElements(NamedTuple):
-    """What a user has of one item."""
-
-    showings: list[Showing]
-    clicks: list[JoiningClick]
-    conversions: list[Conversion]
-
-
-def showing_of(click: JoiningClick, showings: Iterable[Showing], user: str) -> Showing | None:
+def showing_of(
+    click: JoiningClick, showings: Sequence[Ranked[Impression]], user: str
+) -> Ranked[Impression] | None:
     """Return the showing of its item that a click belongs to, or None.
 
     It was shown at most 30 min before the click and not after; if the click has a request id, it has the same one. Of several it is the
     greatest by (same origin as the click, time, origin, number).
     """
-    origin = click.origin or user
-    best: Showing | None = None
-    best_rank: tuple[bool, int, str, int] | None = None
-    for showing in showings:
-        shown_ms = showing.place.time_ms
-        if not 0 <= click.time_ms - shown_ms <= JOIN_MS:
-            continue
-        if click.request_id is not None and click.request_id != showing.request_id:
-            continue
-        rank = (showing.origin == origin, shown_ms, showing.origin, showing.number)
-        if best_rank is None or rank > best_rank:
-            best, best_rank = showing, rank
-    return best
+    return _greatest(showings, click.time_ms, JOIN_MS, click.origin or user, click.request_id)
 
 
-def click_of(conversion: Conversion, clicks: Iterable[JoiningClick], user: str) -> JoiningClick | None:
+def click_of(
+    conversion: Conversion, clicks: Sequence[Ranked[JoiningClick]], user: str
+) -> Ranked[JoiningClick] | None:
     """Return the click on its item that a conversion belongs to, or None: at most 60 min before it, else as ``showing_of``."""
-    origin = conversion.origin or user
-    best: JoiningClick | None = None
-    best_rank: tuple[bool, int, str, int] | None = None
-    for click in clicks:
-        if not 0 <= conversion.time_ms - click.time_ms <= CONVERSION_MS:
+    return _greatest(clicks, conversion.time_ms, CONVERSION_MS, conversion.origin or user, None)
+
+
+def _greatest(
+    elements: Sequence[Ranked[_E]], time_ms: int, window_ms: int, origin: str, request_id: str | None
+) -> Ranked[_E] | None:
+    best: Ranked[_E] | None = None
+    later = (time_ms + 1,)
+    for place in range(bisect_left(elements, later) - 1, -1, -1):
+        each = elements[place]
+        if each.time_ms < time_ms - window_ms:
+            break
+        if request_id is not None and each.element.request_id != request_id:
             continue
-        of = click.origin or user
-        rank = (of == origin, click.time_ms, of, click.number)
-        if best_rank is None or rank > best_rank:
-            best, best_rank = click, rank
+        if each.origin == origin:
+            return each
+        best = each if best is None else best
     return best
 
 
-def count(elements: Mapping[str, ItemElements], user: str, settled_calls: Iterable[str] = ()) -> Counted:
+def count(elements: Iterable[ItemElements], user: str, settled_calls: Collection[str] = ()) -> Counted:
     """Return what these items of a user's row count.
 
     Each showing to which a click belongs is one attributed click, at its place. A click's place is that of its showing, else its own.
     A purchase counts at its click's place. Consumes and baskets count once for each click. A conversion without a click counts
-    nothing. A call counts once if a click belongs to any of its showings, unless it is one of ``settled_calls``.
+    nothing. A call counts once if a click belongs to any of its showings, unless its name is in ``settled_calls``.
     """
     counted: Counted = {}
     called: set[Call] = set()
-    for item in elements.values():
+    for item in elements:
         _count_item(item, user, counted, called)
     for call in called:
-        if call_name(call.request_id, call.scenario) not in settled_calls:
-            counted["clicked_calls", Place(call.time_ms, call.scenario, call.variant), None] = (
-                1 + counted.get(("clicked_calls", Place(call.time_ms, call.scenario, call.variant), None), 0)
-            )
+        if call.name not in settled_calls:
+            _add(counted, "clicked_calls", Place(call.time_ms, call.scenario, call.variant))
     return counted
 
 
-def call_name(request_id: str, scenario: str | None) -> str:
-    """Return the name of a recommendation call. Each scenario that answered a request is a call of its own."""
-    return f"{request_id}\x1f{scenario or ''}"
+def _add(
+    counted: Counted, counter: str, place: Place, amount: int | Decimal = 1, currency: str | None = None
+) -> None:
+    key = (counter, place, currency)
+    counted[key] = counted.get(key, 0) + amount
 
 
 def _count_item(item: ItemElements, user: str, counted: Counted, called: set[Call]) -> None:
     if not item.clicks:
         return
-
-    def add(counter: str, place: Place, amount: int | Decimal = 1, currency: str | None = None) -> None:
-        key = (counter, place, currency)
-        counted[key] = counted.get(key, 0) + amount
-
-    clicked: dict[tuple[str, int], Showing] = {}
-    unlabelled: set[tuple[tuple[str, int], str, int]] = set()
-    places: dict[tuple[str, int], Place] = {}
+    clicked: set[int] = set()  # positions of impressions
+    places: dict[int, Place] = {}  # position of a click -> where its conversions count
+    unlabelled: set[tuple[int, str]] = set()
     for click in item.clicks:
-        showing = showing_of(click, item.showings, user)
-        name = (click.origin or user, click.number)
+        showing = showing_of(click.element, item.showings, user)
+        place = places[click.position] = _place(click.element, showing, item)
         if showing is None:
-            places[name] = Place(click.time_ms, click.scenario, click.variant, click.row, click.rank)
             continue
-        places[name] = showing.place
-        which = (showing.origin, showing.number)
-        clicked[which] = showing
-        if showing.place.scenario is None and click.scenario is not None:
-            unlabelled.add((which, click.scenario, showing.place.time_ms))
-    for showing in clicked.values():
-        add("attributed_clicks", showing.place)
-        if showing.call is not None:
-            called.add(showing.call)
-    for _, scenario, time_ms in unlabelled:
-        add("unlabelled_impressions", Place(time_ms, scenario))
-    once: set[tuple[tuple[str, int], str]] = set()
+        if showing.position not in clicked:
+            clicked.add(showing.position)
+            _add(counted, "attributed_clicks", place)
+            call = call_of(showing.element, user)
+            if call is not None:
+                called.add(call)
+        scenario = click.element.scenario
+        if place.scenario is None and scenario is not None and (showing.position, scenario) not in unlabelled:
+            unlabelled.add((showing.position, scenario))
+            _add(counted, "unlabelled_impressions", Place(place.time_ms, scenario))
+    once: set[tuple[int, str]] = set()
     for conversion in item.conversions:
         of = click_of(conversion, item.clicks, user)
         if of is None:
             continue
-        name = (of.origin or user, of.number)
         if conversion.counter != PURCHASES:
-            if (name, conversion.counter) in once:
+            if (of.position, conversion.counter) in once:
                 continue
-            once.add((name, conversion.counter))
-        add(conversion.counter, places[name])
-        if conversion.amount is not None and conversion.currency is not None:
-            add("revenue", places[name], conversion.amount, conversion.currency)
+            once.add((of.position, conversion.counter))
+        count_conversion(counted, conversion, places[of.position])
+
+
+def place_of_click(click: JoiningClick, item: ItemElements, user: str) -> Place:
+    """Return where the conversions of a click count."""
+    return _place(click, showing_of(click, item.showings, user), item)
+
+
+def _place(click: JoiningClick, showing: Ranked[Impression] | None, item: ItemElements) -> Place:
+    if showing is None:
+        return Place(click.time_ms, click.scenario, click.variant, click.row, click.rank)
+    return place_of_item(showing.element, item.item)
+
+
+def count_conversion(counted: Counted, conversion: Conversion, place: Place) -> None:
+    """Count a conversion, with its revenue, at the place of its click."""
+    _add(counted, conversion.counter, place)
+    if conversion.amount is not None and conversion.currency is not None:
+        _add(counted, "revenue", place, conversion.amount, conversion.currency)
 
 
 def difference(after: Counted, *before: Counted) -> Counted:

@@ -14,7 +14,7 @@ import msgspec
 
 from events.model import EventBase, Login
 from tables.base.table_spec import Stretch, TableSpec
-from tables.user.attribution import Moved
+from tables.user.attribution_moves import Moved
 from tables.user.items import drop_oldest
 
 TRANSFER_VERSION: Final = 1

@@ -12,7 +12,8 @@ import msgspec
 
 from events.model import ItemsEvent
 from tables.base.table_spec import PACKED_PER_ENCODED_BYTE, TableSpec
-from tables.user.belonging import CONVERSION_MS, PURCHASES, Conversion, JoiningClick
+from tables.user.belonging import CONVERSION_MS
+from tables.user.elements import PURCHASES, Conversion, Impression, JoiningClick
 from tables.user.shown_bytes import KEY_END, START, opening_of
 
 MAX_IMPRESSIONS: Final = 100
@@ -20,33 +21,11 @@ MAX_CLICKS: Final = 100
 MAX_CALLS: Final = 100
 MAX_SHOWN_ITEMS: Final = 5_000
 """Items in all kept impressions together. Without this bound, endless lists would make a value of megabytes."""
+MANY_ITEMS: Final = MAX_SHOWN_ITEMS // MAX_IMPRESSIONS
+"""Only lists that are longer than this can bring all lists together above the limit."""
 KEEP_MS: Final = 24 * 3_600_000 + CONVERSION_MS
 """A group of elements goes when all of it was received this long before the newest element."""
 MAX_LOGINS: Final = 16
-
-
-class Impression(msgspec.Struct, array_like=True, gc=False):
-    """One list of items as it was shown. ``rank`` is the rank of the first item; the next items follow it."""
-
-    time_ms: int
-    received_ms: int
-    itemtype: int
-    items: list[str]
-    scenario: str | None = None
-    variant: str | None = None
-    experiment: str | None = None
-    row: int | None = None
-    rank: int | None = None
-    request_id: str | None = None
-    origin: str | None = None
-    """The user it was sent under. None: the user of the row."""
-    number: int = 0
-    """Counts the elements of the origin in log order."""
-    entry_ms: int | None = None
-    """Time of the login that brought it. None: it is the user's own."""
-    call_ms: int | None = None
-    """Time of the pane in which ``calls`` counted its recommendation call. None: it has no call, or the pane is not known."""
-    call_variant: str | None = None
 
 
 class RecommendedClick(msgspec.Struct, array_like=True, gc=False):
@@ -77,8 +56,8 @@ class ImpressionsState(msgspec.Struct, array_like=True, gc=False, eq=False):
 
     ``impressions`` is one run of bytes with ``kept`` impressions, which ``impressions_of`` reads. Each has a header (its length, and when
     it was received) and a msgpack array. So adding one and dropping the oldest reads no others (docs/decisions/0010). ``calls`` holds
-    the last distinct calls that impressions reported: 0xC1, ``call_name``, 0xFF, and its ``CallPlace`` if known. Rows of former formats have
-    lists in both fields, and clicks in ``former_clicks``.
+    the last distinct calls that impressions reported: 0xC1, ``call_name``, 0xFF, and its ``CallPlace`` if known. Rows of former formats
+    have lists in both fields, and clicks in ``former_clicks``.
     """
 
     impressions: bytearray | list[Impression] = msgspec.field(default_factory=bytearray)
@@ -216,28 +195,43 @@ def impression_of(event: ItemsEvent) -> Impression:
     )
 
 
-def append(state: ImpressionsState, impression: Impression) -> None:
-    """Add an impression to the end of the log."""
+def append(state: ImpressionsState, impression: Impression) -> bool:
+    """Add an impression to the end of the log. Return whether the oldest one is then too old, or one too many."""
     log = _log_of(state)
-    log += _packed(impression)
-    state.kept += 1
+    body = _encode(impression)
+    received_ms = impression.received_ms
+    log += _pack_header(len(body), received_ms) + body
+    kept = state.kept = state.kept + 1
+    return kept > MAX_IMPRESSIONS or _read_header(log, 0)[1] < received_ms - KEEP_MS
 
 
-def oldest(state: ImpressionsState) -> tuple[bytes, int] | None:
-    """Return the oldest impression, encoded, and when it was received; None without impressions."""
+def impression_at(state: ImpressionsState, position: int) -> Impression:
+    """Return the impression at a position of the log."""
     log = _log_of(state)
-    if not log:
-        return None
-    length, received_ms = _read_header(log, 0)
-    return bytes(log[_HEADER.size : _HEADER.size + length]), received_ms
+    at = 0
+    for _ in range(position):
+        at += _HEADER.size + _read_header(log, at)[0]
+    length, _ = _read_header(log, at)
+    at += _HEADER.size
+    return decode_impression(log[at : at + length])
 
 
-def drop_oldest_impression(state: ImpressionsState) -> None:
-    """Drop the oldest impression."""
+def oldest_received_ms(state: ImpressionsState) -> int | None:
+    """Return when the oldest impression was received; None without impressions."""
     log = _log_of(state)
-    length, _ = _read_header(log, 0)
-    del log[: _HEADER.size + length]
-    state.kept -= 1
+    return _read_header(log, 0)[1] if log else None
+
+
+def drop_impressions(state: ImpressionsState, positions: list[int]) -> None:
+    """Drop the impressions at these positions of the log, which ascend."""
+    log = _log_of(state)
+    at = place = 0
+    for dropped, position in enumerate(positions):
+        while place < position - dropped:
+            at += _HEADER.size + _read_header(log, at)[0]
+            place += 1
+        del log[at : at + _HEADER.size + _read_header(log, at)[0]]
+    state.kept -= len(positions)
 
 
 def replace(state: ImpressionsState, impressions: list[Impression]) -> None:

@@ -79,7 +79,7 @@ class ShownItems(Mapping[str, Shown]):
 
 
 def show(state: RenderedState | None, event: Rendered) -> RenderedState:
-    """Count each item of the list as shown, in the order sent. An item that is listed twice counts twice."""
+    """Count each item of the list as shown, in the order sent. An item that is listed twice is one showing."""
     if state is None:
         state = RenderedState()
     packed = packed_of(state)
@@ -91,6 +91,7 @@ def show(state: RenderedState | None, event: Rendered) -> RenderedState:
         return state
     prefix = b"%b%d/" % (START, event.itemtype)
     is_new = False
+    before = len(packed)  # what follows was touched by this list; so an item there is listed twice
     for item in event.items:
         opening = prefix + item.encode() + KEY_END
         at = find(opening)
@@ -99,11 +100,14 @@ def show(state: RenderedState | None, event: Rendered) -> RenderedState:
             packed += opening
             packed += stamp
             continue
+        if at >= before:
+            continue
         end = find(START, at + 1)  # _take() inlined, with one copy less: this is the hottest loop of all
         if end < 0:
             end = len(packed)
         entry = packed[at:end]
         del packed[at:end]
+        before -= end - at
         if b";" not in entry and entry[-STAMP_BYTES:] <= stamp and len(entry) - len(opening) < TIMES_BYTES:
             entry += stamp
             packed += entry
@@ -118,7 +122,7 @@ def show(state: RenderedState | None, event: Rendered) -> RenderedState:
 def _show_many(packed: bytearray, event: Rendered, stamp: bytes) -> None:
     bodies = dict(entries(packed))
     time_ms = event.time_ms
-    for item in event.items:
+    for item in dict.fromkeys(event.items):
         key = b"%d/%b" % (event.itemtype, item.encode())
         body = bodies.pop(key, None)
         bodies[key] = stamp if body is None else body_shown_again(body, time_ms, stamp)
@@ -127,12 +131,12 @@ def _show_many(packed: bytearray, event: Rendered, stamp: bytes) -> None:
 
 
 def view(state: RenderedState | None, event: Viewed) -> RenderedState:
-    """Count each item of the list as viewed. A view is not a showing; thresholds count showings."""
+    """Count each item of the list as viewed, once. A view is not a showing; thresholds count showings."""
     if state is None:
         state = RenderedState()
     packed = packed_of(state)
     time_ms = event.time_ms
-    for item in event.items:
+    for item in dict.fromkeys(event.items):
         opening = opening_of(b"%d/%b" % (event.itemtype, item.encode()))
         body = _take(packed, opening)
         shown = Shown() if body is None else read(body)

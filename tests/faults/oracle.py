@@ -167,7 +167,7 @@ class Folding:
             log.add(received_ms, Entry("login", at, target=f"{event['customer']}|{event['target']}"))
         elif kind == "rendered":
             items = tuple(prefix + item for item in event["items"])
-            log.stretch.shown.update(items)
+            log.stretch.shown.update(set(items))  # listed twice, it is one showing
             log.add(received_ms, Entry("show", at, items, scenario, event.get("request_id")))
             self._count(scenario or "unknown", at, "rendered", len(items))
         elif kind == "click":

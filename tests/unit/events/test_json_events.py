@@ -245,6 +245,17 @@ def test_strict_customers_need_a_scenario() -> None:
     assert code({"type": "clickrecommended", "user": "u", "item": "5"}, rules=strict) == "missing_scenario"
 
 
+@pytest.mark.parametrize("is_plain", [False, True])
+def test_impression_without_scenario_carries_the_customers(is_plain: bool) -> None:
+    reader = Reader(rules(scenario_of_unlabelled="all"), RECEIVED_MS, is_plain=is_plain)
+    found: list[Any] = [
+        reader.read({"type": kind, "user": "u", "items": ["5"], **more})
+        for kind in ("rendered", "viewed")
+        for more in ({}, {"scenario": "home"})
+    ]
+    assert [each.event.fallback_scenario for each in found] == ["all", None] * 2
+
+
 def test_both_pseudonyms_are_carried_while_a_key_rotates() -> None:
     rotating = replace(rules(), previous_key_id="k0", previous_pseudonym_key=b"0" * 32)
     reader = Reader(rotating, RECEIVED_MS)
@@ -346,7 +357,13 @@ def test_plain_element_is_read_as_every_other(element: dict[str, Any], is_owner:
     assume(is_plain(json.dumps(element).encode()))
     plainly = Reader(RULES, RECEIVED_MS, is_owner=is_owner, is_plain=True).read(element)
     assert plainly == Reader(RULES, RECEIVED_MS, is_owner=is_owner).read(element)
-    for other in (rules(string_items=False), rules(strict_scenario=True), rules(max_itemtype=3)):
+    others = {
+        "string_items": False,
+        "strict_scenario": True,
+        "max_itemtype": 3,
+        "scenario_of_unlabelled": "s",
+    }
+    for other in (rules(**{name: value}) for name, value in others.items()):
         plainly = Reader(other, RECEIVED_MS, is_owner=is_owner, is_plain=True).read(element)
         assert plainly == Reader(other, RECEIVED_MS, is_owner=is_owner).read(element)
 

@@ -124,6 +124,13 @@ def test_customer_may_refuse_text_items_and_clicks_without_scenario() -> None:
     assert refusal(a_clickrecommended(scenario=None), strict).code == "missing_scenario"
 
 
+def test_impression_without_scenario_carries_the_customers() -> None:
+    named = replace(RULES, scenario_of_unlabelled="all")
+    for scenario, said, kept in ((None, None, "all"), (None, "mine", "mine"), ("home", None, None)):
+        shown: Any = sealed(a_rendered(scenario=scenario, fallback_scenario=said), named)
+        assert shown.fallback_scenario == kept
+
+
 @given(st.text(min_size=1, max_size=1_100))
 def test_any_user_is_refused_or_a_pseudonym(user: str) -> None:
     found = seal(a_click(user=user), RULES)

@@ -258,3 +258,17 @@ def test_properties_are_bounded_and_never_an_error() -> None:
     assert len(properties) == 32
     assert max(map(len, properties)) == 64
     assert max(map(len, properties.values())) == 512
+
+
+@pytest.mark.parametrize("event", ["rendered", "viewed"])
+def test_impression_without_scenario_carries_the_customers(event: str) -> None:
+    named = rules(scenario_of_unlabelled="all")
+    cases = ((f"/api/00000/{event}/u/1/5", "all"), (f"/api/00000/{event}/u/1/5?scenario=home", None))
+    for url, fallback in cases:
+        shown: Any = event_of(url, rules=named)
+        assert shown.fallback_scenario == fallback
+        assert decode(encode(shown)) == shown
+        unnamed: Any = event_of(url)
+        assert unnamed.fallback_scenario is None
+    clicked: Any = event_of("/api/00000/clickrecommended/u/1/5", rules=named)
+    assert clicked.scenario is None, "a click counts as it was sent"

@@ -14,15 +14,14 @@ import pytest
 
 from tables import transfers
 from tables.base.table_spec import Stretch
-from tables.user.attribution import Moved
+from tables.user.attribution_moves import Moved
 from tables.user.basket import BasketItem, BasketState
-from tables.user.belonging import Conversion, JoiningClick
 from tables.user.clicked import Clicked, ClickedState
 from tables.user.consumed import Consumed, ConsumedState
+from tables.user.elements import Conversion, Impression, JoiningClick
 from tables.user.identity import IdentityState, Transfer
 from tables.user.impressions import (
     CallPlace,
-    Impression,
     ImpressionsState,
     PastLogin,
     RecommendedClick,

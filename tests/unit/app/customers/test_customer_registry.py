@@ -80,6 +80,7 @@ time_zone = "Europe/Berlin"
 max_itemtype = 7
 string_items = false
 strict_scenario = true
+scenario_of_unlabelled = "home"
 cors_origins = ["https://Shop.example:443"]
 strict_price = true
 currency = "CHF"
@@ -108,7 +109,7 @@ pseudonym_key = "{"ef" * 32}"
     assert customer.rules.previous_pseudonym_key == bytes.fromhex("cd" * 32)
     assert customer.rules.time_zone == ZoneInfo("Europe/Berlin")
     assert (customer.rules.max_itemtype, customer.rules.string_items) == (7, False)
-    assert customer.rules.strict_scenario is True
+    assert (customer.rules.strict_scenario, customer.rules.scenario_of_unlabelled) == (True, "home")
     assert (customer.rules.strict_price, customer.rules.currency) == (True, "CHF")
     assert customer.cors_origins == {"https://shop.example"}
     assert customer.rules.md5_signatures is False

@@ -55,6 +55,11 @@ def test_a_zero_denominator_gives_null_and_a_reason() -> None:
         assert (rate.value, rate.low, rate.high, rate.reason) == (None, None, None, "calls is 0")
 
 
+def test_null_of_a_scenario_that_only_clicks_name_has_its_cause() -> None:
+    rate = rates(Counts(clicks=3, unlabelled_impressions=2))["ctr_rendered"]
+    assert (rate.value, rate.reason) == (None, "rendered is 0; clicked items were shown without a scenario")
+
+
 def test_more_clicks_than_showings_keep_the_value_but_have_no_interval() -> None:
     rate = rates(Counts(rendered=2, attributed_clicks=3))["ctr_rendered"]
     assert (rate.value, rate.low) == (1.5, None)

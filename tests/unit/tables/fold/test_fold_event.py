@@ -167,6 +167,25 @@ def test_list_that_was_not_served_stays_without_scenario(overlay: SpiedOverlay, 
     assert {scenario for _, scenario in tallied(overlay)} == {"unknown"}
 
 
+@pytest.mark.parametrize("user", [USER, NO_PROFILE_USER])
+@pytest.mark.parametrize(("build", "counter"), [(a_rendered, "rendered"), (a_viewed, "viewed")])
+def test_impression_that_nobody_named_gets_the_customers_scenario(
+    overlay: SpiedOverlay, build: Any, counter: str, user: str
+) -> None:
+    unnamed = {"user": user, "scenario": None, "fallback_scenario": "all"}
+    fold_all(overlay, build(**unnamed, **at(0)))
+    assert tallied(overlay) == {(0, "all"): {counter: 2}}
+
+
+def test_list_that_was_served_has_its_scenario_before_the_customers(overlay: SpiedOverlay) -> None:
+    fold_all(overlay, a_recommended(lists=(a_served_list(scenario="home"),), **at(0)))
+    fold_all(overlay, a_rendered(scenario=None, fallback_scenario="all", **at(1)))
+    fold_all(overlay, a_clickrecommended(scenario="mail", **at(2)))
+    counted = tallied(overlay)
+    assert counted[1, "home"] == {"rendered": 2, "attributed_clicks": 1}
+    assert counted[2, "mail"] == {"clicks": 1}
+
+
 def test_what_the_client_said_is_not_overruled_by_what_was_served(overlay: SpiedOverlay) -> None:
     fold_all(overlay, a_recommended(lists=(a_served_list(variant="B"),), **at(0)))
     tallied(overlay)
@@ -274,6 +293,40 @@ def test_click_counts_where_it_was_sent_and_attributed_where_the_impression_was(
     assert tallied(overlay) == {(0, "home"): {"attributed_clicks": 1}, (1, "mail"): {"clicks": 1}}
 
 
+def test_click_on_what_was_shown_without_scenario_counts_where_it_was_shown(overlay: SpiedOverlay) -> None:
+    fold_all(overlay, a_rendered(items=("11", "12", "13"), scenario=None, **at(0)))
+    fold_all(overlay, a_clickrecommended(item="12", scenario="s", **at(1)))
+    assert tallied(overlay) == {
+        (0, "unknown"): {"rendered": 3, "attributed_clicks": 1},
+        (0, "s"): {"unlabelled_impressions": 1},
+        (1, "s"): {"clicks": 1},
+    }
+
+
+def test_five_clicks_on_one_shown_item_are_one_attributed_click(overlay: SpiedOverlay) -> None:
+    fold_all(overlay, a_rendered(**at(-1)), a_rendered(**at(0)))
+    fold_all(overlay, *(a_clickrecommended(**at(number)) for number in range(1, 6)))
+    counted = tallied(overlay)
+    assert counted[0, "home"] == {"rendered": 2, "attributed_clicks": 1}
+    assert counted[-1, "home"] == {"rendered": 2}, "the older impression stays without a click"
+    assert sum(counts.get("clicks", 0) for counts in counted.values()) == 5
+
+
+def test_batch_that_is_out_of_order_counts_as_if_it_were_in_order(overlay: SpiedOverlay) -> None:
+    batch = [a_buy(**at(3)), a_clickrecommended(**at(2)), a_rendered(**at(1))]
+    fold_all(overlay, *batch)
+    backwards = tallied(overlay)
+    again = SpiedOverlay()
+    fold_all(again, *reversed(batch))
+    assert backwards == tallied(again)
+    assert (backwards[1, "home"]["attributed_clicks"], backwards[1, "home"]["purchases"]) == (1, 1)
+
+
+def test_batch_beyond_the_windows_is_not_joined(overlay: SpiedOverlay) -> None:
+    fold_all(overlay, a_buy(**at(92)), a_clickrecommended(**at(31)), a_rendered(**at(0)))
+    assert tallied(overlay) == {(0, "home"): {"rendered": 2}, (31, "home"): {"clicks": 1}}
+
+
 @pytest.mark.parametrize(
     "fields",
     [
@@ -357,6 +410,19 @@ def test_what_does_not_follow_from_the_click_is_no_conversion(overlay: SpiedOver
 def test_plain_click_leads_to_no_conversion(overlay: SpiedOverlay) -> None:
     fold_all(overlay, a_click(**at(5)), a_buy(**at(6)))
     assert tallied(overlay) == {}
+
+
+def test_heartbeats_of_a_player_do_not_fill_the_row(overlay: SpiedOverlay) -> None:
+    def beat(seconds: int) -> Any:
+        return a_playback(position_ms=seconds * 1_000, **at(6 + seconds / 60))
+
+    fold_all(overlay, *(beat(seconds) for seconds in range(10)))
+    assert overlay.tables["impressions"].get(KEY) is None, (
+        "without a recommended click there is nothing to convert"
+    )
+    fold_all(clicked(overlay), *(beat(seconds) for seconds in range(10, 60)))
+    assert tallied(overlay) == {(0, "home"): {"consumed": 1}}
+    assert len(overlay.tables["impressions"].get(KEY).conversions) == 1
 
 
 def test_purchase_takes_the_item_out_of_the_basket(overlay: SpiedOverlay) -> None:

@@ -91,7 +91,7 @@ class Expected:
         name = type(event).__name__
         if name in ("Rendered", "Viewed"):
             counter = self.shown if name == "Rendered" else self.viewed
-            counter.update(f"1/{item}" for item in event.items)
+            counter.update(f"1/{item}" for item in set(event.items))
         elif name in ("Click", "ClickRecommended", "Buy"):
             by_name = {
                 "Click": self.clicked,

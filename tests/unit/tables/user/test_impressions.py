@@ -2,20 +2,20 @@
 
 import pytest
 
-from tables.user.belonging import JoiningClick
+from tables.user.elements import Impression, JoiningClick
 from tables.user.impressions import (
     MAX_CALLS,
     CallPlace,
-    Impression,
     ImpressionsState,
     RecommendedClick,
     append,
     call_place,
-    drop_oldest_impression,
+    drop_impressions,
     forget_places,
+    impression_at,
     impression_of,
     impressions_of,
-    oldest,
+    oldest_received_ms,
     renew,
     replace,
     report_call,
@@ -46,15 +46,17 @@ def test_impression_is_the_event_as_sent() -> None:
 
 def test_log_keeps_the_order_and_drops_the_oldest() -> None:
     state = ImpressionsState()
-    assert oldest(state) is None
+    assert oldest_received_ms(state) is None
     for number in range(3):
         append(state, an_impression(NOW_MS - number, NOW_MS + number))
     state = stored(state)
-    drop_oldest_impression(state)
-    head = oldest(state)
-    assert head is not None
-    assert head[1] == NOW_MS + 1
+    drop_impressions(state, [0])
+    assert (impression_at(state, 0).time_ms, oldest_received_ms(state)) == (NOW_MS - 1, NOW_MS + 1)
     assert [each.time_ms for each in impressions_of(state)] == [NOW_MS - 1, NOW_MS - 2]
+    append(state, an_impression(NOW_MS - 3))
+    assert impression_at(state, 2).time_ms == NOW_MS - 3
+    drop_impressions(state, [0, 2])
+    assert ([each.time_ms for each in impressions_of(state)], state.kept) == ([NOW_MS - 2], 1)
     replace(state, [an_impression()])
     assert (state.kept, impressions_of(stored(state))) == (1, [an_impression()])
 

@@ -52,7 +52,7 @@ def counted(events: list[Rendered | Viewed]) -> dict[str, Shown]:
     shown: dict[str, list[int]] = defaultdict(list)
     viewed: dict[str, list[int]] = defaultdict(list)
     for event in events:
-        for item in event.items:
+        for item in set(event.items):
             (shown if isinstance(event, Rendered) else viewed)[f"1/{item}"].append(event.time_ms)
     return {
         key: Shown(
@@ -84,8 +84,11 @@ def test_item_is_counted_with_its_times() -> None:
     assert state == {"1/1": Shown(2, 5, [5, 9]), "1/2": Shown(1, 9, [9])}
 
 
-def test_item_listed_twice_counts_twice() -> None:
-    assert items_of(folded([a_rendered(items=("1", "1"), time_ms=5)]))["1/1"] == Shown(2, 5, [5, 5])
+@pytest.mark.parametrize("others", [0, 30], ids=["short list", "long list"])
+def test_item_listed_twice_is_one_showing_and_one_view(others: int) -> None:
+    listed = ("1", "1", *(f"other {number}" for number in range(others)), "1")
+    state = folded([a_rendered(items=listed, time_ms=5), a_viewed(items=listed, time_ms=7)])
+    assert items_of(state)["1/1"] == Shown(1, 5, [5], 1, 7)
 
 
 def test_itemtypes_are_counted_apart() -> None:

@@ -69,7 +69,7 @@ def test_long_list_counts_as_its_items_one_by_one(first: list[str], second: list
     single: RenderedState | None = None
     for number, items in enumerate((first, second)):
         whole = show(whole, a_rendered(items=tuple(items), time_ms=NOW_MS + number))
-        for item in items:
+        for item in dict.fromkeys(items):
             single = show(single, a_rendered(items=(item,), time_ms=NOW_MS + number))
     assert whole == single
 
