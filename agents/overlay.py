@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 from agents.ports import Change, Output, Store
 from agents.row_cache import CacheRoom, RowCache
@@ -30,6 +30,17 @@ class _CachesByTable(Protocol):
     """The rows of every table."""
 
     def __getitem__(self, table: TableSpec[_S]) -> RowCache[_S]: ...
+
+
+class Held(NamedTuple):
+    """What a partition holds in memory. Both memories are estimated, in bytes."""
+
+    changes: int
+    """Rows and tallies that wait for the next flush."""
+    changed_memory: float
+    """Of the rows that wait for the next flush."""
+    memory: float
+    """Of all rows."""
 
 
 @dataclass(slots=True)
@@ -68,14 +79,18 @@ class Overlay:
             lambda key: get(name, key), table.decode, table.encode, table.memory_per_byte, self._room
         )
 
-    @property
-    def changes(self) -> int:
-        """How many rows and tallies wait for the next flush."""
-        return (
-            sum(len(rows.changed) for rows in self.tables.values())
-            + len(self.tally)
-            + len(self.history_tally)
-        )
+    def held(self) -> Held:
+        """Return what the tables hold. Folding asks every few hundred records, so tables without rows cost one look each."""
+        changes = len(self.tally) + len(self.history_tally)
+        changed_memory = memory = 0.0
+        for rows in self.tables.values():
+            if not rows.recent and not rows.older:
+                continue
+            row_memory, changed = rows.row_memory, len(rows.changed)
+            changes += changed
+            changed_memory += changed * row_memory
+            memory += len(rows) * row_memory
+        return Held(changes, changed_memory, memory)
 
     def transfer(self, transfer: Transfer) -> None:
         """Send a transfer to the target's partition. It is encoded immediately, because its states may change later."""
@@ -158,27 +173,17 @@ class Overlay:
                 return key
         return here
 
-    @property
-    def changed_memory(self) -> int:
-        """Estimated memory, in bytes, of the rows that wait for the next flush."""
-        return sum(table.changed_memory for table in self.tables.values())
-
-    @property
-    def memory(self) -> int:
-        """Estimated memory, in bytes, of all rows that are held."""
-        return sum(table.memory for table in self.tables.values())
-
     def settle(self, max_rows: int, max_bytes: int) -> None:
         """Let the caches age if they hold too much or had no room for a row, and give the room that is left to lookups.
 
         Call it only when no flush is in flight.
         """
-        rows, memory = self._rows, self.memory
+        rows, memory = self._rows, self.held().memory
         if rows > max_rows or memory > max_bytes or self._room.is_short:
             for table in self.tables.values():
                 share = table.memory / memory if memory else 0.0
                 table.age(int(max_bytes * share / 2))
-            rows, memory = self._rows, self.memory
+            rows, memory = self._rows, self.held().memory
         self._room.set(max_rows - rows, max_bytes - memory)
 
     @property

@@ -169,12 +169,12 @@ class Partition:
 
     def _must_flush(self) -> bool:
         """Tell whether so many changes wait that folding must wait for a flush. This back-pressure reaches the fetch."""
-        overlay, limits = self.overlay, self.limits
+        held, limits = self.overlay.held(), self.limits
         return (
-            overlay.changes + len(self.outputs) >= limits.flush_max_changes
-            or overlay.changed_memory + self._outputs_bytes >= limits.cache_bytes
+            held.changes + len(self.outputs) >= limits.flush_max_changes
+            or held.changed_memory + self._outputs_bytes >= limits.cache_bytes
             # Repeated events change nothing, but what was read for them is held until a flush commits.
-            or overlay.memory >= _MOST_HELD * limits.cache_bytes
+            or held.memory >= _MOST_HELD * limits.cache_bytes
         )
 
     def _settle(self) -> None:

@@ -91,14 +91,18 @@ class RowCache(Generic[_S]):
             return state
         state = self.older.get(key, _ABSENT)
         if state is _ABSENT:
-            raw = self._load(key)
-            if raw is None:
-                state = None
-            else:
-                state = self._decode(raw)
-                self.row_bytes += (len(raw) - self.row_bytes) * _NEWEST_WEIGHT
+            state, _ = self._stored(key)
         self.recent[key] = state
         return state
+
+    def _stored(self, key: bytes) -> tuple[_S | None, int]:
+        """Return the row in the store with the length of its encoding, or (None, 0) for a missing row. The length enters the mean."""
+        raw = self._load(key)
+        if raw is None:
+            return None, 0
+        state = self._decode(raw)
+        self.row_bytes += (len(raw) - self.row_bytes) * _NEWEST_WEIGHT
+        return state, len(raw)
 
     def read(self, key: bytes) -> _S | None:
         """Return the row as ``get`` does, for a reader that does not change its state.
@@ -109,15 +113,11 @@ class RowCache(Generic[_S]):
         if state is not _ABSENT:
             return state
         state = self.older.get(key, _ABSENT)
-        memory = self._row_memory
+        memory = self.row_memory
         if state is _ABSENT:
-            raw = self._load(key)
-            if raw is None:
-                state = None
-            else:
-                state = self._decode(raw)
-                self.row_bytes += (len(raw) - self.row_bytes) * _NEWEST_WEIGHT
-                memory = max(memory, _MEMORY_PER_ROW + len(raw) * self._memory_per_byte)
+            state, length = self._stored(key)
+            if length:
+                memory = max(memory, _MEMORY_PER_ROW + length * self._memory_per_byte)
         if self._room.take(memory):
             self.recent[key] = state
         return state
@@ -163,26 +163,21 @@ class RowCache(Generic[_S]):
         return self._decode(raw)
 
     @property
-    def _row_memory(self) -> float:
+    def row_memory(self) -> float:
         """Estimated memory of a row, in bytes."""
         return _MEMORY_PER_ROW + self.row_bytes * self._memory_per_byte
 
     @property
-    def changed_memory(self) -> int:
-        """Estimated memory of the changed rows, in bytes."""
-        return int(len(self.changed) * self._row_memory)
-
-    @property
     def memory(self) -> int:
         """Estimated memory of all rows, in bytes."""
-        return int((len(self.recent) + len(self.older)) * self._row_memory)
+        return int((len(self.recent) + len(self.older)) * self.row_memory)
 
     def age(self, max_memory: int) -> None:
         """Drop the older half of the cache, and as much of the recent half as exceeds ``max_memory``.
 
         Call it only between flushes, when all rows except ``changed`` are in the store.
         """
-        keep = int(max_memory / self._row_memory)
+        keep = int(max_memory / self.row_memory)
         excess = len(self.recent) - keep
         self.older = dict(islice(self.recent.items(), excess, None)) if excess > 0 else self.recent
         self.recent = dict(self.changed)

@@ -64,7 +64,7 @@ def rate(numerator: int, denominator: int, of: str, by: str) -> ClickRate:
     return ClickRate(value, numerator, denominator, *interval)
 
 
-def ratio(numerator: int, denominator: int, by: str) -> ClickRate:
+def _ratio(numerator: int, denominator: int, by: str) -> ClickRate:
     """Return numerator / denominator without an interval, because one trial may count several times."""
     if denominator <= 0:
         return ClickRate(None, numerator, denominator, None, None, f"{by} is 0")
@@ -80,5 +80,5 @@ def rates(counts: Counts) -> dict[str, ClickRate]:
     return {
         "ctr_rendered": shown,
         "ctr_calls": rate(counts.clicked_calls, counts.calls, "clicked_calls", "calls"),
-        "clicks_per_call": ratio(counts.clicks, counts.calls, "calls"),
+        "clicks_per_call": _ratio(counts.clicks, counts.calls, "calls"),
     }

@@ -46,7 +46,7 @@ def tidy(state: ImpressionsState, user: str, received_ms: int, longest_list: int
         or (conversions and conversions[0].received_ms < before_ms)
     ):
         _drop_unclicked(state, before_ms)
-        _Drop(state, user, before_ms).run(is_long=is_long)
+        _Dropping(state, user, before_ms).run(is_long=is_long)
 
 
 def _drop_unclicked(state: ImpressionsState, before_ms: int) -> None:
@@ -61,7 +61,7 @@ def _drop_unclicked(state: ImpressionsState, before_ms: int) -> None:
 
 
 @dataclass(slots=True)
-class _Group:
+class _Together:
     """Elements that belong together, as positions in the row."""
 
     impression: int | None = None
@@ -70,7 +70,7 @@ class _Group:
     """With the click that each belongs to."""
 
 
-class _Drop:
+class _Dropping:
     """Chooses groups to drop, and drops them at the end. What belongs to what is the same until then."""
 
     def __init__(self, state: ImpressionsState, user: str, before_ms: int) -> None:
@@ -132,7 +132,7 @@ class _Drop:
             self._drop(self._group_of_impression(position), is_over=True)
             listed -= left.pop(position)
 
-    def _drop(self, group: _Group, *, is_over: bool) -> bool:
+    def _drop(self, group: _Together, *, is_over: bool) -> bool:
         """Drop a group. If it is not in excess, but old, return False if it has a member that is not."""
         state = self._state
         shown = None if group.impression is None else self._impression(group.impression)
@@ -153,7 +153,7 @@ class _Drop:
         conversions.update([position for position, _ in group.conversions])
         return True
 
-    def _drop_repeats(self, group: _Group) -> bool:
+    def _drop_repeats(self, group: _Together) -> bool:
         """Drop the conversions of a group that repeat another one of their click, such as progress. Return False if none does."""
         last: dict[tuple[int | None, str], int] = {}
         gone = self._gone[2]
@@ -178,8 +178,8 @@ class _Drop:
         if keys:
             self._items |= elements_of(self._state, self._user, keys).by_item(keys)
 
-    def _group_of_impression(self, position: int) -> _Group:
-        group = _Group(position)
+    def _group_of_impression(self, position: int) -> _Together:
+        group = _Together(position)
         keys = self._clicked.intersection(keys_of(self._impression(position)))
         self._load(keys)
         for key in keys:
@@ -210,20 +210,22 @@ class _Drop:
                 if click is not None and click.position in clicks:
                     yield position, click.position
 
-    def _group_of_click(self, position: int) -> _Group:
+    def _group_of_click(self, position: int) -> _Together:
         click = self._state.clicks[position]
         key = click.item_key
         self._load({key})
         showing = showing_of(click, self._items[key].showings, self._user)
         if showing is not None:
             return self._group_of_impression(showing.position)
-        return _Group(None, [position], list(self._conversions_of(key, {position})))
+        return _Together(None, [position], list(self._conversions_of(key, {position})))
 
-    def _group_of_conversion(self, position: int) -> _Group:
+    def _group_of_conversion(self, position: int) -> _Together:
         conversion = self._state.conversions[position]
         key = conversion.item_key
         click = None
         if key in self._clicked:
             self._load({key})
             click = click_of(conversion, self._items[key].clicks, self._user)
-        return _Group(None, [], [(position, None)]) if click is None else self._group_of_click(click.position)
+        return (
+            _Together(None, [], [(position, None)]) if click is None else self._group_of_click(click.position)
+        )

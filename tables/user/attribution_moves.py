@@ -21,7 +21,7 @@ from tables.user.impressions import (
 )
 from tables.user.row_elements import RowElements, elements_of, joined
 
-FOLLOW_MS: Final = 60 * 60_000
+_FOLLOW_MS: Final = 60 * 60_000
 """For this long after a login, a click or conversion under the old id may belong to what the login moved."""
 
 
@@ -115,7 +115,7 @@ def follow(
     thank-you page of a shop comes under the old cookie. None: the element stays.
     """
     login = state.last_login
-    if login is None or not 0 <= element.time_ms - login.time_ms <= FOLLOW_MS:
+    if login is None or not 0 <= element.time_ms - login.time_ms <= _FOLLOW_MS:
         return None
     renew(state)
     if _has_own_half(state, user, element):

@@ -88,7 +88,9 @@ def test_worker_whose_broker_is_frozen_marks_then_refuses_recovers_and_stops(clu
 
 
 def clicks(answer: tuple[int, Any]) -> int:
-    return sum(entry["count"] for entry in answer[1]["clicked"])
+    """How many clicks an answer knows; -1 for one that is refused, as a new owner's is until it has read what was there."""
+    status, body = answer
+    return sum(entry["count"] for entry in body["clicked"]) if status == 200 else -1
 
 
 def test_deposed_worker_that_wakes_up_marks_what_it_answers_until_it_knows_more(cluster: Cluster) -> None:

@@ -1,4 +1,4 @@
-"""What a set of logs counts by the rule of attribution, without rows, transfers or an order between logs.
+"""Counts of a set of logs by the rule of attribution, without rows, transfers or an order between logs.
 
 Each element is followed from login to login to the user where it rests; then each user's elements are counted together. It imports
 no code of Uptake.

@@ -46,6 +46,8 @@ TABLE: Final = TableSpec(
 '''
 
 LAW = """
+import asyncio
+
 from agents.overlay import Overlay
 from agents.sweep import Sweeper
 from events.model import Login, user_key
@@ -84,7 +86,7 @@ assert dict(changes["shared"])[target] == shared.TABLE.encode(shared.SharedState
 store = MemoryStore()
 store.write({"shared": [(b"old", shared.TABLE.encode(shared.SharedState({"1/7": 0})))]}, {})
 overlay = Overlay(store, 0, 1)
-assert Sweeper().sweep(overlay) == 1
+assert asyncio.run(Sweeper().sweep_due(overlay, lambda: True)) == 1
 print("the new table is everywhere")
 """
 

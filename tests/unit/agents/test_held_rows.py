@@ -48,7 +48,7 @@ async def test_lookups_of_absent_users_are_bounded_while_no_flush_commits(small:
     flushing = await freeze(small, partition)
     await fold_records(partition, JOURNAL, [a_record(a_click(user="k1.1"), 1)])
     look_up(partition, range(2, 3_000))
-    assert partition.overlay.memory <= 1.1 * CACHE_BYTES
+    assert partition.overlay.held().memory <= 1.1 * CACHE_BYTES
     # What no committed flush covers is still there, and is read.
     for number in (0, 1):
         state = partition.overlay.tables["clicked"].read(user_key(CUSTOMER, f"k1.{number}"))
@@ -69,7 +69,7 @@ async def test_lookups_of_stored_users_are_bounded_while_no_flush_commits(small:
     partition = small.open(disk=disk)
     flushing = await freeze(small, partition, 2_000)
     look_up(partition, users)
-    assert partition.overlay.memory <= 1.1 * CACHE_BYTES
+    assert partition.overlay.held().memory <= 1.1 * CACHE_BYTES
     assert partition.overlay.tables["clicked"].read(user_key(CUSTOMER, "k1.7")).items["1/1"].count == 1
     flushing.cancel()
 
@@ -84,7 +84,7 @@ async def test_lookups_of_an_idle_partition_are_cached_anew_after_each_interval(
     assert await partition.flush()  # nothing to flush
     look_up(partition, range(5_000, 5_010))
     assert last in rows.recent
-    assert partition.overlay.memory <= 1.1 * CACHE_BYTES
+    assert partition.overlay.held().memory <= 1.1 * CACHE_BYTES
 
 
 async def test_repeated_events_are_bounded_while_no_flush_commits(small: World) -> None:
@@ -102,7 +102,7 @@ async def test_repeated_events_are_bounded_while_no_flush_commits(small: World) 
         await asyncio.sleep(0)
     assert not folding.done()  # it waits for the flush
     assert partition.stats.repeated < len(again) - SLICE_RECORDS
-    assert partition.overlay.memory <= 3 * CACHE_BYTES
+    assert partition.overlay.held().memory <= 3 * CACHE_BYTES
     small.outbox().may_commit.set()
     assert await flushing
     await folding

@@ -1,12 +1,16 @@
 """The sweep deletes expired rows and no others, a few at a time, over and over, and keeps up with what is written."""
 
 import asyncio
+from collections.abc import Iterator
 from hashlib import md5
 from itertools import pairwise
+from typing import Any
 
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from agents import sweep
 from agents.overlay import Overlay
 from agents.sweep import Sweeper
 from tables.ctr.panes import Counts, Pane
@@ -16,7 +20,8 @@ from tables.declare import BY_NAME
 from tables.user.seen import SEEN_KEEP_MS, row_key
 from tests.support.memory_store import MemoryStore
 
-DAY_MS = 86_400_000
+HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
 NOW_MS = 800 * DAY_MS
 
 
@@ -36,6 +41,11 @@ def an_overlay(store: MemoryStore) -> Overlay:
     overlay = Overlay(store, 0, 1)
     overlay.newest_received_ms = NOW_MS
     return overlay
+
+
+def swept(overlay: Overlay, sweeper: Sweeper) -> int:
+    """Sweep as a flush does; return how many rows were deleted."""
+    return asyncio.run(sweeper.sweep_due(overlay, lambda: True))
 
 
 def deleted(overlay: Overlay, table: str) -> set[bytes]:
@@ -58,7 +68,7 @@ def test_only_expired_rows_go() -> None:
             },
         )
     )
-    assert Sweeper().sweep(overlay) == 3
+    assert swept(overlay, Sweeper()) == 3
     assert deleted(overlay, "seen") == {b"old"}
     assert deleted(overlay, "panes") == {b"old"}
     assert deleted(overlay, "windows") == {minute}
@@ -67,29 +77,57 @@ def test_only_expired_rows_go() -> None:
 def test_a_row_that_memory_has_newer_than_the_store_stays() -> None:
     overlay = an_overlay(a_store(seen={b"a": 1}))
     overlay.tables["seen"].put(b"a", NOW_MS)
-    assert Sweeper().sweep(overlay) == 0
+    assert swept(overlay, Sweeper()) == 0
     assert overlay.tables["seen"].get(b"a") == NOW_MS
 
 
-def test_the_walk_goes_on_where_it_stopped_and_begins_again() -> None:
+def test_the_walk_goes_on_where_it_stopped_and_begins_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sweep, "_LEAST_ROWS", 10)
     keys = [b"%03d" % number for number in range(25)]
     overlay = an_overlay(a_store(seen=dict.fromkeys(keys, 1)))
     sweeper = Sweeper()
-    assert [sweeper.sweep(overlay, rows=10) for _ in range(3)] == [10, 10, 5]
+    assert [swept(overlay, sweeper) for _ in range(3)] == [10, 10, 5]
     assert deleted(overlay, "seen") == set(keys)
-    assert sweeper.sweep(overlay, rows=10) == 0, "a row deleted in memory is not swept again"
+    overlay.newest_received_ms += HOUR_MS
+    assert swept(overlay, sweeper) == 0, "a row deleted in memory is not swept again"
+
+
+def test_a_table_rests_for_an_hour_of_received_time_after_a_walk_over_all_of_it() -> None:
+    overlay, sweeper = an_overlay(a_store(seen={b"a": NOW_MS - SEEN_KEEP_MS + 1, b"b": NOW_MS})), Sweeper()
+    overlay.tables["seen"].put(b"b", NOW_MS)
+    looked: list[bytes] = []
+    stored = overlay.stored
+
+    def count_looks(table: str, start: bytes, end: bytes) -> Iterator[tuple[bytes, Any]]:
+        for key, state in stored(table, start, end):
+            if table == "seen":
+                looked.append(key)
+            yield key, state
+
+    overlay.stored = count_looks  # type: ignore[method-assign]
+    assert swept(overlay, sweeper) == 0
+    assert swept(overlay, sweeper) == 0
+    assert looked == [b"b", b"a", b"b"], (
+        "the first walk began in the middle, so the second one follows at once"
+    )
+    overlay.newest_received_ms += HOUR_MS - 1
+    assert swept(overlay, sweeper) == 0
+    assert len(looked) == 3, "it rests"
+    overlay.newest_received_ms += 1
+    assert swept(overlay, sweeper) == 1
+    assert deleted(overlay, "seen") == {b"a"}
 
 
 def test_nothing_goes_before_an_event_tells_the_time() -> None:
     overlay = an_overlay(a_store(seen={b"a": 1}))
     overlay.newest_received_ms = 0
-    assert Sweeper().sweep(overlay) == 0
+    assert swept(overlay, Sweeper()) == 0
 
 
 def test_a_swept_window_leaves_its_topic_too() -> None:
     minute = WindowKey("c", "s", SCENARIO, "minute", 0).encode()
     overlay = an_overlay(a_store(windows={minute: WindowState(received_ms=1)}))
-    Sweeper().sweep(overlay)
+    swept(overlay, Sweeper())
     changes, outputs = overlay.encode_changes()
     assert changes["windows"] == [(minute, None)]
     assert [(output.topic, output.key, output.value) for output in outputs] == [

@@ -1,4 +1,4 @@
-"""Which showing a click belongs to, which click a conversion belongs to, and what they count."""
+"""A click belongs to one showing, a conversion to one click, and they count there."""
 
 from collections.abc import Sequence
 from decimal import Decimal

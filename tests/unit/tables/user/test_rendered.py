@@ -128,7 +128,7 @@ def test_span_counts_each_showing_in_it(events, since_ms: int | None, as_of_ms: 
     all_times: dict[str, list[int]] = defaultdict(list)
     for event in events:
         if isinstance(event, Rendered):
-            for item in event.items:
+            for item in set(event.items):
                 all_times[f"1/{item}"].append(event.time_ms)
     for key, shown in items_of(folded(events)).items():
         after = sum(t > as_of_ms for t in all_times[key])
