@@ -1,4 +1,4 @@
-"""What each user did, in log order, and where logins take it; it imports no code of Uptake."""
+"""The log of each user, and where logins take it; it imports no code of Uptake."""
 
 from collections import Counter
 from collections.abc import Iterator
