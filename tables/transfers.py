@@ -9,6 +9,7 @@ import msgspec
 
 from events.codec import UndecodableError
 from tables.base.table_spec import Stretch
+from tables.ctr.panes import is_amount
 from tables.declare import MOVED_TABLES
 from tables.user import consumed, playback, rendered
 from tables.user.identity import TRANSFER_VERSION, Transfer
@@ -68,6 +69,10 @@ def decode(raw: bytes | None) -> Transfer:
             rendered.check(shown, _MAX_NUMBER)
         except ValueError as error:
             raise UndecodableError("malformed", str(error)) from None
+    if transfer.attribution is not None:
+        amounts = [each.amount for each in transfer.attribution.conversions if each.amount is not None]
+        if not all(map(is_amount, amounts)):
+            raise UndecodableError("malformed", "an amount is not finite or too large")
     return transfer
 
 

@@ -5,7 +5,7 @@ from typing import Final
 
 from aiohttp import web
 
-from app.collector import answers
+from app.collector import answers, debug_answers
 from app.collector.recorder import Recorder
 from app.customers.customer import Customer
 from app.http import bodies
@@ -55,12 +55,19 @@ class TrackerEndpoint:
                 ),
                 request,
                 customer,
+                given=target.params,
+                is_debug=target.is_debug,
             )
         outcome = parse(target, customer.rules, received_ms)
         if isinstance(outcome, Accepted) and request.method != "HEAD":
             outcome = await self._recorder.record(outcome, started)
         if isinstance(outcome, Rejection):
-            return self._recorder.reject(outcome, request, customer, callback)
+            return self._recorder.reject(
+                outcome, request, customer, callback, given=target.params, is_debug=target.is_debug
+            )
         if outcome is None:
             self._metrics.empty.inc()
+        if target.is_debug and request.method != "HEAD":
+            headers = answers.base_headers(customer, request.headers.get("Origin"))
+            return answers.told(debug_answers.accepted_result(outcome), headers, callback=callback)
         return answers.accepted(request, customer, callback=callback)

@@ -112,7 +112,7 @@ def is_zero(counts: Counts) -> bool:
     )
 
 
-def _is_amount(amount: Decimal) -> bool:
+def is_amount(amount: Decimal) -> bool:
     """Tell whether an amount is a possible price: finite, and so small that sums of it stay exact."""
     return amount.is_finite() and abs(amount) <= MAX_AMOUNT
 
@@ -198,7 +198,7 @@ class Tally:
         Ignore an amount that is not a possible price. A producer other than the collector may write 1E+999999, and all other amounts
         would be lost in the sum.
         """
-        if not _is_amount(amount):
+        if not is_amount(amount):
             return
         self._revenue[currency, customer, scenario, variant, time_ms // PANE_MS, row, rank, 1] += amount
 

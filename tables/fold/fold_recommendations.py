@@ -18,7 +18,7 @@ from tables.user import (
     recommended,
     rendered,
 )
-from tables.user.elements import Conversion, Impression, JoiningClick, call_name
+from tables.user.elements import Conversion, ConversionCounter, Impression, JoiningClick, call_name
 from tables.user.impressions import CallPlace, ImpressionsState
 from tables.user.items import item_key
 from tables.user.recommended import Served
@@ -183,7 +183,7 @@ def _convert(
     tables: Tables,
     key: bytes,
     event: model.ItemEvent,
-    counter: str,
+    counter: ConversionCounter,
     currency: str | None = None,
     amount: Decimal | None = None,
 ) -> None:

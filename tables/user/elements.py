@@ -4,9 +4,16 @@ They are kept in rows of the table ``impressions`` and travel in transfers. Fiel
 """
 
 from decimal import Decimal
-from typing import Final, NamedTuple
+from typing import Annotated, Final, Literal, NamedTuple
 
 import msgspec
+
+from events.model import Currency, ItemType, Millis, PlaceNumber, Word
+
+# Any producer may write to the topic of transfers. These bounds keep what it writes from failing a flush.
+ItemKey = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,10}/", max_length=267)]
+ConversionCounter = Literal["consumed", "basket", "purchases"]
+Number = Annotated[int, msgspec.Meta(ge=-(2**48), le=2**48)]
 
 PURCHASES: Final = "purchases"
 """The counter in which each conversion counts. In the others, a click counts once."""
@@ -15,55 +22,55 @@ PURCHASES: Final = "purchases"
 class Impression(msgspec.Struct, array_like=True, gc=False):
     """One list of items as it was shown. ``rank`` is the rank of the first item; the next items follow it."""
 
-    time_ms: int
-    received_ms: int
-    itemtype: int
-    items: list[str]
-    scenario: str | None = None
-    variant: str | None = None
-    experiment: str | None = None
-    row: int | None = None
-    rank: int | None = None
-    request_id: str | None = None
-    origin: str | None = None
+    time_ms: Millis
+    received_ms: Millis
+    itemtype: ItemType
+    items: list[Word]
+    scenario: Word | None = None
+    variant: Word | None = None
+    experiment: Word | None = None
+    row: PlaceNumber | None = None
+    rank: PlaceNumber | None = None
+    request_id: Word | None = None
+    origin: Word | None = None
     """The user it was sent under. None: the user of the row."""
-    number: int = 0
+    number: Number = 0
     """Counts the elements of the origin in log order."""
-    entry_ms: int | None = None
+    entry_ms: Millis | None = None
     """Time of the login that brought it. None: it is the user's own."""
-    call_ms: int | None = None
+    call_ms: Millis | None = None
     """Time of the pane in which ``calls`` counted its recommendation call. None: it has no call, or the pane is not known."""
-    call_variant: str | None = None
+    call_variant: Word | None = None
 
 
 class JoiningClick(msgspec.Struct, array_like=True, gc=False):
     """A recommended click, as it was sent. Scenario and variant may be those of the list that the back end served."""
 
-    time_ms: int
-    received_ms: int
-    item_key: str
-    request_id: str | None = None
-    scenario: str | None = None
-    variant: str | None = None
-    row: int | None = None
-    rank: int | None = None
-    origin: str | None = None
-    number: int = 0
-    entry_ms: int | None = None
+    time_ms: Millis
+    received_ms: Millis
+    item_key: ItemKey
+    request_id: Word | None = None
+    scenario: Word | None = None
+    variant: Word | None = None
+    row: PlaceNumber | None = None
+    rank: PlaceNumber | None = None
+    origin: Word | None = None
+    number: Number = 0
+    entry_ms: Millis | None = None
 
 
 class Conversion(msgspec.Struct, array_like=True, gc=False):
     """A consume, basket or buy. ``counter`` is the one it may count in; ``amount`` is the revenue of a purchase."""
 
-    time_ms: int
-    received_ms: int
-    item_key: str
-    counter: str
-    currency: str | None = None
+    time_ms: Millis
+    received_ms: Millis
+    item_key: ItemKey
+    counter: ConversionCounter
+    currency: Currency | None = None
     amount: Decimal | None = None
-    origin: str | None = None
-    number: int = 0
-    entry_ms: int | None = None
+    origin: Word | None = None
+    number: Number = 0
+    entry_ms: Millis | None = None
 
 
 class Place(NamedTuple):

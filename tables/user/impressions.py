@@ -13,7 +13,7 @@ import msgspec
 from events.model import ItemsEvent
 from tables.base.table_spec import PACKED_PER_ENCODED_BYTE, TableSpec
 from tables.user.belonging import CONVERSION_MS
-from tables.user.elements import PURCHASES, Conversion, Impression, JoiningClick
+from tables.user.elements import PURCHASES, Conversion, ConversionCounter, Impression, JoiningClick
 from tables.user.shown_bytes import KEY_END, START, opening_of
 
 MAX_IMPRESSIONS: Final = 100
@@ -39,7 +39,7 @@ class RecommendedClick(msgspec.Struct, array_like=True, gc=False):
     variant: str | None = None
     row: int | None = None
     rank: int | None = None
-    converted: list[str] = msgspec.field(default_factory=list)
+    converted: list[ConversionCounter] = msgspec.field(default_factory=list)
     """The counters in which this click has already counted: progress events of one consumption are one conversion."""
 
 

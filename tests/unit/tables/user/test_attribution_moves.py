@@ -1,16 +1,22 @@
 """A login moves what belongs elsewhere, once, and both users count what they hold together."""
 
 from decimal import Decimal
+from typing import Any
 
 import msgspec
+import pytest
 
+from events.codec import UndecodableError
+from tables.base.table_spec import Stretch
+from tables.transfers import decode, encode
 from tables.user.attribution import click, convert, show
 from tables.user.attribution_moves import Moved, absorb, follow, log_in, next_login
 from tables.user.belonging import CONVERSION_MS
 from tables.user.elements import Conversion, Impression, JoiningClick, Place
+from tables.user.identity import Transfer
 from tables.user.impressions import KEEP_MS, MAX_IMPRESSIONS, MAX_LOGINS, ImpressionsState
 from tests.support.attribution_rows import HOME, clicked, converted, shown
-from tests.support.builders import MINUTE_MS, NOW_MS, OTHER_USER, USER
+from tests.support.builders import CUSTOMER, MINUTE_MS, NOW_MS, OTHER_USER, USER
 from tests.support.laws import stored
 
 
@@ -125,3 +131,30 @@ def test_target_takes_back_what_its_click_counted_when_the_showing_comes() -> No
         ("purchases", HOME, None): 1,
         ("purchases", at_click, None): -1,
     }
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"counter": "rendered"},
+        {"amount": Decimal("sNaN")},
+        {"amount": Decimal("1E+999999")},
+        {"currency": "euro"},
+        {"item_key": "shoe"},
+        {"time_ms": -1},
+        {"number": 2**60},
+    ],
+    ids=str,
+)
+def test_transfer_whose_elements_cannot_be_counted_is_malformed(fields: dict[str, Any]) -> None:
+    """Any producer may write to the topic. In a row, such an element would fail every flush of the partition."""
+    good = Conversion(NOW_MS, NOW_MS, "1/1", "purchases", "EUR", Decimal(1), USER, 1)
+
+    def record(conversion: Conversion) -> bytes:
+        return encode(
+            Transfer(CUSTOMER, USER, OTHER_USER, 1, NOW_MS, NOW_MS, Stretch(), Moved([], [], [conversion]))
+        )
+
+    assert decode(record(good)).attribution == Moved([], [], [good])
+    with pytest.raises(UndecodableError, match="malformed"):
+        decode(record(msgspec.structs.replace(good, **fields)))
