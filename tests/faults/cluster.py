@@ -219,8 +219,8 @@ class Cluster:
 
 
 @contextmanager
-def started_cluster(directory: Path, partitions: int) -> Iterator[Cluster]:
-    """Yield a cluster with a Kafka of its own and one ready worker, for the tests of a module.
+def started_cluster(directory: Path, partitions: int, *workers: str) -> Iterator[Cluster]:
+    """Yield a cluster with a Kafka of its own and ready workers (``w0`` unless named), for the tests of a module.
 
     Without a Kafka the tests end or are skipped.
     """
@@ -231,8 +231,11 @@ def started_cluster(directory: Path, partitions: int) -> Iterator[Cluster]:
         no_broker(str(error))
     cluster = Cluster(broker, directory / "cluster", partitions=partitions)
     try:
-        cluster.start_worker()
-        cluster.wait_ready()
+        names = workers or ("w0",)
+        for name in names:
+            cluster.start_worker(name)
+        for name in names:
+            cluster.wait_ready(name)
         yield cluster
     finally:
         cluster.close()

@@ -17,6 +17,10 @@ SETTLED = {f"settled-{number}": {str(item): 1 + item % 3 for item in range(1, 6)
 """Users without new events during the fault: each lookup of them has exactly one right answer."""
 
 
+PAGES_OF_ACCOUNTS = 50
+"""Accounts of a storm whose pages are compared, at most."""
+
+
 @dataclass
 class Outcome:
     """The line that a fault prints. ``effect`` says what the fault did; none of its numbers may be 0."""
@@ -59,6 +63,15 @@ def compare(cluster: Cluster, load: Load) -> tuple[Truth, int, int]:
     assert truth.records >= load.delivered > 0
     assert load.delivered == load.sent
     return truth, *lost_and_doubled(truth, found)
+
+
+def by_login(truth: Truth) -> dict[str, float]:
+    """Return what a load with a storm shows of logins, for the effect in a result."""
+    return {
+        "logins": truth.logins,
+        "purchases": truth.linked_purchases,
+        "purchases_through_logins": truth.through_logins,
+    }
 
 
 def pages_differ(cluster: Cluster, truth: Truth, users: Iterable[str], name: str = "w0") -> int:

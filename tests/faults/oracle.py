@@ -4,6 +4,7 @@ It compares with the changelogs, from which a wiped disk would be rebuilt; the t
 """
 
 import json
+import time
 from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
@@ -13,18 +14,35 @@ from typing import Any
 import msgspec
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
-from tests.faults.attribution_row import AttributionRow
+from tests.faults.user_log import Logs, UserLog, attributed, resting
+from tests.support.attribution_oracle import Entry
 
 HOUR_MS = 3_600_000
 MINUTE_MS = 60_000
 DAY_MS = 24 * HOUR_MS
 SKEW_MS = 300_000
 KEEP_HOURS_MS = 90 * DAY_MS
+KEEP_MINUTES_MS = 7 * DAY_MS
+COUNTERS = (
+    "rendered",
+    "clicks",
+    "attributed_clicks",
+    "clicked_calls",
+    "unlabelled_impressions",
+    "basket",
+    "purchases",
+)
+"""The counters of windows that are compared."""
+REVENUE = "revenue"
+"""The revenue of a window in EUR, in millionths."""
 
 
 @dataclass
 class Truth:
-    """Totals that follow from a raw topic. Users are Kafka keys, items are ``itemtype/item``."""
+    """Totals that follow from a raw topic. Users are Kafka keys, items are ``itemtype/item``.
+
+    What a login moved counts with the user with whom it rests.
+    """
 
     shown: Counter[tuple[str, str]] = field(default_factory=Counter)
     clicked: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -41,6 +59,13 @@ class Truth:
     """Readable events in the raw topic, repeats included."""
     repeats: int = 0
     clamped: int = 0
+    logins: int = 0
+    linked_purchases: int = 0
+    """Attributed purchases of users who logged in or were logged into."""
+    through_logins: int = 0
+    """How many fewer these would be if nobody had logged in."""
+    impossible: int = 0
+    """Windows with more attributed clicks than shown items, or with a count below 0."""
 
 
 def dump(bootstrap: str, topic: str) -> Iterator[Any]:
@@ -105,47 +130,90 @@ def fold(
     ``skip`` names records that are not events, by (partition, offset).
     ``max_age_ms`` is None for the history lane, where an event may be of any age.
     """
-    truth = Truth()
-    seen: dict[tuple[str, str], int] = {}
-    rows: dict[str, AttributionRow] = {}
+    folding = Folding()
     for message in dump(bootstrap, topic):
         if (message.partition(), message.offset()) in skip:
             continue
         try:
             event = json.loads(message.value(), parse_float=Decimal)
-            kind, user = event["type"], message.key().decode()
+            _, user = event["type"], message.key().decode()
         except (TypeError, ValueError, KeyError):
             continue  # it becomes a dead letter, which other tests check
-        truth.records += 1
-        _hold(event, message.timestamp()[1], max_age_ms, truth)
+        _hold(event, message.timestamp()[1], max_age_ms, folding.truth)
+        folding.add(user, event)
+    return folding.finish()
+
+
+class Folding:
+    """A fold of events: those of each user in log order, those of different users in any order."""
+
+    def __init__(self) -> None:
+        self.truth = Truth()
+        self._logs: Logs = {}
+        self._seen: dict[tuple[str, str], int] = {}
+
+    def add(self, user: str, event: dict[str, Any]) -> None:
+        """Add an event, and count what does not depend on other events."""
+        self.truth.records += 1
         eid, received_ms = event.get("eid"), event["received_ms"]
         if eid is not None:
-            if received_ms - seen.get((user, eid), -DAY_MS) < DAY_MS:
-                truth.repeats += 1
-                continue
-            seen[user, eid] = received_ms
-        prefix = f"{event.get('itemtype', 1)}/"
-        if kind == "rendered":
-            for item in dict.fromkeys(event["items"]):  # listed twice, it is one showing
-                truth.shown[user, prefix + item] += 1
-            _count(truth, event["scenario"], event["time_ms"], "rendered", len(event["items"]))
-            _row_of(rows, user, truth).show(event)
+            if received_ms - self._seen.get((user, eid), -DAY_MS) < DAY_MS:
+                self.truth.repeats += 1
+                return
+            self._seen[user, eid] = received_ms
+        kind, at, scenario = event["type"], event["time_ms"], event.get("scenario")
+        log, prefix = self._logs.setdefault(user, UserLog()), f"{event.get('itemtype', 1)}/"
+        if kind == "login":
+            self.truth.logins += 1
+            log.add(received_ms, Entry("login", at, target=f"{event['customer']}|{event['target']}"))
+        elif kind == "rendered":
+            items = tuple(prefix + item for item in event["items"])
+            log.stretch.shown.update(set(items))  # listed twice, it is one showing
+            log.add(received_ms, Entry("show", at, items, scenario, event.get("request_id")))
+            self._count(scenario or "unknown", at, "rendered", len(items))
         elif kind == "click":
-            truth.clicked[user, prefix + event["item"]] += 1
+            log.stretch.clicked[prefix + event["item"]] += 1
         elif kind == "clickrecommended":
-            _count(truth, event["scenario"], event["time_ms"], "clicks")
-            _row_of(rows, user, truth).click(event)
+            item = prefix + event["item"]
+            log.add(received_ms, Entry("click", at, (item,), scenario, event.get("request_id")))
+            self._count(scenario or "unknown", at, "clicks")
+        elif kind == "basket":
+            log.add(received_ms, Entry("basket", at, (prefix + event["item"],)))
         elif kind == "buy":
             units = Decimal(event.get("quantity", 1))
-            truth.bought[user, prefix + event["item"]] += millionths(units)
-            if "price" in event:
-                amount = Decimal(event["price"]) * units
-                truth.revenue[event["currency"]] = truth.revenue.get(event["currency"], Decimal(0)) + amount
-    return truth
+            price = Decimal(event.get("price", 0)) * units
+            log.stretch.bought[prefix + event["item"]] += millionths(units)
+            if price:
+                assert event["currency"] == "EUR"
+                self.truth.revenue["EUR"] = self.truth.revenue.get("EUR", Decimal(0)) + price
+            log.add(received_ms, Entry("buy", at, (prefix + event["item"],), price=millionths(price)))
+
+    def finish(self) -> Truth:
+        """Return the totals, with what logins moved at the users with whom it rests."""
+        truth = self.truth
+        for user, stretch in resting(self._logs):
+            for totals, counts in (
+                (truth.shown, stretch.shown),
+                (truth.clicked, stretch.clicked),
+                (truth.bought, stretch.bought),
+            ):
+                totals.update({(user, item): count for item, count in counts.items()})
+        found = attributed(self._logs)
+        truth.linked_purchases, truth.through_logins = found.linked_purchases, found.through_logins
+        for (counter, minute, scenario), count in found.counted.items():
+            if count:
+                self._count(scenario, minute * MINUTE_MS, counter, count)
+        return truth
+
+    def _count(self, scenario: str, time_ms: int, counter: str, amount: int = 1) -> None:
+        minute = time_ms - time_ms % MINUTE_MS
+        self.truth.windows[scenario, time_ms - time_ms % HOUR_MS, counter] += amount
+        self.truth.by_minute[scenario, minute, counter] += amount
+        self.truth.minutes.add((scenario, minute))
 
 
 def millionths(units: Decimal) -> int:
-    """Return units in millionths of one."""
+    """Return units, or an amount of money, in millionths of one."""
     found = units * 10**6
     assert found == int(found), units
     return int(found)
@@ -164,62 +232,62 @@ def _hold(event: dict[str, Any], appended_ms: int, max_age_ms: int | None, truth
     truth.clamped += said not in (0, event["time_ms"])
 
 
-def _count(truth: Truth, scenario: str, time_ms: int, counter: str, amount: int = 1) -> None:
-    truth.windows[scenario, time_ms - time_ms % HOUR_MS, counter] += amount
-    truth.by_minute[scenario, time_ms - time_ms % MINUTE_MS, counter] += amount
-    truth.minutes.add((scenario, time_ms - time_ms % MINUTE_MS))
-
-
-def _row_of(rows: dict[str, AttributionRow], user: str, truth: Truth) -> AttributionRow:
-    if user not in rows:
-        rows[user] = AttributionRow(
-            lambda place, amount: _count(truth, place[0], place[1], "attributed_clicks", amount)
-        )
-    return rows[user]
-
-
 def kept(bootstrap: str) -> Truth:
     """Return the totals that the tables hold, read from the changelogs and from uptake.ctr.windows."""
     truth = Truth()
-    for key, value in latest(bootstrap, "uptake.rendered.changelog").items():
-        for entry in msgspec.msgpack.decode(value)[0].split(b"\xc1")[1:]:
+    for user, row in _own_rows(bootstrap, "rendered"):
+        for entry in row[0].split(b"\xc1")[1:]:
             item, _, body = entry.partition(b"\xff")
             head, _, times = body.rpartition(b";")
-            truth.shown[_user(key), item.decode()] += int(head.split(b",")[0]) if head else len(times) // 8
-    for key, value in latest(bootstrap, "uptake.clicked.changelog").items():
-        for item, clicked in msgspec.msgpack.decode(value)[0].items():
-            truth.clicked[_user(key), item] += clicked[0]
-    for key, value in latest(bootstrap, "uptake.purchases.changelog").items():
-        for item, bought in msgspec.msgpack.decode(value)[0].items():
-            truth.bought[_user(key), item] += bought[0] * 10**6 + bought[6]
+            truth.shown[user, item.decode()] += int(head.split(b",")[0]) if head else len(times) // 8
+    for user, row in _own_rows(bootstrap, "clicked"):
+        for item, clicked in row[0].items():
+            truth.clicked[user, item] += clicked[0]
+    for user, row in _own_rows(bootstrap, "purchases"):
+        for item, bought in row[0].items():
+            truth.bought[user, item] += bought[0] * 10**6 + bought[6]
             for currency, amount in bought[1].items():
                 truth.revenue[currency] = truth.revenue.get(currency, Decimal(0)) + Decimal(amount)
+    recent_ms = int(time.time() * 1000) - KEEP_MINUTES_MS
     for value in latest(bootstrap, "uptake.ctr.windows").values():
         window = json.loads(value)
         if window["dimension"] == "scenario" and window["granularity"] == "minute":
             truth.minutes.add((window["scenario"], window["start_ms"]))
         if window["dimension"] == "scenario" and window["granularity"] == "hour":
-            for counter in ("rendered", "clicks", "attributed_clicks"):
+            for counter in COUNTERS:
                 truth.windows[window["scenario"], window["start_ms"], counter] += window[counter]
+            revenue = millionths(Decimal(window["revenue"].get("EUR", "0")))
+            truth.windows[window["scenario"], window["start_ms"], REVENUE] += revenue
+        if window["start_ms"] > recent_ms:  # an older one may be without what it began with
+            is_possible = window["attributed_clicks"] <= window["rendered"]
+            truth.impossible += not is_possible or min(window[counter] for counter in COUNTERS) < 0
     for counts in (truth.shown, truth.clicked, truth.bought, truth.windows):
         for name in [name for name, count in counts.items() if not count]:
             del counts[name]
     return truth
 
 
-def _user(row: bytes) -> str:
-    return row.partition(b"\0")[0].decode()
+def _own_rows(bootstrap: str, table: str) -> Iterator[tuple[str, Any]]:
+    """Yield user and row of a table, without the second rows that keep what a login moved: that counts with its target."""
+    for key, value in latest(bootstrap, f"uptake.{table}.changelog").items():
+        if b"\0" not in key:
+            yield key.decode(), msgspec.msgpack.decode(value)
 
 
 def lost_and_doubled(expected: Truth, found: Truth) -> tuple[int, int]:
     """Return how many counts are missing and how many are too many, over all totals."""
-    lost = doubled = 0
+    lost, doubled = 0, found.impossible
     for name in ("shown", "clicked", "bought", "windows"):
         want, have = getattr(expected, name), getattr(found, name)
-        lost += sum((want - have).values())
-        doubled += sum((have - want).values())
+        lost += _counts_in(want - have)
+        doubled += _counts_in(have - want)
     for currency in expected.revenue.keys() | found.revenue.keys():
         difference = found.revenue.get(currency, Decimal(0)) - expected.revenue.get(currency, Decimal(0))
         lost += difference < 0
         doubled += difference > 0
     return lost, doubled
+
+
+def _counts_in(difference: Counter[Any]) -> int:
+    """Return the sum of a difference. The revenue of a window is one count, however much differs."""
+    return sum(1 if name[-1] == REVENUE else count for name, count in difference.items())

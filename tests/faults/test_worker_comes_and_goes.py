@@ -7,8 +7,18 @@ import pytest
 
 from app.local.broker import LocalBroker
 from tests.faults.cluster import CUSTOMER, Cluster
-from tests.faults.ledger import SETTLED, Outcome, Watch, compare, pages_differ, settle
-from tests.faults.load import USERS, Load
+from tests.faults.ledger import (
+    PAGES_OF_ACCOUNTS,
+    SETTLED,
+    Outcome,
+    Watch,
+    by_login,
+    compare,
+    pages_differ,
+    settle,
+)
+from tests.faults.load import USERS, Load, mixed
+from tests.faults.storm import Storm
 
 RATE = 150
 SESSION_MS = 5_000
@@ -21,7 +31,9 @@ def comings(broker: LocalBroker, directory: Path, *, times: int, period_seconds:
     )
     raws = [f"visitor-{number}" for number in range(USERS)]
     users = [cluster.customer.rules.user(raw) for raw in raws]
-    load = Load(broker.bootstrap, CUSTOMER, users, rate=RATE, events=RATE * 900)
+    storm = Storm(CUSTOMER, cluster.customer.rules.user)
+    source = storm.mixed_into(mixed(CUSTOMER, users, RATE * 900))
+    load = Load(broker.bootstrap, CUSTOMER, users, rate=RATE, events=0, source=source)
     watch = Watch(cluster, lambda: list(cluster.workers))
     moved = 0
     try:
@@ -50,13 +62,15 @@ def comings(broker: LocalBroker, directory: Path, *, times: int, period_seconds:
             load.delivered + settled,
             lost,
             doubled,
-            {"comings": times, "partitions_moved": moved},
+            {"comings": times, "partitions_moved": moved} | by_login(truth),
             {
                 "lookups": watch.statuses[200],
                 "lookups_503": watch.statuses[503],
                 "wrong_lookups": len(watch.wrong),
                 "longest_unavailable_s": watch.longest_seconds,
-                "differing_pages": pages_differ(cluster, truth, [*raws, *SETTLED]),
+                "differing_pages": pages_differ(
+                    cluster, truth, [*raws, *SETTLED, *storm.accounts[:PAGES_OF_ACCOUNTS]]
+                ),
             },
             watch.reader,
         )

@@ -14,8 +14,18 @@ from events.topics import changelog
 from tests.conftest import BrokerFactory
 from tests.faults.cluster import CUSTOMER, Cluster
 from tests.faults.compaction import EAGER, compact_eagerly, compacted_away
-from tests.faults.ledger import SETTLED, Outcome, Watch, compare, pages_differ, settle
-from tests.faults.load import USERS, Load
+from tests.faults.ledger import (
+    PAGES_OF_ACCOUNTS,
+    SETTLED,
+    Outcome,
+    Watch,
+    by_login,
+    compare,
+    pages_differ,
+    settle,
+)
+from tests.faults.load import USERS, Load, mixed
+from tests.faults.storm import Storm
 
 RATE = 500
 
@@ -72,7 +82,9 @@ def zombie(
         compact_eagerly(broker.bootstrap)
     raws = [f"visitor-{number}" for number in range(USERS)]
     users = [cluster.customer.rules.user(raw) for raw in raws]
-    load = Load(broker.bootstrap, CUSTOMER, users, rate=RATE, events=RATE * 300)
+    storm = Storm(CUSTOMER, cluster.customer.rules.user)
+    source = storm.mixed_into(mixed(CUSTOMER, users, RATE * 300))
+    load = Load(broker.bootstrap, CUSTOMER, users, rate=RATE, events=0, source=source)
     in_flight = fenced = 0
     name = "F7b" if takes_back else "F7"
     awake = {"w0", "w1"}
@@ -143,9 +155,12 @@ def zombie(
         cluster.wait_drained()
         truth, lost_again, doubled_again = compare(cluster, load)
         effect = {"frozen": done, "in_flight": in_flight} | ({"compacted_away": gone} if compacts else {})
+        effect |= by_login(truth)
         if program == "app":
             effect["refused_flushes"] = fenced
-            differing = pages_differ(cluster, truth, [*raws[::pages_step], *SETTLED])
+            differing = pages_differ(
+                cluster, truth, [*raws[::pages_step], *SETTLED, *storm.accounts[:PAGES_OF_ACCOUNTS]]
+            )
         else:
             differing = 0
         return Outcome(

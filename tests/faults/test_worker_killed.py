@@ -11,10 +11,11 @@ import pytest
 
 from app.local.broker import LocalBroker
 from tests.faults.cluster import CUSTOMER, SESSION_MS, Cluster
-from tests.faults.ledger import Outcome
-from tests.faults.load import USERS, Load
+from tests.faults.ledger import Outcome, by_login
+from tests.faults.load import USERS, Load, mixed
 from tests.faults.oracle import fold, kept, lost_and_doubled
 from tests.faults.reader import Reader
+from tests.faults.storm import STORM_SHARE, Storm
 
 RATE = 800
 MOVED_TO = {2: -1, 4: 0}
@@ -29,7 +30,9 @@ def test_kills_and_a_lost_disk_lose_and_double_nothing(
     kills, seconds = (10, 50) if is_long else (6, 25)
     cluster = Cluster(own_broker, tmp_path)
     users = [cluster.customer.rules.user(f"visitor-{number}") for number in range(USERS)]
-    load = Load(own_broker.bootstrap, CUSTOMER, users, rate=RATE, events=RATE * seconds)
+    storm = Storm(CUSTOMER, cluster.customer.rules.user)
+    source = storm.mixed_into(mixed(CUSTOMER, users, int(RATE * seconds * (1 - STORM_SHARE))))
+    load = Load(own_broker.bootstrap, CUSTOMER, users, rate=RATE, events=0, source=source)
     reader = Reader(cluster)
     draw = random.Random(11)
     longest_seconds = 0.0
@@ -63,7 +66,7 @@ def test_kills_and_a_lost_disk_lose_and_double_nothing(
             load.delivered,
             lost,
             doubled,
-            {"kills": kills, "wiped": 1, "in_flight_at_kills": replayed},
+            {"kills": kills, "wiped": 1, "in_flight_at_kills": replayed} | by_login(expected),
             {"longest_unavailable_s": longest_seconds},
             reader,
         ).must_be_exact()

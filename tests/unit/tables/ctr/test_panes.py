@@ -180,6 +180,13 @@ def test_subtracting_what_was_added_gives_the_beginning(one: Counts, other: Coun
     assert is_zero(subtract(both, both))
 
 
+def test_revenue_that_was_taken_back_leaves_no_currency() -> None:
+    """Whether a window once had a purchase that counts elsewhere now, depends on the order of arrival. Its answer must not."""
+    counts = Counts(revenue={"EUR": Decimal("2.50"), "USD": Decimal(1)})
+    add(counts, Counts(revenue={"EUR": Decimal("-2.50")}))
+    assert counts.revenue == {"USD": Decimal(1)}
+
+
 def test_a_revenue_alone_is_not_zero() -> None:
     assert not is_zero(Counts(revenue={"EUR": Decimal(1)}))
     assert is_zero(Counts(revenue={"EUR": Decimal(0)}))
