@@ -180,8 +180,8 @@ class Folding:
         elif kind == "basket":
             log.add(received_ms, Entry("basket", at, (prefix + event["item"],)))
         elif kind == "buy":
-            units = Decimal(event.get("quantity", 1))
-            price = Decimal(event.get("price", 0)) * units
+            units = Decimal(str(event.get("quantity", 1)))
+            price = Decimal(str(event.get("price", 0))) * units
             log.stretch.bought[prefix + event["item"]] += millionths(units)
             if price:
                 assert event["currency"] == "EUR"
