@@ -137,7 +137,7 @@ class Reader:
         known = self._users.get(raw) if type(raw) is str else None
         if known is None:
             text = "" if raw is _ABSENT_USER else text_of("user", raw, "bad_user")
-            known = _pseudonyms(tracker_fields.raw_user(text), self._rules)
+            known = self._rules.identify(tracker_fields.raw_user(text))
             self._users[text] = known
         return known
 
@@ -154,12 +154,6 @@ class Reader:
         if in_ms("time_ms", time_ms, "bad_timestamp") > self._received_ms:
             raise RefusedError("bad_timestamp", "time_ms must be a time that has passed", "time_ms")
         return time_ms
-
-
-def _pseudonyms(raw_user: str, rules: Rules) -> tuple[str, str | None]:
-    if raw_user in tracker_fields.NO_PROFILE_IDS:
-        return NO_PROFILE_USER, None
-    return rules.user(raw_user), rules.previous_user(raw_user)
 
 
 def _own_fields(

@@ -8,9 +8,9 @@ from typing import Any, Final
 
 import msgspec
 
-from events import model, tracker_fields
+from events import model
 from events.json_fields import PLAIN_CHARS, READ, Read
-from events.model import ALIASES, EVENTS, NO_PROFILE_USER
+from events.model import ALIASES, EVENTS
 from events.rejections import PRICE_UNREADABLE, RefusedError
 from events.rules import Rules
 from events.wire_fields import WIRE_FIELDS, WireField, fields_of
@@ -101,8 +101,7 @@ def _finish_login(own: Own, rules: Rules) -> bool:
     target = own.get("target", "")
     if not target:
         raise RefusedError("missing_user", "target: the user id is required and must not be empty", "target")
-    own["is_junk_target"] = target in tracker_fields.JUNK_TARGETS
-    own["target"] = NO_PROFILE_USER if own["is_junk_target"] else rules.user(target)
+    own["target"], own["is_junk_target"] = rules.identify_target(target)
     return True
 
 

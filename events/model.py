@@ -185,7 +185,7 @@ class ClickTriggered(
 class Login(EventBase, frozen=True, kw_only=True, omit_defaults=True, gc=False, tag="login"):
     """``user`` (the source) turned out to be ``target`` (alias ``transfer``).
 
-    ``is_junk_target`` marks the targets ``0``, ``undefined``, ``null`` and ``not_defined``: the login is recorded, and nothing moves.
+    ``is_junk_target`` marks a target that means no user, such as ``0`` or ``null``: the login is recorded, and nothing moves.
     """
 
     target: str

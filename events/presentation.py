@@ -136,12 +136,12 @@ def read_data(data: Any, most: int) -> list[Element] | Rejection:
     return data
 
 
-def user_of(page: Mapping[str, Any], cookie: str | None) -> Any:
-    """Return the raw user: the first of ``user``, the cookie and the device's ``esn`` that is given, else ``not_defined``."""
+def user_of(page: Mapping[str, Any], cookie: str | None, rules: Rules) -> Any:
+    """Return the raw user: the first of ``user``, the cookie and the device's ``esn`` that means a user, else None."""
     for user in (page.get("user"), None if cookie is None else unquote(cookie), page.get("esn")):
-        if not _is_absent(user):
+        if not _is_absent(user) and not rules.is_no_profile(str(user)):
             return user
-    return "not_defined"
+    return None
 
 
 def shown_element(element: Element, page: Mapping[str, Any], user: Any, rules: Rules) -> Element:

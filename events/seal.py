@@ -26,9 +26,6 @@ from events.rules import Rules
 
 _decoder: Final[msgspec.json.Decoder[Event]] = msgspec.json.Decoder(Event)
 
-_ANONYMOUS: Final = tracker_fields.NO_PROFILE_IDS | {NO_PROFILE_USER}
-"""Values of ``user`` that mean an anonymous user."""
-
 
 def seal(event: EventBase, rules: Rules) -> EventBase | Rejection:
     """Return the journal's event for an event with raw ids, or the Rejection of an invalid one.
@@ -52,11 +49,9 @@ def _seal(event: EventBase, rules: Rules) -> EventBase:
             typed.customer,
         )
     raw_user = tracker_fields.raw_user(typed.user)
-    is_anonymous = raw_user in _ANONYMOUS
-    names: dict[str, Any] = {
-        "user": NO_PROFILE_USER if is_anonymous else rules.user(raw_user),
-        "previous_user": None if is_anonymous else rules.previous_user(raw_user),
-    }
+    is_anonymous = raw_user == NO_PROFILE_USER
+    user, previous_user = (NO_PROFILE_USER, None) if is_anonymous else rules.identify(raw_user)
+    names: dict[str, Any] = {"user": user, "previous_user": previous_user}
     if isinstance(typed, Login):
         names |= _target(typed, rules)
     price = getattr(typed, "price", None)
@@ -79,10 +74,11 @@ def _typed(event: EventBase) -> Event:
 
 
 def _target(login: Login, rules: Rules) -> dict[str, Any]:
-    target = tracker_fields.raw_user(login.target, "target")
-    if login.is_junk_target or target in tracker_fields.JUNK_TARGETS or target == NO_PROFILE_USER:
+    raw_target = tracker_fields.raw_user(login.target, "target")
+    if login.is_junk_target or raw_target == NO_PROFILE_USER:
         return {"target": NO_PROFILE_USER, "is_junk_target": True}
-    return {"target": rules.user(target)}
+    target, is_junk = rules.identify_target(raw_target)
+    return {"target": target, "is_junk_target": is_junk}
 
 
 def _check(event: Event, rules: Rules) -> None:

@@ -14,7 +14,6 @@ from events import signature, tracker_fields
 from events.event_time import drop_clocks_in_seconds, event_time, parse_override
 from events.model import (
     ALIASES,
-    NO_PROFILE_USER,
     Basket,
     Blacklist,
     Buy,
@@ -136,10 +135,7 @@ def _read(reader: _Reader, target: Target, rules: Rules, received_ms: int) -> Ac
         sent_ms=own.get("sent_ms"),
         override_ms=override_ms,
     )
-    if raw_user in tracker_fields.NO_PROFILE_IDS:
-        user, previous_user = NO_PROFILE_USER, None
-    else:
-        user, previous_user = rules.user(raw_user), rules.previous_user(raw_user)
+    user, previous_user = rules.identify(raw_user)
     event = reader.struct(
         customer=rules.customer,
         user=user,
@@ -251,10 +247,8 @@ def _triggeropened(reader: _Reader, _segments: tuple[str, ...], left: Parameters
 
 
 def _login(_reader: _Reader, segments: tuple[str, ...], _left: Parameters, rules: Rules) -> _Own:
-    target = tracker_fields.raw_user(segments[1], "target")
-    if target in tracker_fields.JUNK_TARGETS:
-        return {"target": NO_PROFILE_USER, "is_junk_target": True}
-    return {"target": rules.user(target)}
+    target, is_junk = rules.identify_target(tracker_fields.raw_user(segments[1], "target"))
+    return {"target": target, "is_junk_target": is_junk}
 
 
 def _reader_of(

@@ -86,7 +86,7 @@ class PresentationEndpoint:
         page = presentation.page_of(query, page)
         if isinstance(page, Rejection):
             return self._recorder.reject(page, request, customer)
-        clicked = presentation.clicked_element(page, self._user(request, page), customer.rules)
+        clicked = presentation.clicked_element(page, self._user(request, page, customer), customer.rules)
         (fate,) = await results.record(self._recorder, [reader.read(clicked)])
         if fate is not None:
             return self._recorder.reject(fate, request, customer)
@@ -106,7 +106,7 @@ class PresentationEndpoint:
             return self._recorder.reject(refused, request, customer)
         assert not isinstance(read, Rejection)
         page, values = read
-        user = self._user(request, page)
+        user = self._user(request, page, customer)
         outcomes = await results.read_each(
             lambda value: reader.read(presentation.shown_element(value, page, user, customer.rules)), values
         )
@@ -137,8 +137,8 @@ class PresentationEndpoint:
         data = presentation.read_data(page.pop("data", None), most)
         return data if isinstance(data, Rejection) else (page, data)
 
-    def _user(self, request: web.BaseRequest, page: _Page) -> Any:
-        return presentation.user_of(page, request.cookies.get(self._user_cookie))
+    def _user(self, request: web.BaseRequest, page: _Page, customer: Customer) -> Any:
+        return presentation.user_of(page, request.cookies.get(self._user_cookie), customer.rules)
 
     async def _body(self, request: web.BaseRequest) -> str | list[Element] | Rejection:
         """Return a form-encoded body as text, or a JSON body as elements: those of its array or lines, or its one object."""

@@ -13,8 +13,9 @@ from app.customers.cors_origins import normalised_origin
 from app.customers.customer import MAX_RATING, Customer, RateLimit, RatingScale
 from app.customers.exclusion_rules import MAX_THRESHOLD, ExclusionRules, Reason, Within, parse_within
 from events.money import CURRENCIES
+from events.no_profile import no_profile_ids
 from events.rules import Rules
-from events.wire_values import MAX_ITEM_NUMBER, MAX_WORD_CHARS
+from events.wire_values import MAX_ITEM_NUMBER, MAX_USER_CHARS, MAX_WORD_CHARS
 
 KEY_BYTES: Final = 32
 CUSTOMER_ID: Final = "[A-Za-z0-9._-]{1,64}"
@@ -22,6 +23,7 @@ _MAX_SCENARIOS: Final = 1_000
 _MAX_DIGITS: Final = 10  # of an item type
 _KEY_ID: Final = r"^[A-Za-z0-9_-]{1,16}\Z"
 _Alias = Annotated[str, msgspec.Meta(pattern=rf"^{CUSTOMER_ID}\Z")]
+_UserId = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_USER_CHARS)]
 _Rating = Annotated[int, msgspec.Meta(ge=0, le=MAX_RATING)]
 
 
@@ -73,6 +75,7 @@ class CustomerEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     strict_scenario: bool = False
     strict_price: bool = False
     aliases: Annotated[tuple[_Alias, ...], msgspec.Meta(max_length=100)] = ()
+    no_profile_users: Annotated[tuple[_UserId, ...], msgspec.Meta(max_length=1_000)] = ()
     currency: str = "EUR"
     scenarios_of_tracks: Annotated[
         dict[_TrackOrScenario, _TrackOrScenario], msgspec.Meta(max_length=100_000)
@@ -115,6 +118,7 @@ def read_customer(customer_id: str, table: Any) -> Customer:
         aliases=frozenset(entry.aliases),
         currency=_currency(entry.currency),
         scenarios_of_tracks=entry.scenarios_of_tracks,
+        no_profile_users=_no_profile_users(entry.no_profile_users),
     )
     exclusions = _exclusions("exclusions", entry.exclusions, ExclusionRules())
     limit = entry.rate_limit
@@ -173,6 +177,13 @@ def _currency(code: str) -> str:
     if code not in CURRENCIES:
         raise FieldError(f"currency {code[:40]!r} is not a code of ISO 4217, as in EUR")
     return code
+
+
+def _no_profile_users(entries: tuple[str, ...]) -> frozenset[str]:
+    try:
+        return no_profile_ids(entries)
+    except ValueError as error:
+        raise FieldError(f"no_profile_users: {error}") from None
 
 
 def _origin(text: str) -> str:

@@ -83,7 +83,7 @@ def of_a_video_page(line: Line, raw_path: str, rules: Rules) -> list[Outcome] | 
     page = json.loads(line.body) if is_json else (read_click if is_click else read_form)(line.body)
     if isinstance(page, Rejection):
         return page
-    user = user_of(page, None)
+    user = user_of(page, None, rules)
     if is_click:
         return [reader.read(clicked_element(page, user, rules))]
     data = read_data(page.pop("data", None), 5_000)
