@@ -14,6 +14,7 @@ from app.customers.customer import MAX_RATING, Customer, RateLimit, RatingScale
 from app.customers.exclusion_rules import MAX_THRESHOLD, ExclusionRules, Reason, Within, parse_within
 from events.money import CURRENCIES
 from events.no_profile import no_profile_ids
+from events.pseudonym import KEY_ID_PATTERN
 from events.rules import Rules
 from events.wire_values import MAX_ITEM_NUMBER, MAX_USER_CHARS, MAX_WORD_CHARS
 
@@ -21,8 +22,8 @@ KEY_BYTES: Final = 32
 CUSTOMER_ID: Final = "[A-Za-z0-9._-]{1,64}"
 _MAX_SCENARIOS: Final = 1_000
 _MAX_DIGITS: Final = 10  # of an item type
-_KEY_ID: Final = r"^[A-Za-z0-9_-]{1,16}\Z"
 _Alias = Annotated[str, msgspec.Meta(pattern=rf"^{CUSTOMER_ID}\Z")]
+_KeyId = Annotated[str, msgspec.Meta(pattern=rf"^{KEY_ID_PATTERN}\Z")]
 _UserId = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_USER_CHARS)]
 _Rating = Annotated[int, msgspec.Meta(ge=0, le=MAX_RATING)]
 
@@ -61,9 +62,9 @@ class CustomerEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One ``[customers."..."]`` table, as written in the file."""
 
     pseudonym_key: str
-    key_id: Annotated[str, msgspec.Meta(pattern=_KEY_ID)]
+    key_id: _KeyId
     previous_pseudonym_key: str | None = None
-    previous_key_id: Annotated[str, msgspec.Meta(pattern=_KEY_ID)] | None = None
+    previous_key_id: _KeyId | None = None
     license_key: Annotated[str, msgspec.Meta(min_length=8)] | None = None
     md5_signatures: bool = True
     require_credentials: bool = False

@@ -41,6 +41,11 @@ HOUR_MS = 3_600_000
 DAY_MS = 86_400_000
 
 
+def user_of(number: int) -> str:
+    """Return one of many users, in the form of a pseudonym."""
+    return f"k{number}.{'a' * 26}"
+
+
 def _an(event: type[E], defaults: dict[str, Any], given: dict[str, Any]) -> E:
     fields = {"customer": CUSTOMER, "user": USER, "time_ms": NOW_MS, **defaults, **given}
     fields.setdefault("received_ms", fields["time_ms"])
