@@ -11,13 +11,14 @@ import msgspec
 
 from events import tracker_fields
 from events.event_time import drop_clocks_in_seconds, event_time, in_ms, is_in_seconds
-from events.json_fields import json_of, text_of
+from events.json_fields import READ, json_of, text_of
 from events.json_kinds import KINDS, MONEY, PLAIN_ITEMS, PLAIN_KINDS, UNREAD, FieldSlot, Kind, Own
 from events.model import NO_PROFILE_USER
+from events.no_profile import forget_target
 from events.rejections import RefusedError, Rejection
 from events.rules import Rules
 from events.signature import ABSENT
-from events.tracker import Accepted
+from events.tracker import CONSENT, Accepted
 from events.tracker_fields import quoted
 from events.wire_values import MAX_PROPERTIES, MAX_PROPERTY_CHARS, MAX_PROPERTY_NAME_CHARS
 
@@ -41,7 +42,8 @@ class Reader:
         is_plain: bool = False,
     ) -> None:
         self._rules, self._received_ms, self._event, self._is_owner = rules, received_ms, event, is_owner
-        self._is_plain = is_plain and event is None and rules.string_items and not rules.strict_scenario
+        has_plain_rules = rules.string_items and not rules.strict_scenario and not rules.consent_required
+        self._is_plain = is_plain and event is None and has_plain_rules
         self._stamp = {"customer": rules.customer, "time_ms": received_ms, "received_ms": received_ms}
         self._users: dict[str, tuple[str, str | None]] = {}  # a page's events are often of one user
 
@@ -89,6 +91,9 @@ class Reader:
         own, extra = _own_fields(element, kind.shape, self._rules)
         if not kind.finish(own, self._rules):
             return None
+        if not self._rules.may_profile(_consent_of(element, self._rules)):
+            user, previous_user = NO_PROFILE_USER, None
+            forget_target(own)
         unread = own.pop(UNREAD, None)
         if unread is not None:
             extra += [(name, element[name]) for name in MONEY if isinstance(element.get(name), str | float)]
@@ -154,6 +159,14 @@ class Reader:
         if in_ms("time_ms", time_ms, "bad_timestamp") > self._received_ms:
             raise RefusedError("bad_timestamp", "time_ms must be a time that has passed", "time_ms")
         return time_ms
+
+
+def _consent_of(element: dict[str, Any], rules: Rules) -> str | None:
+    value = element.get(CONSENT)
+    if value is None or (type(value) is str and value in ABSENT):
+        return None
+    consent: str = READ[CONSENT](CONSENT, value, rules)
+    return consent
 
 
 def _own_fields(

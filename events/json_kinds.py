@@ -24,14 +24,14 @@ MONEY: Final = ("fullprice", "price", "currency")
 UNREAD: Final = "unread"
 """The name in Own, no field, under which the rules of an event say why they left a value out: one of UNREAD_REASONS."""
 
-_READ_FIRST: Final = ("type", "customer", "user")
+_READ_APART: Final = ("type", "customer", "user", "consent")
 _SET_BY_COLLECTOR: Final = tuple(
     [field for field in WIRE_FIELDS if field.value.kind is ValueKind.SET_BY_COLLECTOR]
 )
 
 
 class Kind(msgspec.Struct, frozen=True):
-    """How one event is read: its struct, and its fields by all of their names; None for those that are read before the others.
+    """How one event is read: its struct, and its fields by all of their names; None for those that are read apart.
 
     ``finish`` applies the rules between fields: it completes them, raises RefusedError, or returns False if there is nothing to
     record.
@@ -147,9 +147,9 @@ def _slot_of(field: WireField) -> FieldSlot:
 
 
 def _kind_of(name: str, struct: type[model.EventBase]) -> Kind:
-    shape: dict[str, FieldSlot | None] = dict.fromkeys(_READ_FIRST)
+    shape: dict[str, FieldSlot | None] = dict.fromkeys(_READ_APART)
     for field in (*fields_of(struct), *_SET_BY_COLLECTOR):
-        shape |= {spelled: _slot_of(field) for spelled in field.json_names if spelled not in _READ_FIRST}
+        shape |= {spelled: _slot_of(field) for spelled in field.json_names if spelled not in _READ_APART}
     return Kind(struct, shape, _FINISH.get(name, _finish_item))
 
 

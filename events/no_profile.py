@@ -1,7 +1,9 @@
 """Ids that mean "no user": what sites send where a visitor has no id. Their events count in totals and build no profile."""
 
 from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final
+
+from events.model import NO_PROFILE_USER
 
 _ABSENT_USERS: Final = frozenset(("not_defined", "undefined", "null"))
 """Ids that mean an absent user in the tracker API itself, so that no customer can make a user of them."""
@@ -36,6 +38,12 @@ def no_profile_ids(entries: Iterable[str]) -> frozenset[str]:
             )
         removed.add(name)
     return (NO_PROFILE_IDS - removed) | added
+
+
+def forget_target(own: dict[str, Any]) -> None:
+    """Replace the target of a login without consent, given the fields of an event: its record must hold no pseudonym."""
+    if "target" in own:
+        own["target"], own["is_junk_target"] = NO_PROFILE_USER, True
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -25,7 +25,17 @@ from events.wire_values import MAX_ITEMS_CHARS, MAX_ITEMS_PER_REQUEST
 
 _DATA: Final = re.compile(r"(?:^|&)\s*data=")
 _WATCH: Final = re.compile(r"(?:^|/)watch/([^/?#&]+)")
-_OF_THE_PAGE: Final = ("eid", "sent", "sent_ms", "lang", "storeViewId", "segments", "experiment", "variant")
+_OF_THE_PAGE: Final = (
+    "eid",
+    "sent",
+    "sent_ms",
+    "lang",
+    "storeViewId",
+    "segments",
+    "experiment",
+    "variant",
+    "consent",
+)
 """Fields that a body may have once for all its elements; an element's own field wins. Elements do not inherit an ``eid``, because
 elements with the same ``eid`` would be one event."""
 _NOT_KEPT: Final = frozenset(("data", "user", "esn", "customer"))
@@ -158,7 +168,7 @@ def shown_element(element: Element, page: Mapping[str, Any], user: Any, rules: R
         "image": own.pop("image_key", None),
         "created_ms": own.pop("time", None),
     }
-    for name in ("request_id", "row", "rank", "itemtype", "eid", "sent", "experiment", "variant"):
+    for name in ("request_id", "row", "rank", "itemtype", "eid", "sent", "experiment", "variant", "consent"):
         if name in own:
             made[name] = own.pop(name)
     return made | {"properties": _kept(page, own)}

@@ -37,12 +37,19 @@ class Rules:
     no_profile_users: frozenset[str] = NO_PROFILE_IDS
     """Raw ids that mean no user, in the form of ``events.no_profile.normal_id``."""
 
+    consent_required: bool = False
+    """Whether an event builds a profile only with ``consent=yes``."""
+
+    def may_profile(self, consent: str | None) -> bool:
+        """Return whether an event with this ``consent`` (None: not given) may build a profile."""
+        return consent == "yes" or (consent is None and not self.consent_required)
+
     def is_no_profile(self, raw_user: str) -> bool:
         """Return whether a raw id means no user: its events build no profile."""
         return normal_id(raw_user) in self.no_profile_users
 
     def identify(self, raw_user: str) -> tuple[str, str | None]:
-        """Return ``user`` and ``previous_user`` of the events of a raw id."""
+        """Return ``user`` and ``previous_user`` of the events of a raw id that may build a profile."""
         if self.is_no_profile(raw_user):
             return NO_PROFILE_USER, None
         return self.user(raw_user), self.previous_user(raw_user)

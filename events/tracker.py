@@ -14,6 +14,7 @@ from events import signature, tracker_fields
 from events.event_time import drop_clocks_in_seconds, event_time, parse_override
 from events.model import (
     ALIASES,
+    NO_PROFILE_USER,
     Basket,
     Blacklist,
     Buy,
@@ -32,6 +33,7 @@ from events.model import (
     Viewed,
     Wishlist,
 )
+from events.no_profile import forget_target
 from events.rejections import RefusedError, Rejection
 from events.rules import Rules
 from events.target import Target
@@ -40,6 +42,7 @@ from events.tracker_parameters import ParameterReader, Parameters, readers_of
 from events.wire_fields import COMMON_FIELDS, FIELD_BY_NAME, own_fields_of
 from events.wire_values import CLOCK, RATING
 
+CONSENT: Final = FIELD_BY_NAME["consent"].name
 JSONP_NAMES: Final = FIELD_BY_NAME["jsonp"].tracker_names
 
 _Own = dict[str, Any]  # fields of the event that the request gives
@@ -122,12 +125,13 @@ def _read(reader: _Reader, target: Target, rules: Rules, received_ms: int) -> Ac
     own = reader.read(reader, segments, left, rules)
     if own is None:
         return None
-    has_ignored_clock = False
+    has_ignored_clock, consent = False, None
     if left:  # most events have only their own parameters
         left.take_all(_CLOCKS, own)
         has_ignored_clock = drop_clocks_in_seconds(own)
         left.take(*JSONP_NAMES)
         left.take_all(_COMMON, own)
+        consent = own.pop(CONSENT, None)
         own["properties"] = left.properties()
     time_ms, is_clamped = event_time(
         received_ms,
@@ -135,7 +139,11 @@ def _read(reader: _Reader, target: Target, rules: Rules, received_ms: int) -> Ac
         sent_ms=own.get("sent_ms"),
         override_ms=override_ms,
     )
-    user, previous_user = rules.identify(raw_user)
+    if rules.may_profile(consent):
+        user, previous_user = rules.identify(raw_user)
+    else:
+        user, previous_user = NO_PROFILE_USER, None
+        forget_target(own)
     event = reader.struct(
         customer=rules.customer,
         user=user,

@@ -73,6 +73,7 @@ class CustomerEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     time_zone: str = "UTC"
     max_itemtype: Annotated[int, msgspec.Meta(ge=1, le=MAX_ITEM_NUMBER)] = MAX_ITEM_NUMBER
     string_items: bool = True
+    consent_required: bool = False
     strict_scenario: bool = False
     strict_price: bool = False
     aliases: Annotated[tuple[_Alias, ...], msgspec.Meta(max_length=100)] = ()
@@ -119,6 +120,7 @@ def read_customer(customer_id: str, table: Any) -> Customer:
         aliases=frozenset(entry.aliases),
         currency=_currency(entry.currency),
         scenarios_of_tracks=entry.scenarios_of_tracks,
+        consent_required=entry.consent_required,
         no_profile_users=_no_profile_users(entry.no_profile_users),
     )
     exclusions = _exclusions("exclusions", entry.exclusions, ExclusionRules())

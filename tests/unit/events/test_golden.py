@@ -56,7 +56,8 @@ def outcomes_of(line: Line, customers: Customers) -> list[Outcome] | Rejection:
             Reader(customers[customer_id].rules, RECEIVED_MS, event=PATHS[name], is_owner=is_owner(line)),
         )
     if raw_path.startswith("/uitracking/"):
-        return of_a_video_page(line, raw_path, customers["00000"].rules)
+        named = re.search(r"customer=(\w+)", raw_query)
+        return of_a_video_page(line, raw_path, customers["00000" if named is None else named[1]].rules)
     path = split_path(raw_path)
     if isinstance(path, Rejection):
         return path
