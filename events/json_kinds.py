@@ -138,7 +138,15 @@ PLAIN_FIELDS: Final = frozenset([field.name for field in WIRE_FIELDS if field.is
 PLAIN_ITEMS: Final = MAX_ITEMS_CHARS // MAX_ITEM_CHARS
 PLAIN_KINDS: Final = {
     name: (EVENTS[name], PLAIN_FIELDS.intersection(("type", *EVENTS[name].__struct_fields__)))
-    for name in ("click", "clickrecommended", "rendered", "viewed", "deletefrombasket", "blacklist")
+    for name in (
+        "click",
+        "clickrecommended",
+        "rendered",
+        "viewed",
+        "deletefrombasket",
+        "blacklist",
+        "deletefromblacklist",
+    )
 }
 
 

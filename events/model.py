@@ -168,6 +168,12 @@ class Blacklist(ItemEvent, frozen=True, kw_only=True, omit_defaults=True, gc=Fal
     """The user never wants to see the item again."""
 
 
+class DeleteFromBlacklist(
+    ItemEvent, frozen=True, kw_only=True, omit_defaults=True, gc=False, tag="deletefromblacklist"
+):
+    """The user may see the item again (alias ``unblacklist``)."""
+
+
 class TriggerOpened(EventBase, frozen=True, kw_only=True, omit_defaults=True, gc=False, tag="triggeropened"):
     """The user opened a message that a trigger sent, such as a mail about a basket that was left."""
 
@@ -225,6 +231,7 @@ Event = (
     | Viewed
     | Rate
     | Blacklist
+    | DeleteFromBlacklist
     | TriggerOpened
     | ClickTriggered
     | Login
@@ -236,7 +243,11 @@ EVENTS: Final[dict[str, type[EventBase]]] = {
 }
 """Canonical event name -> its struct. This is the one list of events."""
 
-ALIASES: Final[dict[str, str]] = {"follow": "clickrecommended", "transfer": "login"}
+ALIASES: Final[dict[str, str]] = {
+    "follow": "clickrecommended",
+    "transfer": "login",
+    "unblacklist": "deletefromblacklist",
+}
 """Other event names of the tracker paths -> canonical name."""
 
 

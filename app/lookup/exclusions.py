@@ -15,7 +15,7 @@ from tables.user.basket import BasketItem
 from tables.user.clicked import Clicked
 from tables.user.consumed import Consumed
 from tables.user.items import item_key, split_item_key
-from tables.user.preferences import BLACKLISTED_FOR_MS, Preference
+from tables.user.preferences import BLACKLISTED_FOR_MS, Preference, is_on_blacklist
 from tables.user.purchases import Purchase
 from tables.user.rendered import shown_within
 from tables.user.shown_bytes import Shown
@@ -93,11 +93,14 @@ def _in_basket(own: BasketItem | None, moved: BasketItem | None, limits: _Limits
 
 
 def _blacklisted(own: Preference | None, moved: Preference | None, limits: _Limits) -> _Weight | None:
-    own_ms, moved_ms = (None if part is None else part.blacklisted_until_ms for part in (own, moved))
-    until_ms = max((until for until in (own_ms, moved_ms) if until is not None), default=None)
-    if until_ms is None or not until_ms - BLACKLISTED_FOR_MS <= limits.as_of_ms < until_ms:
+    until_ms = taken_off_ms = 0  # 0: never
+    for part in (own, moved):
+        if part is not None:
+            until_ms = max(until_ms, part.blacklisted_until_ms or 0)
+            taken_off_ms = max(taken_off_ms, part.unblacklisted_ms or 0)
+    if not until_ms or not is_on_blacklist(until_ms, taken_off_ms or None, limits.as_of_ms):
         return None
-    return 1, until_ms - BLACKLISTED_FOR_MS, own_ms != until_ms
+    return 1, until_ms - BLACKLISTED_FOR_MS, own is None or own.blacklisted_until_ms != until_ms
 
 
 def _begun(own: _PartT | None, moved: _PartT | None, as_of_ms: int) -> list[_PartT]:

@@ -15,6 +15,7 @@ from events.model import (
     ClickTriggered,
     Consume,
     DeleteFromBasket,
+    DeleteFromBlacklist,
     DeleteFromWishlist,
     EventBase,
     Login,
@@ -117,6 +118,10 @@ def a_clicktriggered(**fields: Any) -> ClickTriggered:
 
 def a_blacklist(**fields: Any) -> Blacklist:
     return _an(Blacklist, {"item": "1"}, fields)
+
+
+def a_deletefromblacklist(**fields: Any) -> DeleteFromBlacklist:
+    return _an(DeleteFromBlacklist, {"item": "1"}, fields)
 
 
 def a_login(**fields: Any) -> Login:

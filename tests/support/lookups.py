@@ -9,7 +9,19 @@ from aiohttp.test_utils import TestClient
 from app.customers.customer import Customer
 from app.lookup.service import OutOfTouchError, PartitionNotReady
 from app.lookup.user_view import UserView
-from events.model import Basket, Blacklist, Buy, Click, Consume, Owns, Rate, Rendered, Wishlist, user_key
+from events.model import (
+    Basket,
+    Blacklist,
+    Buy,
+    Click,
+    Consume,
+    DeleteFromBlacklist,
+    Owns,
+    Rate,
+    Rendered,
+    Wishlist,
+    user_key,
+)
 from events.rules import Rules
 from tables.base.table_spec import Stretch
 from tables.ctr.window_sums import StoredSpan, WindowRow
@@ -59,6 +71,11 @@ def took_out(stretch: Stretch, item: str, at: int) -> None:
 def blacklisted(stretch: Stretch, item: str, at: int) -> None:
     event = Blacklist(**BASE, item=item, time_ms=at)
     stretch[preferences.TABLE] = preferences.blacklist(stretch[preferences.TABLE], event)
+
+
+def taken_off_blacklist(stretch: Stretch, item: str, at: int) -> None:
+    event = DeleteFromBlacklist(**BASE, item=item, time_ms=at)
+    stretch[preferences.TABLE] = preferences.unblacklist(stretch[preferences.TABLE], event)
 
 
 def rated(stretch: Stretch, item: str, rating: int, at: int) -> None:

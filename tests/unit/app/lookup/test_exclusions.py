@@ -19,6 +19,7 @@ from tests.support.lookups import (
     MINUTE,
     NOW,
     blacklisted,
+    taken_off_blacklist,
     bought,
     clicked_on,
     consumed_to,
@@ -129,6 +130,22 @@ def test_a_blacklisting_ends_after_a_year() -> None:
     view = a_view(lambda stretch: blacklisted(stretch, "1", NOW))
     assert excluded(view, as_of_ms=NOW + 365 * DAY - 1) == {"1": ["blacklisted"]}
     assert excluded(view, as_of_ms=NOW + 365 * DAY) == {}
+
+
+def test_an_item_that_was_taken_off_the_blacklist_may_be_shown() -> None:
+    view = a_view(
+        lambda stretch: blacklisted(stretch, "1", NOW - 9),
+        lambda stretch: taken_off_blacklist(stretch, "1", NOW - 5),
+    )
+    assert excluded(view) == {}
+    assert excluded(view, as_of_ms=NOW - 6) == {"1": ["blacklisted"]}
+    for own, moved in ((blacklisted, taken_off_blacklist), (taken_off_blacklist, blacklisted)):
+        other = Stretch()
+        moved(other, "1", NOW - 5 if moved is taken_off_blacklist else NOW - 9)
+        view = a_view(
+            lambda stretch, own=own: own(stretch, "1", NOW - 9 if own is blacklisted else NOW - 5), moved=other
+        )
+        assert excluded(view) == {}
 
 
 def test_an_item_type_is_a_world_of_its_own() -> None:

@@ -25,6 +25,7 @@ from tests.support.builders import (
     a_click,
     a_clickrecommended,
     a_consume,
+    a_deletefromblacklist,
     a_deletefromwishlist,
     a_login,
     a_playback,
@@ -68,6 +69,7 @@ EFFECTS: dict[str, tuple[set[str], dict[str, int]]] = {
     "viewed": ({"rendered"}, {"viewed": 2}),
     "rate": ({"preferences"}, {}),
     "blacklist": ({"preferences"}, {}),
+    "deletefromblacklist": ({"preferences"}, {}),
     "triggeropened": (set(), {"calls": 1}),
     "clicktriggered": ({"clicked"}, {"clicks": 1}),
     "login": ({"identity"}, {}),
@@ -439,7 +441,7 @@ def test_login_to_junk_or_oneself_moves_nothing(overlay: SpiedOverlay, fields: A
     assert own(overlay, KEY) == set(MOVED_NAMES)
 
 
-@pytest.mark.parametrize("build", [a_rate, a_blacklist, a_wishlist, a_deletefromwishlist])
+@pytest.mark.parametrize("build", [a_rate, a_blacklist, a_deletefromblacklist, a_wishlist, a_deletefromwishlist])
 @pytest.mark.parametrize(("minutes", "goes_on"), [(1, True), (31, True), (31.001, False), (0.999, False)])
 def test_preference_goes_on_to_the_target_within_30_minutes_of_the_login(
     overlay: SpiedOverlay, build: Any, minutes: float, goes_on: bool
