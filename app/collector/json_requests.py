@@ -9,6 +9,7 @@ from typing import Final
 from aiohttp import web
 
 from app.collector import answers, results
+from app.collector.bots import Bots
 from app.collector.gate import Gate
 from app.collector.recorder import Recorder
 from app.customers.customer import Customer
@@ -40,8 +41,8 @@ class Limits:
 class JsonEndpoint:
     """Endpoint of ``POST /v1/{customer}/{name}``, for the names in PATHS."""
 
-    def __init__(self, recorder: Recorder, gate: Gate, limits: Limits) -> None:
-        self._recorder, self._gate, self._limits = recorder, gate, limits
+    def __init__(self, recorder: Recorder, gate: Gate, bots: Bots, limits: Limits) -> None:
+        self._recorder, self._gate, self._bots, self._limits = recorder, gate, bots, limits
 
     async def answer(
         self, request: web.BaseRequest, name: str, raw_query: str, customer: Customer, received_ms: int
@@ -63,7 +64,8 @@ class JsonEndpoint:
             is_plain=is_plain,
         )
         outcomes = await results.read_each(reader.read, values)
-        fates = await results.record(self._recorder, outcomes)
+        bot = self._bots.kind_of(request, customer)
+        fates = await results.record(self._recorder, customer, outcomes, bot)
         if is_single and PATHS[name] is not None:
             if fates[0] is not None:
                 return self._recorder.reject(fates[0], request, customer)

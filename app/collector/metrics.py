@@ -47,6 +47,12 @@ class Metrics:
             registry=self.registry,
         )
         self.unread_values = {reason: unread.labels(reason) for reason in UNREAD_REASONS}
+        self.bots = Counter(
+            "uptake_collector_bots",
+            "Events of robots, and of pages that a browser fetched ahead: answered, and not recorded",
+            ["customer", "kind"],
+            registry=self.registry,
+        )
         self.seconds = Histogram(
             "uptake_collector_request_seconds",
             "Seconds from a request's head to its answer, for requests that reached Kafka",

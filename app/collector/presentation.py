@@ -10,6 +10,7 @@ from typing import Any, Final
 from aiohttp import web
 
 from app.collector import answers, results
+from app.collector.bots import Bots
 from app.collector.gate import Gate
 from app.collector.json_requests import Limits
 from app.collector.recorder import Recorder
@@ -40,12 +41,13 @@ class PresentationEndpoint:
         self,
         recorder: Recorder,
         gate: Gate,
+        bots: Bots,
         limits: Limits,
         *,
         user_cookie: str,
         default_customer: str | None,
     ) -> None:
-        self._recorder, self._gate, self._limits = recorder, gate, limits
+        self._recorder, self._gate, self._bots, self._limits = recorder, gate, bots, limits
         self._user_cookie, self._default_customer = user_cookie, default_customer
 
     def customer_id(self, request: web.BaseRequest, raw_query: str) -> str | Rejection | None:
@@ -87,7 +89,8 @@ class PresentationEndpoint:
         if isinstance(page, Rejection):
             return self._recorder.reject(page, request, customer)
         clicked = presentation.clicked_element(page, self._user(request, page, customer), customer.rules)
-        (fate,) = await results.record(self._recorder, [reader.read(clicked)])
+        bot = self._bots.kind_of(request, customer)
+        (fate,) = await results.record(self._recorder, customer, [reader.read(clicked)], bot)
         if fate is not None:
             return self._recorder.reject(fate, request, customer)
         return answers.accepted(request, customer)
@@ -111,7 +114,7 @@ class PresentationEndpoint:
             lambda value: reader.read(presentation.shown_element(value, page, user, customer.rules)), values
         )
         runs, places = presentation.joined(outcomes)
-        of_runs = await results.record(self._recorder, runs)
+        of_runs = await results.record(self._recorder, customer, runs, self._bots.kind_of(request, customer))
         fates = [of_runs[place] for place in places]
         wants_json = not isinstance(body, str) or _JSON in request.headers.get("Accept", "")
         if wants_json or (any(fates) and not all(fates)):

@@ -8,6 +8,7 @@ from typing import Final
 from aiohttp import web
 
 from app.collector import answers
+from app.collector.bots import BotKind
 from app.collector.metrics import Metrics
 from app.collector.unread_values import UnreadValues
 from app.customers.customer import Customer
@@ -78,6 +79,10 @@ class Recorder:
         self.metrics.clamped.inc(clamped)
         self.metrics.ignored_clocks.inc(ignored_clocks)
         return results
+
+    def count_bots(self, customer: Customer, kind: BotKind, events: int) -> None:
+        """Count events that are answered as if they were accepted, and not recorded."""
+        self.metrics.bots.labels(customer.id, kind).inc(events)
 
     def reject(
         self,

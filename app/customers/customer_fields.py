@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from app.customers.cors_origins import normalised_origin
-from app.customers.customer import MAX_RATING, Customer, RateLimit, RatingScale
+from app.customers.customer import MAX_RATING, BotFilter, Customer, RateLimit, RatingScale
 from app.customers.exclusion_rules import MAX_THRESHOLD, ExclusionRules, Reason, Within, parse_within
 from events.money import CURRENCIES
 from events.no_profile import no_profile_ids
@@ -85,6 +85,7 @@ class CustomerEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     cors_origins: tuple[str, ...] = ("*",)
     rating_scale: _Scale = _Scale()
     rating_scales: dict[str, _Scale] = msgspec.field(default_factory=dict)
+    bot_filter: BotFilter = "robots"
     exclusions: _Exclusions = _Exclusions()
     scenarios: Annotated[dict[str, _Scenario], msgspec.Meta(max_length=_MAX_SCENARIOS)] = msgspec.field(
         default_factory=dict
@@ -141,6 +142,7 @@ def read_customer(customer_id: str, table: Any) -> Customer:
             _itemtype(number, entry.max_itemtype): _scale(f"rating_scales.{number}", scale)
             for number, scale in entry.rating_scales.items()
         },
+        entry.bot_filter,
     )
 
 
