@@ -55,7 +55,9 @@ class Partition:
         self.limits = limits
         self.stats = PartitionStats()
         self.store = store
-        self.overlay = Overlay(store, number, limits.partitions, limits.max_scenarios)
+        self.overlay = Overlay(
+            store, number, limits.partitions, limits.max_scenarios, limits.scenario_keepers
+        )
         self._settle()
         self.rules = WatermarkRules(limits.partitions, limits.grace_ms, STALE * limits.caught_up_ms)
         self.closer = Closer(self.overlay, number, self.rules)

@@ -1,5 +1,6 @@
 """Limits and rules of a partition, and its counts."""
 
+from collections.abc import Container
 from dataclasses import dataclass, field
 
 from agents.overlay import MAX_SCENARIOS
@@ -27,6 +28,8 @@ class PartitionLimits:
     """A source without a new record for this long does not hold back the windows."""
     unknown_customers: UnknownCustomers | None = None
     """What becomes of records of unknown customers. None: every customer is known."""
+    scenario_keepers: Container[str] = ()
+    """Customers whose showings are remembered by scenario too. It may change at any time."""
 
 
 @dataclass(slots=True)

@@ -53,6 +53,8 @@ class Customer:
     """Item type -> its own scale."""
     bot_filter: BotFilter = "robots"
     """Which events are counted apart and not recorded."""
+    showings_by_scenario: bool = False
+    """Whether the showings of an item are remembered by scenario too, for lookups with ``scope=scenario``."""
 
     @property
     def id(self) -> str:

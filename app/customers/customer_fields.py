@@ -86,6 +86,7 @@ class CustomerEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     rating_scale: _Scale = _Scale()
     rating_scales: dict[str, _Scale] = msgspec.field(default_factory=dict)
     bot_filter: BotFilter = "robots"
+    showings_by_scenario: bool = False
     exclusions: _Exclusions = _Exclusions()
     scenarios: Annotated[dict[str, _Scenario], msgspec.Meta(max_length=_MAX_SCENARIOS)] = msgspec.field(
         default_factory=dict
@@ -143,6 +144,7 @@ def read_customer(customer_id: str, table: Any) -> Customer:
             for number, scale in entry.rating_scales.items()
         },
         entry.bot_filter,
+        entry.showings_by_scenario,
     )
 
 

@@ -18,7 +18,6 @@ from agents.partition_limits import PartitionLimits
 from agents.poison import PoisonRule
 from agents.ports import PartitionLostError
 from agents.registry import Partitions
-from agents.unknown_customers import UnknownCustomers
 from app.base.addresses import http_url, is_wildcard
 from app.base.clock import SystemClock, elapsed_ms
 from app.base.errors import EXIT_FORESEEN, UptakeError
@@ -34,7 +33,7 @@ from app.worker.answer_age import AnswerAge, behind
 from app.worker.assignor import GroupOwners
 from app.worker.contact import Contact, ContactRule
 from app.worker.contact_log import ContactLog
-from app.worker.customers_file import FollowFile, unknown_customers
+from app.worker.customers_file import FoldedCustomers, FollowFile
 from app.worker.faust_app import create_faust_app
 from app.worker.lag import ConsumerFeed
 from app.worker.lookups import WorkerLookups
@@ -136,8 +135,8 @@ class Worker:
             SystemClock(),
         )
         customers = Customers.load(settings.customers_file)
-        limits = _limits(settings, unknown_customers(customers, settings.unknown_customer_ms))
-        self.restorer = _restorer(settings, limits, stores, feed, self.ending)
+        folded = FoldedCustomers(customers, settings.unknown_customer_ms)
+        self.restorer = _restorer(settings, folded, stores, feed, self.ending)
         self.standbys = Standbys(settings.kafka, settings.app_id, stores, SystemClock(), self.ending.fail)
         self.app = create_faust_app(
             settings, url, self.partitions, self.restorer, self.standbys, self.ending.fail, contact
@@ -170,7 +169,7 @@ class Worker:
             settings, port, self.lookups, self.partitions, customers, registry, self.ending.fail
         )
         contact_log = ContactLog(rule, self.lookups.contact_age_ms, settings.kafka)
-        follow = FollowFile(customers, self.partitions.forget_verified)
+        follow = FollowFile(customers, folded, self.partitions)
         for service in (watch, follow, server, contact_log):
             self.app.add_dependency(service)
 
@@ -207,7 +206,7 @@ def _own_url(settings: Settings, port: int) -> str:
     return settings.advertise or http_url(settings.host, port)
 
 
-def _limits(settings: Settings, unknown: UnknownCustomers) -> PartitionLimits:
+def _limits(settings: Settings, folded: FoldedCustomers) -> PartitionLimits:
     """Return the limits of one partition. The partitions share the worker's caches evenly."""
     poison = None if settings.accept_bad else PoisonRule(settings.poison_records, settings.poison_percent)
     return PartitionLimits(
@@ -220,19 +219,20 @@ def _limits(settings: Settings, unknown: UnknownCustomers) -> PartitionLimits:
         max_scenarios=settings.max_scenarios,
         grace_ms=settings.grace_ms,
         caught_up_ms=settings.caught_up_ms,
-        unknown_customers=unknown,
+        unknown_customers=folded.unknown,
+        scenario_keepers=folded.scenario_keepers,
     )
 
 
 def _restorer(
-    settings: Settings, limits: PartitionLimits, stores: Stores, feed: ConsumerFeed, ending: Ending
+    settings: Settings, folded: FoldedCustomers, stores: Stores, feed: ConsumerFeed, ending: Ending
 ) -> Restorer:
     return Restorer(
         bootstrap=settings.kafka,
         app_id=settings.app_id,
         stores=stores,
         feed=feed,
-        limits=limits,
+        limits=_limits(settings, folded),
         transaction_timeout_ms=settings.transaction_timeout_ms,
         on_lost=ending.lose,
         on_failed=ending.fail,

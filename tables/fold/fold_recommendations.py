@@ -23,7 +23,10 @@ def fold_rendered(tables: Tables, key: bytes, event: model.Rendered) -> None:
         _fill_from_served(tables, key, event, shown)
     _count_items(tables, "rendered", event, shown)
     rows = tables.rows[rendered.TABLE]
-    rows.put(key, rendered.show(rows.get(key), event))
+    state = rendered.show(rows.get(key), event)
+    if event.customer in tables.scenario_keepers and shown.scenario is not None:
+        state = rendered.show(state, event, shown.scenario)
+    rows.put(key, state)
     logged = tables.rows[impressions.TABLE]
     remembered = impressions.remember(logged.get(key), shown, event.received_ms)
     logged.put(key, remembered)

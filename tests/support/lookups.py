@@ -36,9 +36,12 @@ OTHER = Customer(Rules("shop 2", "k1", b"t" * 32))
 BASE: dict[str, Any] = {"customer": "00000", "user": "k1.u", "received_ms": NOW}
 
 
-def shown(stretch: Stretch, *items: str, at: int, itemtype: int = 1) -> None:
+def shown(stretch: Stretch, *items: str, at: int, itemtype: int = 1, scenario: str | None = None) -> None:
     event = Rendered(**BASE, items=items, itemtype=itemtype, time_ms=at)
-    stretch[rendered.TABLE] = rendered.show(stretch[rendered.TABLE], event)
+    state = rendered.show(stretch[rendered.TABLE], event)
+    if scenario is not None:
+        state = rendered.show(state, event, scenario)
+    stretch[rendered.TABLE] = state
 
 
 def clicked_on(stretch: Stretch, item: str, at: int) -> None:

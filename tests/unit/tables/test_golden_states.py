@@ -58,6 +58,7 @@ STATES: dict[str, Any] = {
 SHORTER: list[tuple[list[Any], Any]] = [
     ([], RenderedState()),
     ([{"1/7": [3, T, [T]]}], RenderedState({"1/7": Shown(3, T, [T])})),
+    ([pack({"1/7": Shown(1, T, [T])})], RenderedState(pack({"1/7": Shown(1, T, [T])}))),
     ([[[T, T, 1, ["7"]]]], ImpressionsState([Impression(T, T, 1, ["7"])])),
     ([[], [[T, T, "1/7", T]]], ImpressionsState([], [RecommendedClick(T, T, "1/7", T)])),
     ([{"1/7": [2, T]}], ClickedState({"1/7": Clicked(2, T)})),
