@@ -124,8 +124,8 @@ async def local_rows(service: LookupService, customer: str, request: RowsRequest
                 f"partition {partition} is not at this worker any more", MOVING_S, partition
             )
         windows = service.windows(partition, customer, request.scenario, request.dimension, request.segments)
-        async for row in turns.each(windows):
-            rows.append(row)
+        async for some in turns.each(windows):
+            rows += some
             if len(rows) > _MAX_ROWS:
                 break  # answer_ctr refuses so many
         # Asked for after the rows were read: the contact may have been lost meanwhile.

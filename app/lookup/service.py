@@ -108,9 +108,10 @@ class LookupService(Protocol):
         scenario: str | None,
         dimension: str,
         segments: Sequence[StoredSpan],
-    ) -> Iterable[WindowRow]:
-        """Return the windows of one local partition that start within the segments; raise PartitionNotReady, also between two of them.
+    ) -> Iterable[Sequence[WindowRow]]:
+        """Return the windows of one local partition that start within the segments, in short lists that may be empty.
 
+        Each list is short work, after which others may run. Raise PartitionNotReady, also between two lists.
         ``scenario`` None: the windows of all scenarios.
         """
 

@@ -161,10 +161,10 @@ class MemoryWorker:
         scenario: str | None,
         dimension: str,
         segments: Sequence[StoredSpan],
-    ) -> list[WindowRow]:
+    ) -> list[list[WindowRow]]:
         self._must_be_ready(partition)
         return [
-            row
+            [row]
             for row in self.rows.get(partition, [])
             if row.key.customer == customer
             and scenario in (None, row.key.scenario)

@@ -26,7 +26,7 @@ from tables.ctr.window_keys import SCENARIO, WindowKey, scenario_key
 from tables.ctr.window_sums import WindowRow
 from tests.support.lookups import CUSTOMER, DAY, NOW, MemoryWorker, clicked_on, shown
 
-MOST_MS = 20
+MOST_MS = 10
 ITEMS = [str(number) for number in range(2_000)]
 RULES = ExclusionRules(reasons=frozenset(REASONS), threshold=1, within="session")
 OF_ONE_USER: dict[str, Callable[[UserView], Steps[dict[str, Any]]]] = {
@@ -81,7 +81,7 @@ async def test_each_item_comes_once_and_others_run_between_slices(work: Work) ->
 async def test_work_that_is_short_takes_one_turn(work: Work) -> None:
     ran: list[int] = []
     asyncio.get_running_loop().call_soon(lambda: ran.append(1))
-    assert [item async for item in Turns().each([1, 2])] == [1, 2]
+    assert [item async for item in Turns().each([1])] == [1]
     assert ran == []
 
 

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import AsyncIterator
+from itertools import chain
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -284,20 +285,35 @@ async def test_windows_are_those_of_the_scenario_and_span_flushed_or_not(bench: 
     span = [StoredSpan("minute", T0 + MINUTE_MS, T0 + 2 * MINUTE_MS)]
 
     def found(scenario: str | None, segments: list[StoredSpan] = span) -> list[tuple[str, int, int]]:
-        rows = bench.lookups.windows(merge.number, CUSTOMER, scenario, SCENARIO, segments)
+        rows = chain.from_iterable(
+            bench.lookups.windows(merge.number, CUSTOMER, scenario, SCENARIO, segments)
+        )
         return [(row.key.scenario, (row.key.start_ms - T0) // MINUTE_MS, row.counts.rendered) for row in rows]
 
     assert found("a") == [("a", 1, 2)]
     assert found(None) == [("a", 1, 2), ("ab", 1, 2), ("b", 1, 2)]
     assert found("a", [StoredSpan("minute", T0, T0 + MINUTE_MS), *span]) == [("a", 0, 2), ("a", 1, 2)]
     assert found("none") == []
-    assert list(bench.lookups.windows(merge.number, "other", None, SCENARIO, span)) == []
+    assert not any(bench.lookups.windows(merge.number, "other", None, SCENARIO, span))
 
     lazy = bench.lookups.windows(merge.number, CUSTOMER, None, SCENARIO, span)
-    assert next(lazy).key.scenario == "a"
+    assert next(filter(None, lazy))[0].key.scenario == "a"
     merge.is_open = False
     with pytest.raises(PartitionNotReady):
         list(lazy)
+
+
+@pytest.mark.parametrize("segments", [[], [StoredSpan("hour", T0, T0 + 1)]])
+async def test_a_caller_may_pause_at_each_scenario_also_where_it_has_no_windows(
+    bench: Bench, segments: list[StoredSpan]
+) -> None:
+    merge = bench.open(0)
+    for scenario in ("a", "b", "c"):
+        key = WindowKey(CUSTOMER, scenario, SCENARIO, "minute", T0)
+        merge.overlay.tables["windows"].put(key.encode(), WindowState(received_ms=T0))
+    lists = list(bench.lookups.windows(0, CUSTOMER, None, SCENARIO, segments))
+    assert len(lists) >= 3
+    assert not any(lists)
 
 
 async def test_status_is_ready_when_every_assigned_partition_is_open(bench: Bench) -> None:
@@ -367,7 +383,7 @@ async def test_rows_say_what_is_over_by_the_watermark_unless_they_are_of_history
         merge.overlay.tables["windows"].put(key.encode(), state)
     merge.overlay.tables["watermarks"].put(b"0", WatermarkState(T0 + grace_ms + 7))
     span = [StoredSpan("minute", T0, T0 + 2 * MINUTE_MS)]
-    rows = bench.lookups.windows(0, CUSTOMER, "home", SCENARIO, span)
+    rows = chain.from_iterable(bench.lookups.windows(0, CUSTOMER, "home", SCENARIO, span))
     assert [(row.is_final, row.revision, row.over_ms) for row in rows] == [
         (False, 0, T0 + 7),
         (True, 2, MAX_TIME_MS),
