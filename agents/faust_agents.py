@@ -37,7 +37,7 @@ def _agent(
         chunk: Chunk
         async for chunk in stream:
             partition = partitions.get(chunk.partition)
-            if partition is None or partition.epoch != chunk.epoch:
+            if partition is None or chunk.epoch < partition.epoch:
                 continue  # fetched before the last seek to the position
             try:
                 await partition.fold(chunk.topic, chunk.records, folds[chunk.topic])

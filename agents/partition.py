@@ -247,8 +247,8 @@ class Partition:
     def lose_store(self, error: StoreError) -> None:
         """Lose the partition because its store cannot be read. When it is opened again, a damaged store is rebuilt."""
         if self.lost is None:
-            self._lose(PartitionLostError(self.number, str(error)))
-            self._on_lost(PartitionLostError(self.number, str(error)))
+            self._lose(lost := PartitionLostError(self.number, str(error), is_of_store=True))
+            self._on_lost(lost)
 
     def _lose(self, error: PartitionLostError) -> None:
         """Never flush again: the changes since the last flush are lost, or their fate is unknown."""

@@ -19,7 +19,7 @@ class SourceRecord(Protocol):
 
 
 class Chunk(NamedTuple):
-    """A run of records of one partition, fetched while the partitions of ``epoch`` were open (app/worker/transport.py)."""
+    """A run of records of one partition, whose fetch began in ``epoch`` (app/worker/transport.py)."""
 
     topic: str
     partition: int
@@ -55,15 +55,15 @@ class Committed:
 
 
 class PartitionLostError(Exception):
-    """The broker refuses our writes of ``partition``, or their fate is unknown.
+    """The broker refuses our writes of ``partition``, or their fate is unknown, or its store cannot be read (``is_of_store``).
 
-    The partition has, or had, another owner, or its transaction timed out. Its changes since the last flush are dropped. The next owner,
-    here or elsewhere, reads them again from the position.
+    In the first two cases the partition has, or had, another owner, or its transaction timed out. Its changes since the last flush are
+    dropped. The next owner, here or elsewhere, reads them again from the position.
     """
 
-    def __init__(self, partition: int, cause: str) -> None:
+    def __init__(self, partition: int, cause: str, *, is_of_store: bool = False) -> None:
         super().__init__(f"partition {partition} is lost: {cause}")
-        self.partition, self.cause = partition, cause
+        self.partition, self.cause, self.is_of_store = partition, cause, is_of_store
 
 
 class Store(Protocol):

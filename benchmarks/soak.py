@@ -121,6 +121,7 @@ async def soak(feed: Feed, asker: Asker, worker: Contestant, chosen: argparse.Na
         return time.monotonic() > over
 
     async def sample(_due: float) -> None:
+        worker.check()
         samples.append(resident_mb(worker.pid) or 0.0)
         if len(samples) % 6 == 1:
             say(f"soak: {len(samples) // 6} min, {samples[-1]:.1f} MB, {feed.sent} events, {asker.answers}")

@@ -18,7 +18,7 @@ from events.model import Rendered
 from events.rejections import RefusedError, Rejection
 from events.rules import Rules
 from events.signature import ABSENT
-from events.target import MAX_PARAMETERS, decode, given_twice
+from events.target import DEBUG, MAX_PARAMETERS, decode, given_twice
 from events.tracker import Accepted
 from events.wire_fields import FREE_PARAMETERS
 from events.wire_values import MAX_ITEMS_CHARS, MAX_ITEMS_PER_REQUEST
@@ -38,7 +38,7 @@ _OF_THE_PAGE: Final = (
 )
 """Fields that a body may have once for all its elements; an element's own field wins. Elements do not inherit an ``eid``, because
 elements with the same ``eid`` would be one event."""
-_NOT_KEPT: Final = frozenset(("data", "user", "esn", "customer"))
+_NOT_KEPT: Final = frozenset(("data", "user", "esn", "customer", DEBUG))
 _CLICK_NAMES: Final[dict[str, str]] = {
     "video_id": "item",
     "video": "item",

@@ -14,6 +14,8 @@ from events.rejections import RefusedError, Rejection
 from events.signature import ABSENT
 
 PREFIXES: Final = frozenset(("api", "ebl", "news"))
+DEBUG: Final = "debug"
+"""The parameter that asks what was recorded. It belongs to the request, and not to the event."""
 MAX_PARAMETERS: Final = 1_000  # more pairs than any client sends; a body of 64 KB could hold 30,000
 
 _ITEM_SEGMENT: Final = 2  # {user}/{itemtype}/{item}
@@ -34,7 +36,7 @@ class Target(msgspec.Struct, gc=False):
     """A request target, split and decoded.
 
     ``segments`` are those after the event name. ``conflicts`` are the parameters that came more than once with different values;
-    ``params`` has the last value of each.
+    ``params`` has the last value of each. ``is_debug``: the answer is to say what was recorded.
     """
 
     customer: str
@@ -42,6 +44,7 @@ class Target(msgspec.Struct, gc=False):
     segments: tuple[str, ...]
     params: dict[str, str]
     conflicts: frozenset[str] = frozenset()
+    is_debug: bool = False
 
 
 class RawPath(msgspec.Struct, gc=False):
@@ -91,9 +94,16 @@ def read_target(path: RawPath, *raw_params: str) -> Target | Rejection:
         conflicts: set[str] = set()
         for source in sources:
             _read_params(source, params, conflicts)
-        return Target(path.customer, path.event, decoded, params, frozenset(conflicts))
+        is_debug = DEBUG in params and _take_debug(params, conflicts)
+        return Target(path.customer, path.event, decoded, params, frozenset(conflicts), is_debug)
     except RefusedError as refused:
         return refused.rejection
+
+
+def _take_debug(params: dict[str, str], conflicts: set[str]) -> bool:
+    if DEBUG in conflicts:
+        raise given_twice(DEBUG)
+    return params.pop(DEBUG) == "1"
 
 
 def first_conflict(raw_query: str) -> Rejection | None:

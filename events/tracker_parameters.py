@@ -25,6 +25,7 @@ _READ_TOGETHER: Final = frozenset(
     (
         *(ValueKind.FULLPRICE, ValueKind.CENTS, ValueKind.CURRENCY),  # Parameters.money
         *(ValueKind.WALL_TIME, ValueKind.SIGNATURE, ValueKind.CALLBACK),  # events/tracker.py
+        ValueKind.SWITCH,  # events/target.py
     )
 )
 """Kinds that mean something only together with another parameter, or only to the request; and who reads them."""

@@ -128,6 +128,13 @@ WIRE_FIELDS: Final = (
         is_of_request=True,
     ),
     WireField(
+        "debug",
+        values.SWITCH,
+        "`1`: the answer is JSON that says what was recorded",
+        is_in_json=False,
+        is_of_request=True,
+    ),
+    WireField(
         "eid",
         values.WORD,
         "the client's own id of the event, the same again on a retry",

@@ -69,6 +69,8 @@ class ValueKind(enum.Enum):
     """The signature of an import. Tracker only."""
     CALLBACK = enum.auto()
     """The function that a JSONP answer calls. Tracker only."""
+    SWITCH = enum.auto()
+    """``1``, or nothing. Tracker only."""
     SET_BY_COLLECTOR = enum.auto()
     """What the collector sets. JSON rejects it; the tracker keeps it as a property, as any unknown parameter."""
 
@@ -121,4 +123,5 @@ VERSION: Final = ValueType(ValueKind.VERSION)
 WALL_TIME: Final = ValueType(ValueKind.WALL_TIME, code="bad_timestamp", pattern=_WALL_TIME_PATTERN)
 SIGNATURE: Final = ValueType(ValueKind.SIGNATURE, code="bad_signature")
 CALLBACK: Final = ValueType(ValueKind.CALLBACK, code="bad_jsonp", pattern=r"[A-Za-z_$][A-Za-z0-9_$.]{0,63}")
+SWITCH: Final = ValueType(ValueKind.SWITCH)
 SET_BY_COLLECTOR: Final = ValueType(ValueKind.SET_BY_COLLECTOR)

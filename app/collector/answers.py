@@ -151,6 +151,16 @@ def rejected(
     return answer if callback is None else _script(rejection.status, headers, callback, problem(rejection))
 
 
+def told(
+    value: object, headers: CIMultiDict[str], *, status: int = 200, callback: str | None = None
+) -> web.Response:
+    """Return an answer that is JSON, or a script with it."""
+    if callback is not None:
+        return _script(status, headers, callback, value)
+    headers["Content-Type"] = "application/json"
+    return web.Response(status=status, headers=headers, body=msgspec.json.encode(value))
+
+
 def preflight(
     headers: CIMultiDict[str], asked_headers: str | None, *, methods: str = TRACKER_METHODS
 ) -> web.Response:

@@ -11,11 +11,13 @@ from aiohttp import web
 
 from app.base.clock import Clock
 from app.base.process import pid_header
-from app.collector import answers, json_requests, presentation, tracker
+from app.collector import answers, json_requests, presentation, refused_page, tracker
 from app.collector.bots import Bots
+from app.collector.endpoints import PRESENTATIONS, SHORT_PRESENTATIONS
 from app.collector.gate import Gate
 from app.collector.metrics import CONTENT_TYPE, Metrics
 from app.collector.recorder import Recorder
+from app.collector.refused_requests import RefusedRequests
 from app.collector.static_files import METHODS, StaticFiles
 from app.customers.customer import Customer
 from app.customers.customer_registry import Customers
@@ -23,7 +25,7 @@ from app.http.operators import BEARER, Operators
 from app.journal.sink import EventSink
 from app.journal.spool_metrics import page_of
 from events.rejections import Rejection
-from events.target import split_path, without_extra_slashes
+from events.target import PREFIXES, split_path, without_extra_slashes
 
 log = logging.getLogger(__name__)
 
@@ -59,8 +61,9 @@ class Collector:
         self._customers, self._sink, self._clock, self._metrics = customers, sink, clock, metrics
         self._operators = operators
         self._gate = Gate(customers)
-        self._recorder = Recorder(sink, metrics)
         bots = Bots(self._gate)
+        self.refused = RefusedRequests(customers, metrics, clock)
+        self._recorder = Recorder(sink, metrics, self.refused)
         self._tracker = tracker.TrackerEndpoint(
             self._recorder, bots, max_body_bytes=max_body_bytes, timeout_seconds=request_timeout_ms / 1000
         )
@@ -74,6 +77,7 @@ class Collector:
             default_customer=default_customer,
         )
         self._static = StaticFiles(static_dir, customers)
+        self._refused_page = refused_page.RefusedPage(self.refused, customers, operators)
         self.is_draining = False
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -86,19 +90,19 @@ class Collector:
             # The message of an exception may hold what the client sent, so log only its type and place.
             frames = "".join(traceback.format_tb(error.__traceback__))
             log.error("a request failed with %s at\n%s", type(error).__name__, frames)
-            response = self._recorder.reject(_INTERNAL, request, None)
+            response = self._recorder.reject(_INTERNAL, request, self._named(request.raw_path))
             response.force_close()
         if self.is_draining:
             response.force_close()
         return response
 
-    def refuse(self, rejection: Rejection) -> web.StreamResponse:
+    def refuse(self, rejection: Rejection, address: str) -> web.StreamResponse:
         """Count a request that the HTTP parser refused, and return its answer."""
-        return self._recorder.reject_unread(rejection)
+        return self._recorder.reject_unread(rejection, self._named(address))
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         if request.version.major != 1:  # the parser also accepts HTTP/0.9 and a single line of HTTP/2
-            return self._recorder.reject(_OTHER_VERSION, request, None)
+            return self._recorder.reject(_OTHER_VERSION, request, self._named(request.raw_path))
         raw_path, _, raw_query = request.raw_path.partition("?")
         if not raw_path.startswith("/"):
             raw_path = _origin_form(raw_path)
@@ -118,14 +122,17 @@ class Collector:
         if raw_path in self._pages:
             return self._pages[raw_path](self, request)
         path = raw_path.removesuffix("/")
-        path = presentation.SHORT_PATHS.get(path, path)
-        if path in presentation.PATHS:
+        path = SHORT_PRESENTATIONS.get(path, path)
+        if path in PRESENTATIONS:
             return await self._answer_presentation(request, path, raw_query)
         if self._static.has(raw_path):
             return self._answer_static(request, raw_path)
+        of_customer = refused_page.customer_of(raw_path)
+        if of_customer is not None:
+            return self._answer_refused(request, of_customer)
         place = json_requests.split(raw_path) if refused.code == "unknown_path" else None
         if place is None:
-            return self._recorder.reject(refused, request, None)
+            return self._recorder.reject(refused, request, self._named(raw_path))
         customer_id, name = place
         customer = self._admit(request, customer_id, json_requests.METHODS, answers.POST_METHODS)
         if isinstance(customer, web.Response):
@@ -136,9 +143,20 @@ class Collector:
         found = self._static.answer(request, path)
         if not isinstance(found, Rejection):
             return found
-        response = self._recorder.reject(found, request, None)
+        response = self._recorder.reject(found, request, self._named(path))
         if found.code == "method_not_allowed":
             response.headers["Allow"] = METHODS
+        return response
+
+    def _answer_refused(self, request: web.BaseRequest, customer_id: str) -> web.Response:
+        page = self._refused_page.answer(request, customer_id)
+        if not isinstance(page, Rejection):
+            return page
+        response = self._recorder.reject(page, request, None)
+        if page.code == "method_not_allowed":
+            response.headers["Allow"] = refused_page.METHODS
+        if page.code == "unauthorized":
+            response.headers["WWW-Authenticate"] = BEARER
         return response
 
     async def _answer_presentation(
@@ -180,6 +198,13 @@ class Collector:
         if refusal is not None:
             return self._recorder.reject(refusal, request, customer)
         return customer
+
+    def _named(self, raw_path: str) -> Customer | None:
+        """Return the customer that a path names, for a request that is refused before its path is understood."""
+        parts = raw_path.partition("?")[0].lstrip("/").split("/", 3)
+        place = 2 if parts[:2] == ["cdn", "v1"] else 1
+        is_customers = parts[0] in PREFIXES or parts[0] in ("v1", "cdn")
+        return self._customers.get(parts[place]) if is_customers and len(parts) > place else None
 
     def _live(self, _request: web.BaseRequest) -> web.Response:
         return web.Response(text="alive\n")

@@ -8,8 +8,9 @@ from typing import Final
 
 from aiohttp import web
 
-from app.collector import answers, results
+from app.collector import debug_answers, results
 from app.collector.bots import Bots
+from app.collector.endpoints import JSON_EVENTS
 from app.collector.gate import Gate
 from app.collector.recorder import Recorder
 from app.customers.customer import Customer
@@ -19,9 +20,6 @@ from events.json_bodies import Element
 from events.json_events import Reader
 from events.rejections import Rejection
 from events.target import first_conflict
-
-PATHS: Final[dict[str, str | None]] = {"events": None, "recommended": "recommended", "playback": "playback"}
-"""Last segment of the path -> the kind of event that it accepts; None: each element names its own."""
 
 METHODS: Final = frozenset(("POST",))
 _JSON: Final = frozenset(("", "application/json", "text/plain"))  # text/plain: navigator.sendBeacon
@@ -39,7 +37,7 @@ class Limits:
 
 
 class JsonEndpoint:
-    """Endpoint of ``POST /v1/{customer}/{name}``, for the names in PATHS."""
+    """Endpoint of ``POST /v1/{customer}/{name}``, for the names in JSON_EVENTS."""
 
     def __init__(self, recorder: Recorder, gate: Gate, bots: Bots, limits: Limits) -> None:
         self._recorder, self._gate, self._bots, self._limits = recorder, gate, bots, limits
@@ -49,6 +47,7 @@ class JsonEndpoint:
     ) -> web.StreamResponse:
         """Answer a body of events: 200 with a result for each. A single event on a path of one kind is answered like a tracker's."""
         twice = first_conflict(raw_query) if raw_query else None
+        is_debug = debug_answers.is_asked(raw_query)
         read = await self._read(request) if twice is None else twice
         if isinstance(read, Rejection):
             return self._recorder.reject(read, request, customer)
@@ -59,18 +58,22 @@ class JsonEndpoint:
         reader = Reader(
             customer.rules,
             received_ms,
-            event=PATHS[name],
+            event=JSON_EVENTS[name],
             is_owner=self._gate.has_credentials(customer, request.headers.get("Authorization")),
             is_plain=is_plain,
         )
         outcomes = await results.read_each(reader.read, values)
         bot = self._bots.kind_of(request, customer)
         fates = await results.record(self._recorder, customer, outcomes, bot)
-        if is_single and PATHS[name] is not None:
+        if bot is not None:
+            outcomes = [None] * len(outcomes)  # nothing was recorded
+        if is_single and JSON_EVENTS[name] is not None:
             if fates[0] is not None:
-                return self._recorder.reject(fates[0], request, customer)
-            return answers.accepted(request, customer)
-        return results.answer_each(self._recorder, request, customer, values, fates)
+                given = values[0] if isinstance(values[0], dict) else None
+                return self._recorder.reject(fates[0], request, customer, given=given)
+            return results.answer_one(request, customer, outcomes[0], is_debug=is_debug)
+        recorded = outcomes if is_debug else None
+        return results.answer_each(self._recorder, request, customer, values, fates, recorded)
 
     async def _read(self, request: web.BaseRequest) -> tuple[list[Element], bool, bool] | Rejection:
         """Return the elements, whether the body is a single one, and whether it is plain (``json_bodies.is_plain``)."""
@@ -101,4 +104,4 @@ class JsonEndpoint:
 def split(raw_path: str) -> tuple[str, str] | None:
     """Return customer and name of ``/v1/{customer}/{name}``, or None for another path. Customer ids are never percent-encoded."""
     parts = raw_path.removesuffix("/").split("/")
-    return (parts[2], parts[3]) if len(parts) == 4 and parts[1] == "v1" and parts[3] in PATHS else None
+    return (parts[2], parts[3]) if len(parts) == 4 and parts[1] == "v1" and parts[3] in JSON_EVENTS else None

@@ -2,7 +2,8 @@
 
 from typing import Any, Final
 
-from app.collector import openapi_json
+from app.collector import openapi_json, openapi_refused
+from app.collector.endpoints import REFUSED
 from app.collector.openapi_parameters import COMMON, OWN, PATH, REQUIRED
 from app.collector.static_files import BUILT_IN, SCRIPTS
 from events.model import ALIASES
@@ -29,6 +30,7 @@ def document() -> Schema:
     """Return the document."""
     paths: Schema = {path: _page(path) for path in OPERATOR_PAGES}
     paths |= {path: _static(path) for path in (*SCRIPTS, *BUILT_IN)}
+    paths[REFUSED] = openapi_refused.operation()
     for name in (*TRACKER_EVENTS, *ALIASES):
         event = ALIASES.get(name, name)
         template = _template(TRACKER_PATHS[event])
@@ -43,8 +45,11 @@ def document() -> Schema:
         },
         "paths": paths | openapi_json.paths(),
         "components": {
-            "schemas": {"Problem": _problem(), **openapi_json.schemas()},
-            "securitySchemes": {"customer": {"type": "http", "scheme": "basic"}},
+            "schemas": {"Problem": _problem(), **openapi_json.schemas(), **openapi_refused.schemas()},
+            "securitySchemes": {
+                "customer": {"type": "http", "scheme": "basic"},
+                "api_key": {"type": "http", "scheme": "bearer"},
+            },
         },
     }
 
@@ -113,9 +118,10 @@ def _answers(method: str) -> Schema:
     script = {"application/javascript": {"schema": {"type": "string"}}}
     answers: Schema = {
         "200": {
-            "description": "Accepted; with a 1x1 image for `Accept: image/...`, or the JSONP script",
+            "description": "Accepted; with a 1x1 image for `Accept: image/...`, the JSONP script, or the result for `debug=1`",
             "content": {
                 **script,
+                **openapi_json.RESULT,
                 **({} if method == "post" else {"image/gif": {"schema": {"type": "string"}}}),
             },
         },
@@ -128,6 +134,7 @@ def _answers(method: str) -> Schema:
                 "text/plain": {"schema": {"type": "string"}},
                 "application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}},
                 **script,
+                **openapi_json.RESULT,
             }
         if status in (429, 503):
             answer["headers"] = {"Retry-After": {"schema": {"type": "integer"}, "description": "seconds"}}
@@ -169,11 +176,17 @@ def _static(path: str) -> Schema:
         "304": {"description": "You have it"},
     }
     answers["404"] = {"description": "There is no such file, or no such customer"}
+    places = [part[1:-1] for part in path.split("/") if part.startswith("{")]
+    said_of = {"customer": "the customer's id", "plugin": "the plugin's id, if it has one"}
     operation: Schema = {
-        "get": {"operationId": f"get-{name}", "summary": f"The file {name}", "responses": answers}
+        "get": {
+            "operationId": "-".join(("get", *places[1:], name)),
+            "summary": f"The file {name}",
+            "responses": answers,
+        }
     }
-    if "{customer}" in path:
-        operation["parameters"] = [_in_path("customer", {"type": "string"}, "the customer's id")]
+    if places:
+        operation["parameters"] = [_in_path(place, {"type": "string"}, said_of[place]) for place in places]
     return operation
 
 

@@ -2,10 +2,11 @@
 
 from typing import Any, Final
 
-from app.collector import json_requests, presentation
+from app.collector.endpoints import CLICKED, JSON_EVENTS, SHOWN
 from app.published.asyncapi import moved
 from app.published.json_schemas import LIST_NAME, event_schemas, list_schema
 from events.rejections import STATUS
+from events.target import DEBUG
 from events.wire_fields import WIRE_FIELDS
 from events.wire_values import CONSENT, ValueKind
 
@@ -64,6 +65,16 @@ _SHOWN: Final[Schema] = {
 }
 
 
+RESULT: Final[Schema] = {"application/json": {"schema": {"$ref": "#/components/schemas/Result"}}}
+"""The content of an answer to ``debug=1``."""
+_DEBUG: Final[Schema] = {
+    "name": DEBUG,
+    "in": "query",
+    "schema": {"enum": ["1"]},
+    "description": "each result shows its event as it was recorded",
+}
+
+
 def schemas() -> Schema:
     """Return the schemas of the bodies and of the answers to them."""
     events = {name: _from_client(schema) for name, schema in event_schemas().items()}
@@ -72,6 +83,7 @@ def schemas() -> Schema:
         LIST_NAME: list_schema(),
         _ELEMENT: {"oneOf": [{"$ref": f"#/components/schemas/{name}"} for name in events]},
         "Presentation": _PRESENTATION,
+        "Result": _result(),
         "Results": _results(),
     }
 
@@ -80,17 +92,17 @@ def paths() -> Schema:
     """Return the paths of the native endpoints and of video pages."""
     customer = {"name": "customer", "in": "path", "required": True, "schema": {"type": "string"}}
     found: Schema = {
-        f"/v1/{{customer}}/{name}": {"parameters": [customer], "post": _native(name, event)}
-        for name, event in json_requests.PATHS.items()
+        f"/v1/{{customer}}/{name}": {"parameters": [customer, _DEBUG], "post": _native(name, event)}
+        for name, event in JSON_EVENTS.items()
     }
     query = {"name": "customer", "in": "query", "schema": {"type": "string"}, "description": "or HTTP Basic"}
     for path, said, schema in (
-        (presentation.SHOWN, "What a page of carousels showed", _SHOWN),
-        (presentation.CLICKED, "The click that follows", _CLICK),
+        (SHOWN, "What a page of carousels showed", _SHOWN),
+        (CLICKED, "The click that follows", _CLICK),
     ):
         content = {"application/json": {"schema": schema}, _FORM: {"schema": schema}}
         name = path.rpartition("/")[2]
-        found[path] = {"parameters": [query], "post": _operation(name, said, content)}
+        found[path] = {"parameters": [query, _DEBUG], "post": _operation(name, said, content)}
     return found
 
 
@@ -107,7 +119,8 @@ def _native(name: str, event: str | None) -> Schema:
 
 def _operation(name: str, said: str, content: Schema) -> Schema:
     problem = {"$ref": "#/components/schemas/Problem"}
-    results = {"application/json": {"schema": {"$ref": "#/components/schemas/Results"}}}
+    either = {"anyOf": [{"$ref": f"#/components/schemas/{name}"} for name in ("Results", "Result")]}
+    results = {"application/json": {"schema": either}}
     refused = {"text/plain": {"schema": {"type": "string"}}, "application/problem+json": {"schema": problem}}
     answers: Schema = {
         "200": {
@@ -120,7 +133,7 @@ def _operation(name: str, said: str, content: Schema) -> Schema:
         codes = ", ".join(sorted(code for code, its in STATUS.items() if its == status))
         answers[str(status)] = {
             "description": codes,
-            "content": {**refused, **(results if status == 503 else {})},
+            "content": {**refused, **results},
         }
     return {
         "operationId": f"post-{name}",
@@ -145,8 +158,8 @@ def _from_client(schema: Schema) -> Schema:
     return changed
 
 
-def _results() -> Schema:
-    result = {
+def _result() -> Schema:
+    return {
         "type": "object",
         "required": ["status"],
         "properties": {
@@ -155,14 +168,27 @@ def _results() -> Schema:
             "reason": {"type": "string", "description": "for people"},
             "parameter": {"type": "string"},
             "retry": {"type": "boolean", "description": "whether it may be sent again as it is"},
+            "event": {
+                "type": ["object", "null"],
+                "description": "for `debug=1`: the record in Kafka, with a pseudonym; null if there was nothing to record",
+            },
+            "topic": {"type": "string", "description": "of the record"},
+            "left_out": {
+                "type": "array",
+                "items": {"type": "string"},
+                "description": "what the event was recorded without",
+            },
         },
     }
+
+
+def _results() -> Schema:
     return {
         "type": "object",
         "required": ["accepted", "rejected", "results"],
         "properties": {
             "accepted": {"type": "integer"},
             "rejected": {"type": "integer"},
-            "results": {"type": "array", "items": result},
+            "results": {"type": "array", "items": {"$ref": "#/components/schemas/Result"}},
         },
     }

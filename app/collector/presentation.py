@@ -9,8 +9,9 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from app.collector import answers, results
+from app.collector import debug_answers, results
 from app.collector.bots import Bots
+from app.collector.endpoints import CLICKED
 from app.collector.gate import Gate
 from app.collector.json_requests import Limits
 from app.collector.recorder import Recorder
@@ -21,11 +22,6 @@ from events.json_bodies import Element
 from events.json_events import Reader
 from events.rejections import Rejection
 
-SHOWN: Final = "/uitracking/users/presentationtracking"
-CLICKED: Final = "/uitracking/users/click"
-PATHS: Final = frozenset((SHOWN, CLICKED))
-SHORT_PATHS: Final = {path.removeprefix("/uitracking"): path for path in PATHS}
-"""Path without its first segment -> the path. Pages that have the host of the tracker in their settings send these."""
 METHODS: Final = frozenset(("POST",))
 _JSON: Final = "application/json"
 _LINES: Final = "application/x-ndjson"
@@ -35,7 +31,7 @@ _Page = dict[str, Any]
 
 
 class PresentationEndpoint:
-    """Endpoint of the paths in PATHS."""
+    """Endpoint of the paths in PRESENTATIONS."""
 
     def __init__(
         self,
@@ -69,10 +65,10 @@ class PresentationEndpoint:
         if isinstance(body, Rejection):
             return self._recorder.reject(body, request, customer)
         assert not isinstance(query, Rejection)
+        is_debug = debug_answers.is_asked(raw_query)
         reader = Reader(customer.rules, received_ms)
-        if path == CLICKED:
-            return await self._answer_click(request, query, body, customer, reader)
-        return await self._answer_shown(request, query, body, customer, reader)
+        answer = self._answer_click if path == CLICKED else self._answer_shown
+        return await answer(request, query, body, customer, reader, is_debug=is_debug)
 
     async def _answer_click(
         self,
@@ -81,6 +77,8 @@ class PresentationEndpoint:
         body: str | list[Element],
         customer: Customer,
         reader: Reader,
+        *,
+        is_debug: bool,
     ) -> web.StreamResponse:
         page = presentation.read_click(body) if isinstance(body, str) else _one_object(body)
         if isinstance(page, Rejection):
@@ -89,11 +87,12 @@ class PresentationEndpoint:
         if isinstance(page, Rejection):
             return self._recorder.reject(page, request, customer)
         clicked = presentation.clicked_element(page, self._user(request, page, customer), customer.rules)
+        outcome = reader.read(clicked)
         bot = self._bots.kind_of(request, customer)
-        (fate,) = await results.record(self._recorder, customer, [reader.read(clicked)], bot)
+        (fate,) = await results.record(self._recorder, customer, [outcome], bot)
         if fate is not None:
-            return self._recorder.reject(fate, request, customer)
-        return answers.accepted(request, customer)
+            return self._recorder.reject(fate, request, customer, given=page)
+        return results.answer_one(request, customer, None if bot else outcome, is_debug=is_debug)
 
     async def _answer_shown(
         self,
@@ -102,6 +101,8 @@ class PresentationEndpoint:
         body: str | list[Element],
         customer: Customer,
         reader: Reader,
+        *,
+        is_debug: bool,
     ) -> web.StreamResponse:
         read = self._shown(query, body)
         refused = read if isinstance(read, Rejection) else self._gate.charge_rest(customer, len(read[1]))
@@ -114,14 +115,17 @@ class PresentationEndpoint:
             lambda value: reader.read(presentation.shown_element(value, page, user, customer.rules)), values
         )
         runs, places = presentation.joined(outcomes)
-        of_runs = await results.record(self._recorder, customer, runs, self._bots.kind_of(request, customer))
+        bot = self._bots.kind_of(request, customer)
+        of_runs = await results.record(self._recorder, customer, runs, bot)
         fates = [of_runs[place] for place in places]
-        wants_json = not isinstance(body, str) or _JSON in request.headers.get("Accept", "")
+        wants_json = is_debug or not isinstance(body, str) or _JSON in request.headers.get("Accept", "")
         if wants_json or (any(fates) and not all(fates)):
-            return results.answer_each(self._recorder, request, customer, values, fates)
+            recorded = [None if bot else runs[place] for place in places] if is_debug else None
+            return results.answer_each(self._recorder, request, customer, values, fates, recorded)
         if fates and fates[0] is not None:
-            return self._recorder.reject(fates[0], request, customer)
-        return answers.accepted(request, customer)
+            given = values[0] if isinstance(values[0], dict) else None
+            return self._recorder.reject(fates[0], request, customer, given=given)
+        return results.answer_one(request, customer, None, is_debug=False)
 
     def _shown(self, query: _Page, body: str | list[Element]) -> tuple[_Page, list[Element]] | Rejection:
         """Return the fields of the page, and the elements."""

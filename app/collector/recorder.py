@@ -2,15 +2,15 @@
 
 import time
 from collections import Counter
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 from aiohttp import web
 
-from app.collector import answers
+from app.collector import answers, debug_answers
 from app.collector.bots import BotKind
 from app.collector.metrics import Metrics
-from app.collector.unread_values import UnreadValues
+from app.collector.refused_requests import RefusedRequests
 from app.customers.customer import Customer
 from app.journal.sink import EventSink, FateUnknownError, NotTakenError
 from events.rejections import Rejection
@@ -27,9 +27,8 @@ _CLOSES: Final = frozenset(("body_too_large", "request_timeout"))
 class Recorder:
     """Hands events to the sink and counts the outcomes. All endpoints share one."""
 
-    def __init__(self, sink: EventSink, metrics: Metrics) -> None:
-        self._sink, self.metrics = sink, metrics
-        self._unread_values = UnreadValues(metrics.unread_values)
+    def __init__(self, sink: EventSink, metrics: Metrics, refused: RefusedRequests) -> None:
+        self._sink, self.metrics, self._refused = sink, metrics, refused
 
     async def record(self, accepted: Accepted, started: float) -> Accepted | Rejection:
         """Make an event durable; return it, or the rejection if it is not known to be durable.
@@ -50,7 +49,7 @@ class Recorder:
         if accepted.has_ignored_clock:
             self.metrics.ignored_clocks.inc()
         if accepted.unread is not None:
-            self._unread_values.add(event.customer, accepted.unread)
+            self._refused.count_unread(event.customer, accepted.unread)
         return accepted
 
     async def record_many(self, accepted: Sequence[Accepted]) -> list[Rejection | None]:
@@ -68,7 +67,7 @@ class Recorder:
                 clamped += each.event.is_clamped
                 ignored_clocks += each.has_ignored_clock
                 if each.unread is not None:
-                    self._unread_values.add(each.event.customer, each.unread)
+                    self._refused.count_unread(each.event.customer, each.unread)
                 results.append(None)
             elif isinstance(outcome, NotTakenError):
                 results.append(_unavailable(outcome))
@@ -90,20 +89,44 @@ class Recorder:
         request: web.BaseRequest,
         customer: Customer | None,
         callback: str | None = None,
+        *,
+        given: Mapping[str, Any] | None = None,
+        is_debug: bool = False,
     ) -> web.Response:
-        """Count a refused request and return its answer."""
-        self.metrics.rejected[rejection.code].inc()
+        """Count a refused request and return its answer.
+
+        ``given``: its parameters, if they have been read. ``is_debug``: its body asks what was recorded; the query is looked at here.
+        """
+        self._refused.add(rejection, request, customer, given)
         headers = answers.base_headers(customer, request.headers.get("Origin"))
-        response = answers.rejected(
-            rejection, headers, accept=request.headers.get("Accept", ""), callback=callback
-        )
+        accept = request.headers.get("Accept", "")
+        response = answers.rejected(rejection, headers, accept=accept, callback=callback)
+        if is_debug or debug_answers.is_asked(request.raw_path.partition("?")[2]):
+            has_eid = given is not None and bool(given.get("eid"))
+            told = debug_answers.rejected_result(rejection, has_eid=has_eid)
+            response = answers.told(told, headers, status=rejection.status, callback=callback)
         if rejection.code in _CLOSES:
             response.force_close()
         return response
 
-    def reject_unread(self, rejection: Rejection) -> web.Response:
+    def reject_elements(
+        self,
+        request: web.BaseRequest,
+        customer: Customer,
+        refused: Sequence[tuple[Rejection, object]],
+    ) -> None:
+        """Count refused elements of a body, each with the element itself."""
+        numbers = Counter(rejection.code for rejection, _ in refused)
+        firsts: dict[str, tuple[Rejection, object]] = {}
+        for each in refused:
+            firsts.setdefault(each[0].code, each)
+        for code, (rejection, element) in firsts.items():
+            given = element if isinstance(element, dict) else {}
+            self._refused.add(rejection, request, customer, given, elements=numbers[code])
+
+    def reject_unread(self, rejection: Rejection, customer: Customer | None) -> web.Response:
         """Count a request that the parser could not read, and return its answer as plain text."""
-        self.metrics.rejected[rejection.code].inc()
+        self._refused.count(rejection, customer)
         return answers.rejected(rejection, answers.base_headers(None, None))
 
 

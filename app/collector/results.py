@@ -1,14 +1,13 @@
 """Answers to requests of many events: one result for each, so that the sender can send again only those that failed."""
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgspec
 from aiohttp import web
 
-from app.collector import answers
+from app.collector import answers, debug_answers
 from app.collector.bots import BotKind
 from app.collector.recorder import Recorder
 from app.customers.customer import Customer
@@ -18,7 +17,7 @@ from events.rejections import Rejection
 from events.tracker import Accepted
 
 _SLICE: Final = 200  # elements that are read before the event loop gets a turn: a few ms
-_ACCEPTED: Final = b'{"status":"accepted"}'
+_ACCEPTED: Final = msgspec.json.encode(debug_answers.ACCEPTED)
 
 ElementResult = Rejection | None
 """The fate of an element. None: it is durable, or there was nothing to record."""
@@ -62,24 +61,31 @@ def answer_each(
     customer: Customer,
     values: Sequence[Element],
     results: Sequence[ElementResult],
+    recorded: Sequence[ElementOutcome] | None = None,
 ) -> web.Response:
-    """Count the refused elements and return 200 with a result for each.
+    """Count the refused elements and return 200 with a result for each. ``recorded``: the results show these events.
 
     The status is 503 if no element was accepted, at least one was ``unavailable``, and none has an unknown fate. The whole request may
     then be sent again.
     """
-    rejected = Counter(result.code for result in results if result is not None)
-    for code, number in rejected.items():
-        recorder.metrics.rejected[code].inc(number)
+    refused = [(result, value) for result, value in zip(results, values, strict=True) if result is not None]
+    if refused:
+        recorder.reject_elements(request, customer, refused)
     told = [
         _ACCEPTED if result is None else _result_json(result, value)
         for result, value in zip(results, values, strict=True)
     ]
-    count = rejected.total()
+    if recorded is not None:
+        told = [
+            _recorded_json(outcome) if result is None else json
+            for result, outcome, json in zip(results, recorded, told, strict=True)
+        ]
+    count = len(refused)
+    codes = {result.code for result, _ in refused}
     headers = answers.base_headers(customer, request.headers.get("Origin"))
     headers["Content-Type"] = "application/json"
     status = 200
-    if rejected["unavailable"] and count == len(results) and not rejected["fate_unknown"]:
+    if "unavailable" in codes and count == len(results) and "fate_unknown" not in codes:
         status = 503
         headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
     body = b'{"accepted":%d,"rejected":%d,"results":[%b]}' % (len(told) - count, count, b",".join(told))
@@ -88,12 +94,20 @@ def answer_each(
 
 def _result_json(rejection: Rejection, value: Element) -> bytes:
     has_eid = isinstance(value, dict) and isinstance(value.get("eid"), str | int) and value["eid"] != ""
-    told: dict[str, object] = {
-        "status": "rejected",
-        "code": rejection.code,
-        "reason": rejection.sentence,
-        "retry": rejection.code == "unavailable" or (rejection.code == "fate_unknown" and has_eid),
-    }
-    if rejection.parameter is not None:
-        told["parameter"] = rejection.parameter
-    return msgspec.json.encode(told)
+    return msgspec.json.encode(debug_answers.rejected_result(rejection, has_eid=has_eid))
+
+
+def _recorded_json(outcome: ElementOutcome) -> bytes:
+    assert not isinstance(outcome, Rejection)
+    return msgspec.json.encode(debug_answers.accepted_result(outcome))
+
+
+def answer_one(
+    request: web.BaseRequest, customer: Customer, outcome: ElementOutcome, *, is_debug: bool
+) -> web.StreamResponse:
+    """Return the answer to a single element that is durable, as to a request of the tracker."""
+    if not is_debug:
+        return answers.accepted(request, customer)
+    assert not isinstance(outcome, Rejection)
+    headers = answers.base_headers(customer, request.headers.get("Origin"))
+    return answers.told(debug_answers.accepted_result(outcome), headers)

@@ -33,6 +33,7 @@ _BACKLOG: Final = 1024
 # With Python's own thresholds, the search for cycles took 4 % of the time when many events were in flight.
 _GC_THRESHOLDS: Final = (50_000, 20, 100)
 _DRAIN_STEP_SECONDS: Final = 0.02
+_REPORT_SECONDS: Final = 10.0
 
 
 def run_collector(settings: Settings) -> None:
@@ -107,11 +108,12 @@ async def serve_collector(
         log.info("collector listens on %s for customers %s", http_url(host, bound_port), ", ".join(customers))
         if on_listening is not None:
             on_listening(host, bound_port)
-        following = asyncio.create_task(follow_file(customers))
+        tasks = [asyncio.create_task(follow_file(customers)), asyncio.create_task(_report(collector))]
         try:
             await stop.wait()
         finally:
-            following.cancel()
+            for task in tasks:
+                task.cancel()
         log.info("collector stops: no new connections, %d open", len(server.connections))
         collector.is_draining = True
         await site.stop()
@@ -119,7 +121,15 @@ async def serve_collector(
     finally:
         await runner.cleanup()
         await sink.stop()
+        collector.refused.report(is_last=True)
     log.info("collector stopped")
+
+
+async def _report(collector: Collector) -> None:
+    """Log the refusals that have not been logged yet, now and then."""
+    while True:
+        await asyncio.sleep(_REPORT_SECONDS)
+        collector.refused.report()
 
 
 async def _drain(server: Server, seconds: float) -> None:

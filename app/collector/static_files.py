@@ -5,6 +5,7 @@ The operator puts them into a directory. A file there replaces the built-in one 
 
 import hashlib
 import logging
+import re
 from pathlib import Path
 from typing import Final
 
@@ -18,7 +19,12 @@ from events.rejections import Rejection
 log = logging.getLogger(__name__)
 
 METHODS: Final = "GET, HEAD"
-SCRIPTS: Final = ("/cdn/v1/{customer}/tracking.js", "/cdn/v1/{customer}/tracking.css")
+SCRIPTS: Final = (
+    "/cdn/v1/{customer}/tracking.js",
+    "/cdn/v1/{customer}/tracking.css",
+    "/cdn/v1/{customer}/{plugin}/tracking.js",
+    "/cdn/v1/{customer}/{plugin}/tracking.css",
+)
 
 _CDN: Final = "/cdn/v1/"
 _NAMES: Final = frozenset([path.rpartition("/")[2] for path in SCRIPTS])
@@ -29,6 +35,7 @@ _TYPES: Final = {
     ".xml": "text/xml; charset=utf-8",
     ".ico": "image/x-icon",
 }
+_PLUGIN: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _CACHED: Final = "public, max-age=3600"
 _MAX_BYTES: Final = 4 * 1_048_576
 BUILT_IN: Final[dict[str, bytes]] = {
@@ -71,7 +78,7 @@ class StaticFiles:
         return _file((0, 0, 0), BUILT_IN[path]) if own is None else own
 
     def _script(self, path: str) -> _File | Rejection:
-        customer_id, _, name = path.removeprefix(_CDN).partition("/")
+        customer_id, *plugin, name = _parts(path)
         if name not in _NAMES:
             return Rejection(
                 "unknown_path", f"there is nothing at this path; scripts are {', '.join(SCRIPTS)}"
@@ -79,7 +86,9 @@ class StaticFiles:
         customer = self._customers.get(customer_id)
         if customer is None:
             return Rejection("unknown_customer", f"there is no customer {customer_id[:64]!r}", "customer")
-        found = self._read(f"{customer.id}/{name}") or self._read(name)
+        found = self._read("/".join((customer.id, *plugin, name)))
+        if found is None and not plugin:
+            found = self._read(name)
         if found is None:
             return Rejection(
                 "unknown_path", f"there is no {name}; the operator puts it into UPTAKE_STATIC_DIR"
@@ -109,6 +118,13 @@ class StaticFiles:
             log.warning("%s cannot be read: %s", path, error.strerror)
             return None
         return known
+
+
+def _parts(path: str) -> list[str]:
+    """Return the customer's id, the id of the plugin if the path has one, and the name of the file; empty if it is no such path."""
+    parts = path.removeprefix(_CDN).split("/")
+    is_plugins = len(parts) == 3 and _PLUGIN.fullmatch(parts[1]) is not None
+    return parts if len(parts) == 2 or is_plugins else ["", ""]
 
 
 def _file(stamp: tuple[int, int, int], body: bytes) -> _File:

@@ -5,7 +5,7 @@ from typing import Final
 
 from aiohttp import web
 
-from app.collector import answers
+from app.collector import answers, debug_answers
 from app.collector.bots import Bots
 from app.collector.recorder import Recorder
 from app.customers.customer import Customer
@@ -58,7 +58,10 @@ class TrackerEndpoint:
                 ),
                 request,
                 customer,
+                given=target.params,
+                is_debug=target.is_debug,
             )
+        bot = None
         outcome = parse(target, customer.rules, received_ms)
         if isinstance(outcome, Accepted) and request.method != "HEAD":
             bot = None if outcome.is_history else self._bots.kind_of(request, customer)
@@ -67,7 +70,14 @@ class TrackerEndpoint:
             else:
                 self._recorder.count_bots(customer, bot, 1)
         if isinstance(outcome, Rejection):
-            return self._recorder.reject(outcome, request, customer, callback)
+            return self._recorder.reject(
+                outcome, request, customer, callback, given=target.params, is_debug=target.is_debug
+            )
         if outcome is None:
             self._metrics.empty.inc()
+        if target.is_debug and request.method != "HEAD":
+            headers = answers.base_headers(customer, request.headers.get("Origin"))
+            return answers.told(
+                debug_answers.accepted_result(None if bot else outcome), headers, callback=callback
+            )
         return answers.accepted(request, customer, callback=callback)

@@ -25,15 +25,16 @@ _QUIET_SECONDS: Final = 0.05
 class Server(web.Server):
     """Makes a Connection for each socket, up to ``max_connections``.
 
-    ``refuse`` counts a request that the parser refuses, and returns its answer. ``on_connections`` is called with the number of open
-    connections when it changes. ``request_factory`` makes the requests of a ``web.Application``.
+    ``refuse`` counts a request that the parser refuses, and returns its answer. Its second argument is the start of an address that
+    was too long, else empty. ``on_connections`` is called with the number of open connections when it changes.
+    ``request_factory`` makes the requests of a ``web.Application``.
     """
 
     def __init__(
         self,
         handler: Handler,
         *,
-        refuse: Callable[[Rejection], web.StreamResponse],
+        refuse: Callable[[Rejection, str], web.StreamResponse],
         on_connections: Callable[[int], None],
         max_uri_bytes: int,
         max_connections: int,
@@ -103,10 +104,11 @@ class Connection(web.RequestHandler):
         """Return the handler of a request that the parser refused; overrides aiohttp's method."""
         self._is_refused = True
         refused = self._rejection(err_info.exc)
+        address = _start_of_line(err_info.exc) if refused.code == "uri_too_long" else ""
 
         async def handler(_request: web.BaseRequest) -> web.StreamResponse:
             await self._linger()
-            response = self._server.refuse(refused)
+            response = self._server.refuse(refused, address)
             response.force_close()
             return response
 
@@ -135,3 +137,9 @@ class Connection(web.RequestHandler):
 
     def log_exception(self, *_args: Any, **_kw: Any) -> None:
         """Log nothing: the handler logs its own failures, without what the client sent."""
+
+
+def _start_of_line(error: BaseException | None) -> str:
+    """Return the start of the line that was too long: about 100 characters."""
+    line = error.args[0] if isinstance(error, LineTooLong) else b""
+    return line.decode("latin-1") if isinstance(line, bytes | bytearray) else str(line)

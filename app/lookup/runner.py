@@ -51,7 +51,7 @@ class LookupRunner(web.AppRunner):
         self._route = routed.request_handler
         return Server(
             self._answer,
-            refuse=self._refuse,
+            refuse=lambda rejection, _address: self._refuse(rejection),
             on_connections=self._open.set,
             request_factory=routed.request_factory,
             **self._limits,

@@ -41,7 +41,17 @@ class AnswerAge:
         return hidden_ms is None or self.rule.refuses(max(oldest_ms, hidden_ms))
 
 
-def behind(partitions: Partitions, visibility: Visibility, feed: ConsumerFeed) -> Callable[[int], int | None]:
+def folded_in(partitions: Partitions, feed: ConsumerFeed) -> Callable[[str, int], int]:
+    """Return the function that says up to which offset a topic of a partition is folded: 0 while the partition is not open."""
+
+    def folded(topic: str, number: int) -> int:
+        partition = partitions.get(number)
+        return 0 if partition is None else feed.folded(partition, topic)
+
+    return folded
+
+
+def behind(partitions: Partitions, visibility: Visibility) -> Callable[[int], int | None]:
     """Return the function that says for how long events of an open partition may have been unread."""
 
     def behind_ms(number: int) -> int | None:
@@ -53,6 +63,6 @@ def behind(partitions: Partitions, visibility: Visibility, feed: ConsumerFeed) -
             as_of_ms = partition.as_of_ms.get(topic)
             return None if as_of_ms is None else max(0, SystemClock().now_ms() - as_of_ms)
 
-        return visibility.behind_ms(elapsed_ms(), number, lambda topic: feed.folded(partition, topic), age_ms)
+        return visibility.behind_ms(elapsed_ms(), number, age_ms)
 
     return behind_ms

@@ -55,7 +55,7 @@ class Contact:
     def __init__(self, started_ms: int, visibility: Visibility | None = None) -> None:
         self._group_ms = started_ms
         self._leaders_ms: dict[int, dict[str, int]] = {}
-        self.visibility = Visibility(0) if visibility is None else visibility
+        self.visibility = visibility or Visibility(lambda _topic, _number: 0)
         """What the leaders said of records that an open transaction hides."""
         self.waits: Callable[[tuple[str, int]], bool] = _none_waits
         """Whether fetched records of a (topic, partition) wait to be folded. Until then it is not fetched, which says nothing of Kafka."""

@@ -48,7 +48,7 @@ def check_numbers(numbers: set[int], partitions: int) -> None:
 
 
 class _RevokedError(Exception):
-    """The partitions were revoked while they were opened; another opening follows."""
+    """All partitions were released while some were opened; another opening follows."""
 
 
 class PositionRecovery(Recovery):
@@ -58,8 +58,10 @@ class PositionRecovery(Recovery):
     restorer: Restorer
     standbys: Standbys
     reopen_pause_seconds: float
+    _later: frozenset[int] = frozenset()
+    """The partitions that are opened while the others fold and answer: their state is rebuilt after damage."""
     _opening_later: asyncio.Future[None] | None = None
-    """Opens the partitions whose state is rebuilt after damage, while the others fold and answer."""
+    """Opens them."""
 
     async def _resume_streams(self, generation_id: int = 0) -> None:
         app: Any = self.app
@@ -105,24 +107,31 @@ class PositionRecovery(Recovery):
             except (UptakeError, StoreError) as error:
                 self.restorer.on_failed(error)  # raising it here would log a page of traceback
                 await self._wait(asyncio.Event().wait())
-        later = numbers - {partition.number for partition in self.partitions}
-        self._resume_opened(consumer, numbers - later, assignment)
-        if later:
-            self.partitions.hold(later)
-            self._opening_later = self.add_future(self._open_later(consumer, later, assignment))
+        opened = {partition.number for partition in self.partitions}
+        self._resume_opened(consumer, opened, assignment)
+        if numbers - opened:
+            self._open_beside(consumer, numbers - opened, assignment)
 
     @staticmethod
     def _resume_opened(consumer: Any, numbers: set[int], assignment: set[TP]) -> None:
         consumer.resume_partitions({tp for tp in assignment if tp.partition in numbers})
         log.info("ready: partitions %s", ", ".join(map(str, sorted(numbers))))
 
-    async def _open_later(self, consumer: Any, numbers: set[int], assignment: set[TP]) -> None:
-        """Open partitions whose state is rebuilt. None of their records is fetched before: ``Partitions.hold``."""
-        log.info("rebuilding partitions %s, the others go on", ", ".join(map(str, sorted(numbers))))
-        epoch, pause = self.partitions.epoch, 0.5
-        while True:
+    def _open_beside(self, consumer: Any, numbers: set[int], assignment: set[TP]) -> None:
+        """Open partitions while the others fold and answer. None of their records is fetched before."""
+        self.partitions.hold(numbers)
+        self._later |= numbers
+        if self._opening_later is None or self._opening_later.done():
+            self._opening_later = self.add_future(self._open_later(consumer, assignment))
+
+    async def _open_later(self, consumer: Any, assignment: set[TP]) -> None:
+        revoked_epoch, pause = self.partitions.revoked_epoch, 0.5
+        while self._later:
+            numbers = set(self._later)
+            log.info("rebuilding partitions %s, the others go on", ", ".join(map(str, sorted(numbers))))
             try:
-                await self._open_and_seek(consumer, numbers, assignment, epoch)
+                await self.partitions.close_held()
+                opened = await self._open_and_seek(consumer, numbers, assignment, revoked_epoch)
             except _RevokedError:
                 return
             except (KafkaError, OSError, StoreDamageError) as error:
@@ -133,20 +142,24 @@ class PositionRecovery(Recovery):
                 self.restorer.on_failed(error)
                 return
             else:
-                self._resume_opened(consumer, numbers, assignment)
-                return
+                self._later -= opened
+                self._resume_opened(consumer, opened, assignment)
 
     async def _stop_opening_later(self) -> None:
-        task, self._opening_later = self._opening_later, None
+        task, self._opening_later, self._later = self._opening_later, None, frozenset()
         if task is not None:
             task.cancel()
             await asyncio.wait([task])
 
     async def _open_and_seek(
-        self, consumer: Any, numbers: set[int], assignment: set[TP], epoch: int | None = None
-    ) -> None:
-        """Open partitions; the consumer is then at their positions. Raise _RevokedError if ``epoch`` is given and over."""
-        if epoch not in (None, self.partitions.epoch):
+        self, consumer: Any, numbers: set[int], assignment: set[TP], revoked_epoch: int | None = None
+    ) -> set[int]:
+        """Open partitions, to whose positions the consumer then seeks; return those that were opened.
+
+        No record that is fetched before the seek is folded after it. If others are fetched meanwhile, these must be held, and
+        ``revoked_epoch`` be given: when another begins, raise _RevokedError.
+        """
+        if revoked_epoch not in (None, self.partitions.revoked_epoch):
             raise _RevokedError
         opened = await self.restorer.open(numbers, self.partitions.epoch)
         numbers = {partition.number for partition in opened}
@@ -172,30 +185,46 @@ class PositionRecovery(Recovery):
                         earliest[tp],
                     )
                 seeks[tp] = max(position or 0, earliest[tp])
+            # A fetch that began before they were held would move them on after the seek.
+            await consumer.wait_idle()
             await consumer.seek_wait(seeks)
-            if epoch not in (None, self.partitions.epoch):
+            if revoked_epoch not in (None, self.partitions.revoked_epoch):
                 raise _RevokedError
         except BaseException:
             await asyncio.gather(*(partition.close(0) for partition in opened))
             raise
+        consumer.forget(assignment)
         for partition in opened:
             self.partitions.add(partition)
             self.restorer.stores.rebuilt(partition.number)
+            if partition.lost is not None:  # whoever reported that may not have found it here yet
+                self.on_lost(partition.lost)
         self.standbys.forget(numbers)
+        return numbers
 
     def on_lost(self, error: PartitionLostError) -> None:
-        """Reopen the partitions, unless a rebalance comes first. A rebalance is the usual cause of the loss."""
+        """Reopen what is lost after a pause, unless a rebalance comes first. A rebalance is the usual cause, unless it is the store."""
         log.warning("%s", error)
         generation = self.app.consumer_generation_id
 
         async def reopen() -> None:
             await asyncio.sleep(self.reopen_pause_seconds)
-            is_stale = self.app.consumer_generation_id != generation or self.app.rebalancing
-            if not is_stale and any(partition.lost for partition in self.partitions):
-                self._generation_id = generation
-                self.signal_recovery_start.set()
+            if self.app.consumer_generation_id == generation and not self.app.rebalancing:
+                self._reopen(generation)
 
         self.add_future(reopen())
+
+    def _reopen(self, generation: int) -> None:
+        """Reopen the partitions that were lost with their store. After another loss any partition may be stale: reopen all."""
+        lost = {
+            partition.number: partition.lost for partition in self.partitions if partition.lost is not None
+        }
+        if all(error.is_of_store for error in lost.values()):
+            if lost:
+                self._open_beside(self.app.consumer, set(lost), set(self.app.consumer.assignment()))
+        else:
+            self._generation_id = generation
+            self.signal_recovery_start.set()
 
 
 class PositionTables(TableManager):

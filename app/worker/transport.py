@@ -6,7 +6,7 @@ Faust's bookkeeping of gaps does not fit messages that stand for many offsets.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from typing import Any, ClassVar, Final, Protocol, cast
 
 from aiokafka import TopicPartition
@@ -31,7 +31,10 @@ class Ownership(Protocol):
 
     @property
     def epoch(self) -> int:
-        """How often partitions were released. A chunk of an earlier epoch must not be folded."""
+        """How often partitions were closed to be opened again. A fetch notes it when it begins."""
+
+    def is_over(self, partition: int, epoch: int) -> bool:
+        """Return whether a partition was closed since an epoch began: what was fetched of it then must not be folded."""
 
     async def on_revoked(self) -> None:
         """Flush and release every partition. The next assignment says which ones this worker opens again."""
@@ -41,6 +44,20 @@ class Ownership(Protocol):
 
     def is_paused(self, topic: str, partition: int) -> bool:
         """Return whether a source partition is paused: it must not be fetched until the partition is opened again."""
+
+
+class _Unremembered(dict[TP, int | None]):
+    """Faust's notes of the last offset that it handed on. It drops what is before it, which a seek may have made due again.
+
+    It writes a note when an agent's queue has taken a chunk. The chunk may have waited there since before the seek.
+    The partitions themselves know what they have folded.
+    """
+
+    def __missing__(self, tp: TP) -> None:
+        return None
+
+    def __setitem__(self, tp: TP, offset: int | None) -> None:
+        pass
 
 
 class ChunkConsumer(driver.Consumer):
@@ -54,6 +71,7 @@ class ChunkConsumer(driver.Consumer):
         super().__init__(*args, **kwargs)
         transport = cast(ChunkTransport, self.transport)
         self.ownership, self.on_failed = transport.ownership, transport.on_failed
+        self._read_offset = _Unremembered()
         self._idle = asyncio.Event()
         self._idle.set()
         self._delivered: dict[TP, int] = {}
@@ -75,14 +93,17 @@ class ChunkConsumer(driver.Consumer):
             for tp, run in (records or {}).items()
             if active is None or tp in active or tp in self._buffered_partitions
         }
-        if self.ownership.epoch == epoch:
-            self._fetched.update((tp, run[-1].offset + 1) for tp, run in runs.items() if run)
-            reaches = ((tp, self.reach(tp)) for tp in active or ())
-            self.passed.update((tp, reach.next) for tp, reach in reaches if reach is not None)
+        is_over = self.ownership.is_over
+        runs = {tp: run for tp, run in runs.items() if not is_over(tp.partition, epoch)}
+        self._fetched.update((tp, run[-1].offset + 1) for tp, run in runs.items() if run)
+        reaches = ((tp, self.reach(tp)) for tp in active or () if not is_over(tp.partition, epoch))
+        self.passed.update((tp, reach.next) for tp, reach in reaches if reach is not None)
         for tp, run in runs.items():
             for start in range(0, len(run), CHUNK_RECORDS):
-                if not self.flow_active or self.ownership.epoch != epoch:
+                if not self.flow_active:
                     return  # recovery seeks to the position before it resumes the flow, so these are read again
+                if is_over(tp.partition, epoch):
+                    break  # so does the rebuild of a partition
                 self._delivered[tp] = run[min(start + CHUNK_RECORDS, len(run)) - 1].offset + 1
                 yield tp, self._chunk(tp, run[start : start + CHUNK_RECORDS], epoch)
 
@@ -95,6 +116,11 @@ class ChunkConsumer(driver.Consumer):
             return await self._wait_next_records(timeout)
         finally:
             self._idle.set()
+
+    async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Any:
+        # Faust changes its set while a fetch runs. A partition that is held since before the fetch must not come in.
+        active = None if active_partitions is None else set(active_partitions)
+        return await super()._getmany(active, timeout)
 
     def _get_active_partitions(self) -> set[TP]:
         """Return the partitions for Faust's fetch, without paused ones. An assignment makes these active again."""
@@ -124,8 +150,14 @@ class ChunkConsumer(driver.Consumer):
         """Wait until no fetch is running: records of a fetch that began before a seek must not be delivered after it."""
         await self._idle.wait()
 
+    def forget(self, tps: Iterable[TP]) -> None:
+        """Forget how far partitions were fetched: they were sought back to their positions."""
+        for tp in tps:
+            for progress in (self._delivered, self._fetched, self.passed):
+                progress.pop(tp, None)
+
     def delivered(self, tp: TP) -> int:
-        """Return the offset after the last record delivered since the partition was assigned; 0 before the first."""
+        """Return the offset after the last record delivered since the partition was opened; 0 before the first."""
         return self._delivered.get(tp, 0)
 
     def reach(self, tp: TP) -> Reach | None:

@@ -1,7 +1,9 @@
-"""As of when a worker has read all that its source partitions hold. An open transaction hides their end from committed readers.
+"""As of when a worker has folded all that its source partitions hold.
+
+It may fold more slowly than events come, and an open transaction hides their end from committed readers.
 
 Pure: it receives the ends that a leader reported and when (monotonic ms), and returns ages. Everything that was there when the
-high watermark was at an offset has been read once the worker has folded up to that offset.
+high watermark was at an offset is folded once the worker has folded up to that offset.
 """
 
 import threading
@@ -10,9 +12,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
+from events.topics import JOURNAL, TRANSFERS
+
 _MAX_REPORTS: Final = 64
-_ASSUMED_HOLDS: Final = 3
-"""A backlog of which nothing was folded for so many holds began at least as many before: its owner was gone for a session."""
+_DATED: Final = (JOURNAL, TRANSFERS)
+"""Topics whose waiting records make answers old. What a history import or another worker's counts wait for does not."""
 
 
 class Opaque(NamedTuple):
@@ -54,13 +58,13 @@ class _End:
 class Visibility:
     """Tracks what a worker has not read of its source partitions, where that is more than the last moments. Several threads use it."""
 
-    def __init__(self, hold_ms: int) -> None:
-        """``hold_ms`` is how long a partition that was just opened may take to read what was there then, before it has an age."""
-        self._hold_ms = hold_ms
+    def __init__(self, folded: Callable[[str, int], int]) -> None:
+        """``folded`` returns the offset up to which the worker has folded a topic of a partition, 0 while the partition is not open."""
+        self.folded = folded
         self._lock = threading.Lock()
         self._ends: dict[int, dict[str, _End]] = {}
         self._behind: dict[int, list[_End]] = {}
-        """The ends of each partition with reports. Usually empty, so a lookup pays one look into it."""
+        """The ends of each partition with reports. It has no entry where all is folded, so a lookup pays one look into it."""
 
     def heard(
         self,
@@ -74,8 +78,10 @@ class Visibility:
     ) -> None:
         """Note where a leader said at ``seen_ms`` that a partition ends: for committed readers, and for itself.
 
-        Once something is hidden, the partition is behind until the worker has read it. ``is_opening``: it is behind in any case.
+        Once something is hidden or waits, the partition is behind until the worker has folded it. ``is_opening``: it is behind in any
+        case.
         """
+        folded = self.folded(topic, partition)
         with self._lock:
             ends = self._ends.setdefault(partition, {})
             end = ends.get(topic)
@@ -85,10 +91,13 @@ class Visibility:
             if is_opening:  # what was fetched before is not folded
                 end.reports.clear()
                 end.complete_ms = None
-            if not (end.reports or is_opening) and stable >= high_watermark:
+            else:
+                end.settle(folded)
+            waits = topic in _DATED and folded < high_watermark
+            if not (end.reports or is_opening or waits) and stable >= high_watermark:
                 end.complete_ms = seen_ms
-                return
-            end.add(seen_ms, high_watermark)
+            else:
+                end.add(seen_ms, high_watermark)
             self._note_behind(partition)
 
     def began(self, place: Opaque, began_ms: int) -> None:
@@ -109,27 +118,21 @@ class Visibility:
             ]
 
     def behind_ms(
-        self,
-        now_ms: int,
-        partition: int,
-        read: Callable[[str], int],
-        age_ms: Callable[[str], int | None] = lambda _: None,
+        self, now_ms: int, partition: int, age_ms: Callable[[str], int | None] = lambda _: None
     ) -> int | None:
         """Return for how long events may have been unread: 0 if none is, None if that is not known.
 
-        ``read`` returns the offset up to which the worker has folded a topic of the partition. ``age_ms`` returns how old the record
-        is with which it goes on, or an earlier one: for a backlog that was there at the opening.
+        ``age_ms`` returns how old the record is with which the worker goes on in a topic, or an earlier one: for a backlog that was
+        there at the opening.
         """
         if partition not in self._behind:
             return 0
         oldest_ms = dated = 0
         with self._lock:
             for end in self._behind.get(partition, ()):
-                end.settle(read(end.topic))
+                end.settle(self.folded(end.topic, partition))
                 if end.reports and end.complete_ms is None and not end.is_hidden:
-                    since_ms, waits_ms = now_ms - end.reports[0][0], age_ms(end.topic)
-                    if waits_ms is None and since_ms > _ASSUMED_HOLDS * self._hold_ms:
-                        waits_ms = since_ms + _ASSUMED_HOLDS * self._hold_ms
+                    waits_ms = age_ms(end.topic)
                     if waits_ms is not None:
                         oldest_ms = max(oldest_ms, waits_ms)
                         dated += 1

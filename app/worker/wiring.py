@@ -29,7 +29,7 @@ from app.http.operators import Operators
 from app.kafka.topics import require_topics
 from app.lookup.runner import LookupRunner
 from app.lookup.server import create_lookup_app
-from app.worker.answer_age import AnswerAge, behind
+from app.worker.answer_age import AnswerAge, behind, folded_in
 from app.worker.assignor import GroupOwners
 from app.worker.contact import Contact, ContactRule
 from app.worker.contact_log import ContactLog
@@ -126,9 +126,10 @@ class Worker:
         port = settings.port or WORKER_PORT
         url = _own_url(settings, port)
         rule = ContactRule.of(settings.session_timeout_ms, settings.max_stale_ms)
-        visibility = Visibility(rule.fresh_ms)
-        self.ending, feed, contact = Ending(), ConsumerFeed(), Contact(elapsed_ms(), visibility)
+        self.ending, feed = Ending(), ConsumerFeed()
         self.partitions = Partitions(close_timeout_seconds=settings.session_timeout_ms / 2_000)
+        visibility = Visibility(folded_in(self.partitions, feed))
+        contact = Contact(elapsed_ms(), visibility)
         stores = Stores(
             settings.data_dir / "state",
             StoreMemory(settings.block_cache_bytes, settings.memtable_bytes),
@@ -157,7 +158,7 @@ class Worker:
             AnswerAge(
                 rule,
                 lambda numbers: contact.age_ms(elapsed_ms(), numbers),
-                behind(self.partitions, visibility, feed),
+                behind(self.partitions, visibility),
             ),
             watch.alarms,
             lambda: [*customers.warnings(), *stores.warnings()],

@@ -22,8 +22,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from app.collector.json_requests import PATHS
-from app.collector.presentation import CLICKED, SHOWN
+from app.collector.endpoints import CLICKED, JSON_EVENTS, SHOWN
 from events.codec import decode, encode
 from events.model import EVENTS
 from events.rejections import STATUS
@@ -39,7 +38,7 @@ pytestmark = [pytest.mark.broker, pytest.mark.fault("S2"), pytest.mark.timeout(1
 
 ENDPOINTS: dict[str, st.SearchStrategy[fuzz.Request]] = {
     "tracker": fuzz.tracker_requests(),
-    **{name: fuzz_json.native_requests(name, kind) for name, kind in PATHS.items()},
+    **{name: fuzz_json.native_requests(name, kind) for name, kind in JSON_EVENTS.items()},
     "presentationtracking": fuzz_json.page_requests(SHOWN),
     "watch click": fuzz_json.page_requests(CLICKED),
 }

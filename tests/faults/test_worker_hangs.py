@@ -41,9 +41,10 @@ def hangs(broker: LocalBroker, directory: Path, *, kinds: tuple[str, ...], froze
         cluster.wait_until(lambda: flushes(cluster) > 3, "it flushes")
         broker.freeze()
         time.sleep(frozen_seconds)
+        frozen = flushes(cluster)
         broker.thaw()
-        cluster.wait_until(lambda: cluster.log("w0").count("ready: ") > 1, "it joins the group again")
-        cluster.wait_until(lambda: flushes(cluster) > 3, "it flushes again")
+        # A broker that was frozen itself may not have noticed that the session was over: then the worker stays in the group.
+        cluster.wait_until(lambda: flushes(cluster) > frozen, "it flushes again")
         assert STALLED not in cluster.log("w0")
         for kind in kinds:
             log_before = len(cluster.log("w0"))

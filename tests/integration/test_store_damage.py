@@ -17,7 +17,7 @@ from events.partitions import partition_of
 from events.topics import JOURNAL
 from tests.faults.cluster import CUSTOMER, Cluster, started_cluster
 from tests.support.builders import a_click, a_rendered
-from tests.support.damage import KINDS, largest_sst, zero_block
+from tests.support.damage import KINDS, largest_sst, overwrite, zero_block
 
 pytestmark = pytest.mark.broker
 
@@ -124,9 +124,7 @@ def test_files_that_change_under_a_running_worker_cost_only_their_partitions(clu
     }
     cluster.wait_ready("w1")
     assert asides(state_dir) == {by_lookup}
-    for file in (state_dir / str(by_fold)).glob("*.sst"):
-        with file.open("r+b") as damaged:
-            damaged.write(bytes(file.stat().st_size))
+    overwrite(state_dir / str(by_fold))
     write_events(cluster)
     cluster.wait_ready("w1")
     assert asides(state_dir) == {by_lookup, by_fold}, "a fold reads rows, too"

@@ -52,7 +52,15 @@ async def test_stand_still_is_seen_while_the_broker_answers_and_never_while_it_i
     app = SimpleNamespace(rebalancing=False, consumer=StuckConsumer())
     watchdog = Watchdog(alarm_ms=300, exit_ms=0, interval_ms=100)
     failed: list[BaseException] = []
-    watch: Any = Watch(own_broker.bootstrap, "t", watchdog, partitions, app, failed.append, Visibility(0))
+    watch: Any = Watch(
+        own_broker.bootstrap,
+        "t",
+        watchdog,
+        partitions,
+        app,
+        failed.append,
+        Visibility(lambda _topic, _partition: 0),
+    )
 
     async def look_until(seen: Any, what: str) -> None:
         async with asyncio.timeout(20):

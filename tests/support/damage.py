@@ -28,6 +28,13 @@ def zero_block(file: Path) -> None:
         damaged.write(bytes(BLOCK_BYTES))
 
 
+def overwrite(directory: Path) -> None:
+    """Fill the table files of an open store with zeros."""
+    for file in directory.glob("*.sst"):
+        with file.open("r+b") as damaged:
+            damaged.write(bytes(file.stat().st_size))
+
+
 def _truncate(file: Path) -> None:
     data = file.read_bytes()
     file.write_bytes(data[: len(data) // 2])

@@ -32,7 +32,7 @@ def test_each_source_topic_has_one_agent_that_takes_one_chunk_at_a_time() -> Non
 async def test_chunk_goes_to_its_partition_and_one_of_an_earlier_epoch_or_another_worker_is_dropped() -> None:
     world = World(partitions=4)
     partitions = Partitions(close_timeout_seconds=1)
-    partitions.epoch = 1
+    partitions.epoch = 2
     partitions.add(world.open(2, epoch=1))
     remember = _agent(AGENTS["events"], partitions, lambda _: None)
     earlier = Chunk(JOURNAL, 2, 0, [a_record(a_click(), offset=10)])
@@ -43,6 +43,9 @@ async def test_chunk_goes_to_its_partition_and_one_of_an_earlier_epoch_or_anothe
     assert partition.positions == {}
     await remember(stream(Chunk(JOURNAL, 2, 1, [a_record(a_click(), offset=0)])))
     assert partition.positions == {JOURNAL: 1}
+    # since another partition was reopened
+    await remember(stream(Chunk(JOURNAL, 2, 2, [a_record(a_click(), offset=1)])))
+    assert partition.positions == {JOURNAL: 2}
     world.end()
 
 

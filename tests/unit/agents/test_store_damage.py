@@ -32,6 +32,7 @@ def check_lost(world: World, partition: Partition) -> None:
     assert [str(error) for error in world.lost] == [
         "partition 0 is lost: the state in 0 is damaged (Corruption: block checksum mismatch)"
     ]
+    assert [error.is_of_store for error in world.lost] == [True]
     assert world.failed == []
 
 

@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from app.collector.json_requests import PATHS
+from app.collector.endpoints import JSON_EVENTS
 from app.customers.customer_registry import Customers
 from events import json_bodies
 from events.codec import encode
@@ -53,7 +53,9 @@ def outcomes_of(line: Line, customers: Customers) -> list[Outcome] | Rejection:
         _, _, customer_id, name = raw_path.split("/")
         return of_many(
             line,
-            Reader(customers[customer_id].rules, RECEIVED_MS, event=PATHS[name], is_owner=is_owner(line)),
+            Reader(
+                customers[customer_id].rules, RECEIVED_MS, event=JSON_EVENTS[name], is_owner=is_owner(line)
+            ),
         )
     if raw_path.startswith("/uitracking/"):
         named = re.search(r"customer=(\w+)", raw_query)

@@ -82,7 +82,7 @@ async def test_over_the_rate_nothing_is_recorded_and_others_are_not_held_up(coll
     assert len(collector.events()) == 2
     assert (await collector.get("/api/00000/click/u/1/5")).status == 204
     page = await (await collector.get("/metrics")).text()
-    assert 'uptake_collector_rejected_total{code="rate_limited"} 3.0' in page
+    assert 'uptake_collector_rejected_total{customer="limited",reason="rate_limited"} 3.0' in page
 
 
 async def until(holds: Any) -> None:

@@ -273,8 +273,8 @@ async def test_metrics_count_by_event_and_by_code(collector: Any) -> None:
         'uptake_collector_accepted_total{event="click"} 2.0',
         'uptake_collector_accepted_total{event="clickrecommended"} 1.0',
         'uptake_collector_accepted_total{event="buy"} 0.0',
-        'uptake_collector_rejected_total{code="bad_itemtype"} 1.0',
-        'uptake_collector_rejected_total{code="unknown_event"} 1.0',
+        'uptake_collector_rejected_total{customer="00000",reason="bad_itemtype"} 1.0',
+        'uptake_collector_rejected_total{customer="00000",reason="unknown_event"} 1.0',
         "uptake_collector_clamped_total 1.0",
         "uptake_collector_request_seconds_count 3.0",
     ):

@@ -87,7 +87,7 @@ async def test_each_element_has_its_own_result(collector: Any) -> None:
     assert [event.item for event in collector.events()] == ["5", "9"]
     metrics = await (await collector.get("/metrics")).text()
     assert 'uptake_collector_accepted_total{event="click"} 2.0' in metrics
-    assert 'uptake_collector_rejected_total{code="missing_item"} 1.0' in metrics
+    assert 'uptake_collector_rejected_total{customer="00000",reason="missing_item"} 1.0' in metrics
     assert "uptake_collector_empty_total 1.0" in metrics
 
 

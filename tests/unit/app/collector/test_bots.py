@@ -166,6 +166,16 @@ async def test_video_page_of_a_robot_records_nothing(collector: Running) -> None
     assert await counted(collector) == {("00000", "robot"): 3}
 
 
+async def test_debug_answer_says_that_nothing_of_a_robot_was_recorded(collector: Running) -> None:
+    headers = {"User-Agent": GOOGLE}
+    single = await collector.ask("GET", f"{CLICK}?debug=1", headers=headers)
+    assert await single.json(content_type=None) == {"status": "accepted", "event": None}
+    body = [{"type": "click", "user": "u", "item": "5"}]
+    many = await collector.ask("POST", "/v1/00000/events?debug=1", json=body, headers=headers)
+    told: Any = await many.json()
+    assert [each["event"] for each in told["results"]] == [None]
+
+
 async def test_bad_event_of_a_robot_is_refused_as_any(collector: Running) -> None:
     assert (await collector.get("/api/00000/click/u/0/5", User_Agent=GOOGLE)).status == 400
     assert (await collector.ask("HEAD", CLICK, headers={"User-Agent": GOOGLE})).status == 204

@@ -4,13 +4,15 @@ import re
 from pathlib import Path
 
 from app.base.settings import Settings
-from app.collector import json_requests, presentation
+from app.collector.endpoints import JSON_EVENTS, PRESENTATIONS, REFUSED
 from app.collector.metrics import Metrics
 from app.collector.openapi import OPERATOR_PAGES
 from app.collector.openapi_parameters import COMMON, OWN
+from app.collector.refusal_entries import MAX_SHOWN, RefusedRequest
+from app.collector.refused_requests import KEPT
 from app.journal.spool_metrics import SpoolMetrics
 from events.model import ALIASES
-from events.rejections import STATUS
+from events.rejections import CAUSES, STATUS
 from events.target import PREFIXES
 from events.tracker import TRACKER_EVENTS, TRACKER_PATHS
 from tests.support.memory_sink import MemorySink
@@ -21,6 +23,21 @@ PAGE = (Path(__file__).parents[4] / "docs" / "http-api.md").read_text(encoding="
 def test_every_code_is_documented_with_its_status() -> None:
     documented = dict(re.findall(r"^\| `([a-z_]+)` \| ([0-9]{3}) \|", PAGE, re.MULTILINE))
     assert documented == {code: str(status) for code, status in STATUS.items()}
+
+
+def test_every_cause_is_that_of_the_code() -> None:
+    told = dict(re.findall(r"^\| `([a-z_]+)` \| [0-9]{3} \| (.*) \|$", PAGE, re.MULTILINE))
+    assert {code: re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", cause) for code, cause in told.items()} == CAUSES
+
+
+def test_every_field_of_refused_requests_is_documented() -> None:
+    told = PAGE[PAGE.index("| in `last` |") : PAGE.index("- Each collector has its own page")]
+    rows = re.findall(r"^\| (`[^|]*) \|", told, re.MULTILINE)
+    assert {name for row in rows for name in re.findall(r"`(\w+)`", row)} == set(
+        RefusedRequest.__struct_fields__
+    )
+    assert f"the last {KEPT} refused requests" in PAGE
+    assert f"at most {MAX_SHOWN};" in told
 
 
 def test_every_event_and_alias_is_documented() -> None:
@@ -55,8 +72,9 @@ def test_every_path_is_documented() -> None:
     assert all(f"`{prefix}`" in PAGE for prefix in PREFIXES)
     for path in (
         *OPERATOR_PAGES,
-        *presentation.PATHS,
-        *(f"/v1/{{customer}}/{name}" for name in json_requests.PATHS),
+        *PRESENTATIONS,
+        *(f"/v1/{{customer}}/{name}" for name in JSON_EVENTS),
+        REFUSED,
     ):
         assert path in PAGE
 

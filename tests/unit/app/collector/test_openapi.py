@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from app.collector import json_requests, presentation
+from app.collector.endpoints import JSON_EVENTS, PRESENTATIONS, REFUSED
 from app.collector.openapi import OPERATOR_PAGES, codes_of, document
 from app.collector.openapi_json import SET_HERE
 from app.collector.openapi_parameters import COMMON, OWN, PATH, REQUIRED
@@ -52,7 +52,7 @@ async def test_served_document_is_the_generated_one(collector: Any) -> None:
 
 async def test_every_page_for_operators_is_served_as_documented(collector: Any) -> None:
     pages = {path for path, item in DOCUMENT["paths"].items() if "post" not in item}
-    assert pages == {*OPERATOR_PAGES, *SCRIPTS, *BUILT_IN}
+    assert pages == {*OPERATOR_PAGES, *SCRIPTS, *BUILT_IN, REFUSED}
     for path, (_, media_type) in OPERATOR_PAGES.items():
         response = await collector.get(path)
         assert (response.status, response.content_type) == (200, media_type)
@@ -161,7 +161,7 @@ def test_every_status_and_code_of_a_rejection_is_documented() -> None:
 
 def test_every_endpoint_that_takes_json_is_described() -> None:
     described = {path for path, item in DOCUMENT["paths"].items() if "post" in item and path not in TRACKER}
-    assert described == {f"/v1/{{customer}}/{name}" for name in json_requests.PATHS} | presentation.PATHS
+    assert described == {f"/v1/{{customer}}/{name}" for name in JSON_EVENTS} | PRESENTATIONS
 
 
 def test_every_event_is_described_with_the_fields_that_a_client_gives() -> None:

@@ -48,6 +48,23 @@ async def test_customer_may_have_a_script_of_its_own(collector: Any) -> None:
     assert await (await collector.get("/cdn/v1/other/tracking.css")).text() == "a{}"
 
 
+async def test_plugin_with_an_id_gets_its_own_script(collector: Any, directory: Path) -> None:
+    (directory / "other" / "shop-2").mkdir()
+    (directory / "other" / "shop-2" / "tracking.js").write_text("second();")
+    (directory / "other" / "a.b").mkdir()
+    (directory / "other" / "a.b" / "tracking.js").write_text("secret();")
+    answer = await collector.get("/cdn/v1/other/shop-2/tracking.js")
+    assert (answer.status, await answer.text()) == (200, "second();")
+    for path in (
+        "shop-2/tracking.css",
+        "shop-3/tracking.js",
+        "a.b/tracking.js",
+        "shop-2/x/tracking.js",
+        "/tracking.js",
+    ):
+        assert (await collector.get(f"/cdn/v1/other/{path}")).status == 404, path
+
+
 async def test_client_that_has_the_file_gets_304_until_the_file_changes(
     collector: Any, directory: Path
 ) -> None:

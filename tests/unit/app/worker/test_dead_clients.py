@@ -101,7 +101,9 @@ async def test_watchdog_counts_its_dead_consumer_as_no_answer_and_makes_a_new_on
     monkeypatch.setattr(consumer, "end_offsets", _forever)
     app = SimpleNamespace(rebalancing=False, consumer=None)
     partition = SimpleNamespace(number=0, topic_ids={})
-    looking = Watch(NOBODY, "t", Watchdog(1, 0, 1), [partition], app, print, Visibility(0))  # type: ignore[arg-type]
+    looking = Watch(
+        NOBODY, "t", Watchdog(1, 0, 1), [partition], app, print, Visibility(lambda _topic, _partition: 0)
+    )  # type: ignore[arg-type]
     looking._consumers = {"read_uncommitted": consumer}
     monkeypatch.setattr(watch, "_ANSWER_SECONDS", 60.0)
     sights = asyncio.create_task(looking._sights())

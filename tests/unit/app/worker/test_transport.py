@@ -34,9 +34,18 @@ class Owner:
         self.epoch = 0
         self.positions: dict[tuple[str, int], int] = {}
         self.paused: set[tuple[str, int]] = set()
+        self.begins: dict[int, int] = {}
 
     async def on_revoked(self) -> None:
         self.epoch += 1
+        self.begins = {tp.partition: self.epoch for tp in (A, B)}
+
+    def hold(self, partition: int) -> None:
+        self.epoch += 1
+        self.begins[partition] = self.epoch
+
+    def is_over(self, partition: int, epoch: int) -> bool:
+        return epoch < self.begins.get(partition, 0)
 
     def durable(self, topic: str, partition: int) -> int | None:
         return self.positions.get((topic, partition))
@@ -136,6 +145,68 @@ async def test_chunk_of_an_earlier_epoch_is_not_handed_on(consumer: Records) -> 
     assert len(handed_on) == 1
     assert consumer.delivered(A) == CHUNK_RECORDS
     assert consumer.delivered(B) == 0
+
+
+async def test_partition_that_is_closed_meanwhile_is_dropped_and_others_are_handed_on(
+    consumer: Records,
+) -> None:
+    subscribed(consumer, A=(9, 9, 9), B=(2, 2, 2))
+    consumer.active = {A, B}
+
+    async def fetch(timeout: float) -> Any:
+        consumer.ownership.hold(A.partition)
+        return {A: run_of(range(3)), B: run_of(range(2))}, {A, B}
+
+    consumer._wait_next_records = fetch
+    assert [chunk.partition for chunk in await chunks(consumer)] == [B.partition]
+    assert (consumer.delivered(A), consumer._fetched, consumer.passed) == (0, {B: 2}, {B: 2})
+    del consumer._wait_next_records
+    consumer.fetches = [{A: run_of(range(3 * CHUNK_RECORDS)), B: run_of(range(2))}]
+    handed_on = []
+    async for tp, _ in consumer.getmany(0):
+        handed_on.append(tp)
+        if tp == A:  # while the agent's queue is full
+            consumer.ownership.hold(A.partition)
+            consumer.forget({A})
+    assert handed_on == [A, B]
+    assert (consumer.delivered(A), consumer._fetched, consumer.passed) == (0, {B: 2}, {B: 2})
+
+
+async def test_partition_that_faust_adds_while_a_fetch_runs_is_not_fetched(
+    consumer: Records, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Faust adds a partition as soon as its agent's queue has room. It may be held by then."""
+    seen: list[set[TP]] = []
+
+    async def getmany(active: set[TP], timeout: float) -> dict[TP, list[Any]]:
+        consumer.on_buffer_drop(A)
+        seen.append(set(active))
+        return {}
+
+    monkeypatch.setattr(consumer._thread, "getmany", getmany)
+    consumer._set_active_tps({A, B})
+    consumer.on_buffer_full(A)
+    consumer.ownership.paused = {tuple(A)}
+    await ChunkConsumer._wait_next_records(consumer, 0)
+    await ChunkConsumer._wait_next_records(consumer, 0)
+    assert seen == [{B}, {B}]
+
+
+async def test_what_is_read_again_after_a_seek_is_handed_on_whatever_faust_noted_meanwhile(
+    consumer: Records,
+) -> None:
+    handed_on: list[range] = []
+    fetcher: Any = SimpleNamespace(_stopped=asyncio.Event())
+
+    async def take(message: Any) -> None:
+        handed_on.append(range(message.value.records[0].offset, message.value.records[-1].offset + 1))
+        if not consumer.fetches:
+            fetcher._stopped.set()
+
+    consumer.callback = take
+    consumer.fetches = [{A: run_of(range(10))}, {A: run_of(range(4, 8))}, {A: run_of(range(8, 10))}]
+    await consumer._drain_messages(fetcher)
+    assert handed_on == [range(10), range(4, 8), range(8, 10)]
 
 
 async def test_nothing_is_handed_on_once_the_flow_is_stopped(consumer: Records) -> None:
