@@ -3,6 +3,7 @@
 from typing import Final
 
 from agents.ports import Output, SourceRecord
+from agents.record_times import first_appended_ms
 from events.codec import UndecodableError
 from events.topics import DEADLETTERS
 
@@ -27,7 +28,7 @@ def dead_letter(partition: int, topic: str, record: SourceRecord, error: Undecod
         ("topic", topic.encode()),
         ("partition", b"%d" % partition),
         ("offset", b"%d" % record.offset),
-        ("timestamp", b"%d" % record.timestamp),
+        ("timestamp", b"%d" % first_appended_ms(record)),
         ("reason", error.reason.encode()),
         ("detail", error.detail.encode(errors="replace")[:1_000]),
         *cut,

@@ -6,7 +6,8 @@ import msgspec
 
 from agents.partition import Partition
 from agents.ports import Output
-from events.codec import UndecodableError, check_names, decode, encode
+from agents.record_times import FIRST_APPENDED, first_appended_ms
+from events.codec import UndecodableError, check_names, check_pseudonym, decode, encode
 from events.event_time import settle_times
 from events.model import NO_PROFILE_USER, Event, user_key
 from events.partitions import partition_of
@@ -40,7 +41,8 @@ def _fold(partition: Partition, record: Any, topic: str, max_age_ms: int | None,
             return
     if event.previous_user is not None:
         check_names(event.customer, event.previous_user)
-    appended_ms: int = record.timestamp
+        check_pseudonym("previous_user", event.previous_user)
+    appended_ms: int = first_appended_ms(record) if record.headers else record.timestamp
     time_ms, received_ms, is_clamped = settle_times(event.time_ms, event.received_ms, appended_ms, max_age_ms)
     if not 0 < received_ms <= MAX_TIME_MS:
         raise UndecodableError(
@@ -60,15 +62,21 @@ def _fold(partition: Partition, record: Any, topic: str, max_age_ms: int | None,
 
 
 def _verified_key(partition: Partition, record: Any, event: Event, topic: str) -> bytes | None:
-    """Return the key of a record whose user belongs to this partition, and remember it. Forward any other record and return None."""
+    """Return the key of a record whose user belongs to this partition. Forward any other record and return None.
+
+    A key that fits a user of a known customer is remembered.
+    """
     key = _check_key(record.key, event)
     home = partition_of(key, partition.limits.partitions)
     if home != partition.number and event.user != NO_PROFILE_USER:
         origin = ("origin", _origin(topic, partition, record))
-        partition.send(Output(topic, home, key, record.value, (origin,)))
+        appended = (FIRST_APPENDED, b"%d" % first_appended_ms(record))
+        partition.send(Output(topic, home, key, record.value, (origin, appended)))
         partition.stats.forwarded += 1
         return None
-    partition.overlay.verify(key, event.customer, event.user)
+    unknown = partition.limits.unknown_customers
+    if unknown is None or not unknown.is_missing(event.customer, partition.number):
+        partition.overlay.verify(key, event.customer, event.user)
     return key
 
 
@@ -99,6 +107,7 @@ def _check_key(key: bytes | None, event: Event) -> bytes:
         if key is not None and key.startswith(f"{event.customer}|{NO_PROFILE_USER}".encode()):
             return key
     else:
+        check_pseudonym("user", event.user)
         if key == user_key(event.customer, event.user):
             return key
     raise UndecodableError(

@@ -1,6 +1,6 @@
 """The rows and tallies of one partition in memory, and the changes that a flush takes from them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final, NamedTuple, Protocol, TypeVar
@@ -50,13 +50,19 @@ class _LaneTables:
     tally: Tally
     rows: _CachesByTable
     transfer: Callable[[Transfer], None]
+    scenario_keepers: Container[str]
 
 
 class Overlay:
     """All tables of a partition in memory, as of the last folded event."""
 
     def __init__(
-        self, store: Store, number: int, partitions: int, max_scenarios: int = MAX_SCENARIOS
+        self,
+        store: Store,
+        number: int,
+        partitions: int,
+        max_scenarios: int = MAX_SCENARIOS,
+        scenario_keepers: Container[str] = (),
     ) -> None:
         self._store, self._number, self._partitions = store, number, partitions
         self._room = CacheRoom()
@@ -66,8 +72,9 @@ class Overlay:
         self.places = ScenarioPlaces(self.rows[scenario_names.TABLE], number, max_scenarios)
         self.tally = Tally()
         self.history_tally = Tally()
-        self.live = _LaneTables(self.tally, self.rows, self.transfer)
-        self.history = _LaneTables(self.history_tally, self.rows, self.transfer)
+        self.scenario_keepers = scenario_keepers
+        self.live = _LaneTables(self.tally, self.rows, self.transfer, scenario_keepers)
+        self.history = _LaneTables(self.history_tally, self.rows, self.transfer, scenario_keepers)
         self._transfer_outputs: list[Output] = []
         self.verified: dict[bytes, tuple[str, str]] = {}
         self.newest_received_ms = 0

@@ -7,18 +7,19 @@ and writes the store after it. Folding continues while a flush is in flight.
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 from agents.announcements import STALE, Announcing
 from agents.closing import Closer
 from agents.deadletter import dead_letter
-from agents.overlay import MAX_SCENARIOS, Overlay
-from agents.poison import BadRuns, Halt, PoisonRule
+from agents.overlay import Overlay
+from agents.partition_limits import PartitionLimits, PartitionStats
+from agents.poison import BadRuns, Halt
 from agents.ports import Flush, Outbox, Output, PartitionLostError, SourceRecord, Store
 from agents.positions import position_rows, read_positions, read_source_ids
 from agents.scenario_places import Crowd
 from agents.sweep import Sweeper
+from agents.unknown_customers import UnknownCustomer
 from events.codec import UndecodableError
 from tables.ctr import watermarks
 from tables.ctr.watermarks import WatermarkRules
@@ -32,40 +33,6 @@ _CHECK_RECORDS: Final = 512  # after so many records in short chunks, which end 
 
 FoldOne = Callable[["Partition", Any], None]
 """Folds one record into a partition. Raises UndecodableError for a record that must go to the dead letters."""
-
-
-@dataclass(slots=True)
-class PartitionLimits:
-    """Limits and rules of a partition, such as how much it holds before it flushes or its cache ages."""
-
-    flush_interval_ms: int = 1_000
-    flush_max_changes: int = 20_000
-    cache_rows: int = 2_500
-    cache_bytes: int = 12_582_912
-    """Estimated memory, not encoded size. It also bounds the changes that wait for a flush."""
-    partitions: int = 8
-    poison: PoisonRule | None = field(default_factory=PoisonRule)
-    """When a source topic is paused. None: never, so that all of its records may go to the dead letters."""
-    max_scenarios: int = MAX_SCENARIOS
-    """Scenario names of a customer that count by themselves. More count as ``other``."""
-    grace_ms: int = 600_000
-    """How long a window waits for events out of order."""
-    caught_up_ms: int = 10_000
-    """A source without a new record for this long does not hold back the windows."""
-
-
-@dataclass(slots=True)
-class PartitionStats:
-    """Counts of a partition since it was opened (docs/operations.md)."""
-
-    folded: int = 0
-    deadlettered: int = 0
-    forwarded: int = 0
-    repeated: int = 0
-    clamped: int = 0
-    swept: int = 0
-    late: int = 0
-    flushes: int = 0
 
 
 class Partition:
@@ -88,7 +55,9 @@ class Partition:
         self.limits = limits
         self.stats = PartitionStats()
         self.store = store
-        self.overlay = Overlay(store, number, limits.partitions, limits.max_scenarios)
+        self.overlay = Overlay(
+            store, number, limits.partitions, limits.max_scenarios, limits.scenario_keepers
+        )
         self._settle()
         self.rules = WatermarkRules(limits.partitions, limits.grace_ms, STALE * limits.caught_up_ms)
         self.closer = Closer(self.overlay, number, self.rules)
@@ -190,9 +159,14 @@ class Partition:
             return 0
         return 0 if state is None else state.reached_ms
 
-    def alarms(self) -> list[Halt | Crowd]:
+    def alarms(self) -> list[Halt | Crowd | UnknownCustomer]:
         """Return the active alarms."""
-        return [*self.halts.values(), *self.overlay.places.alarms(self.overlay.newest_received_ms)]
+        unknown = self.limits.unknown_customers
+        return [
+            *self.halts.values(),
+            *self.overlay.places.alarms(self.overlay.newest_received_ms),
+            *(() if unknown is None else unknown.alarms(self.number)),
+        ]
 
     def send(self, output: Output) -> None:
         """Send a record in the transaction of the next flush."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from agents.ports import SourceRecord
+from agents.unknown_customers import UNKNOWN_CUSTOMER
 from events.codec import UndecodableError
 
 log = logging.getLogger(__name__)
@@ -82,7 +83,9 @@ class BadRuns:
     ) -> Halt | None:
         """Count a bad record of a chunk that is not counted yet. Return a Halt if the rule pauses the topic."""
         rule = self._rule
-        if rule is None:
+        if (
+            rule is None or error.reason == UNKNOWN_CUSTOMER
+        ):  # that has an alarm of its own, and ends without a restart
             return None
         index = bisect_left(chunk, offset, key=lambda record: record.offset)
         number = self._passed[topic] + index

@@ -1,6 +1,6 @@
 """Protocols for what a partition needs from outside (records, a store, a transactional outbox), and the content of a flush."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
@@ -15,6 +15,7 @@ class SourceRecord(Protocol):
     key: bytes | None
     value: bytes | None
     timestamp: int
+    headers: Sequence[tuple[str, bytes]]
 
 
 class Chunk(NamedTuple):

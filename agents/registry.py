@@ -35,6 +35,11 @@ class Partitions:
             if halt is not None and halt.position == position:
                 partition.halts[topic] = halt  # a rebalance alone does not end a pause
 
+    def forget_verified(self) -> None:
+        """Let each partition check its keys again: a customer may be unknown from now on."""
+        for partition in self._open.values():
+            partition.overlay.verified.clear()
+
     def hold(self, numbers: Iterable[int]) -> None:
         """Let no record of these partitions be fetched before they are added, and none be folded that was fetched before now.
 

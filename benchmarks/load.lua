@@ -9,6 +9,8 @@ ffi.cdef("typedef struct { long s; long us; } uptake_time; int gettimeofday(upta
 local ITEMS, LISTED = 5000, 4
 local SCENARIOS = { "home", "also_bought", "category", "search" }
 local NEVER_MS = 3600000
+local PLATFORMS = { "Windows NT 10.0; Win64; x64", "Macintosh; Intel Mac OS X 10_15_7", "X11; Linux x86_64", "Linux; Android 10; K" }
+local AGENT = "Mozilla/5.0 (%s) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/%d.0.0.0 Safari/537.36"
 
 local time = ffi.new("uptake_time")
 local function now()
@@ -51,6 +53,7 @@ end
 
 function request()
    ends = ends or now() + seconds
+   wrk.headers["User-Agent"] = AGENT:format(PLATFORMS[math.random(#PLATFORMS)], 90 + math.random(50))
    if mode == "batch" then
       local lines = {}
       for place = 1, size do

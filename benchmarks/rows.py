@@ -6,7 +6,7 @@ from typing import Final
 from zlib import crc32
 
 from benchmarks.shop import MIX, Shop
-from benchmarks.traffic import CUSTOMER, Record
+from benchmarks.traffic import CUSTOMER, Record, user_name
 from benchmarks.transitions import MemoryTables
 from events.codec import decode
 from events.model import user_key
@@ -67,7 +67,7 @@ class Population:
         users: int,
         partitions: int,
         limit: int | None = None,
-        name: Callable[[int], str] = "k1.{:026d}".format,
+        name: Callable[[int], str] = user_name,
     ) -> None:
         self._visitors, self._keys = visitors, []
         left = limit

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Final
 
-from benchmarks.traffic import CUSTOMER, SCENARIOS, Record, draw_list
+from benchmarks.traffic import CUSTOMER, SCENARIOS, Record, draw_list, user_name
 from events import model
 from events.codec import encode
 from events.model import user_key
@@ -64,7 +64,7 @@ class Shop:
     zipf: float = 1.1
     listed: int = 4
     mix: Mapping[str, int] = field(default_factory=lambda: MIX)
-    name: Callable[[int], str] = "k1.{:026d}".format
+    name: Callable[[int], str] = user_name
     """Returns the pseudonym of a user, given as a number."""
 
     def records(self) -> Iterator[Record]:

@@ -15,6 +15,14 @@ CUSTOMER: Final = "00000"
 SCENARIOS: Final = ("home", "also_bought", "category", "search")
 
 
+_LETTERS: Final = str.maketrans("0189", "abyz")  # a pseudonym has the digits 2 to 7 only
+
+
+def user_name(number: int) -> str:
+    """Return a user of a number, in the form of a pseudonym."""
+    return f"k1.{number:026d}".translate(_LETTERS)
+
+
 def start_ms(events: int) -> int:
     """Return the start of a minute, early enough that ``events`` events, one per millisecond, lie in the past."""
     return (int(time.time()) - events // 1_000 - 60) // 60 * 60_000
@@ -53,7 +61,7 @@ class Traffic:
     def records(self) -> Iterator[Record]:
         """Yield the events in the order of their times, the same at each call."""
         draw = random.Random(self.seed)
-        users = [f"k1.{number:026d}" for number in range(self.users)]
+        users = [user_name(number) for number in range(self.users)]
         keys = [user_key(CUSTOMER, user) for user in users]
         partitions = [partition_of(key, self.partitions) for key in keys]
         names = [str(item) for item in range(1, self.items + 1)]

@@ -32,6 +32,7 @@ class MemoryTables:
     def __init__(self) -> None:
         self.tally = Tally()
         self.rows: defaultdict[TableSpec[Any], Memory] = defaultdict(Memory)
+        self.scenario_keepers: frozenset[str] = frozenset()
 
     def all(self) -> dict[str, dict[bytes, Any]]:
         """Return the rows that are not deleted, of every table that has any."""

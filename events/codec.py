@@ -11,7 +11,19 @@ from typing import Any, Final
 
 import msgspec
 
-from events.model import EVENT_VERSION, Basket, Buy, Event, EventBase, Login, Owns, PurchaseEvent, Wishlist
+from events.model import (
+    EVENT_VERSION,
+    NO_PROFILE_USER,
+    Basket,
+    Buy,
+    Event,
+    EventBase,
+    Login,
+    Owns,
+    PurchaseEvent,
+    Wishlist,
+)
+from events.pseudonym import is_pseudonym
 from events.quantity import exact, json_number
 
 _encoder: Final = msgspec.json.Encoder(decimal_format="string")
@@ -21,7 +33,7 @@ _decoder: Final[msgspec.json.Decoder[Event]] = msgspec.json.Decoder(Event)
 class UndecodableError(ValueError):
     """A record cannot be folded.
 
-    ``reason`` is ``null``, ``too_large``, ``malformed``, ``unknown_version`` or ``bad_key``.
+    ``reason`` is ``null``, ``too_large``, ``malformed``, ``unknown_version``, ``bad_key``, ``raw_user`` or ``unknown_customer``.
     """
 
     def __init__(self, reason: str, detail: str) -> None:
@@ -42,6 +54,8 @@ _MAX_DECIMALS: Final = 12
 def _check_login(event: Login) -> None:
     if not _IS_NAME(event.target):
         raise UndecodableError("malformed", "target takes 1 to 200 printable ASCII characters")
+    if not event.is_junk_target or event.target != NO_PROFILE_USER:
+        check_pseudonym("target", event.target)
 
 
 def _check_price(event: PurchaseEvent | Basket | Wishlist) -> None:
@@ -107,3 +121,15 @@ def check_names(customer: str, user: str) -> None:
     """Raise UndecodableError unless customer and user may be in a key: printable ASCII, and no ``|`` in the customer."""
     if not _IS_NAME(customer) or not _IS_NAME(user) or "|" in customer:
         raise UndecodableError("bad_key", "customer and user take 1 to 200 printable ASCII characters")
+
+
+def check_pseudonym(name: str, user: str) -> None:
+    """Raise UndecodableError unless a user has the form of a pseudonym: a producer that writes raw ids must learn of it.
+
+    The sentence does not hold the id.
+    """
+    if not is_pseudonym(user):
+        raise UndecodableError(
+            "raw_user",
+            f"{name} is not a pseudonym, which is a key id, a point and 26 letters a-z or digits 2-7",
+        )

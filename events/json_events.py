@@ -11,13 +11,14 @@ import msgspec
 
 from events import tracker_fields
 from events.event_time import drop_clocks_in_seconds, event_time, in_ms, is_in_seconds
-from events.json_fields import json_of, text_of
+from events.json_fields import READ, json_of, text_of
 from events.json_kinds import KINDS, MONEY, PLAIN_ITEMS, PLAIN_KINDS, UNREAD, FieldSlot, Kind, Own
 from events.model import NO_PROFILE_USER
+from events.no_profile import forget_target
 from events.rejections import RefusedError, Rejection
 from events.rules import Rules
 from events.signature import ABSENT
-from events.tracker import Accepted
+from events.tracker import CONSENT, Accepted
 from events.tracker_fields import quoted
 from events.wire_values import MAX_PROPERTIES, MAX_PROPERTY_CHARS, MAX_PROPERTY_NAME_CHARS
 
@@ -41,8 +42,13 @@ class Reader:
         is_plain: bool = False,
     ) -> None:
         self._rules, self._received_ms, self._event, self._is_owner = rules, received_ms, event, is_owner
-        is_lenient = rules.string_items and not rules.strict_scenario and rules.scenario_of_unlabelled is None
-        self._is_plain = is_plain and event is None and is_lenient
+        has_plain_rules = (
+            rules.string_items
+            and not rules.strict_scenario
+            and not rules.consent_required
+            and rules.scenario_of_unlabelled is None
+        )
+        self._is_plain = is_plain and event is None and has_plain_rules
         self._stamp = {"customer": rules.customer, "time_ms": received_ms, "received_ms": received_ms}
         self._users: dict[str, tuple[str, str | None]] = {}  # a page's events are often of one user
 
@@ -90,6 +96,9 @@ class Reader:
         own, extra = _own_fields(element, kind.shape, self._rules)
         if not kind.finish(own, self._rules):
             return None
+        if not self._rules.may_profile(_consent_of(element, self._rules)):
+            user, previous_user = NO_PROFILE_USER, None
+            forget_target(own)
         unread = own.pop(UNREAD, None)
         if unread is not None:
             extra += [(name, element[name]) for name in MONEY if isinstance(element.get(name), str | float)]
@@ -138,7 +147,7 @@ class Reader:
         known = self._users.get(raw) if type(raw) is str else None
         if known is None:
             text = "" if raw is _ABSENT_USER else text_of("user", raw, "bad_user")
-            known = _pseudonyms(tracker_fields.raw_user(text), self._rules)
+            known = self._rules.identify(tracker_fields.raw_user(text))
             self._users[text] = known
         return known
 
@@ -157,10 +166,12 @@ class Reader:
         return time_ms
 
 
-def _pseudonyms(raw_user: str, rules: Rules) -> tuple[str, str | None]:
-    if raw_user in tracker_fields.NO_PROFILE_IDS:
-        return NO_PROFILE_USER, None
-    return rules.user(raw_user), rules.previous_user(raw_user)
+def _consent_of(element: dict[str, Any], rules: Rules) -> str | None:
+    value = element.get(CONSENT)
+    if value is None or (type(value) is str and value in ABSENT):
+        return None
+    consent: str = READ[CONSENT](CONSENT, value, rules)
+    return consent
 
 
 def _own_fields(

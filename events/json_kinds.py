@@ -8,9 +8,9 @@ from typing import Any, Final
 
 import msgspec
 
-from events import model, tracker_fields
+from events import model
 from events.json_fields import PLAIN_CHARS, READ, Read
-from events.model import ALIASES, EVENTS, NO_PROFILE_USER
+from events.model import ALIASES, EVENTS
 from events.rejections import PRICE_UNREADABLE, RefusedError
 from events.rules import Rules
 from events.wire_fields import WIRE_FIELDS, WireField, fields_of
@@ -24,14 +24,14 @@ MONEY: Final = ("fullprice", "price", "currency")
 UNREAD: Final = "unread"
 """The name in Own, no field, under which the rules of an event say why they left a value out: one of UNREAD_REASONS."""
 
-_READ_FIRST: Final = ("type", "customer", "user")
+_READ_APART: Final = ("type", "customer", "user", "consent")
 _SET_BY_COLLECTOR: Final = tuple(
     [field for field in WIRE_FIELDS if field.value.kind is ValueKind.SET_BY_COLLECTOR]
 )
 
 
 class Kind(msgspec.Struct, frozen=True):
-    """How one event is read: its struct, and its fields by all of their names; None for those that are read before the others.
+    """How one event is read: its struct, and its fields by all of their names; None for those that are read apart.
 
     ``finish`` applies the rules between fields: it completes them, raises RefusedError, or returns False if there is nothing to
     record.
@@ -103,8 +103,7 @@ def _finish_login(own: Own, rules: Rules) -> bool:
     target = own.get("target", "")
     if not target:
         raise RefusedError("missing_user", "target: the user id is required and must not be empty", "target")
-    own["is_junk_target"] = target in tracker_fields.JUNK_TARGETS
-    own["target"] = NO_PROFILE_USER if own["is_junk_target"] else rules.user(target)
+    own["target"], own["is_junk_target"] = rules.identify_target(target)
     return True
 
 
@@ -141,7 +140,15 @@ PLAIN_FIELDS: Final = frozenset([field.name for field in WIRE_FIELDS if field.is
 PLAIN_ITEMS: Final = MAX_ITEMS_CHARS // MAX_ITEM_CHARS
 PLAIN_KINDS: Final = {
     name: (EVENTS[name], PLAIN_FIELDS.intersection(("type", *EVENTS[name].__struct_fields__)))
-    for name in ("click", "clickrecommended", "rendered", "viewed", "deletefrombasket", "blacklist")
+    for name in (
+        "click",
+        "clickrecommended",
+        "rendered",
+        "viewed",
+        "deletefrombasket",
+        "blacklist",
+        "deletefromblacklist",
+    )
 }
 
 
@@ -150,9 +157,9 @@ def _slot_of(field: WireField) -> FieldSlot:
 
 
 def _kind_of(name: str, struct: type[model.EventBase]) -> Kind:
-    shape: dict[str, FieldSlot | None] = dict.fromkeys(_READ_FIRST)
+    shape: dict[str, FieldSlot | None] = dict.fromkeys(_READ_APART)
     for field in (*fields_of(struct), *_SET_BY_COLLECTOR):
-        shape |= {spelled: _slot_of(field) for spelled in field.json_names if spelled not in _READ_FIRST}
+        shape |= {spelled: _slot_of(field) for spelled in field.json_names if spelled not in _READ_APART}
     return Kind(struct, shape, _FINISH.get(name, _finish_item))
 
 

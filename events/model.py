@@ -170,6 +170,12 @@ class Blacklist(ItemEvent, frozen=True, kw_only=True, omit_defaults=True, gc=Fal
     """The user never wants to see the item again."""
 
 
+class DeleteFromBlacklist(
+    ItemEvent, frozen=True, kw_only=True, omit_defaults=True, gc=False, tag="deletefromblacklist"
+):
+    """The user may see the item again (alias ``unblacklist``)."""
+
+
 class TriggerOpened(EventBase, frozen=True, kw_only=True, omit_defaults=True, gc=False, tag="triggeropened"):
     """The user opened a message that a trigger sent, such as a mail about a basket that was left."""
 
@@ -187,7 +193,7 @@ class ClickTriggered(
 class Login(EventBase, frozen=True, kw_only=True, omit_defaults=True, gc=False, tag="login"):
     """``user`` (the source) turned out to be ``target`` (alias ``transfer``).
 
-    ``is_junk_target`` marks the targets ``0``, ``undefined``, ``null`` and ``not_defined``: the login is recorded, and nothing moves.
+    ``is_junk_target`` marks a target that means no user, such as ``0`` or ``null``: the login is recorded, and nothing moves.
     """
 
     target: str
@@ -227,6 +233,7 @@ Event = (
     | Viewed
     | Rate
     | Blacklist
+    | DeleteFromBlacklist
     | TriggerOpened
     | ClickTriggered
     | Login
@@ -238,7 +245,11 @@ EVENTS: Final[dict[str, type[EventBase]]] = {
 }
 """Canonical event name -> its struct. This is the one list of events."""
 
-ALIASES: Final[dict[str, str]] = {"follow": "clickrecommended", "transfer": "login"}
+ALIASES: Final[dict[str, str]] = {
+    "follow": "clickrecommended",
+    "transfer": "login",
+    "unblacklist": "deletefromblacklist",
+}
 """Other event names of the tracker paths -> canonical name."""
 
 

@@ -25,7 +25,17 @@ from events.wire_values import MAX_ITEMS_CHARS, MAX_ITEMS_PER_REQUEST
 
 _DATA: Final = re.compile(r"(?:^|&)\s*data=")
 _WATCH: Final = re.compile(r"(?:^|/)watch/([^/?#&]+)")
-_OF_THE_PAGE: Final = ("eid", "sent", "sent_ms", "lang", "storeViewId", "segments", "experiment", "variant")
+_OF_THE_PAGE: Final = (
+    "eid",
+    "sent",
+    "sent_ms",
+    "lang",
+    "storeViewId",
+    "segments",
+    "experiment",
+    "variant",
+    "consent",
+)
 """Fields that a body may have once for all its elements; an element's own field wins. Elements do not inherit an ``eid``, because
 elements with the same ``eid`` would be one event."""
 _NOT_KEPT: Final = frozenset(("data", "user", "esn", "customer", DEBUG))
@@ -136,12 +146,12 @@ def read_data(data: Any, most: int) -> list[Element] | Rejection:
     return data
 
 
-def user_of(page: Mapping[str, Any], cookie: str | None) -> Any:
-    """Return the raw user: the first of ``user``, the cookie and the device's ``esn`` that is given, else ``not_defined``."""
+def user_of(page: Mapping[str, Any], cookie: str | None, rules: Rules) -> Any:
+    """Return the raw user: the first of ``user``, the cookie and the device's ``esn`` that means a user, else None."""
     for user in (page.get("user"), None if cookie is None else unquote(cookie), page.get("esn")):
-        if not _is_absent(user):
+        if not _is_absent(user) and not rules.is_no_profile(str(user)):
             return user
-    return "not_defined"
+    return None
 
 
 def shown_element(element: Element, page: Mapping[str, Any], user: Any, rules: Rules) -> Element:
@@ -158,7 +168,7 @@ def shown_element(element: Element, page: Mapping[str, Any], user: Any, rules: R
         "image": own.pop("image_key", None),
         "created_ms": own.pop("time", None),
     }
-    for name in ("request_id", "row", "rank", "itemtype", "eid", "sent", "experiment", "variant"):
+    for name in ("request_id", "row", "rank", "itemtype", "eid", "sent", "experiment", "variant", "consent"):
         if name in own:
             made[name] = own.pop(name)
     return made | {"properties": _kept(page, own)}

@@ -1,6 +1,7 @@
 """Pseudonyms: what Kafka and the tables carry in place of raw user ids."""
 
 import hmac
+import re
 import zlib
 from functools import lru_cache
 from struct import Struct
@@ -10,6 +11,9 @@ from events.model import NO_PROFILE_USER, EventBase, user_key
 
 _EID_SPREAD: Final = 1_024  # keys of anonymous events with an eid: enough to spread over all partitions
 _PSEUDONYM_BYTES: Final = 16  # 128 bits: no two users of a site share one by chance
+KEY_ID_PATTERN: Final = "[A-Za-z0-9_-]{1,16}"
+PSEUDONYM_PATTERN: Final = rf"{KEY_ID_PATTERN}\.[a-z2-7]{{26}}"
+_PSEUDONYM: Final = re.compile(PSEUDONYM_PATTERN)
 RECENT_USERS: Final = 32_768
 """Users whose pseudonyms are cached, 10 MB. A visitor sends many events within minutes, and an HMAC takes as long as parsing one."""
 _RECENT_CHARS: Final = 64  # longer ids are not cached: 32,768 ids of 4 KB would fill the memory
@@ -26,6 +30,11 @@ def pseudonym(secret: bytes, key_id: str, raw_user: str) -> str:
     are case sensitive and not normalised.
     """
     return (_recent if len(raw_user) <= _RECENT_CHARS else _pseudonym)(secret, key_id, raw_user)
+
+
+def is_pseudonym(user: str) -> bool:
+    """Return whether a user has the form of a pseudonym. A raw id may have it by chance."""
+    return _PSEUDONYM.fullmatch(user) is not None
 
 
 def _pseudonym(secret: bytes, key_id: str, raw_user: str) -> str:

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, tzinfo
 
+from events.model import NO_PROFILE_USER
+from events.no_profile import NO_PROFILE_IDS, normal_id
 from events.pseudonym import pseudonym
 from events.wire_values import MAX_ITEM_NUMBER
 
@@ -34,6 +36,29 @@ class Rules:
     """Other ids under which clients send events of this customer."""
     scenarios_of_tracks: Mapping[str, str] = field(default_factory=dict)
     """Track of a presentation -> its scenario. A track that is not listed is its own scenario."""
+    no_profile_users: frozenset[str] = NO_PROFILE_IDS
+    """Raw ids that mean no user, in the form of ``events.no_profile.normal_id``."""
+
+    consent_required: bool = False
+    """Whether an event builds a profile only with ``consent=yes``."""
+
+    def may_profile(self, consent: str | None) -> bool:
+        """Return whether an event with this ``consent`` (None: not given) may build a profile."""
+        return consent == "yes" or (consent is None and not self.consent_required)
+
+    def is_no_profile(self, raw_user: str) -> bool:
+        """Return whether a raw id means no user: its events build no profile."""
+        return normal_id(raw_user) in self.no_profile_users
+
+    def identify(self, raw_user: str) -> tuple[str, str | None]:
+        """Return ``user`` and ``previous_user`` of the events of a raw id that may build a profile."""
+        if self.is_no_profile(raw_user):
+            return NO_PROFILE_USER, None
+        return self.user(raw_user), self.previous_user(raw_user)
+
+    def identify_target(self, raw_target: str) -> tuple[str, bool]:
+        """Return ``target`` and ``is_junk_target`` of a login to a raw id."""
+        return (NO_PROFILE_USER, True) if self.is_no_profile(raw_target) else (self.user(raw_target), False)
 
     def user(self, raw_user: str) -> str:
         """Return the pseudonym of a raw user id."""

@@ -29,23 +29,21 @@ from events.rules import Rules
 
 _decoder: Final[msgspec.json.Decoder[Event]] = msgspec.json.Decoder(Event)
 
-_ANONYMOUS: Final = tracker_fields.NO_PROFILE_IDS | {NO_PROFILE_USER}
-"""Values of ``user`` that mean an anonymous user."""
 
-
-def seal(event: EventBase, rules: Rules) -> EventBase | Rejection:
+def seal(event: EventBase, rules: Rules, consent: str | None = None) -> EventBase | Rejection:
     """Return the journal's event for an event with raw ids, or the Rejection of an invalid one.
 
     Raw ids are in ``user``, and in ``target`` of a login. Types are checked too, because a struct does not check its arguments. No
-    clock is read: an event without ``time_ms`` happens when the broker receives its record.
+    clock is read: an event without ``time_ms`` happens when the broker receives its record. ``consent`` is ``yes``, ``none``, or
+    None if it is not known.
     """
     try:
-        return _seal(event, rules)
+        return _seal(event, rules, is_anonymous=not rules.may_profile(consent))
     except RefusedError as refused:
         return refused.rejection
 
 
-def _seal(event: EventBase, rules: Rules) -> EventBase:
+def _seal(event: EventBase, rules: Rules, *, is_anonymous: bool) -> EventBase:
     typed = _typed(event)
     if typed.customer != rules.customer:
         raise RefusedError(
@@ -55,13 +53,11 @@ def _seal(event: EventBase, rules: Rules) -> EventBase:
             typed.customer,
         )
     raw_user = tracker_fields.raw_user(typed.user)
-    is_anonymous = raw_user in _ANONYMOUS
-    names: dict[str, Any] = {
-        "user": NO_PROFILE_USER if is_anonymous else rules.user(raw_user),
-        "previous_user": None if is_anonymous else rules.previous_user(raw_user),
-    }
+    is_nobody = is_anonymous or raw_user == NO_PROFILE_USER
+    user, previous_user = (NO_PROFILE_USER, None) if is_nobody else rules.identify(raw_user)
+    names: dict[str, Any] = {"user": user, "previous_user": previous_user}
     if isinstance(typed, Login):
-        names |= _target(typed, rules)
+        names |= _target(typed, rules, is_anonymous=is_anonymous)
     if isinstance(typed, ItemsEvent) and typed.scenario is None and typed.fallback_scenario is None:
         names["fallback_scenario"] = rules.scenario_of_unlabelled
     price = getattr(typed, "price", None)
@@ -85,11 +81,12 @@ def _typed(event: EventBase) -> Event:
         raise RefusedError("bad_body", f"{type(event).__name__}: {error}") from None
 
 
-def _target(login: Login, rules: Rules) -> dict[str, Any]:
-    target = tracker_fields.raw_user(login.target, "target")
-    if login.is_junk_target or target in tracker_fields.JUNK_TARGETS or target == NO_PROFILE_USER:
+def _target(login: Login, rules: Rules, *, is_anonymous: bool) -> dict[str, Any]:
+    raw_target = tracker_fields.raw_user(login.target, "target")
+    if is_anonymous or login.is_junk_target or raw_target == NO_PROFILE_USER:
         return {"target": NO_PROFILE_USER, "is_junk_target": True}
-    return {"target": rules.user(target)}
+    target, is_junk = rules.identify_target(raw_target)
+    return {"target": target, "is_junk_target": is_junk}
 
 
 def _check(event: Event, rules: Rules) -> None:

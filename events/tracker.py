@@ -23,6 +23,7 @@ from events.model import (
     ClickTriggered,
     Consume,
     DeleteFromBasket,
+    DeleteFromBlacklist,
     DeleteFromWishlist,
     EventBase,
     Login,
@@ -33,6 +34,7 @@ from events.model import (
     Viewed,
     Wishlist,
 )
+from events.no_profile import forget_target
 from events.rejections import RefusedError, Rejection
 from events.rules import Rules
 from events.target import Target
@@ -41,6 +43,7 @@ from events.tracker_parameters import ParameterReader, Parameters, readers_of
 from events.wire_fields import COMMON_FIELDS, FIELD_BY_NAME, own_fields_of
 from events.wire_values import CLOCK, RATING
 
+CONSENT: Final = FIELD_BY_NAME["consent"].name
 JSONP_NAMES: Final = FIELD_BY_NAME["jsonp"].tracker_names
 
 _Own = dict[str, Any]  # fields of the event that the request gives
@@ -123,12 +126,13 @@ def _read(reader: _Reader, target: Target, rules: Rules, received_ms: int) -> Ac
     own = reader.read(reader, segments, left, rules)
     if own is None:
         return None
-    has_ignored_clock = False
+    has_ignored_clock, consent = False, None
     if left:  # most events have only their own parameters
         left.take_all(_CLOCKS, own)
         has_ignored_clock = drop_clocks_in_seconds(own)
         left.take(*JSONP_NAMES)
         left.take_all(_COMMON, own)
+        consent = own.pop(CONSENT, None)
         own["properties"] = left.properties()
     time_ms, is_clamped = event_time(
         received_ms,
@@ -136,10 +140,11 @@ def _read(reader: _Reader, target: Target, rules: Rules, received_ms: int) -> Ac
         sent_ms=own.get("sent_ms"),
         override_ms=override_ms,
     )
-    if raw_user in tracker_fields.NO_PROFILE_IDS:
-        user, previous_user = NO_PROFILE_USER, None
+    if rules.may_profile(consent):
+        user, previous_user = rules.identify(raw_user)
     else:
-        user, previous_user = rules.user(raw_user), rules.previous_user(raw_user)
+        user, previous_user = NO_PROFILE_USER, None
+        forget_target(own)
     event = reader.struct(
         customer=rules.customer,
         user=user,
@@ -253,10 +258,8 @@ def _triggeropened(reader: _Reader, _segments: tuple[str, ...], left: Parameters
 
 
 def _login(_reader: _Reader, segments: tuple[str, ...], _left: Parameters, rules: Rules) -> _Own:
-    target = tracker_fields.raw_user(segments[1], "target")
-    if target in tracker_fields.JUNK_TARGETS:
-        return {"target": NO_PROFILE_USER, "is_junk_target": True}
-    return {"target": rules.user(target)}
+    target, is_junk = rules.identify_target(tracker_fields.raw_user(segments[1], "target"))
+    return {"target": target, "is_junk_target": is_junk}
 
 
 def _reader_of(
@@ -286,6 +289,7 @@ _READERS: Final[dict[str, _Reader]] = {
     "viewed": _reader_of(Viewed, _ITEMS_PATH, _shown),
     "rate": _reader_of(Rate, _ITEM_PATH, _rate),
     "blacklist": _reader_of(Blacklist, _ITEM_PATH, _item),
+    "deletefromblacklist": _reader_of(DeleteFromBlacklist, _ITEM_PATH, _item),
     "triggeropened": _reader_of(TriggerOpened, "{user}", _triggeropened),
     "clicktriggered": _reader_of(ClickTriggered, _ITEM_PATH, _item),
     "login": _reader_of(Login, "{source}/{target}", _login),

@@ -20,9 +20,6 @@ from events.wire_values import (
     ValueType,
 )
 
-NO_PROFILE_IDS: Final = frozenset(("not_defined", "undefined", "null"))
-JUNK_TARGETS: Final = NO_PROFILE_IDS | {"0"}
-
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 

@@ -80,11 +80,23 @@ def _decimal_reader(field: WireField) -> Callable[[str], int | Decimal]:
     return read
 
 
+def _choice_reader(field: WireField) -> Callable[[str], str]:
+    name, value, choices = field.tracker_names[0], field.value, field.value.choices
+
+    def read(text: str) -> str:
+        if text not in choices:
+            raise RefusedError(value.code, f"{name} must be one of {', '.join(choices)}", name, text)
+        return text
+
+    return read
+
+
 _READERS: Final[dict[ValueKind, Callable[[WireField], Callable[[str], Any]]]] = {
     ValueKind.WORD: _word_reader,
     ValueKind.CATEGORYPATH: _categorypath_reader,
     ValueKind.INTEGER: _integer_reader,
     ValueKind.DECIMAL: _decimal_reader,
+    ValueKind.CHOICE: _choice_reader,
 }
 """Kind -> what makes the reader of a field of this kind. A kind without one stops the import of this module."""
 

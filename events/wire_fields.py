@@ -140,6 +140,12 @@ WIRE_FIELDS: Final = (
         "the client's own id of the event, the same again on a retry",
         is_plain=True,
     ),
+    WireField(
+        "consent",
+        values.CONSENT,
+        "`none`: the event counts in totals and builds no profile",
+        is_of_request=True,
+    ),
     WireField("experiment", values.WORD, "the A/B test", is_plain=True),
     WireField("variant", values.WORD, "the arm of the A/B test that the user saw", is_plain=True),
     WireField("row", values.PLACE_NUMBER, "which list on the page, from 0", is_plain=True),

@@ -51,7 +51,7 @@ class ValueKind(enum.Enum):
     NUMBER = enum.auto()
     """A number, with or without a fraction. JSON only."""
     CHOICE = enum.auto()
-    """One of a few texts. JSON only."""
+    """One of a few texts."""
     FULLPRICE = enum.auto()
     """An amount in one text with its currency, if it names one. It gives the event both ``price`` and ``currency``."""
     CENTS = enum.auto()
@@ -117,6 +117,7 @@ LENGTH: Final = ValueType(ValueKind.INTEGER, 0, _MAX_LENGTH_MS, "ms", "bad_numbe
 DURATION: Final = ValueType(ValueKind.INTEGER, 1, _MAX_LENGTH_MS, "ms", "bad_number")
 PLAY_RATE: Final = ValueType(ValueKind.NUMBER, -100, 100, "times", "bad_number")
 PLAYER_STATE: Final = ValueType(ValueKind.CHOICE, choices=_PLAYER_STATES)
+CONSENT: Final = ValueType(ValueKind.CHOICE, choices=("yes", "none"))
 LISTS: Final = ValueType(ValueKind.LISTS, 0, 200, "lists")
 PROPERTIES: Final = ValueType(ValueKind.PROPERTIES, 0, MAX_PROPERTIES, "properties")
 VERSION: Final = ValueType(ValueKind.VERSION)

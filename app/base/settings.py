@@ -169,6 +169,13 @@ class Settings(BaseSettings):
         False, description="pause nothing: all records that cannot be folded go to the dead letters"
     )
 
+    unknown_customer_ms: int = Field(
+        600_000,
+        ge=0,
+        le=_DAY_MS,
+        description="a customer that is unknown for this many ms: its records go to the dead letters",
+    )
+
     # HTTP
     host: Annotated[str, AfterValidator(checked_host)] = Field(
         "127.0.0.1", description="address that a server listens on"

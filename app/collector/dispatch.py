@@ -12,6 +12,7 @@ from aiohttp import web
 from app.base.clock import Clock
 from app.base.process import pid_header
 from app.collector import answers, json_requests, presentation, refused_page, tracker
+from app.collector.bots import Bots
 from app.collector.endpoints import PRESENTATIONS, SHORT_PRESENTATIONS
 from app.collector.gate import Gate
 from app.collector.metrics import CONTENT_TYPE, Metrics
@@ -60,14 +61,20 @@ class Collector:
         self._customers, self._sink, self._clock, self._metrics = customers, sink, clock, metrics
         self._operators = operators
         self._gate = Gate(customers)
+        bots = Bots(self._gate)
         self.refused = RefusedRequests(customers, metrics, clock)
         self._recorder = Recorder(sink, metrics, self.refused)
         self._tracker = tracker.TrackerEndpoint(
-            self._recorder, max_body_bytes=max_body_bytes, timeout_seconds=request_timeout_ms / 1000
+            self._recorder, bots, max_body_bytes=max_body_bytes, timeout_seconds=request_timeout_ms / 1000
         )
-        self._json = json_requests.JsonEndpoint(self._recorder, self._gate, batch)
+        self._json = json_requests.JsonEndpoint(self._recorder, self._gate, bots, batch)
         self._presentation = presentation.PresentationEndpoint(
-            self._recorder, self._gate, batch, user_cookie=user_cookie, default_customer=default_customer
+            self._recorder,
+            self._gate,
+            bots,
+            batch,
+            user_cookie=user_cookie,
+            default_customer=default_customer,
         )
         self._static = StaticFiles(static_dir, customers)
         self._refused_page = refused_page.RefusedPage(self.refused, customers, operators)

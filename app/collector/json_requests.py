@@ -9,6 +9,7 @@ from typing import Final
 from aiohttp import web
 
 from app.collector import debug_answers, results
+from app.collector.bots import Bots
 from app.collector.endpoints import JSON_EVENTS
 from app.collector.gate import Gate
 from app.collector.recorder import Recorder
@@ -38,8 +39,8 @@ class Limits:
 class JsonEndpoint:
     """Endpoint of ``POST /v1/{customer}/{name}``, for the names in JSON_EVENTS."""
 
-    def __init__(self, recorder: Recorder, gate: Gate, limits: Limits) -> None:
-        self._recorder, self._gate, self._limits = recorder, gate, limits
+    def __init__(self, recorder: Recorder, gate: Gate, bots: Bots, limits: Limits) -> None:
+        self._recorder, self._gate, self._bots, self._limits = recorder, gate, bots, limits
 
     async def answer(
         self, request: web.BaseRequest, name: str, raw_query: str, customer: Customer, received_ms: int
@@ -62,7 +63,10 @@ class JsonEndpoint:
             is_plain=is_plain,
         )
         outcomes = await results.read_each(reader.read, values)
-        fates = await results.record(self._recorder, outcomes)
+        bot = self._bots.kind_of(request, customer)
+        fates = await results.record(self._recorder, customer, outcomes, bot)
+        if bot is not None:
+            outcomes = [None] * len(outcomes)  # nothing was recorded
         if is_single and JSON_EVENTS[name] is not None:
             if fates[0] is not None:
                 given = values[0] if isinstance(values[0], dict) else None

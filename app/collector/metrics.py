@@ -52,6 +52,12 @@ class Metrics:
             ["customer", "reason"],
             registry=self.registry,
         )
+        self.bots = Counter(
+            "uptake_collector_bots",
+            "Events of robots, and of pages that a browser fetched ahead: answered, and not recorded",
+            ["customer", "kind"],
+            registry=self.registry,
+        )
         self.seconds = Histogram(
             "uptake_collector_request_seconds",
             "Seconds from a request's head to its answer, for requests that reached Kafka",

@@ -8,7 +8,7 @@ from app.published.json_schemas import LIST_NAME, event_schemas, list_schema
 from events.rejections import STATUS
 from events.target import DEBUG
 from events.wire_fields import WIRE_FIELDS
-from events.wire_values import ValueKind
+from events.wire_values import CONSENT, ValueKind
 
 Schema = dict[str, Any]
 
@@ -152,6 +152,7 @@ def _from_client(schema: Schema) -> Schema:
         if name not in SET_HERE
     }
     fields["customer"] = {"type": "string", "description": "when given: that of the path"}
+    fields["consent"] = {"enum": list(CONSENT.choices), "description": "`none`: the event builds no profile"}
     required = [name for name in schema.get("required", ()) if name != "customer"]
     changed: Schema = moved({**schema, "properties": fields, "required": required})
     return changed

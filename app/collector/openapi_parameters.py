@@ -32,6 +32,8 @@ def _schema(value: ValueType) -> dict[str, Any]:
             return {"type": "string", "pattern": f"^{value.pattern}$"}
         case ValueKind.CURRENCY:
             return {"type": "string", "enum": sorted(CURRENCIES)}
+        case ValueKind.CHOICE:
+            return {"type": "string", "enum": list(value.choices)}
         case _:
             return {"type": "string"}
 

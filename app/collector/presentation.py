@@ -10,6 +10,7 @@ from typing import Any, Final
 from aiohttp import web
 
 from app.collector import debug_answers, results
+from app.collector.bots import Bots
 from app.collector.endpoints import CLICKED
 from app.collector.gate import Gate
 from app.collector.json_requests import Limits
@@ -36,12 +37,13 @@ class PresentationEndpoint:
         self,
         recorder: Recorder,
         gate: Gate,
+        bots: Bots,
         limits: Limits,
         *,
         user_cookie: str,
         default_customer: str | None,
     ) -> None:
-        self._recorder, self._gate, self._limits = recorder, gate, limits
+        self._recorder, self._gate, self._bots, self._limits = recorder, gate, bots, limits
         self._user_cookie, self._default_customer = user_cookie, default_customer
 
     def customer_id(self, request: web.BaseRequest, raw_query: str) -> str | Rejection | None:
@@ -84,12 +86,13 @@ class PresentationEndpoint:
         page = presentation.page_of(query, page)
         if isinstance(page, Rejection):
             return self._recorder.reject(page, request, customer)
-        clicked = presentation.clicked_element(page, self._user(request, page), customer.rules)
+        clicked = presentation.clicked_element(page, self._user(request, page, customer), customer.rules)
         outcome = reader.read(clicked)
-        (fate,) = await results.record(self._recorder, [outcome])
+        bot = self._bots.kind_of(request, customer)
+        (fate,) = await results.record(self._recorder, customer, [outcome], bot)
         if fate is not None:
             return self._recorder.reject(fate, request, customer, given=page)
-        return results.answer_one(request, customer, outcome, is_debug=is_debug)
+        return results.answer_one(request, customer, None if bot else outcome, is_debug=is_debug)
 
     async def _answer_shown(
         self,
@@ -107,16 +110,17 @@ class PresentationEndpoint:
             return self._recorder.reject(refused, request, customer)
         assert not isinstance(read, Rejection)
         page, values = read
-        user = self._user(request, page)
+        user = self._user(request, page, customer)
         outcomes = await results.read_each(
             lambda value: reader.read(presentation.shown_element(value, page, user, customer.rules)), values
         )
         runs, places = presentation.joined(outcomes)
-        of_runs = await results.record(self._recorder, runs)
+        bot = self._bots.kind_of(request, customer)
+        of_runs = await results.record(self._recorder, customer, runs, bot)
         fates = [of_runs[place] for place in places]
         wants_json = is_debug or not isinstance(body, str) or _JSON in request.headers.get("Accept", "")
         if wants_json or (any(fates) and not all(fates)):
-            recorded = [runs[place] for place in places] if is_debug else None
+            recorded = [None if bot else runs[place] for place in places] if is_debug else None
             return results.answer_each(self._recorder, request, customer, values, fates, recorded)
         if fates and fates[0] is not None:
             given = values[0] if isinstance(values[0], dict) else None
@@ -140,8 +144,8 @@ class PresentationEndpoint:
         data = presentation.read_data(page.pop("data", None), most)
         return data if isinstance(data, Rejection) else (page, data)
 
-    def _user(self, request: web.BaseRequest, page: _Page) -> Any:
-        return presentation.user_of(page, request.cookies.get(self._user_cookie))
+    def _user(self, request: web.BaseRequest, page: _Page, customer: Customer) -> Any:
+        return presentation.user_of(page, request.cookies.get(self._user_cookie), customer.rules)
 
     async def _body(self, request: web.BaseRequest) -> str | list[Element] | Rejection:
         """Return a form-encoded body as text, or a JSON body as elements: those of its array or lines, or its one object."""

@@ -8,6 +8,7 @@ from typing import Any, Final
 from aiohttp import web
 
 from app.collector import answers, debug_answers
+from app.collector.bots import BotKind
 from app.collector.metrics import Metrics
 from app.collector.refused_requests import RefusedRequests
 from app.customers.customer import Customer
@@ -77,6 +78,10 @@ class Recorder:
         self.metrics.clamped.inc(clamped)
         self.metrics.ignored_clocks.inc(ignored_clocks)
         return results
+
+    def count_bots(self, customer: Customer, kind: BotKind, events: int) -> None:
+        """Count events that are answered as if they were accepted, and not recorded."""
+        self.metrics.bots.labels(customer.id, kind).inc(events)
 
     def reject(
         self,

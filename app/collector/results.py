@@ -8,6 +8,7 @@ import msgspec
 from aiohttp import web
 
 from app.collector import answers, debug_answers
+from app.collector.bots import BotKind
 from app.collector.recorder import Recorder
 from app.customers.customer import Customer
 from app.http.refusals import RETRY_AFTER_SECONDS
@@ -38,9 +39,17 @@ async def read_each(
     return outcomes
 
 
-async def record(recorder: Recorder, outcomes: Sequence[ElementOutcome]) -> list[ElementResult]:
-    """Make the accepted events durable; return the fate of each element, in order."""
+async def record(
+    recorder: Recorder, customer: Customer, outcomes: Sequence[ElementOutcome], bot: BotKind | None
+) -> list[ElementResult]:
+    """Make the accepted events durable; return the fate of each element, in order.
+
+    Those of a ``bot`` are only counted.
+    """
     accepted = [outcome for outcome in outcomes if isinstance(outcome, Accepted)]
+    if bot is not None:
+        recorder.count_bots(customer, bot, len(accepted))
+        return [None if isinstance(outcome, Accepted) else outcome for outcome in outcomes]
     fates = iter(await recorder.record_many(accepted) if accepted else ())
     recorder.metrics.empty.inc(outcomes.count(None))
     return [next(fates) if isinstance(outcome, Accepted) else outcome for outcome in outcomes]

@@ -6,6 +6,7 @@ from typing import Final
 from aiohttp import web
 
 from app.collector import answers, debug_answers
+from app.collector.bots import Bots
 from app.collector.recorder import Recorder
 from app.customers.customer import Customer
 from app.http import bodies
@@ -20,8 +21,10 @@ _JSONP: Final = frozenset(JSONP_NAMES)
 class TrackerEndpoint:
     """Endpoint of ``/{prefix}/{customer}/{event}/...``."""
 
-    def __init__(self, recorder: Recorder, *, max_body_bytes: int, timeout_seconds: float) -> None:
-        self._recorder, self._metrics = recorder, recorder.metrics
+    def __init__(
+        self, recorder: Recorder, bots: Bots, *, max_body_bytes: int, timeout_seconds: float
+    ) -> None:
+        self._recorder, self._metrics, self._bots = recorder, recorder.metrics, bots
         self._max_body_bytes, self._timeout_seconds = max_body_bytes, timeout_seconds
 
     async def answer(
@@ -58,9 +61,14 @@ class TrackerEndpoint:
                 given=target.params,
                 is_debug=target.is_debug,
             )
+        bot = None
         outcome = parse(target, customer.rules, received_ms)
         if isinstance(outcome, Accepted) and request.method != "HEAD":
-            outcome = await self._recorder.record(outcome, started)
+            bot = None if outcome.is_history else self._bots.kind_of(request, customer)
+            if bot is None:
+                outcome = await self._recorder.record(outcome, started)
+            else:
+                self._recorder.count_bots(customer, bot, 1)
         if isinstance(outcome, Rejection):
             return self._recorder.reject(
                 outcome, request, customer, callback, given=target.params, is_debug=target.is_debug
@@ -69,5 +77,7 @@ class TrackerEndpoint:
             self._metrics.empty.inc()
         if target.is_debug and request.method != "HEAD":
             headers = answers.base_headers(customer, request.headers.get("Origin"))
-            return answers.told(debug_answers.accepted_result(outcome), headers, callback=callback)
+            return answers.told(
+                debug_answers.accepted_result(None if bot else outcome), headers, callback=callback
+            )
         return answers.accepted(request, customer, callback=callback)

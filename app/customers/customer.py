@@ -2,12 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Literal
 
 from app.customers.exclusion_rules import ExclusionRules
 from events.rules import Rules
 
 MAX_RATING: Final = 100  # of the wire format
+
+BotFilter = Literal["robots", "all", "off"]
+"""What counts as a bot: robots and pages that are fetched ahead, programs such as curl as well, or nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,10 @@ class Customer:
     rating_scale: RatingScale = field(default_factory=RatingScale)
     rating_scales: Mapping[int, RatingScale] = field(default_factory=dict)
     """Item type -> its own scale."""
+    bot_filter: BotFilter = "robots"
+    """Which events are counted apart and not recorded."""
+    showings_by_scenario: bool = False
+    """Whether the showings of an item are remembered by scenario too, for lookups with ``scope=scenario``."""
 
     @property
     def id(self) -> str:

@@ -10,18 +10,21 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from app.customers.cors_origins import normalised_origin
-from app.customers.customer import MAX_RATING, Customer, RateLimit, RatingScale
+from app.customers.customer import MAX_RATING, BotFilter, Customer, RateLimit, RatingScale
 from app.customers.exclusion_rules import MAX_THRESHOLD, ExclusionRules, Reason, Within, parse_within
 from events.money import CURRENCIES
+from events.no_profile import no_profile_ids
+from events.pseudonym import KEY_ID_PATTERN
 from events.rules import Rules
-from events.wire_values import MAX_ITEM_NUMBER, MAX_WORD_CHARS
+from events.wire_values import MAX_ITEM_NUMBER, MAX_USER_CHARS, MAX_WORD_CHARS
 
 KEY_BYTES: Final = 32
 CUSTOMER_ID: Final = "[A-Za-z0-9._-]{1,64}"
 _MAX_SCENARIOS: Final = 1_000
 _MAX_DIGITS: Final = 10  # of an item type
-_KEY_ID: Final = r"^[A-Za-z0-9_-]{1,16}\Z"
 _Alias = Annotated[str, msgspec.Meta(pattern=rf"^{CUSTOMER_ID}\Z")]
+_KeyId = Annotated[str, msgspec.Meta(pattern=rf"^{KEY_ID_PATTERN}\Z")]
+_UserId = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_USER_CHARS)]
 _Rating = Annotated[int, msgspec.Meta(ge=0, le=MAX_RATING)]
 
 
@@ -59,9 +62,9 @@ class CustomerEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One ``[customers."..."]`` table, as written in the file."""
 
     pseudonym_key: str
-    key_id: Annotated[str, msgspec.Meta(pattern=_KEY_ID)]
+    key_id: _KeyId
     previous_pseudonym_key: str | None = None
-    previous_key_id: Annotated[str, msgspec.Meta(pattern=_KEY_ID)] | None = None
+    previous_key_id: _KeyId | None = None
     license_key: Annotated[str, msgspec.Meta(min_length=8)] | None = None
     md5_signatures: bool = True
     require_credentials: bool = False
@@ -70,10 +73,12 @@ class CustomerEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     time_zone: str = "UTC"
     max_itemtype: Annotated[int, msgspec.Meta(ge=1, le=MAX_ITEM_NUMBER)] = MAX_ITEM_NUMBER
     string_items: bool = True
+    consent_required: bool = False
     strict_scenario: bool = False
     scenario_of_unlabelled: _TrackOrScenario | None = None
     strict_price: bool = False
     aliases: Annotated[tuple[_Alias, ...], msgspec.Meta(max_length=100)] = ()
+    no_profile_users: Annotated[tuple[_UserId, ...], msgspec.Meta(max_length=1_000)] = ()
     currency: str = "EUR"
     scenarios_of_tracks: Annotated[
         dict[_TrackOrScenario, _TrackOrScenario], msgspec.Meta(max_length=100_000)
@@ -81,6 +86,8 @@ class CustomerEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     cors_origins: tuple[str, ...] = ("*",)
     rating_scale: _Scale = _Scale()
     rating_scales: dict[str, _Scale] = msgspec.field(default_factory=dict)
+    bot_filter: BotFilter = "robots"
+    showings_by_scenario: bool = False
     exclusions: _Exclusions = _Exclusions()
     scenarios: Annotated[dict[str, _Scenario], msgspec.Meta(max_length=_MAX_SCENARIOS)] = msgspec.field(
         default_factory=dict
@@ -117,6 +124,8 @@ def read_customer(customer_id: str, table: Any) -> Customer:
         aliases=frozenset(entry.aliases),
         currency=_currency(entry.currency),
         scenarios_of_tracks=entry.scenarios_of_tracks,
+        consent_required=entry.consent_required,
+        no_profile_users=_no_profile_users(entry.no_profile_users),
     )
     exclusions = _exclusions("exclusions", entry.exclusions, ExclusionRules())
     limit = entry.rate_limit
@@ -136,6 +145,8 @@ def read_customer(customer_id: str, table: Any) -> Customer:
             _itemtype(number, entry.max_itemtype): _scale(f"rating_scales.{number}", scale)
             for number, scale in entry.rating_scales.items()
         },
+        entry.bot_filter,
+        entry.showings_by_scenario,
     )
 
 
@@ -175,6 +186,13 @@ def _currency(code: str) -> str:
     if code not in CURRENCIES:
         raise FieldError(f"currency {code[:40]!r} is not a code of ISO 4217, as in EUR")
     return code
+
+
+def _no_profile_users(entries: tuple[str, ...]) -> frozenset[str]:
+    try:
+        return no_profile_ids(entries)
+    except ValueError as error:
+        raise FieldError(f"no_profile_users: {error}") from None
 
 
 def _origin(text: str) -> str:

@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import logging
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -20,8 +20,15 @@ log = logging.getLogger(__name__)
 _POLL_SECONDS: Final = 1.0
 
 
-async def follow_file(customers: Customers, poll_seconds: float = _POLL_SECONDS) -> None:
-    """Reload customers when their file changes, until cancelled. SIGHUP reloads them at once, even from an unchanged file."""
+async def follow_file(
+    customers: Customers,
+    poll_seconds: float = _POLL_SECONDS,
+    on_reload: Callable[[], None] = lambda: None,
+) -> None:
+    """Reload customers when their file changes, until cancelled. SIGHUP reloads them at once, even from an unchanged file.
+
+    ``on_reload`` is called after each reload.
+    """
     asked = asyncio.Event()
     loop = asyncio.get_running_loop()
     # Only the main thread of a process may handle signals; elsewhere (tests) the check every second is enough.
@@ -34,7 +41,10 @@ async def follow_file(customers: Customers, poll_seconds: float = _POLL_SECONDS)
                     await asked.wait()
             is_asked = asked.is_set()
             asked.clear()
-            _log_result(customers, await asyncio.to_thread(customers.refresh, even_unchanged=is_asked))
+            outcome = await asyncio.to_thread(customers.refresh, even_unchanged=is_asked)
+            _log_result(customers, outcome)
+            if outcome:
+                on_reload()
     finally:
         with contextlib.suppress(ValueError, RuntimeError, NotImplementedError):
             loop.remove_signal_handler(signal.SIGHUP)

@@ -16,6 +16,7 @@ from typing import Any, Final
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
+from agents.record_times import FIRST_APPENDED
 from app.base.errors import UptakeError
 from app.base.settings import Settings
 from app.deadletters.dead_letters import (
@@ -164,6 +165,8 @@ async def _send(settings: Settings, layout: Layout, producer: Any, batch: Sequen
             marks: dict[int, list[int]] = {}
             for letter, key, value in values:
                 headers = [(REPLAYED, str(letter.place).encode())]
+                if letter.source_ms:  # the event keeps the time at which the broker first had it
+                    headers.append((FIRST_APPENDED, b"%d" % letter.source_ms))
                 sent.append(
                     await producer.send(
                         letter.source.topic, value, key, partition=letter.home, headers=headers

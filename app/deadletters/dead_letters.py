@@ -13,6 +13,7 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
+from agents.record_times import FIRST_APPENDED
 from events.duration import parse_duration_ms
 from events.partitions import partition_of
 from events.topics import DEADLETTERS, HISTORY, JOURNAL, SOURCES
@@ -123,7 +124,7 @@ def read_letter(record: LetterRecord, partitions: int) -> Letter:
         place,
         source,
         record.timestamp,
-        _number(headers, "timestamp") or 0,
+        _number(headers, FIRST_APPENDED) or 0,
         headers.get("reason", _UNKNOWN),
         headers.get("detail", ""),
         _number(headers, "key_bytes"),

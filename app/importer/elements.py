@@ -72,7 +72,9 @@ class Converter:
             element["properties"] = properties
         fields = EVENTS[ALIASES.get(kind, kind)].__struct_fields__
         return {
-            name: value for name, value in element.items() if name in fields or name in ("type", "fullprice")
+            name: value
+            for name, value in element.items()
+            if name in fields or name in ("type", "fullprice", "consent")
         }
 
     def time_ms(self, value: object) -> int | Problem:

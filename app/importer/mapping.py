@@ -22,7 +22,7 @@ _FIELDS: Final = frozenset(
     for field in event.__struct_fields__
     if field not in ("customer", "v", "eid", "time_ms", "received_ms", "is_clamped", "previous_user")
     and field not in ("is_junk_target", "properties", "lists")
-) | {TIME, EVENT, "fullprice"}
+) | {TIME, EVENT, "fullprice", "consent"}
 """Fields that a mapping may name: those of events/model.py that the import does not set itself, and its own ``time`` and ``event``."""
 
 TimeFormat = Literal["auto", "s", "ms", "iso"]

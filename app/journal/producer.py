@@ -192,11 +192,16 @@ class Producer:
         if producer is not None:
             await stop_within(producer, self._delivery_timeout_s)
 
-    async def send(self, event: EventBase, *, is_history: bool = False) -> Delivered:
+    async def send(
+        self, event: EventBase, *, is_history: bool = False, has_consent: bool | None = None
+    ) -> Delivered:
         """Write one event, and return its position when all in-sync replicas have it.
 
         ``user``, and ``target`` of a login, are raw ids; the user ``not_defined`` is anonymous. ``time_ms`` is when the event
         happened, in milliseconds since 1970 UTC; without it, the event happens when the broker receives its record.
+
+        ``has_consent``: whether the user agreed to a profile; None if that is not known. Without consent, the event is anonymous, and
+        so it is if the customer requires consent and it is not known.
 
         With ``is_history``, the event goes to the topic of imports. There ``time_ms`` is required, and may be any past time.
 
@@ -210,7 +215,7 @@ class Producer:
                 if self._replacing is None
                 else "the producer is connecting to Kafka again"
             )
-        sealed = self._sealed(event)
+        sealed = self._sealed(event, has_consent)
         if is_history and not sealed.time_ms:
             sentence = "time_ms: an event of history needs a time"
             raise EventRefusedError(Rejection("bad_timestamp", sentence, "time_ms"))
@@ -241,13 +246,14 @@ class Producer:
                 ) from error
         return Delivered(topic, partition, metadata.offset)
 
-    def _sealed(self, event: EventBase) -> EventBase:
+    def _sealed(self, event: EventBase, has_consent: bool | None = None) -> EventBase:
         rules = self._rules.get(event.customer)
         if rules is None:
             known = ", ".join(sorted(self._rules)) or "none"
             sentence = f"this producer has no keys of customer {event.customer!r}; it knows {known}"
             raise EventRefusedError(Rejection("unknown_customer", sentence, "customer"))
-        sealed = seal(event, rules)
+        consent = None if has_consent is None else "yes" if has_consent else "none"
+        sealed = seal(event, rules, consent)
         if isinstance(sealed, Rejection):
             raise EventRefusedError(sealed)
         return sealed

@@ -4,34 +4,25 @@ docs/lookups.md has the rules. These functions are pure: they only read the stat
 counts here.
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
 
 from app.customers.exclusion_rules import REASONS, ExclusionRules, Reason
 from app.lookup.turns import Steps, at_once, pieces
-from app.lookup.user_view import UserView, items_of, kept_items, merged_basket, session_steps
+from app.lookup.user_view import UserView, kept_items, merged_basket, session_steps, showings_in
 from events.quantity import json_number
 from tables.user.basket import BasketItem
 from tables.user.clicked import Clicked
 from tables.user.consumed import Consumed
 from tables.user.items import item_key, split_item_key
-from tables.user.preferences import BLACKLISTED_FOR_MS, Preference
+from tables.user.preferences import BLACKLISTED_FOR_MS, Preference, is_on_blacklist
 from tables.user.purchases import Purchase, units
 from tables.user.rendered import shown_within
 from tables.user.shown_bytes import Shown
 
 _PartT = TypeVar("_PartT", Clicked, Purchase, Consumed)
-
-
-@dataclass(frozen=True, slots=True)
-class Rotation:
-    """How much an impression lowers an item's score, and how fast the item recovers: see ``rotation_factor``."""
-
-    half_life_ms: int = 24 * 3_600_000
-    strength: float = 0.5
 
 
 class _Evidence(NamedTuple):
@@ -96,11 +87,14 @@ def _in_basket(own: BasketItem | None, moved: BasketItem | None, limits: _Limits
 
 
 def _blacklisted(own: Preference | None, moved: Preference | None, limits: _Limits) -> _Weight | None:
-    own_ms, moved_ms = (None if part is None else part.blacklisted_until_ms for part in (own, moved))
-    until_ms = max((until for until in (own_ms, moved_ms) if until is not None), default=None)
-    if until_ms is None or not until_ms - BLACKLISTED_FOR_MS <= limits.as_of_ms < until_ms:
+    until_ms = taken_off_ms = 0  # 0: never
+    for part in (own, moved):
+        if part is not None:
+            until_ms = max(until_ms, part.blacklisted_until_ms or 0)
+            taken_off_ms = max(taken_off_ms, part.unblacklisted_ms or 0)
+    if not until_ms or not is_on_blacklist(until_ms, taken_off_ms or None, limits.as_of_ms):
         return None
-    return 1, until_ms - BLACKLISTED_FOR_MS, own_ms != until_ms
+    return 1, until_ms - BLACKLISTED_FOR_MS, own is None or own.blacklisted_until_ms != until_ms
 
 
 def _begun(own: _PartT | None, moved: _PartT | None, as_of_ms: int) -> list[_PartT]:
@@ -138,7 +132,7 @@ _CHECKS: Final[dict[Reason, _Check]] = {
 class _Judge:
     """Judges items of one user by the reasons of the rules, as of one time."""
 
-    def __init__(self, view: UserView, rules: ExclusionRules, as_of_ms: int) -> None:
+    def __init__(self, view: UserView, rules: ExclusionRules, as_of_ms: int, in_scenario: str | None) -> None:
         since_ms = as_of_ms - rules.within if isinstance(rules.within, int) else None
         self._limits = _Limits(as_of_ms, since_ms, rules.threshold, rules.consumed_at_least)
         self._checks = [
@@ -146,14 +140,18 @@ class _Judge:
             for reason in REASONS
             if reason in rules.reasons
         ]
+        self._showings = self._checks[0][1:3] if "rendered" in rules.reasons else None  # the first of REASONS
+        if self._showings is not None and in_scenario is not None:
+            self._checks[0] = ("rendered", *showings_in(view, in_scenario), _rendered)
 
     @classmethod
-    def steps(cls, view: UserView, rules: ExclusionRules, as_of_ms: int) -> Steps["_Judge"]:
-        """Return a judge. Only a session takes more than one step."""
-        judge = cls(view, rules, as_of_ms)
-        if rules.within == "session" and "rendered" in rules.reasons:
-            _, own, moved, _ = judge._checks[0]  # the first of REASONS
-            start_ms = yield from session_steps((own, moved), as_of_ms)
+    def steps(
+        cls, view: UserView, rules: ExclusionRules, as_of_ms: int, in_scenario: str | None
+    ) -> Steps["_Judge"]:
+        """Return a judge. Only a session takes more than one step; it is a session of all showings, also with ``in_scenario``."""
+        judge = cls(view, rules, as_of_ms, in_scenario)
+        if rules.within == "session" and judge._showings is not None:
+            start_ms = yield from session_steps(judge._showings, as_of_ms)
             since_ms = as_of_ms if start_ms is None else start_ms - 1
             judge._limits = judge._limits._replace(since_ms=since_ms)
         return judge
@@ -176,22 +174,30 @@ class _Judge:
 
 
 def exclusions(
-    view: UserView, rules: ExclusionRules, as_of_ms: int, itemtype: int | None = None
+    view: UserView,
+    rules: ExclusionRules,
+    as_of_ms: int,
+    itemtype: int | None = None,
+    in_scenario: str | None = None,
 ) -> dict[str, Any]:
     """Return ``{"known", "as_of_ms", "excluded"}``: the items that must not be shown, the latest first, then by item.
 
     ``count`` belongs to the first reason: showings within the span, clicks, units bought, else 1. ``last_ms`` is the latest of all
-    reasons. ``itemtype`` None: items of every type.
+    reasons. ``itemtype`` None: items of every type. ``in_scenario``: count only showings in this scenario.
     """
-    return at_once(exclusion_steps(view, rules, as_of_ms, itemtype))
+    return at_once(exclusion_steps(view, rules, as_of_ms, itemtype, in_scenario))
 
 
 def exclusion_steps(
-    view: UserView, rules: ExclusionRules, as_of_ms: int, itemtype: int | None = None
+    view: UserView,
+    rules: ExclusionRules,
+    as_of_ms: int,
+    itemtype: int | None = None,
+    in_scenario: str | None = None,
 ) -> Steps[dict[str, Any]]:
     """Return ``exclusions`` in steps. The view may change between two of them."""
     is_known = view.is_known
-    judge = yield from _Judge.steps(view, rules, as_of_ms)
+    judge = yield from _Judge.steps(view, rules, as_of_ms, in_scenario)
     excluded = []
     for keys in pieces(list(judge.item_keys())):
         for key in keys:
@@ -213,9 +219,10 @@ def filter_candidates(
     rules: ExclusionRules,
     limit: int | None,
     as_of_ms: int,
+    in_scenario: str | None = None,
 ) -> dict[str, Any]:
     """Return ``{"known", "as_of_ms", "kept", "dropped"}``: at most ``limit`` candidates in their order, and why others are dropped."""
-    return at_once(filter_steps(view, candidates, itemtype, rules, limit, as_of_ms))
+    return at_once(filter_steps(view, candidates, itemtype, rules, limit, as_of_ms, in_scenario))
 
 
 def filter_steps(
@@ -225,10 +232,11 @@ def filter_steps(
     rules: ExclusionRules,
     limit: int | None,
     as_of_ms: int,
+    in_scenario: str | None = None,
 ) -> Steps[dict[str, Any]]:
     """Return ``filter_candidates`` in steps. The view may change between two of them."""
     is_known = view.is_known
-    judge = yield from _Judge.steps(view, rules, as_of_ms)
+    judge = yield from _Judge.steps(view, rules, as_of_ms, in_scenario)
     kept: list[str] = []
     dropped: list[dict[str, Any]] = []
     for items in pieces(candidates):
@@ -240,50 +248,6 @@ def filter_steps(
                 kept.append(item)
         yield
     return {"known": is_known, "as_of_ms": as_of_ms, "kept": kept[:limit], "dropped": dropped}
-
-
-def rotate(
-    view: UserView, candidates: Sequence[str], itemtype: int, rotation: Rotation, as_of_ms: int
-) -> dict[str, Any]:
-    """Return all candidates in their order, none dropped; ``factors`` holds the multiplier of each candidate's score."""
-    return at_once(rotate_steps(view, candidates, itemtype, rotation, as_of_ms))
-
-
-def rotate_steps(
-    view: UserView, candidates: Sequence[str], itemtype: int, rotation: Rotation, as_of_ms: int
-) -> Steps[dict[str, Any]]:
-    """Return ``rotate`` in steps. The view may change between two of them."""
-    is_known = view.is_known
-    stretches = items_of(view, "rendered")
-    factors = []
-    for some in pieces(candidates):
-        for item in some:
-            key = item_key(itemtype, item)
-            parts = [items[key] for items in stretches if key in items]
-            times = [time for part in parts for time in part.times]
-            factors.append(rotation_factor(times, rotation, as_of_ms))
-        yield
-    return {
-        "known": is_known,
-        "as_of_ms": as_of_ms,
-        "kept": list(candidates),
-        "factors": factors,
-        "dropped": [],
-    }
-
-
-def rotation_factor(times_ms: Iterable[int], rotation: Rotation, as_of_ms: int) -> float:
-    """Return a factor in (0, 1]: the product over the showings of ``1 - strength * 2 ** (-age / half_life)``.
-
-    Each showing lowers the score by ``strength`` at first; after a half-life, half of that remains. An item that was never shown
-    has 1. A stretch holds the last 16 showings of an item.
-    """
-    factor = 1.0
-    for time_ms in times_ms:
-        if time_ms <= as_of_ms:
-            half_lives = min((as_of_ms - time_ms) / rotation.half_life_ms, 1_000.0)
-            factor *= 1.0 - rotation.strength * 2.0**-half_lives
-    return factor
 
 
 def _summary(evidence: Sequence[_Evidence]) -> dict[str, Any]:

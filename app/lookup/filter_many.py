@@ -9,9 +9,10 @@ from urllib.parse import quote
 import msgspec
 
 from app.customers.customer import Customer
-from app.lookup.exclusions import filter_steps, rotate_steps
+from app.lookup.exclusions import filter_steps
 from app.lookup.large_json import cut
 from app.lookup.requests import Filter
+from app.lookup.rotation import rotate_steps
 from app.lookup.routing import (
     STALE_AFTER_S,
     UNAVAILABLE,
@@ -34,11 +35,17 @@ def filtered(view: UserView, asked: Filter) -> Steps[dict[str, Any]]:
     """Return the answer of a filter for one user, in steps."""
     if asked.rotation is not None:
         answer = yield from rotate_steps(
-            view, asked.candidates, asked.itemtype, asked.rotation, asked.as_of_ms
+            view, asked.candidates, asked.itemtype, asked.rotation, asked.as_of_ms, asked.in_scenario
         )
     else:
         answer = yield from filter_steps(
-            view, asked.candidates, asked.itemtype, asked.rules, asked.limit, asked.as_of_ms
+            view,
+            asked.candidates,
+            asked.itemtype,
+            asked.rules,
+            asked.limit,
+            asked.as_of_ms,
+            asked.in_scenario,
         )
     return marked(answer, view.stale_ms)
 

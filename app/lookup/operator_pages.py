@@ -6,8 +6,8 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from app.base.process import pid_header
 from app.http.operators import Operators
 from app.lookup.errors import json_response
+from app.lookup.query_params import Params
 from app.lookup.request_parts import pretty
-from app.lookup.requests import Params
 from app.lookup.service import LookupService
 from events.rejections import RefusedError
 

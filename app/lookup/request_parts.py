@@ -5,7 +5,7 @@ from typing import Final
 from aiohttp import web
 
 from app.http.bodies import read_body, unpacked
-from app.lookup.requests import Params
+from app.lookup.query_params import Params
 from events import tracker_fields
 from events.rejections import RefusedError, Rejection
 from events.target import decode

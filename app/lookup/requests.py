@@ -5,11 +5,11 @@ from datetime import UTC, datetime
 from typing import Annotated, Final
 
 import msgspec
-from multidict import MultiMapping
 
 from app.customers.customer import Customer
 from app.customers.exclusion_rules import MAX_THRESHOLD, REASONS, ExclusionRules, Reason, Within, parse_within
-from app.lookup.exclusions import Rotation
+from app.lookup.query_params import Params, bad_value, bounded
+from app.lookup.rotation import Rotation
 from events import json_bodies, tracker_fields
 from events.duration import parse_duration_ms
 from events.event_time import in_ms
@@ -43,6 +43,7 @@ class FilterBody(msgspec.Struct, forbid_unknown_fields=True):
     candidates: Annotated[list[Text | int], msgspec.Meta(max_length=_MAX_CANDIDATES)]
     itemtype: int = 1
     scenario: Text | None = None
+    scope: str | None = None
     limit: Annotated[int, msgspec.Meta(ge=0)] | None = None
     exclude: list[str] | None = None
     threshold: int | None = None
@@ -66,6 +67,8 @@ class Filter:
     as_of_ms: int
     users: list[str]
     max_stale_ms: int | None
+    in_scenario: str | None = None
+    """Only showings in this scenario count. None: all showings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +78,8 @@ class ExclusionsQuery:
     rules: ExclusionRules
     itemtype: int | None
     as_of_ms: int
+    in_scenario: str | None = None
+    """Only showings in this scenario count. None: all showings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,48 +94,14 @@ class CtrQuery:
     as_of_ms: int
 
 
-class Params:
-    """The query parameters of one request. It refuses a parameter that is given twice or that the route does not know."""
-
-    def __init__(self, query: MultiMapping[str]) -> None:
-        self._left: dict[str, str] = {}
-        for name, value in query.items():
-            if name in self._left:
-                raise RefusedError("duplicate_parameter", f"{name[:40]}: give it once", name[:40])
-            self._left[name] = value
-        self._taken: list[str] = []
-
-    def take(self, name: str) -> str | None:
-        """Return a parameter; None if it is absent or empty."""
-        self._taken.append(name)
-        return self._left.pop(name, None) or None
-
-    def integer(self, name: str, least: int, greatest: int) -> int | None:
-        """Return a whole number within bounds; None if it is absent or empty."""
-        text = self.take(name)
-        if text is None:
-            return None
-        number = tracker_fields.integer(text, greatest)
-        if number is None:
-            raise _bad(name, f"must be a whole number from {least} to {greatest}", text)
-        return _bounded(name, number, least, greatest)
-
-    def done(self) -> None:
-        """Refuse every parameter that was not taken: a mistyped one must not change an answer silently."""
-        for name in self._left:
-            known = ", ".join(self._taken) or "none"
-            raise RefusedError(
-                "bad_parameter", f"{name[:40]!r} is not a parameter here; there are: {known}", name[:40]
-            )
-
-
 def read_exclusions(params: Params, customer: Customer, now_ms: int) -> ExclusionsQuery:
     """Return the exclusions lookup that the parameters describe. Rules that are left out are the scenario's, or else the customer's."""
     itemtype = params.take("itemtype")
     reasons = params.take("reasons")
     scenario = params.take("scenario")
     if scenario is not None and len(scenario) > MAX_WORD_CHARS:
-        raise _bad("scenario", f"takes at most {MAX_WORD_CHARS} characters", scenario)
+        raise bad_value("scenario", f"takes at most {MAX_WORD_CHARS} characters", scenario)
+    in_scenario = _in_scenario(params.take("scope"), scenario, customer)
     rules = _rules(
         customer.exclusions_of(scenario),
         params.integer("threshold", 1, MAX_THRESHOLD),
@@ -143,7 +114,22 @@ def read_exclusions(params: Params, customer: Customer, now_ms: int) -> Exclusio
         rules,
         None if itemtype is None else tracker_fields.itemtype(itemtype, customer.rules),
         read_as_of(params, now_ms),
+        in_scenario,
     )
+
+
+def _in_scenario(scope: str | None, scenario: str | None, customer: Customer) -> str | None:
+    """Return the scenario whose showings alone count, None if all showings count."""
+    if scope is None or scope == "all":
+        return None
+    if scope != "scenario":
+        raise bad_value("scope", "takes scenario or all", scope)
+    if scenario is None:
+        raise RefusedError("bad_parameter", "scope=scenario needs the parameter scenario", "scenario")
+    if not customer.showings_by_scenario:
+        sentence = "scope=scenario needs showings_by_scenario = true in the customers file"
+        raise RefusedError("bad_parameter", sentence, "scope")
+    return scenario
 
 
 def read_as_of(params: Params, now_ms: int) -> int:
@@ -176,13 +162,13 @@ def read_filter(raw: bytes, customer: Customer, now_ms: int, *, is_for_many: boo
         )
     itemtype = tracker_fields.itemtype(str(body.itemtype), customer.rules)
     if body.threshold is not None:
-        _bounded("threshold", body.threshold, 1, MAX_THRESHOLD)
+        bounded("threshold", body.threshold, 1, MAX_THRESHOLD)
     if body.consumed_at_least is not None:
-        _bounded("consumed_at_least", body.consumed_at_least, 0, 100)
+        bounded("consumed_at_least", body.consumed_at_least, 0, 100)
     if body.as_of_ms is not None:
-        in_ms("as_of_ms", _bounded("as_of_ms", body.as_of_ms, 0, MAX_TIME_MS))
+        in_ms("as_of_ms", bounded("as_of_ms", body.as_of_ms, 0, MAX_TIME_MS))
     if body.max_stale_ms is not None:
-        _bounded("max_stale_ms", body.max_stale_ms, 0, MAX_TIME_MS)
+        bounded("max_stale_ms", body.max_stale_ms, 0, MAX_TIME_MS)
     rules = _rules(
         customer.exclusions_of(body.scenario),
         body.threshold,
@@ -200,6 +186,7 @@ def read_filter(raw: bytes, customer: Customer, now_ms: int, *, is_for_many: boo
         now_ms if body.as_of_ms is None else body.as_of_ms,
         users,
         body.max_stale_ms,
+        _in_scenario(body.scope, body.scenario, customer),
     )
 
 
@@ -210,7 +197,7 @@ def read_ctr(params: Params, now_ms: int) -> CtrQuery:
     granularity = params.take("granularity")
     step_ms = None if granularity is None else parse_duration_ms(granularity)
     if granularity is not None and (step_ms is None or step_ms % PANE_MS):
-        raise _bad(
+        raise bad_value(
             "granularity", "must be a duration of whole minutes, as in PT5M, PT1H, P1D or P1W", granularity
         )
     to_ms = _time(params, "to", as_of_ms)
@@ -227,7 +214,7 @@ def read_ctr(params: Params, now_ms: int) -> CtrQuery:
         )
     by = frozenset((params.take("by") or "").split(",")) - {""}
     if by - {"variant", "position"}:
-        raise _bad("by", "takes variant, position, or both with a comma", ",".join(sorted(by)))
+        raise bad_value("by", "takes variant, position, or both with a comma", ",".join(sorted(by)))
     return CtrQuery(scenario, from_ms, to_ms, step_ms, by, as_of_ms)
 
 
@@ -243,7 +230,7 @@ def _rules(
     known: set[Reason] = set()
     for reason in reasons or ():
         if reason not in REASONS:
-            raise _bad(parameter, f"takes any of {', '.join(REASONS)}", reason)
+            raise bad_value(parameter, f"takes any of {', '.join(REASONS)}", reason)
         known.add(reason)
     return defaults.override(
         threshold=threshold,
@@ -256,16 +243,18 @@ def _rules(
 def _within(text: str) -> Within:
     within = parse_within(text)
     if within is None:
-        raise _bad("within", "must be a duration as in PT30M or P7D, or session, or ever", text)
+        raise bad_value("within", "must be a duration as in PT30M or P7D, or session, or ever", text)
     return within
 
 
 def _rotation(body: RotationBody) -> Rotation:
     half_life_ms = parse_duration_ms(body.half_life)
     if half_life_ms is None:
-        raise _bad("rotation.half_life", "must be a duration as in PT24H", body.half_life)
+        raise bad_value("rotation.half_life", "must be a duration as in PT24H", body.half_life)
     if not 0 < body.strength <= _MAX_STRENGTH:
-        raise _bad("rotation.strength", f"must be above 0 and at most {_MAX_STRENGTH}", str(body.strength))
+        raise bad_value(
+            "rotation.strength", f"must be above 0 and at most {_MAX_STRENGTH}", str(body.strength)
+        )
     return Rotation(half_life_ms, body.strength)
 
 
@@ -275,23 +264,13 @@ def _time(params: Params, name: str, default_ms: int) -> int:
     if text is None:
         return default_ms
     if text.isascii() and text.isdigit() and len(text) != 8:  # 20191124 is a date
-        return in_ms(name, _bounded(name, int(text[:19]), 0, MAX_TIME_MS))
+        return in_ms(name, bounded(name, int(text[:19]), 0, MAX_TIME_MS))
     try:
         # A plus that was not percent-encoded arrives as a blank.
         moment = datetime.fromisoformat(text.replace(" ", "+") if "T" in text else text)
     except ValueError:
-        raise _bad(
+        raise bad_value(
             name, "must be milliseconds since 1970 or ISO 8601, as in 2019-11-24T00:00:00Z", text
         ) from None
     moment = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
-    return _bounded(name, round(moment.timestamp() * 1_000), 0, MAX_TIME_MS)
-
-
-def _bounded(name: str, number: int, least: int, greatest: int) -> int:
-    if not least <= number <= greatest:
-        raise _bad(name, f"must be a whole number from {least} to {greatest}", str(number))
-    return number
-
-
-def _bad(name: str, takes: str, value: str) -> RefusedError:
-    return RefusedError("bad_parameter", f"{name} {takes}, not {value[:40]!r}", name, value)
+    return bounded(name, round(moment.timestamp() * 1_000), 0, MAX_TIME_MS)

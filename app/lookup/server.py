@@ -18,8 +18,9 @@ from app.lookup.exclusions import exclusion_steps
 from app.lookup.filter_many import filter_many, filtered, has_former, user_of
 from app.lookup.large_json import array_in_pieces, object_in_pieces
 from app.lookup.operator_pages import OperatorPages
+from app.lookup.query_params import Params
 from app.lookup.request_parts import body_of, expect, path_of, pretty, raw_user_of
-from app.lookup.requests import Params, read_as_of, read_ctr, read_exclusions, read_filter, read_max_stale
+from app.lookup.requests import read_as_of, read_ctr, read_exclusions, read_filter, read_max_stale
 from app.lookup.routing import (
     FORMER_HEADER,
     HOP_HEADER,
@@ -113,7 +114,9 @@ class _Routes:
         view = await self._view(request, customer, max_stale_ms)
         if isinstance(view, Reply):
             return _given_back(view)
-        answer = await Turns().run(exclusion_steps(view, query.rules, query.as_of_ms, query.itemtype))
+        answer = await Turns().run(
+            exclusion_steps(view, query.rules, query.as_of_ms, query.itemtype, query.in_scenario)
+        )
         return _answered(marked(answer, view.stale_ms), is_pretty=is_pretty)
 
     async def user(self, request: web.Request) -> web.Response:

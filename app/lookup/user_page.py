@@ -155,8 +155,9 @@ def _preferences(items: Iterable[_Item], as_of_ms: int) -> Iterator[PageEntry]:
             ),
             max((part.wished_ms for part in told if part.wished_ms is not None), default=None),
             max((part.unwished_ms for part in told if part.unwished_ms is not None), default=None),
+            max((part.unblacklisted_ms for part in told if part.unblacklisted_ms is not None), default=None),
         )
-        times = (both.rated_ms, both.wished_ms, both.unwished_ms)
+        times = (both.rated_ms, both.wished_ms, both.unwished_ms, both.unblacklisted_ms)
         yield entry | {
             "rating": both.rating,
             "rated_ms": both.rated_ms,

@@ -15,7 +15,7 @@ from tables.user.basket import BasketItem
 from tables.user.identity import IdentityState
 from tables.user.impressions import ImpressionsState
 from tables.user.recommended import RecommendedState
-from tables.user.rendered import RenderedState, ShownItems, session_start_ms, show_times
+from tables.user.rendered import TABLE, RenderedState, ShownItems, session_start_ms, show_times
 from tables.user.shown_bytes import Shown
 
 
@@ -51,6 +51,12 @@ def _items(state: Any) -> Mapping[str, Any]:
     if state is None:
         return {}
     return ShownItems(state) if isinstance(state, RenderedState) else state.items
+
+
+def showings_in(view: UserView, scenario: str) -> tuple[ShownItems, ShownItems]:
+    """Return the items that were shown in a scenario, as far as that was remembered: the user's own, and those moved away."""
+    own, moved = view.own[TABLE], None if view.moved is None else view.moved[TABLE]
+    return ShownItems(own or RenderedState(), scenario), ShownItems(moved or RenderedState(), scenario)
 
 
 def merged_basket(own: BasketItem | None, moved: BasketItem | None) -> tuple[int | None, int | None]:

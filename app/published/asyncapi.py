@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from app.published.json_schemas import LIST_NAME, event_schemas, list_schema, window_schema
 from events.model import NO_PROFILE_USER
+from events.pseudonym import PSEUDONYM_PATTERN
 from events.topics import HISTORY, JOURNAL, WINDOWS, Topic
 from tables.declare import TOPICS
 
@@ -15,7 +16,7 @@ _KAFKA_BINDING: Final = "0.5.0"
 
 _USER_KEY: Final = {
     "type": "string",
-    "pattern": f"^[!-{{}}~]{{1,200}}\\|([!-~]{{1,200}}|{NO_PROFILE_USER}[0-9]+)$",
+    "pattern": f"^[!-{{}}~]{{1,200}}\\|({PSEUDONYM_PATTERN}|{NO_PROFILE_USER}[0-9]+)$",
     "description": "{customer}|{user}, ASCII; {customer}|~{number} for events without a user. Partitioner: murmur2, Java's default",
 }
 _WINDOW_KEY: Final = {

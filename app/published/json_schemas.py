@@ -8,7 +8,8 @@ from typing import Any, Final
 
 import msgspec
 
-from events.model import EVENT_VERSION, EVENTS, EventBase, RecommendedList
+from events.model import EVENT_VERSION, EVENTS, NO_PROFILE_USER, EventBase, RecommendedList
+from events.pseudonym import PSEUDONYM_PATTERN
 from tables.ctr.windows import WindowRecord
 
 _DRAFT: Final = "http://json-schema.org/draft-07/schema#"
@@ -16,7 +17,7 @@ LIST_NAME: Final = "RecommendedList"
 
 # Checks of events/codec.py that the types of Python cannot express.
 _CUSTOMER: Final = {"type": "string", "pattern": "^[!-{}~]{1,200}$"}
-_NAME: Final = {"type": "string", "pattern": "^[!-~]{1,200}$"}
+_USER: Final = {"type": "string", "pattern": f"^({PSEUDONYM_PATTERN}|{NO_PROFILE_USER})$"}
 _PRICE: Final = {
     "type": "string",
     "pattern": "^[0-9]{1,12}(\\.[0-9]{1,12})?$",
@@ -31,9 +32,13 @@ _QUANTITY: Final = {
 }
 _WRITTEN: Final[dict[str, dict[str, Any]]] = {
     "customer": {**_CUSTOMER, "description": "the customer of the event; printable ASCII without |"},
-    "user": {**_NAME, "description": "{key id}.{pseudonym}, never a raw id; ~ without a user"},
-    "previous_user": {**_NAME, "description": "the pseudonym under the former key, while a key rotates"},
-    "target": {**_NAME, "description": "the pseudonym of the user that `user` turned out to be"},
+    "user": {**_USER, "description": "{key id}.{pseudonym}, never a raw id; ~ without a user"},
+    "previous_user": {
+        "type": "string",
+        "pattern": f"^{PSEUDONYM_PATTERN}$",
+        "description": "the pseudonym under the former key, while a key rotates",
+    },
+    "target": {**_USER, "description": "the pseudonym of the user that `user` turned out to be"},
     "v": {"const": EVENT_VERSION, "default": EVENT_VERSION, "description": "version of the format"},
     "price": _PRICE,
     "quantity": _QUANTITY,

@@ -21,11 +21,10 @@ from events.quantity import exact
 from events.rejections import Rejection
 from events.target import read_target, split_path
 from events.tracker import TRACKER_EVENTS
-from events.tracker_fields import NO_PROFILE_IDS
 
 _decoder: Final[msgspec.json.Decoder[Event]] = msgspec.json.Decoder(Event)
 _TARGET: Final = re.compile(r"/[\x21-\x7e]*")
-_NO_PROFILE_ID: Final = min(NO_PROFILE_IDS)
+_NO_PROFILE_ID: Final = "not_defined"
 _SHOWN: Final = 200
 _PARAMETERS: Final = {
     "eid": "eid",

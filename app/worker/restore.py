@@ -18,7 +18,8 @@ from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
 from agents.announcements import Announcer
-from agents.partition import Partition, PartitionLimits
+from agents.partition import Partition
+from agents.partition_limits import PartitionLimits
 from agents.ports import Feed, PartitionLostError
 from agents.positions import read_positions, read_source_ids
 from app.kafka.background_tasks import while_alive

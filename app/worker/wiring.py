@@ -14,7 +14,7 @@ from aiohttp import web
 from mode import Service
 from prometheus_client import CollectorRegistry
 
-from agents.partition import PartitionLimits
+from agents.partition_limits import PartitionLimits
 from agents.poison import PoisonRule
 from agents.ports import PartitionLostError
 from agents.registry import Partitions
@@ -24,7 +24,7 @@ from app.base.errors import EXIT_FORESEEN, UptakeError
 from app.base.listening import cannot_listen
 from app.base.settings import LOOPBACK, WORKER_PORT, Settings
 from app.customers.customer_registry import Customers
-from app.customers.customer_watch import CustomersMetrics, follow_file
+from app.customers.customer_watch import CustomersMetrics
 from app.http.operators import Operators
 from app.kafka.topics import require_topics
 from app.lookup.runner import LookupRunner
@@ -33,6 +33,7 @@ from app.worker.answer_age import AnswerAge, behind, folded_in
 from app.worker.assignor import GroupOwners
 from app.worker.contact import Contact, ContactRule
 from app.worker.contact_log import ContactLog
+from app.worker.customers_file import FoldedCustomers, FollowFile
 from app.worker.faust_app import create_faust_app
 from app.worker.lag import ConsumerFeed
 from app.worker.lookups import WorkerLookups
@@ -80,18 +81,6 @@ class _LookupServer(Service):
     async def on_stop(self) -> None:
         """Stop listening, and finish the requests in progress."""
         await self._runner.cleanup()
-
-
-class _FollowFile(Service):
-    """Reloads the customers when their file changes, while the Faust app runs."""
-
-    def __init__(self, customers: Customers, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self._customers = customers
-
-    @Service.task
-    async def _follow(self) -> None:
-        await follow_file(self._customers)
 
 
 class Ending:
@@ -146,7 +135,9 @@ class Worker:
             StoreMemory(settings.block_cache_bytes, settings.memtable_bytes),
             SystemClock(),
         )
-        self.restorer = _restorer(settings, stores, feed, self.ending)
+        customers = Customers.load(settings.customers_file)
+        folded = FoldedCustomers(customers, settings.unknown_customer_ms)
+        self.restorer = _restorer(settings, folded, stores, feed, self.ending)
         self.standbys = Standbys(settings.kafka, settings.app_id, stores, SystemClock(), self.ending.fail)
         self.app = create_faust_app(
             settings, url, self.partitions, self.restorer, self.standbys, self.ending.fail, contact
@@ -155,7 +146,6 @@ class Worker:
         assignor: Any = self.app.assignor
         assignor.on_disk(stores.on_disk())
         watch = _watch(settings, self.partitions, self.app, self.ending, visibility)
-        customers = Customers.load(settings.customers_file)
         self.lookups = WorkerLookups(
             customers,
             self.partitions,
@@ -180,7 +170,8 @@ class Worker:
             settings, port, self.lookups, self.partitions, customers, registry, self.ending.fail
         )
         contact_log = ContactLog(rule, self.lookups.contact_age_ms, settings.kafka)
-        for service in (watch, _FollowFile(customers), server, contact_log):
+        follow = FollowFile(customers, folded, self.partitions)
+        for service in (watch, follow, server, contact_log):
             self.app.add_dependency(service)
 
     def run(self, stopping: Stopping) -> int:
@@ -216,7 +207,7 @@ def _own_url(settings: Settings, port: int) -> str:
     return settings.advertise or http_url(settings.host, port)
 
 
-def _limits(settings: Settings) -> PartitionLimits:
+def _limits(settings: Settings, folded: FoldedCustomers) -> PartitionLimits:
     """Return the limits of one partition. The partitions share the worker's caches evenly."""
     poison = None if settings.accept_bad else PoisonRule(settings.poison_records, settings.poison_percent)
     return PartitionLimits(
@@ -229,16 +220,20 @@ def _limits(settings: Settings) -> PartitionLimits:
         max_scenarios=settings.max_scenarios,
         grace_ms=settings.grace_ms,
         caught_up_ms=settings.caught_up_ms,
+        unknown_customers=folded.unknown,
+        scenario_keepers=folded.scenario_keepers,
     )
 
 
-def _restorer(settings: Settings, stores: Stores, feed: ConsumerFeed, ending: Ending) -> Restorer:
+def _restorer(
+    settings: Settings, folded: FoldedCustomers, stores: Stores, feed: ConsumerFeed, ending: Ending
+) -> Restorer:
     return Restorer(
         bootstrap=settings.kafka,
         app_id=settings.app_id,
         stores=stores,
         feed=feed,
-        limits=_limits(settings),
+        limits=_limits(settings, folded),
         transaction_timeout_ms=settings.transaction_timeout_ms,
         on_lost=ending.lose,
         on_failed=ending.fail,

@@ -63,6 +63,7 @@ class Tables:
             table: Rows(database.get_column_family(table.name), table) for table in TABLES
         }
         self.tally = Tally()
+        self.scenario_keepers: frozenset[str] = frozenset()
 
     def transfer(self, transfer: Transfer) -> None:
         raise NotImplementedError(str(transfer))

@@ -38,6 +38,7 @@ _FOLDS: Final[dict[type, Callable[[Tables, bytes, Any], None]]] = {
     model.Owns: fold_recommendations.fold_owns,
     model.Rate: fold_identity.fold_preference,
     model.Blacklist: fold_identity.fold_preference,
+    model.DeleteFromBlacklist: fold_identity.fold_preference,
     model.Wishlist: fold_identity.fold_preference,
     model.DeleteFromWishlist: fold_identity.fold_preference,
     model.TriggerOpened: fold_triggers.fold_triggeropened,

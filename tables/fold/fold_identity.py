@@ -18,6 +18,7 @@ from tables.user.identity import Transfer
 _PREFERENCES: Final[dict[type, Callable[..., preferences.PreferencesState]]] = {
     model.Rate: preferences.rate,
     model.Blacklist: preferences.blacklist,
+    model.DeleteFromBlacklist: preferences.unblacklist,
     model.Wishlist: preferences.wish,
     model.DeleteFromWishlist: preferences.unwish,
 }
@@ -26,7 +27,11 @@ _PREFERENCES: Final[dict[type, Callable[..., preferences.PreferencesState]]] = {
 def fold_preference(
     tables: Tables,
     key: bytes,
-    event: model.Rate | model.Blacklist | model.Wishlist | model.DeleteFromWishlist,
+    event: model.Rate
+    | model.Blacklist
+    | model.DeleteFromBlacklist
+    | model.Wishlist
+    | model.DeleteFromWishlist,
 ) -> None:
     """Remember a preference. Within 30 min after a login, forward it to the target, because sites still send the old id."""
     if event.user == NO_PROFILE_USER:

@@ -1,5 +1,6 @@
 """Protocols for the tables of a partition, as the folds use them. agents/overlay.py implements them."""
 
+from collections.abc import Container
 from typing import Final, Protocol, TypeVar
 
 from tables.base.table_spec import TableSpec
@@ -37,5 +38,9 @@ class Tables(Protocol):
 
     @property
     def rows(self) -> RowsByTable: ...
+
+    @property
+    def scenario_keepers(self) -> Container[str]:
+        """Customers whose showings are remembered by scenario too."""
 
     def transfer(self, transfer: Transfer) -> None: ...

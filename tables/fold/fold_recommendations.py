@@ -37,7 +37,10 @@ def fold_rendered(tables: Tables, key: bytes, event: model.Rendered) -> None:
         return
     _count_items(tables, "rendered", event, shown)
     rows = tables.rows[rendered.TABLE]
-    rows.put(key, rendered.show(rows.get(key), event))
+    state = rendered.show(rows.get(key), event)
+    if event.customer in tables.scenario_keepers and shown.scenario is not None:
+        state = rendered.show(state, event, shown.scenario)
+    rows.put(key, state)
     logged = tables.rows[impressions.TABLE]
     remembered = logged.get(key) or ImpressionsState()
     if shown.request_id is not None:

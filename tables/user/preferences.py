@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from events.model import Blacklist, DeleteFromWishlist, Rate, Wishlist
+from events.model import Blacklist, DeleteFromBlacklist, DeleteFromWishlist, Rate, Wishlist
 from tables.base.table_spec import TableSpec
 from tables.user.items import drop_oldest, item_key
 
@@ -24,6 +24,7 @@ class Preference(msgspec.Struct, array_like=True, gc=False):
     blacklisted_until_ms: int | None = None
     wished_ms: int | None = None
     unwished_ms: int | None = None
+    unblacklisted_ms: int | None = None
 
 
 class PreferencesState(msgspec.Struct, array_like=True, gc=False):
@@ -50,6 +51,13 @@ def blacklist(state: PreferencesState | None, event: Blacklist) -> PreferencesSt
     return state
 
 
+def unblacklist(state: PreferencesState | None, event: DeleteFromBlacklist) -> PreferencesState:
+    """Take the item off the blacklist. An older ``blacklist`` event does not bring it back."""
+    state, preference = _touch(state, item_key(event.itemtype, event.item))
+    preference.unblacklisted_ms = _latest(preference.unblacklisted_ms, event.time_ms)
+    return state
+
+
 def wish(state: PreferencesState | None, event: Wishlist) -> PreferencesState:
     """Put the item on the wishlist."""
     state, preference = _touch(state, item_key(event.itemtype, event.item))
@@ -65,9 +73,18 @@ def unwish(state: PreferencesState | None, event: DeleteFromWishlist) -> Prefere
 
 
 def is_blacklisted(preference: Preference, as_of_ms: int) -> bool:
-    """Tell whether the item must not be shown at ``as_of_ms``, which is so within a year after the last blacklisting."""
-    until_ms = preference.blacklisted_until_ms
-    return until_ms is not None and until_ms - BLACKLISTED_FOR_MS <= as_of_ms < until_ms
+    """Tell whether the item must not be shown at ``as_of_ms``: see ``is_on_blacklist``."""
+    return is_on_blacklist(preference.blacklisted_until_ms, preference.unblacklisted_ms, as_of_ms)
+
+
+def is_on_blacklist(until_ms: int | None, unblacklisted_ms: int | None, as_of_ms: int) -> bool:
+    """Tell whether an item is on the blacklist: within a year after it was put there, unless it was taken off at that time or later."""
+    if until_ms is None:
+        return False
+    since_ms = until_ms - BLACKLISTED_FOR_MS
+    if unblacklisted_ms is not None and since_ms <= unblacklisted_ms <= as_of_ms:
+        return False
+    return since_ms <= as_of_ms < until_ms
 
 
 def is_wished(preference: Preference) -> bool:
@@ -92,6 +109,7 @@ def merge(into: PreferencesState | None, other: PreferencesState) -> Preferences
             moved.blacklisted_until_ms = _latest(own.blacklisted_until_ms, moved.blacklisted_until_ms)
             moved.wished_ms = _latest(own.wished_ms, moved.wished_ms)
             moved.unwished_ms = _latest(own.unwished_ms, moved.unwished_ms)
+            moved.unblacklisted_ms = _latest(own.unblacklisted_ms, moved.unblacklisted_ms)
         items[key] = moved
     drop_oldest(items)
     return into

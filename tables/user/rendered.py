@@ -1,8 +1,9 @@
 """Items that a user was shown, how often and when, which decides whether an item was shown often enough.
 
 Key: user. Value: item -> number of showings, the first, the last 16 show times, and the ``viewed`` events (half visible for one
-second). Expires: beyond 2,000 items, the items that the log touched longest ago; none by age. A repeated event counts again; if it
-carries an eid, the table ``seen`` stops it before.
+second); for some customers, the same by scenario and item (docs/decisions/0019). Expires: beyond 2,000 items, the items that the log
+touched longest ago, and beyond as many pairs of scenario and item; none by age. A repeated event counts again; if it carries an eid,
+the table ``seen`` stops it before.
 """
 
 from bisect import bisect_right
@@ -28,6 +29,7 @@ from tables.user.shown_bytes import (
     opening_of,
     pack,
     read,
+    scope_of,
     stamp_of,
 )
 
@@ -46,12 +48,18 @@ class RenderedState(msgspec.Struct, array_like=True, gc=False, eq=False):
     """
 
     items: bytearray | dict[str, Shown] = msgspec.field(default_factory=bytearray)
+    by_scenario: bytearray | None = None
+    """Showings that were remembered with their scenario, in the same form. An item key follows the 8 characters of ``scope_of``."""
 
     __hash__ = None  # type: ignore[assignment]
 
     def __eq__(self, other: object) -> bool:
         """Tell whether both states hold the same items in the same order."""
-        return isinstance(other, RenderedState) and packed_of(self) == packed_of(other)
+        return (
+            isinstance(other, RenderedState)
+            and packed_of(self) == packed_of(other)
+            and self.by_scenario == other.by_scenario
+        )
 
 
 def packed_of(state: RenderedState) -> bytearray:
@@ -63,10 +71,21 @@ def packed_of(state: RenderedState) -> bytearray:
 
 
 class ShownItems(Mapping[str, Shown]):
-    """The items of a state as a read-only mapping, item key -> Shown. Each item is decoded on access."""
+    """The items of a state as a read-only mapping, item key -> Shown. Each item is decoded on access.
 
-    def __init__(self, state: RenderedState) -> None:
-        self._bodies = {key.decode(): body for key, body in entries(packed_of(state))}
+    With a ``scenario``: only the showings that were remembered with it.
+    """
+
+    def __init__(self, state: RenderedState, scenario: str | None = None) -> None:
+        if scenario is None:
+            self._bodies = {key.decode(): body for key, body in entries(packed_of(state))}
+            return
+        scope = scope_of(scenario)
+        self._bodies = {
+            key[len(scope) :].decode(): body
+            for key, body in entries(state.by_scenario or b"")
+            if key.startswith(scope)
+        }
 
     def __getitem__(self, key: str) -> Shown:
         return read(self._bodies[key])
@@ -78,18 +97,25 @@ class ShownItems(Mapping[str, Shown]):
         return len(self._bodies)
 
 
-def show(state: RenderedState | None, event: Rendered) -> RenderedState:
-    """Count each item of the list as shown, in the order sent. An item that is listed twice is one showing."""
+def show(state: RenderedState | None, event: Rendered, scenario: str | None = None) -> RenderedState:
+    """Count each item of the list as shown, in the order sent. An item that is listed twice is one showing.
+
+    With a ``scenario``, count the showings of that scenario instead.
+    """
     if state is None:
         state = RenderedState()
-    packed = packed_of(state)
+    scope, packed = b"", packed_of(state)
+    if scenario is not None:
+        if state.by_scenario is None:
+            state.by_scenario = bytearray()
+        scope, packed = scope_of(scenario), state.by_scenario
     find = packed.find
     time_ms = event.time_ms
     stamp = stamp_of(time_ms)
     if len(event.items) > _LONG_LIST:
-        _show_many(packed, event, stamp)
+        _show_many(packed, event, stamp, scope)
         return state
-    prefix = b"%b%d/" % (START, event.itemtype)
+    prefix = b"%b%b%d/" % (START, scope, event.itemtype)
     is_new = False
     before = len(packed)  # what follows was touched by this list; so an item there is listed twice
     for item in event.items:
@@ -119,11 +145,11 @@ def show(state: RenderedState | None, event: Rendered) -> RenderedState:
     return state
 
 
-def _show_many(packed: bytearray, event: Rendered, stamp: bytes) -> None:
+def _show_many(packed: bytearray, event: Rendered, stamp: bytes, scope: bytes) -> None:
     bodies = dict(entries(packed))
     time_ms = event.time_ms
     for item in dict.fromkeys(event.items):
-        key = b"%d/%b" % (event.itemtype, item.encode())
+        key = b"%b%d/%b" % (scope, event.itemtype, item.encode())
         body = bodies.pop(key, None)
         bodies[key] = stamp if body is None else body_shown_again(body, time_ms, stamp)
     packed[:] = b"".join([opening_of(key) + body for key, body in bodies.items()])
@@ -152,19 +178,32 @@ def merge(into: RenderedState | None, other: RenderedState) -> RenderedState:
     """Merge a row that a login moved: sum the counts, unite the times. ``other`` is used up; its items count as just touched."""
     if into is None:
         return other
-    packed = packed_of(into)
-    for key, moved in entries(packed_of(other)):
+    _merge_packed(packed_of(into), packed_of(other))
+    if into.by_scenario is None:
+        into.by_scenario = other.by_scenario
+    elif other.by_scenario is not None:
+        _merge_packed(into.by_scenario, other.by_scenario)
+    return into
+
+
+def _merge_packed(packed: bytearray, others: bytearray) -> None:
+    for key, moved in entries(others):
         opening = opening_of(key)
         own = _take(packed, opening)
         packed += opening + (moved if own is None else body_of(_merge_shown(read(own), read(moved))))
     _drop_oldest(packed)
-    return into
 
 
 def check(state: RenderedState, max_number: int) -> None:
     """Raise ValueError if the state, which any producer may have written, is invalid or has a number beyond ``max_number``."""
+    _check_packed(packed_of(state), max_number)
+    if state.by_scenario is not None:
+        _check_packed(state.by_scenario, max_number)
+
+
+def _check_packed(packed: bytearray, max_number: int) -> None:
     keys: set[bytes] = set()
-    for key, body in entries(packed_of(state)):
+    for key, body in entries(packed):
         key.decode()
         if key in keys:
             raise ValueError(f"an item has two entries: {key!r}")
@@ -250,8 +289,8 @@ TABLE: Final = TableSpec(
     "rendered",
     RenderedState,
     key="user",
-    value="item -> number of showings, the first, the last 16 times, and the views",
-    expiry="beyond 2,000 items those longest untouched",
+    value="item -> number of showings, the first, the last 16 times, and the views; by scenario and item for some customers",
+    expiry="beyond 2,000 items (or pairs of scenario and item) those longest untouched",
     merge=merge,
     memory_per_byte=PACKED_PER_ENCODED_BYTE,
 )

@@ -13,6 +13,8 @@ from the times: there were more showings than kept times, or a view.
 from binascii import a2b_base64, b2a_base64
 from bisect import insort
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from hashlib import blake2b
 from typing import Final
 
 import msgspec
@@ -53,6 +55,15 @@ def _times_of(stamps: bytes | bytearray) -> list[int]:
         raise ValueError("show times are 8 characters each, from '?' to '~'")
     raw = a2b_base64(stamps.translate(_FROM_STAMP))
     return [int.from_bytes(raw[at : at + 6], "big") for at in range(0, len(raw), 6)]
+
+
+@lru_cache(maxsize=4_096)
+def scope_of(scenario: str) -> bytes:
+    """Return the 8 ASCII characters that stand for a scenario before an item key. Two scenarios of a customer share them by chance only.
+
+    Names may be long and repeat in every entry, so they are not stored themselves.
+    """
+    return b2a_base64(blake2b(scenario.encode(), digest_size=6).digest(), newline=False)
 
 
 def opening_of(key: bytes) -> bytes:

@@ -15,6 +15,7 @@ from statistics import median, quantiles
 
 import pytest
 
+from app.customers.customer_edit import add_customer
 from app.local.broker import LocalBroker
 from tests.faults.cluster import CUSTOMER, Cluster
 from tests.faults.ledger import SETTLED, Outcome, pages_differ, settle
@@ -24,7 +25,7 @@ from tests.faults.reader import Reader
 
 HEAVY = "10000"
 OTHERS = [str(20_000 + number) for number in range(9)]
-USER = "k1.busiest"
+USER = f"k1.{'busiest':a<26}"
 KEY = f"{HEAVY}|{USER}"
 ITEMS_A_LIST = 20
 CAP, MAX_TIMES, MAX_VALUE_BYTES = 2_000, 16, 1_000_000
@@ -61,7 +62,7 @@ class Spans:
         self.started = 0.0
         self._draw = random.Random(seed)
         self._sources = {
-            customer: mixed(customer, [f"k1.{number}" for number in range(100)], 10**9, seed)
+            customer: mixed(customer, [f"k{number}.{'a' * 26}" for number in range(100)], 10**9, seed)
             for customer in (HEAVY, *OTHERS)
         }
 
@@ -141,6 +142,8 @@ def skew(
     second = Load(broker.bootstrap, HEAVY, [], rate=rate, events=0, source=between.events(busy))
     reader = Reader(cluster)
     try:
+        for customer in (HEAVY, *OTHERS):
+            add_customer(cluster.customers_file, customer)
         cluster.start_worker()
         cluster.wait_ready()
         settled = settle(cluster)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from confluent_kafka import Producer
 
-from agents.partition import PartitionLimits
+from agents.partition_limits import PartitionLimits
 from agents.ports import Flush, PartitionLostError, Reach
 from app.base.clock import SystemClock
 from app.base.settings import Settings

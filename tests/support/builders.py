@@ -15,6 +15,7 @@ from events.model import (
     ClickTriggered,
     Consume,
     DeleteFromBasket,
+    DeleteFromBlacklist,
     DeleteFromWishlist,
     EventBase,
     Login,
@@ -39,6 +40,11 @@ SECOND_MS = 1_000
 MINUTE_MS = 60_000
 HOUR_MS = 3_600_000
 DAY_MS = 86_400_000
+
+
+def user_of(number: int) -> str:
+    """Return one of many users, in the form of a pseudonym."""
+    return f"k{number}.{'a' * 26}"
 
 
 def _an(event: type[E], defaults: dict[str, Any], given: dict[str, Any]) -> E:
@@ -112,6 +118,10 @@ def a_clicktriggered(**fields: Any) -> ClickTriggered:
 
 def a_blacklist(**fields: Any) -> Blacklist:
     return _an(Blacklist, {"item": "1"}, fields)
+
+
+def a_deletefromblacklist(**fields: Any) -> DeleteFromBlacklist:
+    return _an(DeleteFromBlacklist, {"item": "1"}, fields)
 
 
 def a_login(**fields: Any) -> Login:

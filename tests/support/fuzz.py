@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from events.model import ALIASES
 from events.money import CURRENCIES
+from events.no_profile import NO_PROFILE_IDS, normal_id
 from events.target import PREFIXES
 from events.tracker import JSONP_NAMES, TRACKER_EVENTS
 from events.wire_values import MAX_POSITION, MAX_QUANTITY
@@ -237,7 +238,7 @@ _WORDS: Final = st.text(
 ).filter(lambda text: text not in ABSENT)
 _IDS: Final = _WORDS.filter(lambda text: "\\" not in text)
 _SINGLE: Final = _IDS.filter(lambda text: "," not in text)
-_USERS: Final = _IDS.filter(lambda text: text not in ("0", "not_defined"))
+_USERS: Final = _IDS.filter(lambda text: normal_id(text) not in NO_PROFILE_IDS)
 _CLOCKS: Final = st.integers(1_600_000_000_000, 1_800_000_000_000)
 _PRICES: Final = st.tuples(st.decimals(0, 10**9, places=2).map(abs), st.sampled_from(sorted(CURRENCIES)))
 _QUANTITIES: Final = st.integers(1, MAX_QUANTITY) | st.decimals(Decimal("0.000001"), MAX_QUANTITY, places=6)

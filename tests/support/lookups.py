@@ -9,7 +9,19 @@ from aiohttp.test_utils import TestClient
 from app.customers.customer import Customer
 from app.lookup.service import OutOfTouchError, PartitionNotReady
 from app.lookup.user_view import UserView
-from events.model import Basket, Blacklist, Buy, Click, Consume, Owns, Rate, Rendered, Wishlist, user_key
+from events.model import (
+    Basket,
+    Blacklist,
+    Buy,
+    Click,
+    Consume,
+    DeleteFromBlacklist,
+    Owns,
+    Rate,
+    Rendered,
+    Wishlist,
+    user_key,
+)
 from events.rules import Rules
 from tables.base.table_spec import Stretch
 from tables.ctr.window_sums import StoredSpan, WindowRow
@@ -24,9 +36,12 @@ OTHER = Customer(Rules("shop 2", "k1", b"t" * 32))
 BASE: dict[str, Any] = {"customer": "00000", "user": "k1.u", "received_ms": NOW}
 
 
-def shown(stretch: Stretch, *items: str, at: int, itemtype: int = 1) -> None:
+def shown(stretch: Stretch, *items: str, at: int, itemtype: int = 1, scenario: str | None = None) -> None:
     event = Rendered(**BASE, items=items, itemtype=itemtype, time_ms=at)
-    stretch[rendered.TABLE] = rendered.show(stretch[rendered.TABLE], event)
+    state = rendered.show(stretch[rendered.TABLE], event)
+    if scenario is not None:
+        state = rendered.show(state, event, scenario)
+    stretch[rendered.TABLE] = state
 
 
 def clicked_on(stretch: Stretch, item: str, at: int) -> None:
@@ -59,6 +74,11 @@ def took_out(stretch: Stretch, item: str, at: int) -> None:
 def blacklisted(stretch: Stretch, item: str, at: int) -> None:
     event = Blacklist(**BASE, item=item, time_ms=at)
     stretch[preferences.TABLE] = preferences.blacklist(stretch[preferences.TABLE], event)
+
+
+def taken_off_blacklist(stretch: Stretch, item: str, at: int) -> None:
+    event = DeleteFromBlacklist(**BASE, item=item, time_ms=at)
+    stretch[preferences.TABLE] = preferences.unblacklist(stretch[preferences.TABLE], event)
 
 
 def rated(stretch: Stretch, item: str, rating: int, at: int) -> None:

@@ -26,8 +26,10 @@ T0 = NOW_MS - NOW_MS % MINUTE_MS
 class SpiedOverlay(Overlay):
     """An overlay that also keeps the transfers it sent, as they were when sent."""
 
-    def __init__(self, store: MemoryStore | None = None, number: int = 0, partitions: int = 1) -> None:
-        super().__init__(MemoryStore() if store is None else store, number, partitions)
+    def __init__(
+        self, store: MemoryStore | None = None, number: int = 0, partitions: int = 1, **options: Any
+    ) -> None:
+        super().__init__(MemoryStore() if store is None else store, number, partitions, **options)
         self.sent: list[Transfer] = []
 
     def transfer(self, transfer: Transfer) -> None:

@@ -5,7 +5,8 @@ from typing import Any
 
 from agents.announcements import Announcing
 from agents.faust_agents import AGENTS
-from agents.partition import Partition, PartitionLimits
+from agents.partition import Partition
+from agents.partition_limits import PartitionLimits
 from agents.ports import Output, PartitionLostError
 from events.codec import encode
 from events.model import EventBase, user_key
@@ -37,7 +38,7 @@ class World:
     """The topics, and the partitions opened on them. ``announcer(number)`` makes the announcer of a partition."""
 
     def __init__(
-        self, partitions: int = 1, announcer: Callable[[int], Announcing] = lambda _: Silent(), **limits: int
+        self, partitions: int = 1, announcer: Callable[[int], Announcing] = lambda _: Silent(), **limits: Any
     ) -> None:
         self._announcer = announcer
         self.logs = MemoryLogs()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from agents.partition import PartitionStats
+from agents.partition_limits import PartitionStats
 from app.base.settings import Settings
 from benchmarks.__main__ import BENCHMARKS
 from events.codec import decode

@@ -20,7 +20,7 @@ from tables.ctr.panes import Counts, Pane
 from tables.ctr.window_keys import SCENARIO, WindowKey, scenario_key
 from tables.ctr.windows import GRANULARITY_MS, HOUR_MS, WindowRecord, WindowState, decode_record
 from tables.declare import BY_NAME
-from tests.support.builders import CUSTOMER, MINUTE_MS, a_rendered
+from tests.support.builders import CUSTOMER, MINUTE_MS, a_rendered, user_of
 from tests.support.memory_outbox import LogRecord
 from tests.support.overlays import T0
 from tests.support.partitions import World, a_record, fold_records
@@ -29,7 +29,11 @@ PARTITIONS = 2
 GRACE_MS = 10 * MINUTE_MS
 MERGED_AT = partition_of(scenario_key(CUSTOMER, "home"), PARTITIONS)
 USERS = [
-    next(f"k1.{n}" for n in range(100) if partition_of(user_key(CUSTOMER, f"k1.{n}"), PARTITIONS) == home)
+    next(
+        user
+        for user in map(user_of, range(100))
+        if partition_of(user_key(CUSTOMER, user), PARTITIONS) == home
+    )
     for home in range(PARTITIONS)
 ]
 """One user for each partition."""

@@ -15,7 +15,7 @@ from tables.transfers import encode as encode_transfer
 from tables.user.identity import Transfer
 from tables.user.rendered import RenderedState
 from tables.user.shown_bytes import Shown
-from tests.support.builders import CUSTOMER, NOW_MS, USER, a_click, a_rendered
+from tests.support.builders import CUSTOMER, NOW_MS, OTHER_USER, USER, a_click, a_rendered
 from tests.support.partitions import World, a_record, fold_records
 
 KEY = user_key(CUSTOMER, USER)
@@ -63,6 +63,19 @@ DEAD: dict[str, tuple[str, bytes | None, bytes | None, str]] = {
     "bar in the customer": (JOURNAL, b"a|b|c", a_raw(customer="a|b", user="c"), "bad_key"),
     "user not ASCII": (JOURNAL, "00000|ü".encode(), a_raw(user="ü"), "bad_key"),
     "empty user": (JOURNAL, b"00000|", a_raw(user=""), "bad_key"),
+    "raw user": (JOURNAL, b"00000|maxmustermann", a_raw(user="maxmustermann"), "raw_user"),
+    "raw user of an import": (HISTORY, b"00000|max.muster", a_raw(user="max.muster"), "raw_user"),
+    "pseudonym without a key id": (JOURNAL, b"00000|" + b"a" * 26, a_raw(user="a" * 26), "raw_user"),
+    "pseudonym in capital letters": (JOURNAL, KEY.upper(), a_raw(user=USER.upper()), "raw_user"),
+    "raw target of a login": (JOURNAL, KEY, a_raw(type="login", target="anna"), "raw_user"),
+    "no target that is no junk": (JOURNAL, KEY, a_raw(type="login", target="~"), "raw_user"),
+    "raw target that is called junk": (
+        JOURNAL,
+        KEY,
+        a_raw(type="login", target="anna", is_junk_target=True),
+        "raw_user",
+    ),
+    "raw former user": (JOURNAL, KEY, a_raw(previous_user="anna"), "raw_user"),
     "history": (HISTORY, KEY, b"[]", "malformed"),
     "null transfer": (TRANSFERS, KEY, None, "null"),
     "malformed transfer": (TRANSFERS, KEY, b"\xc1", "malformed"),
@@ -130,7 +143,10 @@ async def test_event_in_a_wrong_partition_is_forwarded_with_its_origin_and_not_f
     assert await partition.flush()
     (forwarded,) = world.logs.read(HISTORY, home)
     assert (forwarded.key, forwarded.value) == (record.key, record.value)
-    assert forwarded.headers == (("origin", b"%s/%d/5" % (HISTORY.encode(), number)),)
+    assert dict(forwarded.headers) == {
+        "origin": b"%s/%d/5" % (HISTORY.encode(), number),
+        "timestamp": b"%d" % record.timestamp,
+    }
     assert (partition.stats.forwarded, partition.overlay.tables["rendered"].get(KEY)) == (1, None)
     assert world.logs.read(DEADLETTERS, number) == []
     at_home = world.open(home)
@@ -160,6 +176,31 @@ def test_retry_of_nobodys_event_goes_where_the_first_went() -> None:
         b"00000|~0",
         b"00000|~7",
     }
+
+
+@pytest.mark.parametrize(
+    ("header", "expected_ms"),
+    [
+        (b"%d" % (NOW_MS - 40 * DAY_MS), NOW_MS - 40 * DAY_MS),
+        (b"%d" % (NOW_MS + 1), NOW_MS),  # a record cannot come from the future
+        (b"-5", NOW_MS),
+        (b"9" * 30, NOW_MS),
+        (b"", NOW_MS),
+    ],
+)
+async def test_record_that_is_written_again_keeps_the_time_of_the_first(
+    world: World, header: bytes, expected_ms: int
+) -> None:
+    partition = world.open()
+    event = a_click(time_ms=0, received_ms=0)
+    record = a_record(event, timestamp=NOW_MS, headers=(("replayed", b"x"), ("timestamp", header)))
+    await fold_records(partition, JOURNAL, [record])
+    assert partition.overlay.tables["clicked"].get(KEY).items["1/1"].last_ms == expected_ms
+    bad = a_record(key=KEY, value=b"{", offset=1, timestamp=NOW_MS, headers=(("timestamp", header),))
+    await fold_records(partition, JOURNAL, [bad])
+    assert await partition.flush()
+    (dead,) = world.logs.read(DEADLETTERS, 0)
+    assert dict(dead.headers)["timestamp"] == b"%d" % expected_ms
 
 
 async def test_transfer_in_a_wrong_partition_is_a_dead_letter() -> None:
@@ -212,7 +253,7 @@ async def test_event_without_any_time_is_a_dead_letter(world: World, timestamp: 
 async def test_key_is_checked_again_when_another_event_comes_under_it(world: World) -> None:
     """A key verified for its user says nothing about another user's event under the same key."""
     partition = world.open()
-    forged = a_click(user="k1.other")
+    forged = a_click(user=OTHER_USER)
     await fold_records(
         partition, JOURNAL, [a_record(a_click(), 0), a_record(key=KEY, value=encode(forged), offset=1)]
     )
@@ -223,7 +264,7 @@ async def test_key_is_checked_again_when_another_event_comes_under_it(world: Wor
 async def test_remembered_keys_are_bounded(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("agents.overlay._MAX_VERIFIED_KEYS", 3)
     partition = world.open()
-    events = [a_click(user=f"k1.{number}") for number in range(10)]
+    events = [a_click(user=f"k{number}.{'a' * 26}") for number in range(10)]
     await fold_records(partition, JOURNAL, [a_record(event, at) for at, event in enumerate(events)])
     assert len(partition.overlay.verified) <= 3
     assert partition.stats.deadlettered == 0

@@ -7,11 +7,12 @@ import random
 
 import pytest
 
+from events.model import user_key
 from events.partitions import partition_of
 from events.topics import DAY_MS, JOURNAL, PARTIALS, WINDOWS
 from tables.ctr.window_keys import SCENARIO, WindowKey, scenario_key
 from tables.ctr.windows import HOUR_MS, WindowRecord, decode_record
-from tests.support.builders import CUSTOMER, MINUTE_MS, a_clickrecommended, a_rendered
+from tests.support.builders import CUSTOMER, MINUTE_MS, a_clickrecommended, a_rendered, user_of
 from tests.support.memory_outbox import LogRecord
 from tests.support.overlays import T0
 from tests.support.partitions import World, a_record, fold_records
@@ -30,7 +31,9 @@ async def published(world: World, minutes: list[int]) -> list[LogRecord]:
     for number in range(PARTITIONS):
         partition = world.open(number)
         user = next(
-            f"k1.{n}" for n in range(100) if partition_of(f"{CUSTOMER}|k1.{n}".encode(), PARTITIONS) == number
+            user
+            for user in map(user_of, range(100))
+            if partition_of(user_key(CUSTOMER, user), PARTITIONS) == number
         )
         for offset, minute in enumerate(minutes):
             event = a_rendered(user=user, time_ms=T0 + minute * MINUTE_MS)
@@ -107,7 +110,9 @@ async def test_window_is_published_under_its_key_with_absolute_counts(world: Wor
 
 async def test_partition_that_was_restored_goes_on_counting_in_its_panes(world: World) -> None:
     """A restored worker counts into the panes of the changelog, so its partials stay absolute."""
-    user = next(f"k1.{n}" for n in range(100) if partition_of(f"{CUSTOMER}|k1.{n}".encode(), PARTITIONS) == 0)
+    user = next(
+        user for user in map(user_of, range(100)) if partition_of(user_key(CUSTOMER, user), PARTITIONS) == 0
+    )
     events = [a_rendered(user=user, time_ms=T0), a_clickrecommended(user=user, time_ms=T0 + 1)]
     for offset, event in enumerate(events):
         partition = world.open(0)

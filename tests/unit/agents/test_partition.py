@@ -7,7 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from agents.deadletter import MAX_DEAD_BYTES
-from agents.partition import SLICE_RECORDS, Partition, PartitionLimits
+from agents.partition import SLICE_RECORDS, Partition
+from agents.partition_limits import PartitionLimits
 from agents.ports import PartitionLostError
 from agents.positions import read_source_ids
 from events.model import user_key

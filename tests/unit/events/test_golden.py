@@ -58,7 +58,8 @@ def outcomes_of(line: Line, customers: Customers) -> list[Outcome] | Rejection:
             ),
         )
     if raw_path.startswith("/uitracking/"):
-        return of_a_video_page(line, raw_path, customers["00000"].rules)
+        named = re.search(r"customer=(\w+)", raw_query)
+        return of_a_video_page(line, raw_path, customers["00000" if named is None else named[1]].rules)
     path = split_path(raw_path)
     if isinstance(path, Rejection):
         return path
@@ -85,7 +86,7 @@ def of_a_video_page(line: Line, raw_path: str, rules: Rules) -> list[Outcome] | 
     page = json.loads(line.body) if is_json else (read_click if is_click else read_form)(line.body)
     if isinstance(page, Rejection):
         return page
-    user = user_of(page, None)
+    user = user_of(page, None, rules)
     if is_click:
         return [reader.read(clicked_element(page, user, rules))]
     data = read_data(page.pop("data", None), 5_000)

@@ -94,6 +94,7 @@ SAME: list[tuple[dict[str, Any], str]] = [
     ),
     ({"type": "rate", "user": "u", "item": "5", "rating": 0}, "rate/u/1/5?rating=0"),
     ({"type": "blacklist", "user": "u", "item": "5"}, "blacklist/u/1/5"),
+    ({"type": "unblacklist", "user": "u", "item": "5"}, "deletefromblacklist/u/1/5"),
     ({"type": "login", "user": "u", "target": "v"}, "login/u/v"),
     ({"type": "transfer", "user": "u", "target": "null"}, "login/u/null"),
     ({"type": "login", "user": "u", "target": None}, "login/u/null"),

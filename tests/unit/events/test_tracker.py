@@ -113,6 +113,8 @@ EVENT_CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "rate": ("rate/u/1/133?rating=5", "rate", {"rating": 5}),
     "rate 0": ("rate/u/1/133?rating=0", "rate", {"rating": 0}),
     "blacklist": ("blacklist/u/1/5", "blacklist", ITEM),
+    "deletefromblacklist": ("deletefromblacklist/u/1/5", "deletefromblacklist", ITEM),
+    "unblacklist": ("unblacklist/u/1/5", "deletefromblacklist", ITEM),
     "triggeropened": ("triggeropened/u?triggername=m", "triggeropened", {"user": U, "triggername": "m"}),
     "clicktriggered": ("clicktriggered/u/1/5?triggername=m", "clicktriggered", {**ITEM, "triggername": "m"}),
     "login": ("login/u/max", "login", {"target": RULES.user("max"), "is_junk_target": False}),

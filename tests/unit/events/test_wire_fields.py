@@ -37,6 +37,7 @@ GOOD: dict[str, Any] = {
     "properties": {"a": "b"},
     "v": 1,
     "state": "playing",
+    "consent": "yes",
 }
 """Values for the fields that do not take a 7."""
 NEEDED: dict[str, tuple[str, ...]] = {
@@ -184,7 +185,9 @@ def at_the_bounds(value: ValueType) -> list[tuple[Any, bool]]:
 
 
 def taker_of(field: WireField, events: tuple[str, ...]) -> str:
-    return next(name for name in events if field.event_field in EVENTS[name].__struct_fields__)
+    return next(
+        name for name in events if field.is_of_request or field.event_field in EVENTS[name].__struct_fields__
+    )
 
 
 IN_JSON = [field for field in WIRE_FIELDS if field.is_in_json and at_the_bounds(field.value_in_json)]

@@ -73,7 +73,7 @@ STATES: dict[str, Any] = {
     "purchases": PurchasesState(
         {"1/7": Purchase(3, {"EUR": Decimal("59.97"), "JPY": Decimal(456)}, T, T + 9, True, 2, 500_000)}
     ),
-    "preferences": PreferencesState({"1/7": Preference(80, T, T + 1, T + 2, T + 3)}),
+    "preferences": PreferencesState({"1/7": Preference(80, T, T + 1, T + 2, T + 3, T + 4)}),
     "identity": IdentityState("k1.target", T, T + 1, 2, {"k1.source": 3}, 1, "k0.target", T + 2),
     "recommended": RecommendedState([ServedList(T, T + 1, "r1", 1, ["7", "8"], "home", "a", 0, "e")]),
     "transfer": Transfer("00000", "k1.source", "k1.target", 3, T, T + 1, Stretch({"rendered": RENDERED})),
@@ -92,6 +92,7 @@ STATES: dict[str, Any] = {
 SHORTER: list[tuple[list[Any], Any]] = [
     ([], RenderedState()),
     ([{"1/7": [3, T, [T]]}], RenderedState({"1/7": Shown(3, T, [T])})),
+    ([pack({"1/7": Shown(1, T, [T])})], RenderedState(pack({"1/7": Shown(1, T, [T])}))),
     ([[[T, T, 1, ["7"]]]], ImpressionsState([Impression(T, T, 1, ["7"])])),
     ([[], [[T, T, "1/7", T]]], ImpressionsState([], [RecommendedClick(T, T, "1/7", T)])),
     ([{"1/7": [2, T]}], ClickedState({"1/7": Clicked(2, T)})),
@@ -101,6 +102,10 @@ SHORTER: list[tuple[list[Any], Any]] = [
     ([{"1/7": [1, {}, T, T]}], PurchasesState({"1/7": Purchase(1, {}, T, T)})),
     ([{"1/7": [2, {}, T, T, True, 1]}], PurchasesState({"1/7": Purchase(2, {}, T, T, True, 1)})),
     ([{"1/7": [80, T]}], PreferencesState({"1/7": Preference(80, T)})),
+    (
+        [{"1/7": [80, T, T + 1, T + 2, T + 3]}],
+        PreferencesState({"1/7": Preference(80, T, T + 1, T + 2, T + 3)}),
+    ),
     (["b", T, T, 1], IdentityState("b", T, T, 1)),
     (["b", T, T, 1, {"a": 2}, 3], IdentityState("b", T, T, 1, {"a": 2}, 3)),
     ([[[T, T, "r", 1, ["7"]]]], RecommendedState([ServedList(T, T, "r", 1, ["7"])])),

@@ -24,6 +24,7 @@ DOCUMENT = document()
 TRACKER = {path: item for path, item in DOCUMENT["paths"].items() if path.startswith("/{prefix}/")}
 EVERY_PARAMETER = {**COMMON, **{name: each for own in OWN.values() for name, each in own.items()}}
 GOOD = {
+    "consent": "yes",
     "created": "1600000000000",
     "sent": "1600000000000",
     "row": "0",
@@ -172,7 +173,7 @@ def test_every_event_is_described_with_the_fields_that_a_client_gives() -> None:
     assert schemas.keys() >= EVENTS.keys()
     for name, event in EVENTS.items():
         described = schemas[name]
-        assert described["properties"].keys() == set(event.__struct_fields__) - SET_HERE | {"type"}
+        assert described["properties"].keys() == set(event.__struct_fields__) - SET_HERE | {"type", "consent"}
         assert "customer" not in described["required"]
 
 

@@ -356,3 +356,17 @@ def test_alias_that_is_taken_out_of_the_file_is_unknown_again(tmp_path: Path) ->
 def test_alias_names_one_customer(tmp_path: Path, aliases: str, problem: str) -> None:
     with pytest.raises(CustomersError, match=problem):
         Customers.load(written(tmp_path, f"{TWO}aliases = {aliases}\n"))
+
+
+def test_ids_without_a_profile_are_those_of_the_customer(tmp_path: Path) -> None:
+    customers = Customers.load(written(tmp_path, f'{TWO}no_profile_users = ["Visitor", "!guest"]\n'))
+    own = customers["00001"].rules
+    assert [own.is_no_profile(each) for each in ("visitor", "guest", "null")] == [True, False, True]
+    other = customers["00000"].rules
+    assert [other.is_no_profile(each) for each in ("visitor", "guest", "null")] == [False, True, True]
+
+
+@pytest.mark.parametrize("entries", ['["!null"]', '["!visitor"]', '[""]'])
+def test_id_that_cannot_be_taken_out_is_refused(tmp_path: Path, entries: str) -> None:
+    with pytest.raises(CustomersError, match="no_profile_users"):
+        Customers.load(written(tmp_path, f"{TWO}no_profile_users = {entries}\n"))

@@ -1,4 +1,4 @@
-"""Exclusions, candidates and rotation follow from a user's states and nothing else."""
+"""Exclusions and candidates follow from a user's states and nothing else."""
 
 import json
 from collections.abc import Callable
@@ -8,11 +8,10 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from app.customers.exclusion_rules import REASONS, ExclusionRules
-from app.lookup.exclusions import Rotation, exclusions, filter_candidates, rotate, rotation_factor
+from app.lookup.exclusions import exclusions, filter_candidates
+from app.lookup.rotation import Rotation, rotate
 from app.lookup.user_view import UserView
 from tables.base.table_spec import Stretch
 from tables.user.identity import IdentityState
@@ -27,6 +26,7 @@ from tests.support.lookups import (
     owned,
     put_in_basket,
     shown,
+    taken_off_blacklist,
     took_out,
 )
 
@@ -131,6 +131,23 @@ def test_a_blacklisting_ends_after_a_year() -> None:
     view = a_view(lambda stretch: blacklisted(stretch, "1", NOW))
     assert excluded(view, as_of_ms=NOW + 365 * DAY - 1) == {"1": ["blacklisted"]}
     assert excluded(view, as_of_ms=NOW + 365 * DAY) == {}
+
+
+def test_an_item_that_was_taken_off_the_blacklist_may_be_shown() -> None:
+    view = a_view(
+        lambda stretch: blacklisted(stretch, "1", NOW - 9),
+        lambda stretch: taken_off_blacklist(stretch, "1", NOW - 5),
+    )
+    assert excluded(view) == {}
+    assert excluded(view, as_of_ms=NOW - 6) == {"1": ["blacklisted"]}
+    for own, moved in ((blacklisted, taken_off_blacklist), (taken_off_blacklist, blacklisted)):
+        other = Stretch()
+        moved(other, "1", NOW - 5 if moved is taken_off_blacklist else NOW - 9)
+        view = a_view(
+            lambda stretch, own=own: own(stretch, "1", NOW - 9 if own is blacklisted else NOW - 5),
+            moved=other,
+        )
+        assert excluded(view) == {}
 
 
 def test_an_item_type_is_a_world_of_its_own() -> None:
@@ -262,45 +279,50 @@ def test_a_filter_of_one_item_type_ignores_the_others() -> None:
     assert filter_candidates(view, ["1"], 2, ALL, None, NOW)["kept"] == []
 
 
-times = st.lists(st.integers(0, 30 * DAY), max_size=16)
-rotations = st.builds(Rotation, st.integers(1, 30 * DAY), st.floats(0.01, 0.99))
-
-
-@given(times, times, rotations, st.integers(0, 60 * DAY))
-def test_a_factor_is_above_0_and_at_most_1(
-    one: list[int], other: list[int], rotation: Rotation, now: int
-) -> None:
-    assert 0 < rotation_factor(one + other, rotation, now) <= 1
-
-
-@given(times, rotations, st.integers(0, 30 * DAY))
-def test_each_showing_lowers_the_factor_or_leaves_it_when_forgotten(
-    known: list[int], rotation: Rotation, more: int
-) -> None:
-    now = 30 * DAY
-    assert rotation_factor([*known, more], rotation, now) <= rotation_factor(known, rotation, now)
-    assert rotation_factor([*known, now], rotation, now) < rotation_factor(known, rotation, now)
-
-
-@given(times, rotations, st.integers(0, 90 * DAY))
-def test_a_factor_recovers_with_time(known: list[int], rotation: Rotation, later: int) -> None:
-    now = 30 * DAY
-    before, after = rotation_factor(known, rotation, now), rotation_factor(known, rotation, now + later)
-    assert after >= before * (1 - 1e-12)
-
-
-def test_a_half_life_takes_half_of_a_showing_back() -> None:
-    rotation = Rotation(half_life_ms=DAY, strength=0.5)
-    assert [rotation_factor([0], rotation, age * DAY) for age in (0, 1, 2)] == [0.5, 0.75, 0.875]
-
-
-def test_rotation_drops_nothing_and_knows_both_stretches() -> None:
+def in_two_scenarios() -> UserView:
+    """Return a user who saw item 1 twice in `home`, and once in each of `also` and no scenario; item 2 was moved."""
     moved = Stretch()
-    shown(moved, "2", at=NOW)
-    view = a_view(
-        lambda stretch: shown(stretch, "2", at=NOW), lambda stretch: bought(stretch, "1", NOW), moved=moved
+    shown(moved, "2", at=NOW - 4, scenario="home")
+    shown(moved, "2", at=NOW - 3, scenario="also")
+    return a_view(
+        lambda stretch: shown(stretch, "1", at=NOW - 9, scenario="home"),
+        lambda stretch: shown(stretch, "1", at=NOW - 8, scenario="also"),
+        lambda stretch: shown(stretch, "1", at=NOW - 7),
+        lambda stretch: shown(stretch, "1", at=NOW - 6, scenario="home"),
+        lambda stretch: bought(stretch, "3", NOW),
+        moved=moved,
     )
-    answer = rotate(view, ["1", "2", "3"], 1, Rotation(strength=0.5), NOW)
-    assert answer["kept"] == ["1", "2", "3"]
-    assert answer["factors"] == [1.0, 0.25, 1.0]
-    assert answer["dropped"] == []
+
+
+@pytest.mark.parametrize(
+    ("scenario", "expected"),
+    [
+        (None, {"1": (4, NOW - 6), "2": (2, NOW - 3)}),
+        ("home", {"1": (2, NOW - 6), "2": (1, NOW - 4)}),
+        ("also", {"1": (1, NOW - 8), "2": (1, NOW - 3)}),
+        ("other", {}),
+    ],
+)
+def test_only_showings_in_the_scenario_count_where_it_is_asked_for(
+    scenario: str | None, expected: dict[str, tuple[int, int]]
+) -> None:
+    view = in_two_scenarios()
+    answer = exclusions(view, ALL, NOW, in_scenario=scenario)["excluded"]
+    counted = {
+        each["item"]: (each["count"], each["last_ms"]) for each in answer if "bought" not in each["reasons"]
+    }
+    assert counted == expected
+    assert "3" in {each["item"] for each in answer}
+    dropped = filter_candidates(view, ["1", "2", "3"], 1, ALL, None, NOW, scenario)["dropped"]
+    assert {each["item"] for each in dropped} == {*expected, "3"}
+
+
+def test_session_is_one_of_all_showings_also_where_one_scenario_counts() -> None:
+    view = a_view(
+        lambda stretch: shown(stretch, "1", at=NOW - 50 * MINUTE, scenario="home"),
+        lambda stretch: shown(stretch, "2", at=NOW - 25 * MINUTE),
+        lambda stretch: shown(stretch, "1", at=NOW, scenario="home"),
+    )
+    rules = one_reason("rendered", within="session", threshold=2)
+    (entry,) = exclusions(view, rules, NOW, in_scenario="home")["excluded"]
+    assert (entry["item"], entry["count"]) == ("1", 2)

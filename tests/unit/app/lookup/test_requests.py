@@ -11,9 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from multidict import MultiDict
 
+from app.customers.customer import Customer
 from app.customers.exclusion_rules import DEFAULT_REASONS, ExclusionRules
-from app.lookup.exclusions import Rotation
-from app.lookup.requests import CtrQuery, ExclusionsQuery, Params, read_ctr, read_exclusions, read_filter
+from app.lookup.query_params import Params
+from app.lookup.requests import CtrQuery, ExclusionsQuery, read_ctr, read_exclusions, read_filter
+from app.lookup.rotation import Rotation
 from events.rejections import RefusedError
 from tests.support.lookups import CUSTOMER, DAY, MINUTE, NOW
 
@@ -273,6 +275,45 @@ def test_a_filter_for_many_needs_users_and_has_bounds(body: dict[str, Any]) -> N
 def test_no_body_whatsoever_escapes_as_another_error(raw: bytes) -> None:
     with suppress(RefusedError):
         read_filter(raw, CUSTOMER, NOW, is_for_many=False)
+
+
+KEEPS = replace(CUSTOMER, showings_by_scenario=True)
+
+
+def asked_scope(customer: Customer, **given: str) -> tuple[str | None, str | None]:
+    raw = json.dumps({"candidates": ["1"], **given}).encode()
+    return (
+        read_exclusions(Params(MultiDict(given)), customer, NOW).in_scenario,
+        read_filter(raw, customer, NOW, is_for_many=False).in_scenario,
+    )
+
+
+def test_showings_count_by_scenario_only_where_it_is_asked_for() -> None:
+    assert asked_scope(KEEPS, scope="scenario", scenario="home") == ("home", "home")
+    for asked in ({}, {"scenario": "home"}, {"scope": "all", "scenario": "home"}):
+        assert asked_scope(KEEPS, **asked) == (None, None)
+    assert asked_scope(CUSTOMER, scope="all") == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("customer", "given", "sentence"),
+    [
+        (KEEPS, {"scope": "scenario"}, "needs the parameter scenario"),
+        (KEEPS, {"scope": "page", "scenario": "home"}, "scenario or all"),
+        (CUSTOMER, {"scope": "scenario", "scenario": "home"}, "showings_by_scenario"),
+    ],
+)
+def test_a_scope_that_cannot_be_had_is_refused(
+    customer: Customer, given: dict[str, str], sentence: str
+) -> None:
+    raw = json.dumps({"candidates": ["1"], **given}).encode()
+    for ask in (
+        lambda: read_exclusions(Params(MultiDict(given)), customer, NOW),
+        lambda: read_filter(raw, customer, NOW, is_for_many=False),
+    ):
+        with pytest.raises(RefusedError) as refused:
+            ask()
+        assert sentence in refused.value.rejection.sentence
 
 
 def test_ctr_is_that_of_the_last_day_in_one_window_unless_it_is_asked_otherwise() -> None:

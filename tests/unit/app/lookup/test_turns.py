@@ -11,9 +11,11 @@ from multidict import MultiDict
 from app.customers.exclusion_rules import REASONS, ExclusionRules
 from app.lookup import turns
 from app.lookup.ctr import answer_ctr
-from app.lookup.exclusions import Rotation, exclusion_steps, filter_steps, rotate_steps
+from app.lookup.exclusions import exclusion_steps, filter_steps
 from app.lookup.filter_many import filter_many
-from app.lookup.requests import Params, read_ctr, read_filter
+from app.lookup.query_params import Params
+from app.lookup.requests import read_ctr, read_filter
+from app.lookup.rotation import Rotation, rotate_steps
 from app.lookup.routing import Router
 from app.lookup.turns import Steps, Turns, at_once, pieces
 from app.lookup.user_page import page_steps

@@ -21,6 +21,7 @@ from tests.support.lookups import (
     put_in_basket,
     rated,
     shown,
+    taken_off_blacklist,
     took_out,
     wished,
 )
@@ -50,6 +51,8 @@ def test_a_page_shows_each_table_with_the_latest_first() -> None:
     rated(own, "1", 80, NOW - 7)
     wished(own, "2", NOW - 6)
     blacklisted(own, "5", NOW - 5)
+    blacklisted(own, "6", NOW - 5)
+    taken_off_blacklist(own, "6", NOW - 4)
     page = user_page(UserView(own), NOW)
     assert page["rendered"] == [
         {
@@ -89,7 +92,12 @@ def test_a_page_shows_each_table_with_the_latest_first() -> None:
     assert {
         entry["item"]: (entry["rating"], entry["wished"], entry["blacklisted"])
         for entry in page["preferences"]
-    } == {"1": (80, False, False), "2": (None, True, False), "5": (None, False, True)}
+    } == {
+        "1": (80, False, False),
+        "2": (None, True, False),
+        "5": (None, False, True),
+        "6": (None, False, False),
+    }
     assert page["session_start_ms"] == NOW - 9
     assert page["totals"]["rendered"] == 3
 

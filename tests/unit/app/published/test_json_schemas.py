@@ -187,7 +187,7 @@ def test_asyncapi_document_has_the_topics_as_they_are_kept_with_all_events() -> 
 
 def test_key_of_the_asyncapi_document_fits_the_keys_that_we_write() -> None:
     pattern = DOCUMENT["components"]["messages"]["click"]["bindings"]["kafka"]["key"]["pattern"]
-    for key in ("00000|k1.4ps7pergoegq6hgqvvri3455pi", "00000|~7", "shop.de|k-2.a"):
+    for key in ("00000|k1.4ps7pergoegq6hgqvvri3455pi", "00000|~7", f"shop.de|k-2.{'a' * 26}"):
         assert re.search(pattern, key)
-    for key in ("00000", "|k1.a", "00000|", "00000|k1.ä"):
+    for key in ("00000", "|k1.a", "00000|", "00000|k1.ä", "00000|k1.a", "00000|max"):
         assert not re.search(pattern, key)

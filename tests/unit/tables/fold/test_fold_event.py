@@ -25,6 +25,7 @@ from tests.support.builders import (
     a_click,
     a_clickrecommended,
     a_consume,
+    a_deletefromblacklist,
     a_deletefromwishlist,
     a_login,
     a_playback,
@@ -68,6 +69,7 @@ EFFECTS: dict[str, tuple[set[str], dict[str, int]]] = {
     "viewed": ({"rendered"}, {"viewed": 2}),
     "rate": ({"preferences"}, {}),
     "blacklist": ({"preferences"}, {}),
+    "deletefromblacklist": ({"preferences"}, {}),
     "triggeropened": (set(), {"calls": 1}),
     "clicktriggered": ({"clicked"}, {"clicks": 1}),
     "login": ({"identity", "impressions"}, {}),
@@ -518,7 +520,9 @@ def test_login_to_junk_or_oneself_moves_nothing(overlay: SpiedOverlay, fields: A
     assert own(overlay, KEY) == set(MOVED_NAMES)
 
 
-@pytest.mark.parametrize("build", [a_rate, a_blacklist, a_wishlist, a_deletefromwishlist])
+@pytest.mark.parametrize(
+    "build", [a_rate, a_blacklist, a_deletefromblacklist, a_wishlist, a_deletefromwishlist]
+)
 @pytest.mark.parametrize(("minutes", "goes_on"), [(1, True), (31, True), (31.001, False), (0.999, False)])
 def test_preference_goes_on_to_the_target_within_30_minutes_of_the_login(
     overlay: SpiedOverlay, build: Any, minutes: float, goes_on: bool
@@ -602,3 +606,25 @@ def test_transfer_to_a_user_who_logged_in_elsewhere_since_is_passed_on(overlay: 
     assert fold_transfer(overlay, passed)
     assert fold_transfer(overlay, attributed)
     assert own(overlay, user_key(CUSTOMER, "k1.c")) == set(MOVED_NAMES)
+
+
+def test_showings_of_a_scenario_are_remembered_for_the_customers_who_want_it() -> None:
+    keepers: set[str] = set()
+    overlay = SpiedOverlay(scenario_keepers=keepers)
+
+    def shown(scenario: str) -> int:
+        return len(ShownItems(overlay.tables["rendered"].get(KEY), scenario))
+
+    fold_all(overlay, a_rendered(**at(0)))
+    assert overlay.tables["rendered"].get(KEY).by_scenario is None
+    keepers.add(CUSTOMER)
+    fold_all(overlay, a_rendered(**at(1), scenario=None), a_rendered(**at(2), items=("9",)))
+    assert (shown("home"), shown("other")) == (1, 0)
+    fold_all(
+        overlay,
+        a_recommended(**at(3), lists=(a_served_list(scenario="other"),)),
+        a_rendered(**at(4), scenario=None, request_id="r1"),
+    )
+    assert (shown("home"), shown("other")) == (1, 2)
+    for lane in (overlay.live, overlay.history):
+        assert lane.scenario_keepers is keepers

@@ -24,6 +24,7 @@ from tests.support.builders import (
     a_clickrecommended,
     a_consume,
     a_deletefrombasket,
+    a_deletefromblacklist,
     a_login,
     a_rate,
     a_recommended,
@@ -56,6 +57,7 @@ def events() -> st.SearchStrategy[EventBase]:
         an_owns,
         a_rate,
         a_blacklist,
+        a_deletefromblacklist,
         a_wishlist,
     )
     lists = st.lists(items, min_size=1, max_size=3).map(tuple)

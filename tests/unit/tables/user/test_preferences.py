@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from events.model import Blacklist, EventBase, Rate, Wishlist
+from events.model import Blacklist, DeleteFromBlacklist, EventBase, Rate, Wishlist
 from tables.user.items import MAX_ITEMS
 from tables.user.preferences import (
     BLACKLISTED_FOR_MS,
@@ -15,12 +15,14 @@ from tables.user.preferences import (
     is_wished,
     merge,
     rate,
+    unblacklist,
     unwish,
     wish,
 )
 from tests.support.builders import (
     NOW_MS,
     a_blacklist,
+    a_deletefromblacklist,
     a_deletefromwishlist,
     a_rate,
     a_wishlist,
@@ -33,6 +35,7 @@ said = st.one_of(
     # The rating follows from the time, so that two ratings at one time are equal; another test covers ties.
     st.builds(lambda t, i: a_rate(time_ms=t, item=i, rating=(t * 7) % 101), times, an_item),
     st.builds(lambda t, i: a_blacklist(time_ms=t, item=i), times, an_item),
+    st.builds(lambda t, i: a_deletefromblacklist(time_ms=t, item=i), times, an_item),
     st.builds(lambda t, i: a_wishlist(time_ms=t, item=i), times, an_item),
     st.builds(lambda t, i: a_deletefromwishlist(time_ms=t, item=i), times, an_item),
 )
@@ -46,6 +49,8 @@ def folded(events: list[EventBase]) -> PreferencesState:
             state = rate(state, event)
         elif isinstance(event, Blacklist):
             state = blacklist(state, event)
+        elif isinstance(event, DeleteFromBlacklist):
+            state = unblacklist(state, event)
         elif isinstance(event, Wishlist):
             state = wish(state, event)
         else:
@@ -68,6 +73,7 @@ def plain(events: list[EventBase]) -> dict[str, Preference]:
             None if blacklisted_ms is None else blacklisted_ms + BLACKLISTED_FOR_MS,
             last(Wishlist),
             last(type(a_deletefromwishlist())),
+            last(DeleteFromBlacklist),
         )
     return preferences
 
@@ -98,6 +104,25 @@ def test_of_two_users_ratings_at_one_time_the_higher_wins_in_every_order(parts) 
 )
 def test_blacklisting_lasts_a_year(as_of_ms: int, is_out: bool) -> None:
     assert is_blacklisted(folded([a_blacklist()]).items["1/1"], as_of_ms) is is_out
+
+
+@pytest.mark.parametrize(
+    ("put_ms", "taken_ms", "as_of_ms", "is_on"),
+    [
+        (5, None, 9, True),
+        (5, 6, 9, False),
+        (5, 5, 9, False),
+        (6, 5, 9, True),
+        (5, 8, 7, True),  # as of a time before it was taken off
+        (None, 5, 9, False),
+    ],
+)
+def test_removal_wins_a_tie_on_the_blacklist(
+    put_ms: int | None, taken_ms: int | None, as_of_ms: int, is_on: bool
+) -> None:
+    until_ms = None if put_ms is None else put_ms + BLACKLISTED_FOR_MS
+    preference = Preference(blacklisted_until_ms=until_ms, unblacklisted_ms=taken_ms)
+    assert is_blacklisted(preference, as_of_ms) is is_on
 
 
 def test_item_nobody_blacklisted_may_be_shown() -> None:

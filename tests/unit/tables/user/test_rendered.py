@@ -13,6 +13,7 @@ from tables.user.rendered import (
     SILENCE_MS,
     RenderedState,
     ShownItems,
+    check,
     merge,
     session_start_ms,
     show,
@@ -213,3 +214,72 @@ def test_merge_keeps_the_cap_and_what_was_moved() -> None:
     assert len(merged) == MAX_ITEMS
     assert {"1/new", "1/0"} <= merged.keys()
     assert "1/1" not in merged
+
+
+# --- by scenario ----------------------------------------------------------------------------------------------------------------------
+
+scenarios = st.sampled_from([None, "home", "a scenario with a long name", "ä"])
+labelled = st.lists(st.tuples(showings, scenarios), min_size=1, max_size=40)
+
+
+def shown_in(pairs: list[tuple[Rendered, str | None]]) -> RenderedState:
+    state: RenderedState | None = None
+    for event, scenario in pairs:
+        state = show(state, event)
+        if scenario is not None:
+            state = show(state, event, scenario)
+    assert state is not None
+    return state
+
+
+def expected_in(pairs: list[tuple[Rendered, str | None]], scenario: str) -> dict[str, Shown]:
+    return counted([event for event, its in pairs if its == scenario])
+
+
+@given(labelled)
+def test_showings_of_a_scenario_are_counted_apart_and_in_all(
+    pairs: list[tuple[Rendered, str | None]],
+) -> None:
+    state = stored(shown_in(pairs))
+    assert items_of(state) == counted([event for event, _ in pairs])
+    for scenario in ("home", "a scenario with a long name", "ä", "never shown"):
+        assert dict(ShownItems(state, scenario)) == expected_in(pairs, scenario)
+
+
+def test_row_of_a_customer_without_scenarios_has_one_byte_more() -> None:
+    state = show(None, a_rendered())
+    assert len(msgspec.msgpack.encode(state)) == len(msgspec.msgpack.encode([state.items])) + 1
+
+
+def test_long_lists_of_a_scenario_are_counted_as_short_ones() -> None:
+    items = tuple(str(number) for number in range(60))
+    whole = show(None, a_rendered(items=items), "home")
+    parts = None
+    for item in items:
+        parts = show(parts, a_rendered(items=(item,)), "home")
+    assert whole == parts
+    assert dict(ShownItems(whole, "home")).keys() == {f"1/{item}" for item in items}
+    assert items_of(whole) == {}
+
+
+@given(labelled, labelled)
+def test_login_moves_the_showings_of_each_scenario(one, other) -> None:
+    merged = merge(shown_in(one), shown_in(other))
+    for scenario in ("home", "ä"):
+        assert dict(ShownItems(merged, scenario)) == expected_in(one + other, scenario)
+    check(stored(merged), 10**14)
+
+
+def test_pairs_longest_untouched_go() -> None:
+    state: RenderedState | None = None
+    for number in range(MAX_ITEMS + 5):
+        state = show(state, a_rendered(items=("1",)), f"s{number}")
+    assert state is not None
+    kept = [number for number in range(MAX_ITEMS + 5) if ShownItems(state, f"s{number}")]
+    assert kept == list(range(5, MAX_ITEMS + 5))
+
+
+@pytest.mark.parametrize("packed", [b"x", b"\xc1abc", b"\xc1abc\xff!", b"\xc1a\xff\xc1a\xff"])
+def test_invalid_showings_of_a_scenario_are_refused(packed: bytes) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - several messages
+        check(RenderedState(by_scenario=bytearray(packed)), 10**14)

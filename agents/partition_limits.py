@@ -1,0 +1,46 @@
+"""Limits and rules of a partition, and its counts."""
+
+from collections.abc import Container
+from dataclasses import dataclass, field
+
+from agents.overlay import MAX_SCENARIOS
+from agents.poison import PoisonRule
+from agents.unknown_customers import UnknownCustomers
+
+
+@dataclass(slots=True)
+class PartitionLimits:
+    """Limits and rules of a partition, such as how much it holds before it flushes or its cache ages."""
+
+    flush_interval_ms: int = 1_000
+    flush_max_changes: int = 20_000
+    cache_rows: int = 2_500
+    cache_bytes: int = 12_582_912
+    """Estimated memory, not encoded size. It also bounds the changes that wait for a flush."""
+    partitions: int = 8
+    poison: PoisonRule | None = field(default_factory=PoisonRule)
+    """When a source topic is paused. None: never, so that all of its records may go to the dead letters."""
+    max_scenarios: int = MAX_SCENARIOS
+    """Scenario names of a customer that count by themselves. More count as ``other``."""
+    grace_ms: int = 600_000
+    """How long a window waits for events out of order."""
+    caught_up_ms: int = 10_000
+    """A source without a new record for this long does not hold back the windows."""
+    unknown_customers: UnknownCustomers | None = None
+    """What becomes of records of unknown customers. None: every customer is known."""
+    scenario_keepers: Container[str] = ()
+    """Customers whose showings are remembered by scenario too. It may change at any time."""
+
+
+@dataclass(slots=True)
+class PartitionStats:
+    """Counts of a partition since it was opened (docs/operations.md)."""
+
+    folded: int = 0
+    deadlettered: int = 0
+    forwarded: int = 0
+    repeated: int = 0
+    clamped: int = 0
+    swept: int = 0
+    late: int = 0
+    flushes: int = 0
