@@ -39,7 +39,8 @@ def takeover(broker: LocalBroker, directory: Path, *, warm_seconds: float, kills
         for name in ("w0", "w1"):
             cluster.wait_ready(name)
         _wait_balanced(cluster)
-        past = Load(broker.bootstrap, CUSTOMER, [f"past-{number}" for number in range(PAST)], 100_000, PAST)
+        visitors = [cluster.customer.rules.user(f"past-{number}") for number in range(PAST)]
+        past = Load(broker.bootstrap, CUSTOMER, visitors, 100_000, PAST)
         past.start()
         past.join()
         settled = settle(cluster) + past.delivered

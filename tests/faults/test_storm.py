@@ -5,6 +5,7 @@ import random
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable
 from decimal import Decimal
+from hashlib import md5
 from typing import Any
 
 import msgspec
@@ -30,8 +31,12 @@ TABLES: dict[str, Callable[[Any], int]] = {
 }
 
 
+_DIGITS = str.maketrans("0189", "ghij")
+
+
 def pseudonym(raw: str) -> str:
-    return f"k1.{raw}"
+    """Return a user in the form of a pseudonym, another one for each raw id."""
+    return f"k1.{md5(raw.encode(), usedforsecurity=False).hexdigest().translate(_DIGITS)[:26]}"
 
 
 def stormy(seed: int) -> list[Event]:

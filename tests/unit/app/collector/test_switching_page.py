@@ -43,6 +43,7 @@ def test_requests_have_every_event_that_shops_send() -> None:
         "owns",
         "viewed",
         "deletefrombasket",
+        "deletefromblacklist",
         "wishlist",
         "deletefromwishlist",
     }
