@@ -6,6 +6,7 @@ Owners (app/worker/restore.py) and standbys (app/worker/standby.py) open partiti
 """
 
 import contextlib
+import gc
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -190,6 +191,8 @@ class Stores:
 
     def _set_aside(self, number: int, error: StoreDamageError) -> None:
         """Rename the directory of a damaged store. Only the newest one of a partition is kept."""
+        # A reader that the damage interrupted may be in a cycle with its error. It would keep the lock of the database.
+        gc.collect()
         path = self._path(number)
         for former in self.state_dir.glob(f"{number}{_DAMAGED}*"):
             wipe(former)

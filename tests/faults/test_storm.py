@@ -27,7 +27,7 @@ MIXED_USERS, MIXED_EVENTS = 60, 3_000
 TABLES: dict[str, Callable[[Any], int]] = {
     "rendered": lambda entry: entry.total,
     "clicked": lambda entry: entry.count,
-    "purchases": lambda entry: entry.quantity * 10**6 + entry.millionths,
+    "purchases": lambda entry: entry.whole * 10**6 + entry.millionths,
 }
 
 

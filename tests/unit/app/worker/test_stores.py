@@ -1,6 +1,7 @@
 """Each directory is open once at most; an unusable one is wiped and no longer counts as a copy."""
 
 import contextlib
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -174,6 +175,26 @@ def test_damage_of_a_read_is_cured_when_the_store_is_closed(stores: Stores) -> N
     stores.close(0)
     assert not (stores.state_dir / "0").exists()
     assert list(stores.state_dir.glob("0.damaged-*"))
+
+
+def test_reader_in_a_cycle_does_not_keep_the_lock_of_a_damaged_store(stores: Stores) -> None:
+    a_large_copy(stores, 0)
+    KINDS["SST with a zeroed block"](stores.state_dir / "0")
+    store = stores.open(0, IDS)
+    cycle: list[object] = []
+    cycle.append(cycle)
+    gc.disable()
+    try:
+        reader = store.scan("clicked", b"", b"\xff")
+        next(reader)
+        cycle.append(reader)
+        with pytest.raises(StoreDamageError):
+            list(store.scan("clicked", b"", b"\xff"))
+        del cycle, reader
+        stores.close(0)
+        assert stores.open(0, IDS).get("clicked", b"user 00000") is None
+    finally:
+        gc.enable()
 
 
 def test_directory_that_was_deleted_under_its_store_is_rebuilt(stores: Stores) -> None:
