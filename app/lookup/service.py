@@ -41,13 +41,14 @@ class OutOfTouchError(UnavailableError):
 
 
 class HiddenEventsError(UnavailableError):
-    """The partition has not read events that are in Kafka, for too long or since an unknown time. A transaction may hide them."""
+    """The partition has not read events that are in Kafka, for too long or since an unknown time."""
 
     def __init__(self, partition: int, age_ms: int | None, retry_after_s: int) -> None:
         if age_ms is None:
             what = f"partition {partition} has not read the events that were there when it was opened"
         else:
-            what = f"an open transaction in Kafka has hidden events of partition {partition} for {age_ms // 1000} s"
+            cause = "an open transaction in Kafka hides them, or the worker lags"
+            what = f"partition {partition} has not read its events of the last {age_ms // 1000} s: {cause}"
         super().__init__(f"{what}; ask again in {retry_after_s} s", retry_after_s, partition)
 
 

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 from events.topics import JOURNAL, TRANSFERS
 
 _MAX_REPORTS: Final = 64
-_DATED: Final = (JOURNAL, TRANSFERS)
+DATED: Final = (JOURNAL, TRANSFERS)
 """Topics whose waiting records make answers old. What a history import or another worker's counts wait for does not."""
 
 
@@ -93,7 +93,7 @@ class Visibility:
                 end.complete_ms = None
             else:
                 end.settle(folded)
-            waits = topic in _DATED and folded < high_watermark
+            waits = topic in DATED and folded < high_watermark
             if not (end.reports or is_opening or waits) and stable >= high_watermark:
                 end.complete_ms = seen_ms
             else:

@@ -29,7 +29,7 @@ from app.http.operators import Operators
 from app.kafka.topics import require_topics
 from app.lookup.runner import LookupRunner
 from app.lookup.server import create_lookup_app
-from app.worker.answer_age import AnswerAge, behind, folded_in
+from app.worker.answer_age import AnswerAge, behind, folded_in, paused
 from app.worker.assignor import GroupOwners
 from app.worker.contact import Contact, ContactRule
 from app.worker.contact_log import ContactLog
@@ -159,6 +159,7 @@ class Worker:
                 rule,
                 lambda numbers: contact.age_ms(elapsed_ms(), numbers),
                 behind(self.partitions, visibility),
+                paused(self.partitions),
             ),
             watch.alarms,
             lambda: [*customers.warnings(), *stores.warnings()],
