@@ -14,8 +14,6 @@ from tests.faults.load import Load
 from tests.faults.reader import Reader
 from tests.support.damage import overwrite
 
-pytestmark = pytest.mark.broker
-
 PARTITIONS = 4
 
 
@@ -100,6 +98,7 @@ def busy(own_broker: LocalBroker, tmp_path: Path) -> Iterator[Busy]:
         busy.cluster.close()
 
 
+@pytest.mark.fault("F20")
 @pytest.mark.timeout(240)
 def test_others_fold_and_answer_while_a_partition_is_rebuilt_under_load(busy: Busy) -> None:
     damaged, others = 1, [0, 2, 3]
@@ -127,6 +126,8 @@ def test_others_fold_and_answer_while_a_partition_is_rebuilt_under_load(busy: Bu
     assert busy.cluster.log("w0").count("opening partitions") == 2
 
 
+@pytest.mark.fault("F20")
+@pytest.mark.slow_fault
 @pytest.mark.timeout(240)
 def test_rebalance_and_stop_during_a_rebuild_lose_and_double_nothing(busy: Busy) -> None:
     cluster = busy.cluster
