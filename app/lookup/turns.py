@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterat
 from typing import Final, TypeVar
 
 _T = TypeVar("_T")
-_SLICE_SECONDS: Final = 0.002
+_SLICE_SECONDS: Final = 0.0015
 _STEP: Final = 64
 """Items of one step: well below a millisecond of work."""
 
