@@ -93,10 +93,9 @@ class Overlay:
         for rows in self.tables.values():
             if not rows.recent and not rows.older:
                 continue
-            row_memory, changed = rows.row_memory, len(rows.changed)
-            changes += changed
-            changed_memory += changed * row_memory
-            memory += len(rows) * row_memory
+            changes += len(rows.changed)
+            changed_memory += len(rows.changed) * rows.row_memory
+            memory += rows.memory
         return Held(changes, changed_memory, memory)
 
     def transfer(self, transfer: Transfer) -> None:

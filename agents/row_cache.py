@@ -170,7 +170,7 @@ class RowCache(Generic[_S]):
     @property
     def memory(self) -> int:
         """Estimated memory of all rows, in bytes."""
-        return int((len(self.recent) + len(self.older)) * self.row_memory)
+        return int(len(self) * self.row_memory)
 
     def age(self, max_memory: int) -> None:
         """Drop the older half of the cache, and as much of the recent half as exceeds ``max_memory``.
