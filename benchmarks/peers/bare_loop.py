@@ -161,6 +161,6 @@ class BareLoop:
 
 
 if __name__ == "__main__":
-    # Millions of rows stay in memory, and looking for cycles among them took a quarter of the CPU.
-    gc.set_threshold(100_000, 50, 1_000)
+    # Millions of rows stay in memory, and looking for cycles among them took a quarter of the CPU. These are the worker's thresholds.
+    gc.set_threshold(10_000, 500, 1_000)
     uvloop.run(BareLoop(parse()).run())
