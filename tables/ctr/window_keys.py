@@ -2,7 +2,9 @@
 
 import re
 from functools import lru_cache
-from typing import Final, NamedTuple, Self
+from typing import Final, Self
+
+import msgspec
 
 PANE_MS: Final = 60_000
 PANE_GRANULARITY: Final = "minute"
@@ -42,7 +44,7 @@ def _unescape(raw: bytes) -> str:
     return _ESCAPED.sub(lambda match: chr(int(match[1], 16)), value) if "%" in value else value
 
 
-class WindowKey(NamedTuple):
+class WindowKey(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """The key of one row of ``panes`` or ``windows``. Its bytes are the key in RocksDB and Kafka, and sort by time.
 
     The bytes are ``customer, scenario, dimension, granularity, start (13 digits), variant, row, rank``, joined by 0x1f. A part that

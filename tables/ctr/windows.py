@@ -65,10 +65,7 @@ def floor(time_ms: int, granularity: str) -> int:
 
 def at(key: WindowKey, granularity: str) -> WindowKey:
     """Return the key of the larger window (``hour``, ``day``) that a minute counts in."""
-    customer, scenario, dimension, _, start_ms, variant, row, rank = key
-    return WindowKey(
-        customer, scenario, dimension, granularity, floor(start_ms, granularity), variant, row, rank
-    )
+    return msgspec.structs.replace(key, granularity=granularity, start_ms=floor(key.start_ms, granularity))
 
 
 def end_ms(key: WindowKey) -> int:

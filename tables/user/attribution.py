@@ -73,7 +73,7 @@ def click(state: ImpressionsState, user: str, clicked: JoiningClick) -> Counted:
     before = [each._replace(clicks=[of for of in each.clicks if of.element is not clicked]) for each in after]
     calls = state.settled_calls
     changed = difference(count(after, user, calls), count(before, user, calls))
-    state.clicks.append(clicked)
+    state.clicks += (clicked,)
     tidy(state, user, clicked.received_ms)
     return changed
 
@@ -102,7 +102,7 @@ def convert(state: ImpressionsState, user: str, conversion: Conversion) -> Count
         key = conversion.item_key
         item = elements_of(state, user, [key]).by_item([key])[key]
         count_conversion(changed, conversion, place_of_click(click, item, user))
-    state.conversions.append(conversion)
+    state.conversions += (conversion,)
     tidy(state, user, conversion.received_ms)
     return changed
 

@@ -114,9 +114,9 @@ class _Dropping:
                 break
         drop_impressions(state, sorted(shown))
         if clicks:
-            state.clicks = [each for place, each in enumerate(state.clicks) if place not in clicks]
+            state.clicks = tuple(each for place, each in enumerate(state.clicks) if place not in clicks)
         if conversions:
-            kept = [each for place, each in enumerate(state.conversions) if place not in conversions]
+            kept = tuple(each for place, each in enumerate(state.conversions) if place not in conversions)
             state.conversions = kept
 
     def _drop_listed(self) -> None:
@@ -144,8 +144,8 @@ class _Dropping:
                 return False
         call = None if shown is None else call_of(shown, self._user)
         if call is not None and group.clicks:
-            others = [each for each in state.settled_calls if each != call.name]
-            state.settled_calls = [*others, call.name][-MAX_CALLS:]
+            others = tuple(each for each in state.settled_calls if each != call.name)
+            state.settled_calls = (*others, call.name)[-MAX_CALLS:]
         impressions, clicks, conversions = self._gone
         if group.impression is not None:
             impressions.add(group.impression)

@@ -49,8 +49,9 @@ def log_in(
     past = PastLogin(time_ms, received_ms, target)
     state.last_login = past
     if not state.logins or time_ms > state.logins[-1].time_ms:
-        state.logins.append(past)
-    state.logins = [each for each in state.logins if each.received_ms >= received_ms - KEEP_MS][-MAX_LOGINS:]
+        state.logins += (past,)
+    kept = tuple(each for each in state.logins if each.received_ms >= received_ms - KEEP_MS)
+    state.logins = kept[-MAX_LOGINS:]
     forget_places(state)
 
     def goes(element: Any) -> bool:
@@ -60,7 +61,7 @@ def log_in(
     gone = _those(whole, goes)
     stay = _those(whole, lambda element: not goes(element))
     replace(state, stay.impressions)
-    state.clicks, state.conversions = stay.clicks, stay.conversions
+    state.clicks, state.conversions = tuple(stay.clicks), tuple(stay.conversions)
     changed = difference({}, joined(gone, stay)) if stay else {}
     return _leave(gone), changed
 
@@ -94,14 +95,14 @@ def absorb(state: ImpressionsState, user: str, moved: Moved, login_ms: int, rece
     renew(state)
     brought = RowElements(user, moved.impressions, moved.clicks, moved.conversions, moved.settled_calls)
     changed = joined(elements_of(state, user), brought)
-    state.settled_calls = list(dict.fromkeys([*state.settled_calls, *moved.settled_calls]))[-MAX_CALLS:]
+    state.settled_calls = tuple(dict.fromkeys((*state.settled_calls, *moved.settled_calls)))[-MAX_CALLS:]
     each: Any
     for each in (*moved.impressions, *moved.clicks, *moved.conversions):
         each.entry_ms = login_ms
     for impression in moved.impressions:
         append(state, impression)
-    state.clicks += moved.clicks
-    state.conversions += moved.conversions
+    state.clicks += tuple(moved.clicks)
+    state.conversions += tuple(moved.conversions)
     tidy(state, user, received_ms, max([len(each.items) for each in moved.impressions], default=0))
     return changed
 

@@ -57,22 +57,23 @@ class ImpressionsState(msgspec.Struct, array_like=True, gc=False, eq=False):
     ``impressions`` is one run of bytes with ``kept`` impressions, which ``impressions_of`` reads. Each has a header (its length, and when
     it was received) and a msgpack array. So adding one and dropping the oldest reads no others (docs/decisions/0010). ``calls`` holds
     the last distinct calls that impressions reported: 0xC1, ``call_name``, 0xFF, and its ``CallPlace`` if known. Rows of former formats
-    have lists in both fields, and clicks in ``former_clicks``.
+    have lists in both fields, and clicks in ``former_clicks``. Most rows have none of the rest. So these are tuples: an empty one costs
+    no memory and no work of the garbage collector.
     """
 
     impressions: bytearray | list[Impression] = msgspec.field(default_factory=bytearray)
-    former_clicks: list[RecommendedClick] = msgspec.field(default_factory=list)
+    former_clicks: tuple[RecommendedClick, ...] = ()
     calls: bytearray | list[str] = msgspec.field(default_factory=bytearray)
     kept: int = 0
-    clicks: list[JoiningClick] = msgspec.field(default_factory=list)
-    conversions: list[Conversion] = msgspec.field(default_factory=list)
+    clicks: tuple[JoiningClick, ...] = ()
+    conversions: tuple[Conversion, ...] = ()
     numbered: int = 0
     """The number of the user's next element."""
-    logins: list[PastLogin] = msgspec.field(default_factory=list)
+    logins: tuple[PastLogin, ...] = ()
     """The user's logins that are later than all before them in the log."""
     last_login: PastLogin | None = None
     """The last login in the log."""
-    settled_calls: list[str] = msgspec.field(default_factory=list)
+    settled_calls: tuple[str, ...] = ()
     """Calls that counted as clicked and whose impression was dropped: they never count again."""
 
     __hash__ = None  # type: ignore[assignment]
@@ -108,7 +109,7 @@ def renew(state: ImpressionsState) -> None:
     if not state.former_clicks:
         return
     for former in state.former_clicks:
-        state.clicks.append(
+        state.clicks += (
             JoiningClick(
                 former.time_ms,
                 former.received_ms,
@@ -119,17 +120,17 @@ def renew(state: ImpressionsState) -> None:
                 former.row,
                 former.rank,
                 number=state.next_number(),
-            )
+            ),
         )
         # Purchases of former rows count once each and are not kept, so no later one can be taken for them.
-        state.conversions += [
+        state.conversions += tuple(
             Conversion(
                 former.time_ms, former.received_ms, former.item_key, counter, number=state.next_number()
             )
             for counter in former.converted
             if counter != PURCHASES
-        ]
-    state.former_clicks = []
+        )
+    state.former_clicks = ()
 
 
 decode_impression: Final = msgspec.msgpack.Decoder(Impression).decode

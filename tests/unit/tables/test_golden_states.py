@@ -47,12 +47,12 @@ LOGIN = PastLogin(T, T + 1, "k1.target")
 
 def an_impressions_state() -> ImpressionsState:
     state = ImpressionsState(
-        clicks=[CLICK],
-        conversions=[CONVERSION],
+        clicks=(CLICK,),
+        conversions=(CONVERSION,),
         numbered=6,
-        logins=[LOGIN],
+        logins=(LOGIN,),
         last_login=LOGIN,
-        settled_calls=["r0\x1f"],
+        settled_calls=("r0\x1f",),
     )
     append(state, IMPRESSION)
     report_call(state, "r1\x1fhome", CallPlace(T, "a"))
@@ -119,7 +119,7 @@ FORMER = GOLDEN.with_name("golden_states_former.json")
 
 def a_former_impressions_state() -> ImpressionsState:
     """Build what rows mean that were stored before conversions were kept."""
-    state = ImpressionsState(former_clicks=[FORMER_CLICK])
+    state = ImpressionsState(former_clicks=(FORMER_CLICK,))
     append(state, Impression(T, T + 1, 1, ["7", "8"], "home", "a", "e", 0, 2, "r1"))
     return state
 

@@ -5,6 +5,7 @@ import io
 from typing import Any
 from urllib.parse import quote
 
+import msgspec
 import pytest
 from aiohttp.test_utils import unused_port
 from prometheus_client import CollectorRegistry
@@ -353,7 +354,7 @@ async def test_windows_of_a_customer_whose_id_must_be_encoded_are_gathered_too(s
     one, here, other, _ = await two_workers(start)
     for worker in (one, other):
         for number in range(12):
-            key = an_hour(f"s{number}")._replace(customer="shop 2")
+            key = msgspec.structs.replace(an_hour(f"s{number}"), customer="shop 2")
             if worker.partition_of(scenario_key("shop 2", f"s{number}")) in worker.local:
                 a_row(worker, key, rendered=1)
     whole = f"/v1/shop%202/ctr?from={NOW // DAY * DAY}&to={NOW // DAY * DAY + 2 * HOUR}"

@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from tables.ctr.window_keys import (
     DIMENSIONS,
@@ -47,7 +48,7 @@ def test_a_range_holds_exactly_the_rows_that_start_within_it(
     key: WindowKey, other: WindowKey, from_ms: int, to_ms: int
 ) -> None:
     low, high = range_of(key.customer, key.scenario, key.dimension, key.granularity, from_ms, to_ms)
-    for candidate in (key, other, key._replace(start_ms=from_ms), key._replace(start_ms=to_ms)):
+    for candidate in (key, other, replace(key, start_ms=from_ms), replace(key, start_ms=to_ms)):
         is_same = candidate[:4] == key[:4]
         is_within = is_same and from_ms <= candidate.start_ms < to_ms
         assert (low <= candidate.encode() < high) == is_within
@@ -62,7 +63,7 @@ def test_a_customer_range_holds_exactly_its_rows(key: WindowKey, other: WindowKe
 
 @given(keys, keys)
 def test_seeking_past_a_scenario_skips_all_of_it_and_nothing_else(key: WindowKey, other: WindowKey) -> None:
-    other = other._replace(customer=key.customer)
+    other = replace(other, customer=key.customer)
     past = after_scenario(key.customer, key.scenario)
     assert key.encode() < past
     if other.scenario != key.scenario:

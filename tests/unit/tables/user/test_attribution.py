@@ -56,7 +56,9 @@ def test_row_of_the_former_format_counts_nothing_twice() -> None:
             Impression(NOW_MS, NOW_MS, 1, ["1"], "home"),
             Impression(NOW_MS + 1, NOW_MS, 1, ["1"], "home"),
         ],
-        former_clicks=[RecommendedClick(NOW_MS + 2, NOW_MS, "1/1", NOW_MS + 1, "home", converted=["basket"])],
+        former_clicks=(
+            RecommendedClick(NOW_MS + 2, NOW_MS, "1/1", NOW_MS + 1, "home", converted=["basket"]),
+        ),
     )
     assert converted(state, NOW_MS + 3, "basket") == {}
     assert clicked(state, NOW_MS + 4) == {}, "that showing was clicked"

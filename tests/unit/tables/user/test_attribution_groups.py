@@ -64,7 +64,7 @@ def test_group_that_is_dropped_changes_no_count_and_cannot_count_again() -> None
     clicked(state, NOW_MS + 1)
     for number in range(MAX_IMPRESSIONS):
         assert shown(state, NOW_MS + 2, items=("9",), received_ms=NOW_MS + number) == {}
-    assert state.clicks == []
+    assert state.clicks == ()
     assert clicked(state, NOW_MS + 3) == {}
     assert converted(state, NOW_MS + 4) == {("purchases", Place(NOW_MS + 3, "mail"), None): 1}
 

@@ -32,7 +32,7 @@ def test_login_moves_all_that_is_the_users_own() -> None:
     clicked(state)
     converted(state)
     moved = logged_in(state)
-    assert (state.kept, state.clicks, state.conversions) == (0, [], [])
+    assert (state.kept, state.clicks, state.conversions) == (0, (), ())
     assert {each.origin for each in (*moved.impressions, *moved.clicks, *moved.conversions)} == {USER}
     target = ImpressionsState()
     assert absorb(target, OTHER_USER, moved, NOW_MS, NOW_MS) == {}, "its counts came with it"

@@ -63,10 +63,10 @@ def test_log_keeps_the_order_and_drops_the_oldest() -> None:
 
 def test_clicks_of_the_former_format_become_clicks_and_conversions() -> None:
     former = RecommendedClick(NOW_MS, NOW_MS + 1, "1/1", NOW_MS - 5, "s", "v", 0, 2, ["basket", "purchases"])
-    state = ImpressionsState(former_clicks=[former])
+    state = ImpressionsState(former_clicks=(former,))
     renew(state)
-    assert state.former_clicks == []
-    assert state.clicks == [JoiningClick(NOW_MS, NOW_MS + 1, "1/1", None, "s", "v", 0, 2, number=1)]
+    assert state.former_clicks == ()
+    assert state.clicks == (JoiningClick(NOW_MS, NOW_MS + 1, "1/1", None, "s", "v", 0, 2, number=1),)
     assert [each.counter for each in state.conversions] == ["basket"]
 
 
