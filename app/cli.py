@@ -34,6 +34,7 @@ COMMANDS: Final = (
         "collector", "app.commands.collector", "collector", "Accept events over HTTP and write them to Kafka."
     ),
     Command("worker", "app.commands.worker", "worker", "Keep the tables of some users and answer lookups."),
+    Command("ctr", "app.commands.ctr", "ctr", "Show click-through rates as they change."),
     Command("topics", "app.commands.topics", "topics", "Show the topics, and differences on the broker."),
     Command(
         "customers",
