@@ -19,7 +19,7 @@ _UNAVAILABLE: Final = 503
 
 
 class CtrUpdate(NamedTuple):
-    """A new answer, or why there is none now."""
+    """A new answer, or why none can be had now."""
 
     answer: dict[str, Any] | None
     problem: str | None
