@@ -16,17 +16,17 @@ from tables import transfers
 from tables.base.table_spec import Stretch
 from tables.user.attribution_moves import Moved
 from tables.user.basket import BasketItem, BasketState
+from tables.user.call_places import CallPlace, report_call
 from tables.user.clicked import Clicked, ClickedState
 from tables.user.consumed import Consumed, ConsumedState
 from tables.user.elements import Conversion, Impression, JoiningClick
 from tables.user.identity import IdentityState, Transfer
 from tables.user.impressions import (
-    CallPlace,
     ImpressionsState,
     PastLogin,
     RecommendedClick,
     append,
-    report_call,
+    calls_of,
 )
 from tables.user.playback import Last, PlaybackState, Played
 from tables.user.preferences import Preference, PreferencesState
@@ -55,7 +55,7 @@ def an_impressions_state() -> ImpressionsState:
         settled_calls=("r0\x1f",),
     )
     append(state, IMPRESSION)
-    report_call(state, "r1\x1fhome", CallPlace(T, "a"))
+    report_call(calls_of(state), "r1\x1fhome", CallPlace(T, "a"))
     return state
 
 
@@ -114,7 +114,8 @@ SHORTER: list[tuple[list[Any], Any]] = [
 
 
 FORMER = GOLDEN.with_name("golden_states_former.json")
-"""Rows stored before docs/decisions/0010 or 0018 changed these formats, or before quantities were decimals."""
+"""Rows stored before docs/decisions/0010 or 0018 changed these formats, before times of calls were short, or before quantities were
+decimals."""
 
 
 def a_former_impressions_state() -> ImpressionsState:
@@ -128,6 +129,7 @@ FORMER_STATES = {
     **STATES,
     "impressions": a_former_impressions_state(),
     "impressions packed": a_former_impressions_state(),
+    "impressions with whole times": an_impressions_state(),
     "purchases": PurchasesState(
         {"1/7": Purchase(3, {"EUR": Decimal("59.97"), "JPY": Decimal(456)}, T, T + 9, True, 2)}
     ),
