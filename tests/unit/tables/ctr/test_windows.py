@@ -223,5 +223,6 @@ def test_a_window_record_is_json_with_counters_rates_and_bounds() -> None:
             "high": None,
             "reason": "calls is 0",
         },
+        "bots": 0,
     }
     assert decode_record(raw).revenue == {"EUR": Decimal("1.20")}
