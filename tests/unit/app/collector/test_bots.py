@@ -1,5 +1,6 @@
 """Of events of robots and of pages that a browser fetched ahead, only their number is recorded; they are answered as any."""
 
+import asyncio
 import base64
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -253,6 +254,16 @@ async def test_number_of_events_of_bots_is_in_the_journal_when_the_collector_sto
         ("named", "all", None): 1,
         ("named", "home", None): 1,
     }
+
+
+async def test_number_of_events_of_bots_reaches_the_journal_while_the_collector_runs() -> None:
+    async with running(CUSTOMERS) as collector:
+        await collector.get("/api/00000/rendered/u/1/5?scenario=home", User_Agent=GOOGLE)
+        async with asyncio.timeout(20):
+            while not collector.sink.records:
+                await asyncio.sleep(0.01)
+        assert numbers(collector) == {("00000", "home", None): 1}
+    assert len(collector.sink.records) == 1
 
 
 async def test_record_of_bots_holds_neither_user_nor_user_agent() -> None:
