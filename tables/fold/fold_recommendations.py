@@ -6,6 +6,7 @@ from typing import cast
 from events import model
 from events.model import NO_PROFILE_USER
 from events.money import revenue_of
+from events.scenarios import served_labels
 from tables.fold.fold_attribution import attribute, count_changes
 from tables.fold.fold_ports import Tables
 from tables.user import (
@@ -141,9 +142,7 @@ def fold_recommended(tables: Tables, key: bytes, event: model.Recommended) -> No
     remembered = tables.rows[impressions.TABLE].get(key) if is_somebody else None
     if remembered is not None and _is_reported(tables, key, event.request_id):
         remembered = None  # a repeated report of the back end counts again, whatever the page reported
-    for scenario, variant in dict.fromkeys(
-        (served.scenario, served.variant or event.variant) for served in event.lists
-    ):
+    for scenario, variant in served_labels(event):
         call = call_name(event.request_id, scenario)
         if remembered is None or not is_reported(calls_of(remembered), call):
             tables.tally.count("calls", event.customer, scenario, variant, event.time_ms, items=0)

@@ -14,6 +14,8 @@ import pytest
 
 from tables import transfers
 from tables.base.table_spec import Stretch
+from tables.ctr.panes import Counts, Pane
+from tables.ctr.windows import HISTORY_LANE, LIVE_LANE, SourceCounts, WindowState
 from tables.user.attribution_moves import Moved
 from tables.user.basket import BasketItem, BasketState
 from tables.user.call_places import CallPlace, report_call
@@ -43,6 +45,7 @@ IMPRESSION = Impression(T, T + 1, 1, ["7", "8"], "home", "a", "e", 0, 2, "r1", "
 CLICK = JoiningClick(T + 5, T + 6, "1/7", "r1", "home", "a", 0, 2, "k1.o", 4, T + 7)
 CONVERSION = Conversion(T + 8, T + 9, "1/7", "purchases", "EUR", Decimal("12.45"), "k1.o", 5, T + 9)
 LOGIN = PastLogin(T, T + 1, "k1.target")
+COUNTS = Counts(1, 20, 3, 4, 5, 6, 7, 8, {"EUR": Decimal("12.45")}, 9, 10, 300)
 
 
 def an_impressions_state() -> ImpressionsState:
@@ -76,6 +79,8 @@ STATES: dict[str, Any] = {
     "preferences": PreferencesState({"1/7": Preference(80, T, T + 1, T + 2, T + 3, T + 4)}),
     "identity": IdentityState("k1.target", T, T + 1, 2, {"k1.source": 3}, 1, "k0.target", T + 2),
     "recommended": RecommendedState([ServedList(T, T + 1, "r1", 1, ["7", "8"], "home", "a", 0, "e")]),
+    "panes": Pane(COUNTS, 3, T, T - 1, is_history=True),
+    "windows": WindowState(COUNTS, 2, True, T, {1: SourceCounts(T, 3, COUNTS)}, LIVE_LANE),
     "transfer": Transfer("00000", "k1.source", "k1.target", 3, T, T + 1, Stretch({"rendered": RENDERED})),
     "attribution": Transfer(
         "00000",
@@ -109,6 +114,32 @@ SHORTER: list[tuple[list[Any], Any]] = [
     (["b", T, T, 1], IdentityState("b", T, T, 1)),
     (["b", T, T, 1, {"a": 2}, 3], IdentityState("b", T, T, 1, {"a": 2}, 3)),
     ([[[T, T, "r", 1, ["7"]]]], RecommendedState([ServedList(T, T, "r", 1, ["7"])])),
+    (
+        [[1, 2, 3, 4, 5, 6, 7, 8, {"EUR": "1.5"}]],
+        Pane(Counts(1, 2, 3, 4, 5, 6, 7, 8, {"EUR": Decimal("1.5")})),
+    ),
+    (
+        [[1, 2, 3, 4, 5, 6, 7, 8, {}, 9, 10], 3, T, T, True],  # before bots were counted
+        Pane(Counts(1, 2, 3, 4, 5, 6, 7, 8, {}, 9, 10), 3, T, T, is_history=True),
+    ),
+    (
+        [
+            [1, 2, 3, 4, 5, 6, 7, 8, {}, 9, 10],
+            1,
+            True,
+            T,
+            {2: [T, 3, [1, 2, 3, 4, 5, 6, 7, 8, {}, 9, 10]]},
+            2,
+        ],
+        WindowState(
+            Counts(1, 2, 3, 4, 5, 6, 7, 8, {}, 9, 10),
+            1,
+            True,
+            T,
+            {2: SourceCounts(T, 3, Counts(1, 2, 3, 4, 5, 6, 7, 8, {}, 9, 10))},
+            HISTORY_LANE,
+        ),
+    ),
 ]
 """Rows stored before the last fields were appended, and what they mean today."""
 
