@@ -119,7 +119,7 @@ def run_returning(tests: Iterable[Returning], reach: np.ndarray) -> dict[str, Co
     """Look at tests of returning users at certain times. Values of a user grow from look to look."""
     counted = {name: Counted() for name in METRICS[:2]}
     for test in tests:
-        for name in counted:
+        for name, of_name in counted.items():
             values = (test.clicks > 0) * 1.0 if name in SHARES else test.clicks.astype(float)
             weights = (test.shown > 0) * 1.0 if name in SHARES else test.shown.astype(float)
             looks = (
@@ -127,7 +127,7 @@ def run_returning(tests: Iterable[Returning], reach: np.ndarray) -> dict[str, Co
                 Looks.of_tables(values[test.in_b], weights[test.in_b]),
             )
             users = (looks[0].sums["users"] + looks[1].sums["users"]).astype(int)
-            counted[name].add(*scores(*looks, name in SHARES), reach[users])
+            of_name.add(*scores(*looks, name in SHARES), reach[users])
     return counted
 
 

@@ -21,7 +21,8 @@ def test_a_better_variant_is_called_better() -> None:
     assert found.sentence == "B is better than A by 20 % (7 % to 35 %); you may stop."
     assert found.differences[0].p_value == pytest.approx(0.0001, rel=0.5)
     rate = found.variants[0]
-    assert rate.low is not None and rate.high is not None
+    assert rate.low is not None
+    assert rate.high is not None
     half = tightest_at(5_000, 0.05).standard_errors(5_000) * (0.2 * 0.8 / 4_999) ** 0.5
     assert (rate.rate, rate.low, rate.high) == pytest.approx((0.2, 0.2 - half, 0.2 + half))
 
@@ -33,7 +34,8 @@ def test_equal_variants_need_more_users() -> None:
     assert one.users_needed is not None
     assert one.users_missing == one.users_needed - 1_000
     assert f"about {one.users_missing:,} more users" in found.sentence
-    assert one.absolute is not None and one.absolute.value == 0
+    assert one.absolute is not None
+    assert one.absolute.value == 0
     assert one.p_value == 1.0
 
 
@@ -94,9 +96,11 @@ def test_more_comparisons_make_each_claim_harder() -> None:
     two = [share("A", 5_000, 1_000), share("B", 5_000, 1_120)]
     five = [*two, *(share(name, 5_000, 1_000) for name in "CDE")]
     alone, among = assess(two).differences[0], assess(five).differences[0]
-    assert alone.absolute is not None and among.absolute is not None
+    assert alone.absolute is not None
+    assert among.absolute is not None
     assert among.absolute.low < alone.absolute.low
-    assert alone.p_value is not None and among.p_value is not None
+    assert alone.p_value is not None
+    assert among.p_value is not None
     assert among.p_value > alone.p_value
 
 

@@ -2,10 +2,10 @@
 
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.integrate import quad
 from scipy.optimize import minimize_scalar
 from scipy.special import lambertw
 from scipy.stats import norm
@@ -18,14 +18,19 @@ SCORE = st.floats(0, 30)
 
 
 def test_the_boundary_has_the_values_of_confseq() -> None:
-    """From the tests of github.com/gostevehoward/confseq, whose authors took them from an implementation in R."""
+    """From the tests of github.com/gostevehoward/confseq, whose authors took them from an implementation in R.
+
+    At intrinsic time 100 with rho 12.60056, the bound is 30.35209, and the log of the mixture at a sum of 10 is -0.6510052. This log is
+    a line in the squared score, so both values fix it at any other score.
+    """
     published = Boundary(0.05, 12.60056)
-    assert published.standard_errors(100) * math.sqrt(100) == pytest.approx(30.35209, abs=1e-5)
-    assert math.log(Boundary(0.05, 12.60056).p_value(8.0, 100)) == pytest.approx(
-        -(8.0**2) / 2 * 100 / 112.60056 + math.log(1 + 100 / 12.60056) / 2, abs=1e-9
-    )
-    log_evidence_at_10 = -0.6510052  # below 0, so the p-value is 1
-    assert published.p_value(10 / math.sqrt(100), 100) == min(1.0, math.exp(-log_evidence_at_10)) == 1.0
+    reach = published.standard_errors(100)
+    assert reach * math.sqrt(100) == pytest.approx(30.35209, abs=1e-5)
+    slope = (math.log(1 / 0.05) + 0.6510052) / (3.035209**2 - 1)
+    for score in (3.5, 4.0, 8.0):
+        expected = -0.6510052 + slope * (score**2 - 1)
+        assert -math.log(published.p_value(score, 100)) == pytest.approx(expected, rel=1e-5)
+    assert published.p_value(1.0, 100) == 1.0
 
 
 @given(ALPHA, st.floats(1, 1e7), st.integers(1, 10**7))
@@ -55,19 +60,13 @@ def test_the_boundary_is_tightest_where_it_is_planned(alpha: float) -> None:
     assert tightest_at(10_000, alpha).standard_errors(10_000) == pytest.approx(found.fun, rel=1e-9)
 
 
-@given(ALPHA, GROWTH, SCORE)
-def test_the_p_value_is_that_of_a_mixture_of_normal_alternatives(
-    alpha: float, growth: float, score: float
-) -> None:
+@given(GROWTH, st.floats(0, 8))
+def test_the_p_value_is_that_of_a_mixture_of_normal_alternatives(growth: float, score: float) -> None:
     """1 / p is the likelihood ratio of the score, averaged over true effects that are normal around 0."""
-    score = min(score, 8.0)  # beyond this, the ratio is too peaked for numerical integration
-    spread = math.sqrt(growth)
-
-    def ratio(effect: float) -> float:
-        return math.exp(score * effect - effect**2 / 2) * norm.pdf(effect, scale=spread)
-
-    evidence = sum(quad(ratio, low, low + 4, epsabs=1e-12)[0] for low in range(-20, 24, 4))
-    p_value = Boundary(alpha, 1_000.0 / growth).p_value(score, 1_000)
+    effects = np.linspace(-12, 20, 16_001)  # effects beyond explain no score of 0 to 8
+    ratio = np.exp(score * effects - effects**2 / 2) * norm.pdf(effects, scale=math.sqrt(growth))
+    evidence = ratio.sum() * (effects[1] - effects[0])
+    p_value = Boundary(0.05, 1_000.0 / growth).p_value(score, 1_000)
     assert p_value == pytest.approx(min(1.0, 1 / evidence), rel=1e-6)
 
 

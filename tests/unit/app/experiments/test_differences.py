@@ -53,8 +53,10 @@ def test_the_lift_holds_what_a_test_of_each_lift_does_not_reject(base: UserSums,
     found = compared(base, other)
     assume(found.lift is not None)
     assert found.lift is not None
-    assert base.rate is not None and other.rate is not None
-    assert base.variance is not None and other.variance is not None
+    assert base.rate is not None
+    assert other.rate is not None
+    assert base.variance is not None
+    assert other.variance is not None
     reach = BOUNDARY.standard_errors(found.users)
 
     def distance(lift: float) -> float:
