@@ -218,6 +218,7 @@ def _finish(result: dict[str, Any], agreement: Agreement, chosen: argparse.Names
         "users": chosen.users,
         "planned_users": chosen.planned_users,
         "seed": chosen.seed,
+        "numpy": np.__version__,
     }
     return finish("experiments", whole, is_json=chosen.json)
 

@@ -5,13 +5,14 @@ import json
 import numpy as np
 import pytest
 
+from app.experiments.assessment import ExperimentPlan
 from app.experiments.confidence_sequences import tightest_at
 from app.experiments.differences import LEAST_USERS, difference
 from app.experiments.sample_ratio import check_split
 from app.experiments.user_sums import UserSums
 from benchmarks import experiments
 from benchmarks.all_looks import Looks, SplitLooks, reaches, scores
-from benchmarks.experiments import Counted
+from benchmarks.experiments import Agreement, Counted
 from benchmarks.simulated_users import METRICS, arrive, come_back
 
 LOOKS = (LEAST_USERS * 3, 700, 999)
@@ -77,11 +78,43 @@ def test_the_benchmark_prints_its_figures(capsys: pytest.CaptureFixture[str]) ->
     assert result["compared_looks"] > 0
 
 
+def test_looking_after_each_user_makes_few_false_claims(capsys: pytest.CaptureFixture[str]) -> None:
+    """400 A/A tests, tightest at their end: a z-test at each look is wrong in a third of them, ours in a few."""
+    sizes = [
+        "--tests",
+        "200",
+        "--users",
+        "1500",
+        "--planned-users",
+        "1500",
+        "--returning",
+        "0",
+        "--power-tests",
+        "0",
+    ]
+    assert experiments.main([*sizes, "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    for name in ("users_who_clicked.0.5", "clicks_per_shown.0.5"):
+        found = result["false_claims"][name]
+        assert found["false_claims"] <= 0.05
+        assert found["fixed_test_at_each_look"] >= 0.25
+    assert max(result["split_false_alarms"].values()) <= 0.015
+
+
+def test_single_looks_are_compared_with_the_application() -> None:
+    users = arrive(np.random.default_rng(6), 1_000)
+    values, weights = users.metrics["users_who_clicked"]
+    looks = [Looks.of_arrivals(values, weights, belongs) for belongs in (~users.in_b, users.in_b)]
+    agreement = Agreement(ExperimentPlan())
+    agreement.check((looks[0], looks[1]), 999, False)
+    assert (agreement.looks, agreement.different) == (1, 0)
+    agreement.check((looks[0], looks[1]), 999, True)
+    assert (agreement.looks, agreement.different) == (2, 1)
+
+
 def test_a_difference_between_arrays_and_application_voids_the_result(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        experiments.Agreement, "check", lambda self, looks, at, claims: setattr(self, "different", 1)
-    )
+    monkeypatch.setattr(Agreement, "check", lambda self, looks, at, claims: setattr(self, "different", 1))
     assert experiments.main(["--tests", "1", "--users", "300", "--returning", "1", "--power-tests", "1"]) == 1
     assert "application differs" in capsys.readouterr().out

@@ -43,6 +43,13 @@ ABSOLUTE = Estimate(0.012, 0.003, 0.022)
             "Too early: the lift of B over A is 4 % (-2 % to 10 %); a lift of 5 % would probably have shown by now.",
         ),
         (
+            Estimate(-0.004, -0.01, 0.002),
+            Estimate(-0.04, -0.1, 0.02),
+            0,
+            "too_early",
+            "Too early: the lift of B over A is -4 % (-10 % to 2 %); a lift of 5 % would probably have shown by now.",
+        ),
+        (
             Estimate(0, -0.01, 0.01),
             Estimate(0, -1, 12.3456),
             None,
