@@ -3,6 +3,7 @@
 The operator puts them into a directory. A file there replaces the built-in one of the same name.
 """
 
+import errno
 import hashlib
 import logging
 import re
@@ -98,7 +99,7 @@ class StaticFiles:
         return found
 
     def _read(self, name: str) -> _File | None:
-        """Return a file below the directory; None if it is not there, or too large."""
+        """Return a file below the directory; None if it is not there, or cannot be served."""
         if self._directory is None:
             return None
         directory = (
@@ -109,27 +110,30 @@ class StaticFiles:
             return None
         known = self._files.pop(name, None)
         try:
-            found = path.stat()
-            stamp = (found.st_mtime_ns, found.st_size, found.st_ino)
-            if known is None or known.stamp != stamp:
-                if not stat.S_ISREG(found.st_mode):
-                    return self._complain(name, "is no file")
-                if found.st_size > _MAX_BYTES:
-                    return self._complain(name, f"has {found.st_size} bytes; at most {_MAX_BYTES} are served")
-                known = _file(stamp, path.read_bytes())
+            known = _current(path, known)
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
-            return self._complain(name, f"cannot be read: {error.strerror}")
+            if name not in self._not_served:  # anyone may ask for it again and again
+                self._not_served.add(name)
+                log.warning("%s in UPTAKE_STATIC_DIR cannot be served: %s", name, error.strerror)
+            return None
         self._files[name] = known
         self._not_served.discard(name)
         return known
 
-    def _complain(self, name: str, problem: str) -> None:
-        """Log once why a file is not served: anyone may ask for it again and again."""
-        if name not in self._not_served:
-            self._not_served.add(name)
-            log.warning("%s in UPTAKE_STATIC_DIR %s", name, problem)
+
+def _current(path: Path, known: _File | None) -> _File:
+    """Return a file as it is now; raise OSError if it cannot be served."""
+    found = path.stat()
+    stamp = (found.st_mtime_ns, found.st_size, found.st_ino)
+    if known is not None and known.stamp == stamp:
+        return known
+    if not stat.S_ISREG(found.st_mode):  # to read a pipe would stop the collector
+        raise OSError(errno.EINVAL, "it is no regular file")
+    if found.st_size > _MAX_BYTES:
+        raise OSError(errno.EFBIG, f"it has {found.st_size} bytes, and at most {_MAX_BYTES} are served")
+    return _file(stamp, path.read_bytes())
 
 
 def _parts(path: str) -> list[str]:
