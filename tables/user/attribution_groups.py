@@ -27,7 +27,7 @@ from tables.user.row_elements import elements_of, keys_of
 
 MAX_CONVERSIONS: Final = 100
 _JOINABLE_MS: Final = 6 * 86_400_000
-"""Nothing joins what was received so long before. Panes are kept for a day longer."""
+"""Nothing joins what was received longer ago than this. Panes are kept for a day longer."""
 _FEW: Final = 3
 """Up to so many elements in excess, only the items of their groups are looked at."""
 
@@ -63,7 +63,7 @@ def _drop_unclicked(state: ImpressionsState, before_ms: int) -> None:
 
 
 def drop_expired(state: ImpressionsState, user: str, received_ms: int) -> None:
-    """Drop groups that were received so long before ``received_ms`` that the counts of their panes may be gone.
+    """Drop groups that were received long before ``received_ms``, because the counts of their panes may be gone.
 
     A user may come back after weeks, and imports may be of any time. A click that joined such a showing would count alone.
     """
