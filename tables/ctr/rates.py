@@ -53,15 +53,18 @@ def _z(confidence: float) -> float:
 
 
 def rate(numerator: int, denominator: int, of: str, by: str) -> ClickRate:
-    """Return numerator / denominator with its 95 % interval. ``of`` and ``by`` are the counters' names, for the reason."""
+    """Return numerator / denominator with its 95 % interval. ``of`` and ``by`` are the counters' names, for the reason.
+
+    What is no share has no value either. Counts of one customer are shares, but for two cases: a correction by a login is on its way
+    between two partitions; or there are so many scenario names that two partitions count one of them under different names.
+    """
     if denominator <= 0:
         return ClickRate(None, numerator, denominator, None, None, f"{by} is 0")
     interval = wilson(numerator, denominator)
-    value = numerator / denominator
     if interval is None:
-        reason = f"{of} exceeds {by}, so there is no interval"
-        return ClickRate(value, numerator, denominator, None, None, reason)
-    return ClickRate(value, numerator, denominator, *interval)
+        reason = f"{of} is below 0" if numerator < 0 else f"{of} exceeds {by}"
+        return ClickRate(None, numerator, denominator, None, None, reason)
+    return ClickRate(numerator / denominator, numerator, denominator, *interval)
 
 
 def _ratio(numerator: int, denominator: int, by: str) -> ClickRate:
