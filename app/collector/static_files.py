@@ -102,21 +102,21 @@ class StaticFiles:
         """Return a file below the directory; None if it is not there, or cannot be served."""
         if self._directory is None:
             return None
-        directory = (
-            self._directory.resolve()
-        )  # each time: a deployment may point a link at its next directory
-        path = (directory / name).resolve()
-        if not path.is_relative_to(directory):  # a customer's id may be `..`
-            return None
         known = self._files.pop(name, None)
         try:
+            # Each time: a deployment may point a link at its next directory.
+            directory = self._directory.resolve()
+            path = (directory / name).resolve()
+            if not path.is_relative_to(directory):  # a customer's id may be `..`
+                return None
             known = _current(path, known)
         except (FileNotFoundError, NotADirectoryError):
             return None
-        except OSError as error:
+        except (OSError, RuntimeError) as error:  # RuntimeError: links that go in a circle
             if name not in self._not_served:  # anyone may ask for it again and again
                 self._not_served.add(name)
-                log.warning("%s in UPTAKE_STATIC_DIR cannot be served: %s", name, error.strerror)
+                problem = error.strerror if isinstance(error, OSError) else "its links go in a circle"
+                log.warning("%s in UPTAKE_STATIC_DIR cannot be served: %s", name, problem)
             return None
         self._files[name] = known
         self._not_served.discard(name)

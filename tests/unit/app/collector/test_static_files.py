@@ -118,7 +118,7 @@ async def test_file_that_is_too_large_is_not_served(collector: Any, directory: P
     assert (await collector.get(SCRIPT)).status == 404
 
 
-@pytest.mark.parametrize("kind", ["directory", "too large", "pipe"])
+@pytest.mark.parametrize("kind", ["directory", "too large", "pipe", "circle"])
 async def test_what_cannot_be_served_is_logged_once_until_it_can_be(
     collector: Any, directory: Path, kind: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -130,6 +130,8 @@ async def test_what_cannot_be_served_is_logged_once_until_it_can_be(
             script.mkdir()
         elif kind == "pipe":
             os.mkfifo(script)
+        elif kind == "circle":
+            script.symlink_to("tracking.js")
         else:
             script.write_bytes(b"x" * (4 * 1_048_576 + 1))
         assert [(await collector.get(SCRIPT)).status for _ in range(3)] == [404] * 3
