@@ -9,7 +9,7 @@ from typing import Annotated, Final, Self
 from pydantic import AfterValidator, Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from app.base.addresses import HIGHEST_PORT, checked_host, checked_url
+from app.base.addresses import HIGHEST_PORT, checked_host, checked_url, checked_urls
 from app.base.setting_relations import broken_relation
 
 LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
@@ -17,6 +17,7 @@ LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
 
 COLLECTOR_PORT: Final = 8080
 WORKER_PORT: Final = 6067
+DASHBOARD_PORT: Final = 7070
 
 _DAY_MS: Final = 86_400_000
 _TERABYTE: Final = 1 << 40
@@ -184,7 +185,7 @@ class Settings(BaseSettings):
         None,
         ge=0,
         le=HIGHEST_PORT,
-        description="port to listen on; unless set, 8080 for a collector, 6067 for a worker",
+        description="port to listen on; unless set, 8080 for a collector, 6067 for a worker, 7070 for a dashboard",
     )
     advertise: Annotated[str | None, AfterValidator(_checked_advertise)] = Field(
         None, description="address of this worker for the other workers, http://host:port"
@@ -273,6 +274,16 @@ class Settings(BaseSettings):
         ge=0,
         le=60_000,
         description="ms that idle connections may still send on a stop before they are closed",
+    )
+
+    # Dashboard
+    worker_urls: Annotated[str, AfterValidator(checked_urls)] = Field(
+        f"http://127.0.0.1:{WORKER_PORT}",
+        description="addresses of the workers that a dashboard asks, with commas between them",
+    )
+    collector_urls: Annotated[str, AfterValidator(checked_urls)] = Field(
+        f"http://127.0.0.1:{COLLECTOR_PORT}",
+        description="addresses of the collectors that a dashboard asks, with commas between them",
     )
 
     # Logs

@@ -58,9 +58,11 @@ def show_what_to_try(console: Console, result: DemoResult, customer: str, from_m
     stack = result.stack
     worker, collector = stack.workers[0], stack.collector
     span = f"from={from_ms}&to={to_ms}"
+    page = [] if stack.dashboard is None else ["  the dashboard, in a browser", f"    {stack.dashboard}"]
     lines = [
         "",
         "Everything keeps running. Try:",
+        *page,
         "  the click-through rate of a scenario by day and variant, and by position",
         f"    curl '{worker}/v1/{customer}/ctr?scenario=all&granularity=P1D&by=variant&{span}&pretty=1'",
         f"    curl '{worker}/v1/{customer}/ctr?scenario=all&by=position&{span}&pretty=1'",

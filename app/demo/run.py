@@ -48,6 +48,8 @@ class Demo:
         console.print("starting Kafka, collector and workers", highlight=False)
         stack = await start_stack(supervisor, self.settings, self.plan, runtime=self.runtime)
         ready_seconds = time.monotonic() - self.started
+        if stack.dashboard is not None:
+            console.print(f"dashboard  {stack.dashboard}", highlight=False)
         console.print(f"ready after {ready_seconds:.1f} s", highlight=False)
         tally = await self._replay(stack)
         timeout = aiohttp.ClientTimeout(total=60)
