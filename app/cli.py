@@ -26,7 +26,12 @@ class Command:
 
 
 COMMANDS: Final = (
-    Command("up", "app.commands.up", "up", "Run Kafka, collector, workers and dashboard on this machine until Ctrl-C."),
+    Command(
+        "up",
+        "app.commands.up",
+        "up",
+        "Run Kafka, collector, workers and dashboard on this machine until Ctrl-C.",
+    ),
     Command(
         "demo", "app.commands.demo", "demo", "Start everything, replay real events, show CTR and lookups."
     ),

@@ -151,7 +151,8 @@ class Access:
             return msgspec.json.decode(raw, type=LoginBody)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):  # its message may hold the key
             raise RefusedError(
-                "bad_body", 'a login is {"customer": "00000", "key": "..."} or {"operator": true, "key": "..."}'
+                "bad_body",
+                'a login is {"customer": "00000", "key": "..."} or {"operator": true, "key": "..."}',
             ) from None
 
     def _api_key_of(self, customer_id: str) -> str | None:
@@ -174,4 +175,6 @@ def _host_of(request: web.BaseRequest) -> str:
 def _came_by_https(request: web.BaseRequest) -> bool:
     """Return whether the client, or the proxy before this server, was asked by https."""
     by_proxy = request.headers.get("X-Forwarded-Proto", "").partition(",")[0].strip().lower()
-    return request.secure or by_proxy == "https" or "proto=https" in request.headers.get("Forwarded", "").lower()
+    return (
+        request.secure or by_proxy == "https" or "proto=https" in request.headers.get("Forwarded", "").lower()
+    )

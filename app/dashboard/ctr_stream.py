@@ -149,8 +149,4 @@ def _is_same(answer: bytes, other: bytes) -> bool:
     ours, theirs = _MOMENT.search(answer), _MOMENT.search(other)
     if ours is None or theirs is None:
         return answer == other
-    return (
-        answer[: ours.start()] == other[: theirs.start()] and answer[ours.end() :] == other[theirs.end() :]
-    )
-
-
+    return answer[: ours.start()] == other[: theirs.start()] and answer[ours.end() :] == other[theirs.end() :]

@@ -159,9 +159,7 @@ class _PageRoutes:
         user, *rest = request.rel_url.raw_path.split("/")[_USER_SEGMENT:]
         path = "/".join((f"/v1/{quote(customer.id, safe='')}/users", user, *rest))
         query = request.rel_url.raw_query_string
-        return json_answer(
-            await self._workers.ask(f"{path}?{query}" if query else path, customer.api_key)
-        )
+        return json_answer(await self._workers.ask(f"{path}?{query}" if query else path, customer.api_key))
 
     async def refused(self, request: web.Request) -> web.Response:
         customer = self._customer(request)

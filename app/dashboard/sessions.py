@@ -49,9 +49,7 @@ class Sessions:
             return None
         secret, expires_ms = secret_of(holder), int(expires)
         expected = self._signature(holder, expires_ms, secret or "")
-        is_ours = hmac.compare_digest(
-            signature.encode("utf-8", "surrogateescape"), expected.encode("ascii")
-        )
+        is_ours = hmac.compare_digest(signature.encode("utf-8", "surrogateescape"), expected.encode("ascii"))
         if not is_ours or not secret or expires_ms <= self._clock.now_ms():
             return None
         return Session(holder, expires_ms)

@@ -86,7 +86,10 @@ class Workers:
             refused = answer
         if refused is None:
             raise UpstreamError(
-                503, "unavailable", "no worker answers; ask again in 1 s", {"stale_since_ms": self.answered_ms}
+                503,
+                "unavailable",
+                "no worker answers; ask again in 1 s",
+                {"stale_since_ms": self.answered_ms},
             )
         raise _refusal(refused, self.answered_ms)
 

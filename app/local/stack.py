@@ -109,9 +109,7 @@ async def start_stack(
         dashboard = _add(supervisor, asks, "dashboard", "dashboard", plan.dashboard_port, DASHBOARD_STAGE)
     await supervisor.start()
     await supervisor.wait_ready(ready_timeout_ms)
-    return Stack(
-        settings.kafka, collector, workers, settings.customers_file, settings.data_dir, dashboard
-    )
+    return Stack(settings.kafka, collector, workers, settings.customers_file, settings.data_dir, dashboard)
 
 
 def settings_env(settings: Settings) -> dict[str, str]:
