@@ -30,7 +30,7 @@ COMMANDS: Final = (
         "up",
         "app.commands.up",
         "up",
-        "Run Kafka, collector, workers and dashboard on this machine until Ctrl-C.",
+        "Run Kafka and all processes on this machine until Ctrl-C.",
     ),
     Command(
         "demo", "app.commands.demo", "demo", "Start everything, replay real events, show CTR and lookups."

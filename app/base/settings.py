@@ -19,6 +19,8 @@ COLLECTOR_PORT: Final = 8080
 WORKER_PORT: Final = 6067
 DASHBOARD_PORT: Final = 7070
 
+_Urls = Annotated[str, AfterValidator(checked_urls)]
+
 _DAY_MS: Final = 86_400_000
 _TERABYTE: Final = 1 << 40
 _MEBIBYTE: Final = 1 << 20
@@ -71,10 +73,7 @@ class Settings(BaseSettings):
         description="directory of a worker's RocksDB, a collector's spool and the local Kafka",
     )
     flush_interval_ms: int = Field(
-        1_000,
-        ge=10,
-        le=60_000,
-        description="ms between two flushes, which make a partition's changes durable",
+        1_000, ge=10, le=60_000, description="ms between two flushes, which make changes durable"
     )
     flush_max_changes: int = Field(
         20_000,
@@ -106,14 +105,12 @@ class Settings(BaseSettings):
         le=_TERABYTE,
         description="bytes of RocksDB's memtables, shared by all tables of a worker",
     )
-
     standbys: int = Field(
         0,
         ge=0,
         le=10,
         description="other workers that keep a copy of each partition; the same for all workers",
     )
-
     max_stale_ms: int = Field(
         300_000,
         ge=0,
@@ -169,7 +166,6 @@ class Settings(BaseSettings):
     accept_bad: bool = Field(
         False, description="pause nothing: all records that cannot be folded go to the dead letters"
     )
-
     unknown_customer_ms: int = Field(
         600_000,
         ge=0,
@@ -270,20 +266,16 @@ class Settings(BaseSettings):
         description="a request whose head, or body, takes longer than this many ms to arrive is abandoned",
     )
     drain_ms: int = Field(
-        500,
-        ge=0,
-        le=60_000,
-        description="ms that idle connections may still send on a stop before they are closed",
+        500, ge=0, le=60_000, description="ms that idle connections may still send on a stop"
     )
 
     # Dashboard
-    worker_urls: Annotated[str, AfterValidator(checked_urls)] = Field(
-        f"http://127.0.0.1:{WORKER_PORT}",
-        description="addresses of the workers that a dashboard asks, with commas between them",
+    worker_urls: _Urls = Field(
+        f"http://127.0.0.1:{WORKER_PORT}", description="workers that a dashboard asks, with commas between"
     )
-    collector_urls: Annotated[str, AfterValidator(checked_urls)] = Field(
+    collector_urls: _Urls = Field(
         f"http://127.0.0.1:{COLLECTOR_PORT}",
-        description="addresses of the collectors that a dashboard asks, with commas between them",
+        description="collectors that a dashboard asks, with commas between",
     )
 
     # Logs

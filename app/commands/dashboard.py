@@ -15,7 +15,7 @@ def dashboard(
         list[str] | None,
         typer.Option(
             "--worker",
-            help="address of a worker, http://host:port; give each one",
+            help="address of a worker, http://host:port; give each (UPTAKE_WORKER_URLS)",
             show_default="http://127.0.0.1:6067",
         ),
     ] = None,
@@ -23,7 +23,7 @@ def dashboard(
         list[str] | None,
         typer.Option(
             "--collector",
-            help="address of a collector, http://host:port; give each one",
+            help="address of a collector, http://host:port; give each (UPTAKE_COLLECTOR_URLS)",
             show_default="http://127.0.0.1:8080",
         ),
     ] = None,

@@ -28,7 +28,7 @@ _MAX_BODY_BYTES: Final = 4_096
 _OPERATOR: Final = "operator"
 
 
-class LoginBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class _LoginBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The JSON of a login: a customer and its API key, or ``operator`` and the operators' key."""
 
     key: str
@@ -140,7 +140,7 @@ class Access:
             )
         return response
 
-    async def _login_body(self, request: web.Request) -> LoginBody:
+    async def _login_body(self, request: web.Request) -> _LoginBody:
         _check_site(request)
         if content_type(request) != "application/json":  # no page of another site can send this type
             raise RefusedError("bad_body", "a login is JSON: send Content-Type: application/json")
@@ -148,7 +148,7 @@ class Access:
         if isinstance(raw, Rejection):
             raise RefusedError(raw.code, raw.sentence)
         try:
-            return msgspec.json.decode(raw, type=LoginBody)
+            return msgspec.json.decode(raw, type=_LoginBody)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):  # its message may hold the key
             raise RefusedError(
                 "bad_body",

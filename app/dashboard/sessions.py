@@ -40,7 +40,7 @@ class Sessions:
         return f"{expires_ms}.{self._signature(holder, expires_ms, secret)}.{holder}"
 
     def read(self, cookie: str | None, secret_of: Callable[[str], str | None]) -> Session | None:
-        """Return the session of a cookie; None if it is none of ours, over, or opened with another secret than now."""
+        """Return the session of a cookie; None if it is not ours, is over, or was opened with another secret."""
         parts = (cookie or "")[: _MAX_CHARS + 1].split(".", _PARTS - 1)
         if len(parts) != _PARTS or len(cookie or "") > _MAX_CHARS:
             return None

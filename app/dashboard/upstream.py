@@ -94,7 +94,7 @@ class Workers:
         raise _refusal(refused, self.answered_ms)
 
     async def _ask_one(self, url: str, path: str, key: str | None) -> UpstreamAnswer | None:
-        """Return the answer of one worker, None if there is none. Each change is logged once."""
+        """Return the answer of one worker, None if it does not answer. Each change is logged once."""
         try:
             answer = await ask(self._session, url, path, key)
         except SilentError as silent:
