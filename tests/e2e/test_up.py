@@ -113,7 +113,7 @@ def test_up_answers_stops_at_one_signal_and_keeps_its_data(up: Up, tmp_path: Pat
         assert time.monotonic() < deadline
         time.sleep(0.05)
     family = up.family()
-    assert len(family) == 3, "Kafka, one worker, one collector"
+    assert len(family) == 4, "Kafka, one worker, one collector, the dashboard"
 
     up.process.send_signal(signal.SIGINT)
     assert up.process.wait(40) == 0
