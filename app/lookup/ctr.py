@@ -7,8 +7,8 @@ from urllib.parse import quote
 
 import msgspec
 
+from app.lookup.ctr_query import CtrQuery
 from app.lookup.large_json import cut, used_up
-from app.lookup.requests import CtrQuery
 from app.lookup.routing import MOVING_S, PeerRefusedError, Router
 from app.lookup.service import LookupService, UnavailableError
 from app.lookup.staleness import STALE_HEADER, marked, oldest, refuse_stale

@@ -10,7 +10,7 @@ from prometheus_client import Histogram
 
 from app.customers.customer import Customer
 from app.http.operators import BEARER, has_key
-from app.http.refusals import SAFE_HEADERS
+from app.http.refusals import RETRY_AFTER_SECONDS, SAFE_HEADERS
 from app.lookup.large_json import JsonPieces
 from app.lookup.routing import PeerRefusedError
 from app.lookup.service import UnavailableError
@@ -39,9 +39,11 @@ def json_response(
     )
 
 
-def guard(
-    customers: Mapping[str, Customer], api_key_of: Callable[[str], str | None] | None, seconds: Histogram
-) -> Any:
+Check = Callable[[web.Request, str], None]
+"""Raises RefusedError unless the sender of a request may ask about a customer."""
+
+
+def guard(check: Check, seconds: Histogram) -> Any:
     """Return the middleware that checks customer and key, times each lookup, and turns errors into JSON."""
 
     @web.middleware
@@ -50,7 +52,7 @@ def guard(
         try:
             customer_id = request.match_info.get("customer")
             if customer_id is not None:
-                _check(request, customer_id, customers, api_key_of)
+                check(request, customer_id)
             response = await handler(request)
         except RefusedError as refused:
             response = refused_response(refused.rejection)
@@ -64,25 +66,28 @@ def guard(
             response = http_error(error)
         resource = request.match_info.route.resource
         route = "none" if resource is None else resource.canonical
-        seconds.labels(route, str(response.status)).observe(time.perf_counter() - start_s)
+        if isinstance(response, web.Response):  # the others are streams: they last until their clients go
+            seconds.labels(route, str(response.status)).observe(time.perf_counter() - start_s)
         return response
 
     return guarded
 
 
-def _check(
-    request: web.Request,
-    customer_id: str,
-    customers: Mapping[str, Customer],
-    api_key_of: Callable[[str], str | None] | None,
-) -> None:
-    if api_key_of is not None:
-        # An unknown customer gets the same answer as a wrong key, so that strangers cannot find out who the customers are.
-        key = api_key_of(customer_id) if customer_id in customers else None
-        if not has_key(request, key):
-            raise RefusedError("unauthorized", "send the customer's key: Authorization: Bearer <key>")
-    if customer_id not in customers:
-        raise RefusedError("unknown_customer", f"customer {customer_id[:40]!r} is not known here", "customer")
+def access_check(customers: Mapping[str, Customer], api_key_of: Callable[[str], str | None] | None) -> Check:
+    """Return the check of customer and key. Without ``api_key_of`` a request needs no key."""
+
+    def check(request: web.Request, customer_id: str) -> None:
+        if api_key_of is not None:
+            # An unknown customer gets the same answer as a wrong key, so that strangers cannot find out who the customers are.
+            key = api_key_of(customer_id) if customer_id in customers else None
+            if not has_key(request, key):
+                raise RefusedError("unauthorized", "send the customer's key: Authorization: Bearer <key>")
+        if customer_id not in customers:
+            raise RefusedError(
+                "unknown_customer", f"customer {customer_id[:40]!r} is not known here", "customer"
+            )
+
+    return check
 
 
 def refused_response(rejection: Rejection) -> web.Response:
@@ -91,6 +96,8 @@ def refused_response(rejection: Rejection) -> web.Response:
     if rejection.parameter is not None:
         answer["parameter"] = rejection.parameter
     headers = {"WWW-Authenticate": BEARER} if rejection.status == 401 else {}
+    if rejection.status == 503:
+        headers["Retry-After"] = str(rejection.retry_after_s or RETRY_AFTER_SECONDS)
     return json_response(answer, status=rejection.status, headers=headers)
 
 

@@ -27,7 +27,11 @@ class JsonPieces(Payload):
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
         """Return the whole text."""
-        return b"".join(self._value).decode(encoding, errors)
+        return self.whole().decode(encoding, errors)
+
+    def whole(self) -> bytes:
+        """Return all pieces as one."""
+        return b"".join(self._value)
 
     async def write(self, writer: AbstractStreamWriter) -> None:
         """Send all pieces. A client that reads fast enough never makes the writer wait."""

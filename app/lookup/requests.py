@@ -1,7 +1,6 @@
 """Query parameters and JSON bodies of lookups, parsed and checked. An invalid one raises RefusedError with a sentence."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Annotated, Final
 
 import msgspec
@@ -15,14 +14,12 @@ from events.duration import parse_duration_ms
 from events.event_time import in_ms
 from events.rejections import RefusedError
 from events.wire_values import MAX_ITEM_CHARS, MAX_WORD_CHARS
-from tables.ctr.window_keys import MAX_TIME_MS, PANE_MS
+from tables.ctr.window_keys import MAX_TIME_MS
 
 _MAX_CANDIDATES: Final = 10_000
 _MAX_USERS: Final = 1_000
 _MAX_PAIRS: Final = 200_000  # users x candidates of one request: about 0.2 s of one core
-_MAX_STEPS: Final = 10_000  # windows of one scenario in one answer: a week of minutes
 _MAX_STRENGTH: Final = 0.99  # with 32 known showings the factor stays above 0
-_DAY_MS: Final = 86_400_000
 
 Text = Annotated[str, msgspec.Meta(max_length=MAX_ITEM_CHARS)]
 
@@ -80,18 +77,6 @@ class ExclusionsQuery:
     as_of_ms: int
     in_scenario: str | None = None
     """Only showings in this scenario count. None: all showings."""
-
-
-@dataclass(frozen=True, slots=True)
-class CtrQuery:
-    """A checked CTR lookup. ``step_ms`` None: one window over the whole span. ``by``: ``variant``, ``position``, both or neither."""
-
-    scenario: str | None
-    from_ms: int
-    to_ms: int
-    step_ms: int | None
-    by: frozenset[str]
-    as_of_ms: int
 
 
 def read_exclusions(params: Params, customer: Customer, now_ms: int) -> ExclusionsQuery:
@@ -190,34 +175,6 @@ def read_filter(raw: bytes, customer: Customer, now_ms: int, *, is_for_many: boo
     )
 
 
-def read_ctr(params: Params, now_ms: int) -> CtrQuery:
-    """Return the CTR lookup that the parameters describe. By default: the last 24 hours. No window begins after ``as_of_ms``."""
-    as_of_ms = read_as_of(params, now_ms)
-    scenario = params.take("scenario")
-    granularity = params.take("granularity")
-    step_ms = None if granularity is None else parse_duration_ms(granularity)
-    if granularity is not None and (step_ms is None or step_ms % PANE_MS):
-        raise bad_value(
-            "granularity", "must be a duration of whole minutes, as in PT5M, PT1H, P1D or P1W", granularity
-        )
-    to_ms = _time(params, "to", as_of_ms)
-    if as_of_ms != now_ms:
-        to_ms = min(to_ms, as_of_ms)
-    from_ms = _time(params, "from", max(0, to_ms - _DAY_MS))
-    if from_ms >= to_ms:
-        raise RefusedError("bad_parameter", "from must be before to", "from")
-    if step_ms is not None and (to_ms - from_ms) // step_ms > _MAX_STEPS:
-        raise RefusedError(
-            "bad_parameter",
-            f"from, to and granularity ask for more than {_MAX_STEPS} windows; take a shorter span or larger steps",
-            "granularity",
-        )
-    by = frozenset((params.take("by") or "").split(",")) - {""}
-    if by - {"variant", "position"}:
-        raise bad_value("by", "takes variant, position, or both with a comma", ",".join(sorted(by)))
-    return CtrQuery(scenario, from_ms, to_ms, step_ms, by, as_of_ms)
-
-
 def _rules(
     defaults: ExclusionRules,
     threshold: int | None,
@@ -256,21 +213,3 @@ def _rotation(body: RotationBody) -> Rotation:
             "rotation.strength", f"must be above 0 and at most {_MAX_STRENGTH}", str(body.strength)
         )
     return Rotation(half_life_ms, body.strength)
-
-
-def _time(params: Params, name: str, default_ms: int) -> int:
-    """Return a time given as epoch milliseconds or as ISO 8601 (UTC if it names no zone)."""
-    text = params.take(name)
-    if text is None:
-        return default_ms
-    if text.isascii() and text.isdigit() and len(text) != 8:  # 20191124 is a date
-        return in_ms(name, bounded(name, int(text[:19]), 0, MAX_TIME_MS))
-    try:
-        # A plus that was not percent-encoded arrives as a blank.
-        moment = datetime.fromisoformat(text.replace(" ", "+") if "T" in text else text)
-    except ValueError:
-        raise bad_value(
-            name, "must be milliseconds since 1970 or ISO 8601, as in 2019-11-24T00:00:00Z", text
-        ) from None
-    moment = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
-    return bounded(name, round(moment.timestamp() * 1_000), 0, MAX_TIME_MS)

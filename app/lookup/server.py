@@ -11,16 +11,18 @@ from prometheus_client import CollectorRegistry, Histogram
 
 from app.base.clock import Clock, SystemClock
 from app.customers.customer import Customer
+from app.http.event_stream import EventHub
 from app.http.operators import Operators
-from app.lookup.ctr import answer_ctr, local_rows, read_rows_request
-from app.lookup.errors import guard, json_response
+from app.lookup.ctr_routes import CtrRoutes
+from app.lookup.ctr_stream import CtrStreams, StreamMetrics
+from app.lookup.errors import access_check, guard, json_response
 from app.lookup.exclusions import exclusion_steps
 from app.lookup.filter_many import filter_many, filtered, has_former, user_of
-from app.lookup.large_json import array_in_pieces, object_in_pieces
+from app.lookup.large_json import object_in_pieces
 from app.lookup.operator_pages import OperatorPages
 from app.lookup.query_params import Params
 from app.lookup.request_parts import body_of, expect, path_of, pretty, raw_user_of
-from app.lookup.requests import read_as_of, read_ctr, read_exclusions, read_filter, read_max_stale
+from app.lookup.requests import read_as_of, read_exclusions, read_filter, read_max_stale
 from app.lookup.routing import (
     FORMER_HEADER,
     HOP_HEADER,
@@ -41,8 +43,6 @@ from events.model import user_key
 _TIMEOUT_S: Final = 5.0
 _CONNECT_TIMEOUT_S: Final = 1.0
 _REQUEST_TIMEOUT_S: Final = 15.0
-_ROWS_OF_A_PART: Final = 64
-"""Stored windows that another worker decodes at once."""
 _IDLE_SHARE: Final = 1 / 3
 """Of the time that a server keeps an idle connection, our hops use it again for this share, so none meets its end."""
 
@@ -54,14 +54,16 @@ def create_lookup_app(
     registry: CollectorRegistry | None = None,
     api_key_of: Callable[[str], str | None] | None = None,
     operators: Operators | None = None,
+    hub: EventHub | None = None,
     timeout_s: float = _TIMEOUT_S,
     request_timeout_s: float = _REQUEST_TIMEOUT_S,
 ) -> web.Application:
     """Return the application that answers lookups at this worker.
 
     ``registry`` holds the metrics of /metrics. With ``api_key_of`` (customer id -> key) every lookup needs ``Authorization:
-    Bearer``; leave it and ``operators`` out only if the server listens on loopback. ``timeout_s`` is how long another worker may
-    take to answer, ``request_timeout_s`` how long a body may take to arrive. Serve the application with LookupRunner.
+    Bearer``; leave it and ``operators`` out only if the server listens on loopback. ``hub`` holds the event streams, and is closed
+    with the application. ``timeout_s`` is how long another worker may take to answer, ``request_timeout_s`` how long a body may take
+    to arrive. Serve the application with LookupRunner.
     """
     registry = CollectorRegistry() if registry is None else registry
     seconds = Histogram(
@@ -70,16 +72,24 @@ def create_lookup_app(
         ["route", "status"],
         registry=registry,
     )
-    app = web.Application(middlewares=[guard(service.customers, api_key_of, seconds)])
-    routes = _Routes(service, clock or SystemClock(), request_timeout_s)
+    clock, hub = clock or SystemClock(), hub or EventHub()
+    registry.register(StreamMetrics(hub))
+    check = access_check(service.customers, api_key_of)
+    app = web.Application(middlewares=[guard(check, seconds)])
+    routes = _Routes(service, clock, request_timeout_s)
+    ctr = CtrRoutes(service, clock, request_timeout_s, CtrStreams(service, clock, hub, check))
 
     async def connected(_: web.Application) -> AsyncIterator[None]:
         timeout = aiohttp.ClientTimeout(total=timeout_s, connect=min(_CONNECT_TIMEOUT_S, timeout_s))
         pool = aiohttp.TCPConnector(keepalive_timeout=request_timeout_s * _IDLE_SHARE)
         async with aiohttp.ClientSession(timeout=timeout, connector=pool) as session:
-            routes.router = Router(service, session)
+            routes.router = ctr.router = Router(service, session)
             yield
 
+    async def ended(_: web.Application) -> None:
+        await hub.close()
+
+    app.on_shutdown.append(ended)
     app.cleanup_ctx.append(connected)
     user = "/v1/{customer:[^/]+}/users/{user:[^/]+}"
     app.add_routes(
@@ -88,8 +98,7 @@ def create_lookup_app(
             web.get(f"{user}/exclusions", routes.exclusions),
             web.post(f"{user}/filter", routes.filter, expect_handler=expect),
             web.post("/v1/{customer:[^/]+}/filter", routes.filter_many, expect_handler=expect),
-            web.get("/v1/{customer:[^/]+}/ctr", routes.ctr),
-            web.post("/v1/{customer:[^/]+}/ctr/rows", routes.ctr_rows, expect_handler=expect),
+            *ctr.routes(),
             *OperatorPages(service, registry, operators or Operators(is_private=True)).routes(),
         ]
     )
@@ -158,25 +167,6 @@ class _Routes:
         )
         body = await object_in_pieces(answer, "results", is_cut=_is_hop(request))
         return json_response(body, headers=stale_headers(answer))
-
-    async def ctr(self, request: web.Request) -> web.Response:
-        customer, params = self._customer(request), Params(request.query)
-        query = read_ctr(params, self._clock.now_ms())
-        max_stale_ms = read_max_stale(params)
-        is_pretty = pretty(params)
-        answer = await answer_ctr(
-            self._service, self.router, customer.id, query, request.headers, max_stale_ms
-        )
-        body = await object_in_pieces(answer, "windows", is_pretty=is_pretty)
-        return json_response(body, headers=stale_headers(answer))
-
-    async def ctr_rows(self, request: web.Request) -> web.Response:
-        """Answer another worker that collects windows."""
-        customer = self._customer(request)
-        asked = read_rows_request(await body_of(request, self._body_timeout_s))
-        rows, stale_ms = await local_rows(self._service, customer.id, asked)
-        body = await array_in_pieces(rows, _ROWS_OF_A_PART)
-        return json_response(body, headers=stale_headers({"stale_ms": stale_ms}))
 
     def _customer(self, request: web.Request) -> Customer:
         return self._service.customers[request.match_info["customer"]]  # the guard has checked it

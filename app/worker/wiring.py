@@ -25,6 +25,7 @@ from app.base.listening import cannot_listen
 from app.base.settings import LOOPBACK, WORKER_PORT, Settings
 from app.customers.customer_registry import Customers
 from app.customers.customer_watch import CustomersMetrics
+from app.http.event_stream import EventHub
 from app.http.operators import Operators
 from app.kafka.topics import require_topics
 from app.lookup.runner import LookupRunner
@@ -267,6 +268,7 @@ def _lookup_server(
         lookups,
         registry=registry,
         operators=Operators.of(settings),
+        hub=EventHub(max_clients=max(1, settings.max_connections // 2)),
         api_key_of=None if is_private else lambda name: customers[name].api_key,
         request_timeout_s=settings.request_timeout_ms / 1000,
     )

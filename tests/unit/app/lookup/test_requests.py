@@ -3,7 +3,6 @@
 import json
 from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -14,18 +13,14 @@ from multidict import MultiDict
 from app.customers.customer import Customer
 from app.customers.exclusion_rules import DEFAULT_REASONS, ExclusionRules
 from app.lookup.query_params import Params
-from app.lookup.requests import CtrQuery, ExclusionsQuery, read_ctr, read_exclusions, read_filter
+from app.lookup.requests import ExclusionsQuery, read_exclusions, read_filter
 from app.lookup.rotation import Rotation
 from events.rejections import RefusedError
-from tests.support.lookups import CUSTOMER, DAY, MINUTE, NOW
+from tests.support.lookups import CUSTOMER, MINUTE, NOW
 
 
 def exclusions_query(**query: str) -> ExclusionsQuery:
     return read_exclusions(Params(MultiDict(query)), CUSTOMER, NOW)
-
-
-def ctr(**query: str) -> CtrQuery:
-    return read_ctr(Params(MultiDict({name.rstrip("_"): value for name, value in query.items()})), NOW)
 
 
 def a_filter(*, is_for_many: bool = False, **body: Any) -> Any:
@@ -122,9 +117,6 @@ def test_a_time_in_seconds_is_refused_with_its_unit(seconds: int) -> None:
     for read in (
         lambda: exclusions_query(as_of_ms=str(seconds)),
         lambda: a_filter(as_of_ms=seconds),
-        lambda: ctr(as_of_ms=str(seconds)),
-        lambda: ctr(from_=str(seconds)),
-        lambda: ctr(to=str(seconds)),
     ):
         with pytest.raises(RefusedError) as refused:
             read()
@@ -137,8 +129,6 @@ def test_a_time_in_seconds_is_refused_with_its_unit(seconds: int) -> None:
 def test_a_small_time_in_milliseconds_is_valid(time_ms: int) -> None:
     assert exclusions_query(as_of_ms=str(time_ms)).as_of_ms == time_ms
     assert a_filter(as_of_ms=time_ms).as_of_ms == time_ms
-    assert ctr(from_=str(time_ms)).from_ms == time_ms
-    assert ctr(from_="1970-01-20", to="1970-01-25").from_ms == 19 * 86_400_000, "a date has no unit"
 
 
 def test_a_parameter_is_given_once() -> None:
@@ -314,57 +304,3 @@ def test_a_scope_that_cannot_be_had_is_refused(
         with pytest.raises(RefusedError) as refused:
             ask()
         assert sentence in refused.value.rejection.sentence
-
-
-def test_ctr_is_that_of_the_last_day_in_one_window_unless_it_is_asked_otherwise() -> None:
-    assert ctr() == CtrQuery(None, NOW - DAY, NOW, None, frozenset(), NOW)
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "2019-11-24T00:00:00Z",
-        "2019-11-24",
-        "20191124",
-        "2019-11-24T01:00:00+01:00",
-        "2019-11-24T01:00:00 01:00",
-        "1574553600000",
-    ],
-)
-def test_a_time_is_iso_or_milliseconds(text: str) -> None:
-    expected = datetime(2019, 11, 24, tzinfo=UTC).timestamp() * 1_000
-    assert ctr(from_=text, to="2019-11-25").from_ms == expected
-
-
-def test_ctr_takes_steps_and_places() -> None:
-    query = ctr(scenario="home", granularity="P1W", by="variant,position")
-    assert (query.scenario, query.step_ms, query.by) == ("home", 7 * DAY, {"variant", "position"})
-
-
-@pytest.mark.parametrize(
-    "query",
-    [
-        {"granularity": "PT30S"},
-        {"granularity": "hour"},
-        {"from_": "yesterday"},
-        {"from_": "2019-02-30"},
-        {"from_": "2019-11-24", "to": "2019-11-24"},
-        {"from_": "2100-01-01"},
-        {"to": "9" * 40},
-        {"from_": "0001-01-01"},
-        {"by": "item,colour"},
-        {"granularity": "PT1M", "from_": "2019-01-01", "to": "2019-02-01"},
-    ],
-)
-def test_a_wrong_question_about_ctr_is_refused_with_a_sentence(query: dict[str, str]) -> None:
-    with pytest.raises(RefusedError) as refused:
-        ctr(**query)
-    assert refused.value.rejection.code == "bad_parameter"
-
-
-def test_ctr_as_of_a_time_leaves_out_what_began_later() -> None:
-    past = NOW - 3 * 86_400_000
-    asked = ctr(as_of_ms=str(past))
-    assert (asked.from_ms, asked.to_ms, asked.as_of_ms) == (past - 86_400_000, past, past)
-    assert ctr(as_of_ms=str(past), from_="0", to=str(NOW)).to_ms == past
-    assert ctr(as_of_ms=str(past), from_="0", to=str(past - 60_000)).to_ms == past - 60_000

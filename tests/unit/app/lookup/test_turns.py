@@ -11,10 +11,11 @@ from multidict import MultiDict
 from app.customers.exclusion_rules import REASONS, ExclusionRules
 from app.lookup import turns
 from app.lookup.ctr import answer_ctr
+from app.lookup.ctr_query import read_ctr
 from app.lookup.exclusions import exclusion_steps, filter_steps
 from app.lookup.filter_many import filter_many
 from app.lookup.query_params import Params
-from app.lookup.requests import read_ctr, read_filter
+from app.lookup.requests import read_filter
 from app.lookup.rotation import Rotation, rotate_steps
 from app.lookup.routing import Router
 from app.lookup.turns import Steps, Turns, at_once, pieces

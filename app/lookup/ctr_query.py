@@ -1,0 +1,90 @@
+"""Query parameters of CTR lookups, parsed and checked. An invalid one raises RefusedError with a sentence."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from app.lookup.query_params import Params, bad_value, bounded
+from app.lookup.requests import read_as_of
+from events.duration import parse_duration_ms
+from events.event_time import in_ms
+from events.rejections import RefusedError
+from events.topics import DAY_MS
+from tables.ctr.window_keys import MAX_TIME_MS, PANE_MS
+
+_MAX_STEPS: Final = 10_000  # windows of one scenario in one answer: a week of minutes
+
+
+@dataclass(frozen=True, slots=True)
+class CtrQuery:
+    """A checked CTR lookup. ``step_ms`` None: one window over the whole span. ``by``: ``variant``, ``position``, both or neither."""
+
+    scenario: str | None
+    from_ms: int
+    to_ms: int
+    step_ms: int | None
+    by: frozenset[str]
+    as_of_ms: int
+
+
+def read_ctr(params: Params, now_ms: int) -> CtrQuery:
+    """Return the CTR lookup that the parameters describe. By default: the last 24 hours. No window begins after ``as_of_ms``."""
+    as_of_ms = read_as_of(params, now_ms)
+    scenario = params.take("scenario")
+    step_ms = _minutes(params, "granularity")
+    from_ms, to_ms = _span(params, as_of_ms, is_past=as_of_ms != now_ms)
+    if step_ms is not None and (to_ms - from_ms) // step_ms > _MAX_STEPS:
+        raise RefusedError(
+            "bad_parameter",
+            f"the span and granularity ask for more than {_MAX_STEPS} windows; take a shorter span or larger steps",
+            "granularity",
+        )
+    by = frozenset((params.take("by") or "").split(",")) - {""}
+    if by - {"variant", "position"}:
+        raise bad_value("by", "takes variant, position, or both with a comma", ",".join(sorted(by)))
+    return CtrQuery(scenario, from_ms, to_ms, step_ms, by, as_of_ms)
+
+
+def _span(params: Params, as_of_ms: int, *, is_past: bool) -> tuple[int, int]:
+    """Return begin and end: those of ``from`` and ``to``, or of the ``span`` that ends now."""
+    span_ms = _minutes(params, "span")
+    to_ms, from_ms = _time(params, "to"), _time(params, "from")
+    if span_ms is not None:
+        if from_ms is not None or to_ms is not None:
+            raise RefusedError("bad_parameter", "give span, or from and to", "span")
+        return max(0, as_of_ms - span_ms), as_of_ms
+    to_ms = as_of_ms if to_ms is None else to_ms
+    if is_past:
+        to_ms = min(to_ms, as_of_ms)
+    from_ms = max(0, to_ms - DAY_MS) if from_ms is None else from_ms
+    if from_ms >= to_ms:
+        raise RefusedError("bad_parameter", "from must be before to", "from")
+    return from_ms, to_ms
+
+
+def _minutes(params: Params, name: str) -> int | None:
+    text = params.take(name)
+    if text is None:
+        return None
+    duration_ms = parse_duration_ms(text)
+    if duration_ms is None or duration_ms % PANE_MS:
+        raise bad_value(name, "must be a duration of whole minutes, as in PT5M, PT1H, P1D or P1W", text)
+    return duration_ms
+
+
+def _time(params: Params, name: str) -> int | None:
+    """Return a time given as epoch milliseconds or as ISO 8601 (UTC if it names no zone); None if it is absent."""
+    text = params.take(name)
+    if text is None:
+        return None
+    if text.isascii() and text.isdigit() and len(text) != 8:  # 20191124 is a date
+        return in_ms(name, bounded(name, int(text[:19]), 0, MAX_TIME_MS))
+    try:
+        # A plus that was not percent-encoded arrives as a blank.
+        moment = datetime.fromisoformat(text.replace(" ", "+") if "T" in text else text)
+    except ValueError:
+        raise bad_value(
+            name, "must be milliseconds since 1970 or ISO 8601, as in 2019-11-24T00:00:00Z", text
+        ) from None
+    moment = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+    return bounded(name, round(moment.timestamp() * 1_000), 0, MAX_TIME_MS)

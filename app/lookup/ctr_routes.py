@@ -1,0 +1,67 @@
+"""HTTP routes of click-through rates: the answer, its stream, and the stored windows for other workers."""
+
+from typing import Final
+
+from aiohttp import web
+
+from app.base.clock import Clock
+from app.lookup.ctr import answer_ctr, local_rows, read_rows_request
+from app.lookup.ctr_query import read_ctr
+from app.lookup.ctr_stream import CtrStreams
+from app.lookup.errors import json_response
+from app.lookup.large_json import array_in_pieces, object_in_pieces
+from app.lookup.query_params import Params
+from app.lookup.request_parts import body_of, expect, pretty
+from app.lookup.requests import read_max_stale
+from app.lookup.routing import Router
+from app.lookup.service import LookupService
+from app.lookup.staleness import stale_headers
+
+_ROWS_OF_A_PART: Final = 64
+"""Stored windows that another worker decodes at once."""
+
+
+class CtrRoutes:
+    """One method for each route. ``router`` exists while the application runs."""
+
+    router: Router
+
+    def __init__(
+        self, service: LookupService, clock: Clock, body_timeout_s: float, streams: CtrStreams
+    ) -> None:
+        self._service, self._clock, self._body_timeout_s = service, clock, body_timeout_s
+        self._streams = streams
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return the routes of click-through rates."""
+        path = "/v1/{customer:[^/]+}/ctr"
+        return [
+            web.get(path, self._ctr),
+            web.get(f"{path}/stream", self._stream),
+            web.post(f"{path}/rows", self._rows, expect_handler=expect),
+        ]
+
+    async def _ctr(self, request: web.Request) -> web.Response:
+        params = Params(request.query)
+        query = read_ctr(params, self._clock.now_ms())
+        max_stale_ms = read_max_stale(params)
+        is_pretty = pretty(params)
+        answer = await answer_ctr(
+            self._service, self.router, _customer_of(request), query, request.headers, max_stale_ms
+        )
+        body = await object_in_pieces(answer, "windows", is_pretty=is_pretty)
+        return json_response(body, headers=stale_headers(answer))
+
+    async def _stream(self, request: web.Request) -> web.StreamResponse:
+        return await self._streams.serve(request, _customer_of(request), self.router)
+
+    async def _rows(self, request: web.Request) -> web.Response:
+        """Answer another worker that collects windows."""
+        asked = read_rows_request(await body_of(request, self._body_timeout_s))
+        rows, stale_ms = await local_rows(self._service, _customer_of(request), asked)
+        body = await array_in_pieces(rows, _ROWS_OF_A_PART)
+        return json_response(body, headers=stale_headers({"stale_ms": stale_ms}))
+
+
+def _customer_of(request: web.Request) -> str:
+    return request.match_info["customer"]  # the guard has checked it
