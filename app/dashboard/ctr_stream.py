@@ -20,6 +20,8 @@ _PASSED_ON: Final = ("scenario", "granularity", "by", "max_stale_ms", "from", "t
 _MOMENT: Final = re.compile(rb'"as_of_ms":\d+')
 _AGAIN_MS: Final = 10_000
 """Without a change the answer is sent again after this time, so that a reader knows that it is still true."""
+_MAX_BYTES: Final = 1_000_000
+"""An answer of more bytes is not streamed: each of its clients would get it every second."""
 
 Ask = Callable[[str], Awaitable[bytes]]
 """Asks a worker for a path and returns the JSON of its answer; raises UpstreamError."""
@@ -120,7 +122,14 @@ class CtrSource:
 
     async def _look(self) -> None:
         now_ms = self._clock.now_ms()
-        self._latest = (await self._ask(self._question.path(now_ms))).rstrip()
+        answer = (await self._ask(self._question.path(now_ms))).rstrip()
+        if len(answer) > _MAX_BYTES:
+            raise UpstreamError(
+                400,
+                "bad_parameter",
+                f"the answer has {len(answer)} bytes, and a stream takes {_MAX_BYTES}; take one scenario or larger steps",
+            )
+        self._latest = answer
         self._good_ms = now_ms
 
 

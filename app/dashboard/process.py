@@ -17,6 +17,7 @@ from app.customers.customer_watch import follow_file
 from app.dashboard.answers import http_error_answer, refused_answer
 from app.dashboard.server import Upstreams, create_dashboard_app
 from app.http.app_runner import ApplicationRunner
+from app.http.event_stream import EventHub
 from app.http.operators import Operators
 
 log = logging.getLogger(__name__)
@@ -55,6 +56,7 @@ async def serve_dashboard(
         customers,
         Upstreams(workers, collectors),
         Operators.of(settings),
+        hub=EventHub(max_clients=max(1, settings.max_connections // 2)),  # the rest is for the page itself
         request_timeout_s=settings.request_timeout_ms / 1000,
     )
     runner = ApplicationRunner(

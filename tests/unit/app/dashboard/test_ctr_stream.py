@@ -102,6 +102,15 @@ async def test_what_a_worker_refuses_is_refused_before_the_stream_begins(
     assert (answer.status, (await answer.json())["detail"]) == (400, "granularity must be ...")
 
 
+async def test_an_answer_too_large_for_a_stream_is_refused(start: Start, workers: list[SmallServer]) -> None:
+    workers[0].set("/v1/00000/ctr", b'{"as_of_ms":1,"windows":["%b"]}' % (b"x" * 1_000_000))
+    client = await start()
+    answer = await client.get(STREAM)
+    assert answer.status == 400
+    assert "take one scenario" in (await answer.json())["detail"]
+    assert (await client.get("/dashboard/00000/ctr")).status == 200, "it can be had once"
+
+
 # --- sources --------------------------------------------------------------------------------------------------------------------------
 
 
