@@ -22,7 +22,15 @@ CUSTOMER_COOKIE: Final = "uptake_dashboard"
 OPERATOR_COOKIE: Final = "uptake_dashboard_operator"
 
 _PATH: Final = "/dashboard"
-_FORWARDED: Final = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto")
+_FORWARDED: Final = (
+    "Forwarded",
+    "X-Forwarded-For",
+    "X-Forwarded-Host",
+    "X-Forwarded-Proto",
+    "X-Real-IP",
+    "Via",
+)
+"""Headers by which proxies say that they passed a request on."""
 _SAME_SITE: Final = ("same-origin", "none")
 _MAX_BODY_BYTES: Final = 4_096
 _OPERATOR: Final = "operator"

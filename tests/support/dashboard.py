@@ -50,6 +50,8 @@ class SmallServer:
         """Path without a query -> status and body."""
         self.asked: list[web.BaseRequest] = []
         self.delay_s = 0.0
+        self.headers: dict[str, str] = {}
+        """Headers of all answers."""
         self._port = 0
         self._runner: web.ServerRunner | None = None
 
@@ -79,7 +81,8 @@ class SmallServer:
         if self.delay_s:
             await asyncio.sleep(self.delay_s)
         status, body = self.answers.get(request.raw_path.partition("?")[0], (404, b"{}"))
-        return web.Response(status=status, body=body, content_type="application/json")
+        headers = {"Content-Type": "application/json", **self.headers}
+        return web.Response(status=status, body=body, headers=headers)
 
 
 class DashboardServer(TestServer):

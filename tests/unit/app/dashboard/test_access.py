@@ -77,6 +77,8 @@ async def test_an_unknown_customer_gets_the_same_answer_as_a_known_one(outside: 
         {"X-Forwarded-For": "192.0.2.1"},
         {"X-Forwarded-Proto": "https"},
         {"Forwarded": "for=192.0.2.1"},
+        {"X-Real-IP": "192.0.2.1"},
+        {"Via": "1.1 proxy"},
     ],
 )
 async def test_on_loopback_a_request_from_elsewhere_needs_a_session_too(

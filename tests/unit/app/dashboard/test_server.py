@@ -134,9 +134,10 @@ async def test_another_worker_answers_for_one_that_is_gone_or_not_ready(
     workers[1].set("/v1/00000/ctr", CTR)
     client = await start()
     assert (await client.get("/dashboard/00000/ctr")).status == 200
-    await workers[0].stop()
     assert (await client.get("/dashboard/00000/ctr")).status == 200
     assert len(workers[0].asked) == 1, "the one that answered last is asked first"
+    await workers[0].stop()
+    assert (await client.get("/dashboard/00000/ctr")).status == 200
     await workers[1].stop()
     await workers[0].start()
     workers[0].set("/v1/00000/ctr", CTR)
@@ -178,6 +179,17 @@ async def test_workers_with_another_customers_file_are_named(
     answer = await client.get("/dashboard/00000/ctr")
     assert answer.status == 503
     assert "customers file" in (await answer.json())["detail"]
+
+
+async def test_a_customers_key_is_not_sent_where_a_redirect_leads(
+    start: Start, workers: list[SmallServer]
+) -> None:
+    workers[0].set("/v1/00000/ctr", b"", 307)
+    workers[0].headers = {"Location": f"{workers[1].url}/v1/00000/ctr"}
+    workers[1].set("/v1/00000/ctr", CTR)
+    client = await start()
+    answer = await client.get("/dashboard/00000/ctr")
+    assert (answer.status, workers[1].asked) == (503, [])
 
 
 async def test_session_on_loopback_names_all_customers_and_a_collector(
