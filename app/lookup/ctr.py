@@ -1,13 +1,16 @@
 """Answers of CTR lookups: collects windows from the workers that own them, sums them, and adds rates."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Set
+from dataclasses import replace
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote
 
 import msgspec
 
 from app.lookup.ctr_query import CtrQuery
+from app.lookup.ctr_sort import FirstWindows
+from app.lookup.ctr_window import changed, counted, window_as_json
 from app.lookup.large_json import cut, used_up
 from app.lookup.routing import MOVING_S, PeerRefusedError, Router
 from app.lookup.service import LookupService, UnavailableError
@@ -15,7 +18,6 @@ from app.lookup.staleness import STALE_HEADER, marked, oldest, refuse_stale
 from app.lookup.turns import Turns
 from events.rejections import RefusedError
 from tables.ctr.panes import Counts, add
-from tables.ctr.rates import rates
 from tables.ctr.window_keys import scenario_key
 from tables.ctr.window_sums import (
     StoredSpan,
@@ -27,6 +29,13 @@ from tables.ctr.window_sums import (
 )
 
 _MAX_ROWS: Final = 200_000  # stored windows read for one answer: about 100 MB
+
+
+PREVIOUS_WINDOWS: Final = "previous_windows"
+"""The field of the windows of the span before."""
+
+Encode = Callable[[WindowSum, Set[str], int | None], Any]
+"""Returns the entry of a window, by its dimensions and the mark of the answer."""
 
 
 class RowsRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -48,6 +57,15 @@ class MarkedRows(NamedTuple):
 _rows_decoder: Final = msgspec.json.Decoder(list[WindowRow])
 
 
+class _Collected(NamedTuple):
+    """The windows of one span, encoded, and their sum."""
+
+    windows: list[Any]
+    left_out: int
+    counts: Counts
+    stale_ms: int | None
+
+
 async def answer_ctr(
     service: LookupService,
     router: Router,
@@ -55,54 +73,109 @@ async def answer_ctr(
     query: CtrQuery,
     headers: Mapping[str, str],
     max_stale_ms: int | None = None,
+    encode: Encode = window_as_json,
 ) -> dict[str, Any]:
     """Return the answer of ``/ctr``; raise UnavailableError unless every partition that may hold windows answered.
 
-    Raise TooStaleError if one of them may lack events of a longer time than ``max_stale_ms``.
+    Raise TooStaleError if one of them may lack events of a longer time than ``max_stale_ms``. ``encode`` makes an entry of ``windows``.
     """
-    if query.scenario is None:
-        partitions = list(range(service.partition_count))
-    else:
-        partitions = [service.partition_of(scenario_key(customer, query.scenario))]
     spans = segments(query.from_ms, query.to_ms, query.step_ms)
-    dimension = dimension_of(query.by)
-    asked = [
-        _rows(service, router, customer, owner, RowsRequest(here, query.scenario, dimension, spans), headers)
-        for owner, here in router.places(partitions, is_hop=False).items()
-    ]
-    parts = await asyncio.gather(*asked)
-    stale_ms = oldest(part.stale_ms for part in parts)
-    refuse_stale(stale_ms, max_stale_ms)
-    turns = Turns()
-    if sum(len(part.rows) for part in parts) > _MAX_ROWS:
-        async for _ in turns.each(row for part in parts for row in used_up(part.rows)):
-            pass  # freed in slices
-        raise RefusedError(
-            "bad_parameter",
-            f"the span holds more than {_MAX_ROWS} stored windows; take a shorter one, one scenario, or a larger granularity",
-            "from",
-        )
-    sums = WindowSums(query.by, query.from_ms, query.to_ms, query.step_ms, query.as_of_ms)
-    async for row in turns.each(row for part in parts for row in used_up(part.rows)):
-        sums.add(row)
-    all_counts = Counts()
-    windows: list[msgspec.Raw] = []
-    async for window in turns.each(await turns.run(sums.in_order())):
-        add(all_counts, window.counts)
-        # To encode all windows at once would block the event loop for a large answer (app/lookup/large_json.py).
-        windows.append(msgspec.Raw(msgspec.json.encode(_window(window, query))))
-    answer = {
+    from_ms, to_ms = (spans[0].from_ms, spans[-1].to_ms) if spans else (query.from_ms, query.to_ms)
+    collector = _Collector(service, router, customer, headers, max_stale_ms, encode)
+    found = await collector.collect(query)
+    answer: dict[str, Any] = {
         "customer": customer,
         "scenario": query.scenario,
-        "from_ms": spans[0].from_ms if spans else query.from_ms,
-        "to_ms": spans[-1].to_ms if spans else query.to_ms,
+        "from_ms": from_ms,
+        "to_ms": to_ms,
         "step_ms": query.step_ms,
         "by": sorted(query.by),
         "as_of_ms": query.as_of_ms,
-        "windows": windows,
-        "total": {**_counters(all_counts), **rates(all_counts)},
+        "windows": found.windows,
+        "total": counted(found.counts, query.by),
     }
-    return marked(answer, stale_ms)
+    if query.limit is not None:
+        answer["left_out"] = found.left_out
+    if not query.has_previous:
+        return marked(answer, found.stale_ms)
+    earlier = replace(query, from_ms=max(0, 2 * from_ms - to_ms), to_ms=from_ms)
+    before = await collector.collect(earlier)
+    answer["previous"] = {
+        "from_ms": earlier.from_ms,
+        "to_ms": earlier.to_ms,
+        "total": counted(before.counts, query.by),
+    }
+    answer["change"] = changed(found.counts, before.counts, query.by)
+    answer[PREVIOUS_WINDOWS] = before.windows
+    return marked(answer, oldest((found.stale_ms, before.stale_ms)))
+
+
+class _Collector:
+    """Collects the windows of one span after the other for one answer."""
+
+    def __init__(
+        self,
+        service: LookupService,
+        router: Router,
+        customer: str,
+        headers: Mapping[str, str],
+        max_stale_ms: int | None,
+        encode: Encode,
+    ) -> None:
+        self._service, self._router, self._customer, self._headers = service, router, customer, headers
+        self._max_stale_ms, self._encode = max_stale_ms, encode
+
+    async def collect(self, query: CtrQuery) -> _Collected:
+        parts = await self._parts(query)
+        stale_ms = oldest(part.stale_ms for part in parts)
+        refuse_stale(stale_ms, self._max_stale_ms)
+        turns = Turns()
+        if sum(len(part.rows) for part in parts) > _MAX_ROWS:
+            async for _ in turns.each(row for part in parts for row in used_up(part.rows)):
+                pass  # freed in slices
+            raise RefusedError(
+                "bad_parameter",
+                f"the span holds more than {_MAX_ROWS} stored windows; take a shorter one, one scenario, or a larger granularity",
+                "from",
+            )
+        sums = WindowSums(query.by, query.from_ms, query.to_ms, query.step_ms, query.as_of_ms)
+        async for row in turns.each(row for part in parts for row in used_up(part.rows)):
+            sums.add(row)
+        counts = Counts()
+        windows: list[Any] = []
+        first = None if query.limit is None else FirstWindows(query.sort, query.limit)
+        async for window in turns.each(await turns.run(sums.in_order())):
+            add(counts, window.counts)
+            if first is None:
+                windows.append(self._encode(window, query.by, stale_ms))
+            else:
+                first.offer(window)
+        if first is None:
+            return _Collected(windows, 0, counts, stale_ms)
+        async for window in turns.each(first.in_order()):
+            windows.append(self._encode(window, query.by, stale_ms))  # noqa: PERF401 - see above
+        return _Collected(windows, first.left_out, counts, stale_ms)
+
+    async def _parts(self, query: CtrQuery) -> list[MarkedRows]:
+        """Return the stored windows that the answer is made of, from the workers that own them."""
+        if query.scenario is None:
+            partitions = list(range(self._service.partition_count))
+        else:
+            partitions = [self._service.partition_of(scenario_key(self._customer, query.scenario))]
+        spans = segments(query.from_ms, query.to_ms, query.step_ms)
+        dimension = dimension_of(query.by)
+        asked = [
+            _rows(
+                self._service,
+                self._router,
+                self._customer,
+                owner,
+                RowsRequest(here, query.scenario, dimension, spans),
+                self._headers,
+            )
+            for owner, here in self._router.places(partitions, is_hop=False).items()
+        ]
+        return await asyncio.gather(*asked)
 
 
 def read_rows_request(raw: bytes) -> RowsRequest:
@@ -152,24 +225,3 @@ async def _rows(
     async for some in Turns().each(cut(reply.body)):
         rows += _rows_decoder.decode(b"[%b]" % some)
     return MarkedRows(rows, None if mark is None else int(mark))
-
-
-def _window(window: WindowSum, query: CtrQuery) -> dict[str, Any]:
-    place: dict[str, Any] = {"scenario": window.scenario}
-    if "variant" in query.by:
-        place["variant"] = window.variant
-    if "position" in query.by:
-        place |= {"row": window.row, "rank": window.rank}
-    return {
-        "start_ms": window.start_ms,
-        "end_ms": window.end_ms,
-        **place,
-        **_counters(window.counts),
-        **rates(window.counts),
-        "final": window.is_final,
-        "revision": window.revision,
-    }
-
-
-def _counters(counts: Counts) -> dict[str, Any]:
-    return msgspec.structs.asdict(counts)

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, Literal, get_args
 
-from app.lookup.query_params import Params, bad_value, bounded
+from app.lookup.query_params import Params, bad_value, bounded, read_flag
 from app.lookup.requests import read_as_of
 from events.duration import parse_duration_ms
 from events.event_time import in_ms
@@ -12,12 +12,20 @@ from events.rejections import RefusedError
 from events.topics import DAY_MS
 from tables.ctr.window_keys import MAX_TIME_MS, PANE_MS
 
+Sort = Literal["top", "flop"]
+
+_SORTED_LIMIT: Final = 100
+"""Windows of a sorted answer that names no limit."""
+_MAX_LIMIT: Final = 1_000
 _MAX_STEPS: Final = 10_000  # windows of one scenario in one answer: a week of minutes
 
 
 @dataclass(frozen=True, slots=True)
 class CtrQuery:
-    """A checked CTR lookup. ``step_ms`` None: one window over the whole span. ``by``: ``variant``, ``position``, both or neither."""
+    """A checked CTR lookup. ``step_ms`` None: one window over the whole span. ``by``: ``variant``, ``position``, both or neither.
+
+    ``sort`` None: by time. ``limit`` None: all windows. ``has_previous``: the span before of the same length is answered, too.
+    """
 
     scenario: str | None
     from_ms: int
@@ -25,6 +33,9 @@ class CtrQuery:
     step_ms: int | None
     by: frozenset[str]
     as_of_ms: int
+    sort: Sort | None = None
+    limit: int | None = None
+    has_previous: bool = False
 
 
 def read_ctr(params: Params, now_ms: int) -> CtrQuery:
@@ -42,7 +53,23 @@ def read_ctr(params: Params, now_ms: int) -> CtrQuery:
     by = frozenset((params.take("by") or "").split(",")) - {""}
     if by - {"variant", "position"}:
         raise bad_value("by", "takes variant, position, or both with a comma", ",".join(sorted(by)))
-    return CtrQuery(scenario, from_ms, to_ms, step_ms, by, as_of_ms)
+    sort = _sort(params)
+    limit = params.integer("limit", 1, _MAX_LIMIT)
+    if sort is not None and limit is None:
+        limit = _SORTED_LIMIT
+    has_previous = read_flag(params, "previous")
+    return CtrQuery(scenario, from_ms, to_ms, step_ms, by, as_of_ms, sort, limit, has_previous)
+
+
+def _sort(params: Params) -> Sort | None:
+    text = params.take("sort")
+    for sort in get_args(Sort):
+        if text == sort:
+            found: Sort = sort
+            return found
+    if text is not None:
+        raise bad_value("sort", f"takes {' or '.join(get_args(Sort))}", text)
+    return None
 
 
 def _span(params: Params, as_of_ms: int, *, is_past: bool) -> tuple[int, int]:

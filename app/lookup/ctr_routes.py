@@ -5,17 +5,20 @@ from typing import Final
 from aiohttp import web
 
 from app.base.clock import Clock
-from app.lookup.ctr import answer_ctr, local_rows, read_rows_request
+from app.lookup.ctr import PREVIOUS_WINDOWS, answer_ctr, local_rows, read_rows_request
+from app.lookup.ctr_csv import CSV_HEADERS, csv_head, wants_csv, window_as_csv
 from app.lookup.ctr_query import read_ctr
 from app.lookup.ctr_stream import CtrStreams
+from app.lookup.ctr_window import window_as_json
 from app.lookup.errors import json_response
-from app.lookup.large_json import array_in_pieces, object_in_pieces
+from app.lookup.large_json import array_in_pieces, lines_in_pieces, object_in_pieces
 from app.lookup.query_params import Params
 from app.lookup.request_parts import body_of, expect, pretty
 from app.lookup.requests import read_max_stale
 from app.lookup.routing import Router
 from app.lookup.service import LookupService
 from app.lookup.staleness import stale_headers
+from events.rejections import RefusedError
 
 _ROWS_OF_A_PART: Final = 64
 """Stored windows that another worker decodes at once."""
@@ -46,11 +49,24 @@ class CtrRoutes:
         query = read_ctr(params, self._clock.now_ms())
         max_stale_ms = read_max_stale(params)
         is_pretty = pretty(params)
+        is_csv = wants_csv(request.headers.get("Accept", ""))
+        if is_csv and query.has_previous:
+            raise RefusedError("bad_parameter", "previous=1 has no form in CSV; accept JSON", "previous")
         answer = await answer_ctr(
-            self._service, self.router, _customer_of(request), query, request.headers, max_stale_ms
+            self._service,
+            self.router,
+            _customer_of(request),
+            query,
+            request.headers,
+            max_stale_ms,
+            window_as_csv if is_csv else window_as_json,
         )
-        body = await object_in_pieces(answer, "windows", is_pretty=is_pretty)
-        return json_response(body, headers=stale_headers(answer))
+        headers = {**stale_headers(answer), "Vary": "Accept"}
+        if is_csv:
+            body = await lines_in_pieces(csv_head(query.by), answer["windows"])
+            return json_response(body, headers={**headers, **CSV_HEADERS})
+        names = ["windows", *[PREVIOUS_WINDOWS] * query.has_previous]
+        return json_response(await object_in_pieces(answer, *names, is_pretty=is_pretty), headers=headers)
 
     async def _stream(self, request: web.Request) -> web.StreamResponse:
         return await self._streams.serve(request, _customer_of(request), self.router)

@@ -11,7 +11,7 @@ from prometheus_client.registry import Collector
 
 from app.base.clock import Clock
 from app.http.event_stream import EventHub, StreamProblemError
-from app.lookup.ctr import answer_ctr
+from app.lookup.ctr import PREVIOUS_WINDOWS, answer_ctr
 from app.lookup.ctr_query import CtrQuery, read_ctr
 from app.lookup.errors import Check
 from app.lookup.large_json import object_in_pieces
@@ -66,7 +66,7 @@ class CtrStreams:
         except PeerRefusedError as refused:
             raise _problem_of(refused.reply) from None
         del answer["as_of_ms"]
-        pieces = await object_in_pieces(answer, "windows")
+        pieces = await object_in_pieces(answer, "windows", *[PREVIOUS_WINDOWS] * query.has_previous)
         size = pieces.size or 0
         if size > _MAX_BYTES:
             sentence = f"the answer has {size} bytes, and a stream takes {_MAX_BYTES}; take one scenario or larger steps"

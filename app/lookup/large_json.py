@@ -40,24 +40,26 @@ class JsonPieces(Payload):
 
 
 async def object_in_pieces(
-    answer: Mapping[str, Any], name: str, *, is_pretty: bool = False, is_cut: bool = False
+    answer: Mapping[str, Any], *names: str, is_pretty: bool = False, is_cut: bool = False
 ) -> JsonPieces:
-    """Return the JSON of an answer whose field ``name`` is a long list of encoded entries. The list is used up.
+    """Return the JSON of an answer whose fields ``names``, in its order, are long lists of encoded entries. The lists are used up.
 
     ``is_cut``: for another worker, with a line break after each entry.
     """
-    whole = msgspec.json.encode({**answer, name: []})
-    if not is_pretty:
-        head, tail = _around(whole, b'"%b":[]' % name.encode())
-        return await _pieces(head, used_up(answer[name]), _CUT if is_cut else b",", tail)
-    head, tail = _around(msgspec.json.format(whole, indent=2), b'"%b": []' % name.encode())
-    if not answer[name]:
-        return JsonPieces([head + tail + b"\n"])
-    entries = (
-        b"\n    " + msgspec.json.format(entry, indent=2).replace(b"\n", b"\n    ")
-        for entry in used_up(answer[name])
-    )
-    return await _pieces(head, entries, b",", b"\n  " + tail + b"\n")
+    rest = msgspec.json.encode({**answer, **{name: [] for name in names}})
+    if is_pretty:
+        rest = msgspec.json.format(rest, indent=2) + b"\n"
+    pieces = _Pieces()
+    for name in names:
+        head, rest = _around(rest, b'"%b":%b[]' % (name.encode(), b" " * is_pretty))
+        pieces.add(head)
+        entries = used_up(answer[name])
+        if is_pretty and answer[name]:
+            await pieces.add_each(map(_indented, entries), b",")
+            pieces.add(b"\n  ")
+        else:
+            await pieces.add_each(entries, _CUT if is_cut else b",")
+    return pieces.ended(rest)
 
 
 async def array_in_pieces(entries: list[Any], size: int) -> JsonPieces:
@@ -70,7 +72,18 @@ async def array_in_pieces(entries: list[Any], size: int) -> JsonPieces:
             del entries[-size:]
             yield msgspec.json.encode(block)[1:-1]
 
-    return await _pieces(b"[", blocks(), _CUT, b"]")
+    pieces = _Pieces()
+    pieces.add(b"[")
+    await pieces.add_each(blocks(), _CUT)
+    return pieces.ended(b"]")
+
+
+async def lines_in_pieces(head: bytes, lines: list[bytes]) -> JsonPieces:
+    """Return a text of lines that end in line breaks already. The list is used up."""
+    pieces = _Pieces()
+    pieces.add(head)
+    await pieces.add_each(used_up(lines), b"")
+    return pieces.ended(b"")
 
 
 def cut(body: bytes, start: int = 1, end: int = -1) -> Iterator[bytes]:
@@ -90,22 +103,39 @@ def used_up(items: list[_T]) -> Iterator[_T]:
         yield items.pop()
 
 
+def _indented(entry: bytes) -> bytes:
+    return b"\n    " + msgspec.json.format(entry, indent=2).replace(b"\n", b"\n    ")
+
+
 def _around(whole: bytes, field: bytes) -> tuple[bytes, bytes]:
     head, _, tail = whole.partition(field)
     return head + field[:-1], b"]" + tail
 
 
-async def _pieces(head: bytes, entries: Iterable[bytes], between: bytes, tail: bytes) -> JsonPieces:
-    pieces: list[bytes] = []
-    piece, is_first = bytearray(head), True
-    async for entry in Turns().each(entries):
-        if not is_first:
-            piece += between
-        is_first = False
-        piece += entry
-        if len(piece) >= _PIECE_BYTES:
-            pieces.append(bytes(piece))
-            piece.clear()
-    piece += tail
-    pieces.append(bytes(piece))
-    return JsonPieces(pieces)
+class _Pieces:
+    """A text that grows in pieces of about one size."""
+
+    def __init__(self) -> None:
+        self._pieces: list[bytes] = []
+        self._piece = bytearray()
+
+    def add(self, part: bytes) -> None:
+        """Append a part."""
+        self._piece += part
+        if len(self._piece) >= _PIECE_BYTES:
+            self._pieces.append(bytes(self._piece))
+            self._piece.clear()
+
+    async def add_each(self, entries: Iterable[bytes], between: bytes) -> None:
+        """Append the entries in slices, with ``between`` between them."""
+        is_first = True
+        async for entry in Turns().each(entries):
+            if not is_first:
+                self._piece += between
+            is_first = False
+            self.add(entry)
+
+    def ended(self, tail: bytes) -> JsonPieces:
+        """Return the whole text, with ``tail`` at its end."""
+        self._piece += tail
+        return JsonPieces([*self._pieces, bytes(self._piece)])

@@ -41,6 +41,14 @@ class Params:
             )
 
 
+def read_flag(params: Params, name: str) -> bool:
+    """Return a parameter that is 1 or 0; 0 if it is absent."""
+    text = params.take(name)
+    if text not in (None, "0", "1"):
+        raise RefusedError("bad_parameter", f"{name} takes 1 or 0", name, text)
+    return text == "1"
+
+
 def bounded(name: str, number: int, least: int, greatest: int) -> int:
     """Return a number; raise RefusedError if it is not within its bounds."""
     if not least <= number <= greatest:

@@ -5,7 +5,7 @@ from typing import Final
 from aiohttp import web
 
 from app.http.bodies import read_body, unpacked
-from app.lookup.query_params import Params
+from app.lookup.query_params import Params, read_flag
 from events import tracker_fields
 from events.rejections import RefusedError, Rejection
 from events.target import decode
@@ -45,8 +45,6 @@ def raw_user_of(request: web.Request) -> str:
 
 def pretty(params: Params) -> bool:
     """Take the last parameter of a route: whether to indent the JSON for people."""
-    text = params.take("pretty")
+    is_pretty = read_flag(params, "pretty")
     params.done()
-    if text not in (None, "0", "1"):
-        raise RefusedError("bad_parameter", "pretty takes 1 or 0", "pretty", text)
-    return text == "1"
+    return is_pretty

@@ -5,7 +5,7 @@ docs/decisions/0006 explains the choice of the interval.
 """
 
 from functools import cache
-from math import sqrt
+from math import hypot, sqrt
 from statistics import NormalDist
 from typing import Final
 
@@ -25,6 +25,16 @@ class ClickRate(msgspec.Struct, frozen=True, omit_defaults=True):
     denominator: int
     low: float | None
     high: float | None
+    reason: str | None = None
+
+
+class RateChange(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The difference of two rates with its interval, and the relative difference. What does not exist is null; ``reason`` says why."""
+
+    difference: float | None
+    low: float | None
+    high: float | None
+    relative: float | None
     reason: str | None = None
 
 
@@ -82,3 +92,23 @@ def rates(counts: Counts) -> dict[str, ClickRate]:
         "ctr_calls": rate(counts.clicked_calls, counts.calls, "clicked_calls", "calls"),
         "clicks_per_call": _ratio(counts.clicks, counts.calls, "calls"),
     }
+
+
+def rate_change(rate_now: ClickRate, rate_before: ClickRate) -> RateChange:
+    """Return the change from one rate to another, with the 95 % interval of the difference.
+
+    R. G. Newcombe, "Interval estimation for the difference between independent proportions", Statistics in Medicine 17 (1998), method
+    10: it combines the two Wilson intervals.
+    """
+    now, before = rate_now.value, rate_before.value
+    if now is None or before is None:
+        span = "this span" if now is None else "the span before"
+        return RateChange(None, None, None, None, f"{span} has no rate")
+    difference = now - before
+    relative = difference / before if before else None
+    lows, highs = (rate_now.low, rate_before.low), (rate_now.high, rate_before.high)
+    if lows[0] is None or lows[1] is None or highs[0] is None or highs[1] is None:
+        return RateChange(difference, None, None, relative, "a rate without an interval")
+    low = difference - hypot(now - lows[0], highs[1] - before)
+    high = difference + hypot(highs[0] - now, before - lows[1])
+    return RateChange(difference, low, high, relative)

@@ -70,6 +70,19 @@ def test_ctr_takes_steps_and_places() -> None:
     assert (query.scenario, query.step_ms, query.by) == ("home", 7 * DAY, {"variant", "position"})
 
 
+def test_a_sorted_answer_has_a_limit() -> None:
+    assert [(query.sort, query.limit) for query in (ctr(), ctr(sort="top"), ctr(sort="flop", limit="7"))] == [
+        (None, None),
+        ("top", 100),
+        ("flop", 7),
+    ]
+    assert (ctr(limit="9").limit, ctr(previous="1").has_previous, ctr(previous="0").has_previous) == (
+        9,
+        True,
+        False,
+    )
+
+
 @pytest.mark.parametrize(
     "query",
     [
@@ -87,6 +100,10 @@ def test_ctr_takes_steps_and_places() -> None:
         {"to": "9" * 40},
         {"from_": "0001-01-01"},
         {"by": "item,colour"},
+        {"sort": "rate"},
+        {"sort": "top", "limit": "0"},
+        {"limit": "1001"},
+        {"previous": "yes"},
         {"granularity": "PT1M", "from_": "2019-01-01", "to": "2019-02-01"},
     ],
 )

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from app.lookup import large_json
-from app.lookup.large_json import JsonPieces, array_in_pieces, cut, object_in_pieces, used_up
+from app.lookup.large_json import JsonPieces, array_in_pieces, cut, lines_in_pieces, object_in_pieces, used_up
 
 TRICKY = {"scenario": '"windows":[],\n"windows": []', "windows": None, "total": {"a": [1, {"b": "c,\nd"}]}}
 COUNTS = (0, 1, 2, 200)
@@ -51,6 +51,29 @@ async def test_the_pieces_of_an_object_are_its_json(
         await sent(await object_in_pieces(TRICKY | {"windows": raws(count)}, "windows", is_pretty=is_pretty))
         == expected
     )
+
+
+@pytest.mark.parametrize("is_pretty", [False, True])
+@pytest.mark.parametrize("count", COUNTS)
+async def test_an_object_may_have_two_long_lists(
+    count: int, is_pretty: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(large_json, "_PIECE_BYTES", 1_000)
+    whole = TRICKY | {"windows": entries(count), "previous_windows": entries(7)}
+    expected = msgspec.json.encode(whole)
+    if is_pretty:
+        expected = msgspec.json.format(expected, indent=2) + b"\n"
+    body = TRICKY | {"windows": raws(count), "previous_windows": raws(7)}
+    pieces = await object_in_pieces(body, "windows", "previous_windows", is_pretty=is_pretty)
+    assert await sent(pieces) == expected
+
+
+async def test_lines_in_pieces_are_the_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(large_json, "_PIECE_BYTES", 100)
+    lines = [b"%d,x\n" % number for number in range(200)]
+    expected = b"head\n" + b"".join(lines)
+    assert await sent(await lines_in_pieces(b"head\n", lines)) == expected
+    assert lines == [], "used up"
 
 
 @pytest.mark.parametrize("count", COUNTS)

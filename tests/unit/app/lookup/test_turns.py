@@ -10,8 +10,10 @@ from multidict import MultiDict
 
 from app.customers.exclusion_rules import REASONS, ExclusionRules
 from app.lookup import turns
-from app.lookup.ctr import answer_ctr
+from app.lookup.ctr import Encode, answer_ctr
+from app.lookup.ctr_csv import window_as_csv
 from app.lookup.ctr_query import read_ctr
+from app.lookup.ctr_window import window_as_json
 from app.lookup.exclusions import exclusion_steps, filter_steps
 from app.lookup.filter_many import filter_many
 from app.lookup.query_params import Params
@@ -86,16 +88,21 @@ async def test_work_that_is_short_takes_one_turn(work: Work) -> None:
     assert ran == []
 
 
-async def test_ctr_of_many_scenarios_lets_others_run(work: Work) -> None:
+@pytest.mark.parametrize("more", [{}, {"sort": "top", "limit": "1000"}, {"previous": "1"}])
+@pytest.mark.parametrize("encode", [window_as_json, window_as_csv])
+async def test_ctr_of_many_scenarios_lets_others_run(
+    work: Work, more: dict[str, str], encode: Encode
+) -> None:
     worker = MemoryWorker()
     for number in range(500):
         key = WindowKey("00000", f"s{number}", SCENARIO, "hour", NOW // DAY * DAY)
         partition = worker.partition_of(scenario_key(key.customer, key.scenario))
         worker.rows.setdefault(partition, []).append(WindowRow(key, Counts(rendered=2), 0, True))
-    query = read_ctr(Params(MultiDict(granularity="PT1H", **{"from": str(NOW // DAY * DAY)})), NOW)
-    answer = await watched(work, answer_ctr(worker, Router(worker, SimpleNamespace()), "00000", query, {}))
+    query = read_ctr(Params(MultiDict(granularity="PT1H", **{"from": str(NOW // DAY * DAY)}, **more)), NOW)
+    router = Router(worker, SimpleNamespace())
+    answer = await watched(work, answer_ctr(worker, router, "00000", query, {}, encode=encode))
     assert (len(answer["windows"]), answer["total"]["rendered"]) == (500, 1_000)
-    assert work.now_ms > 3 * 500, "collected, summed and encoded in slices"
+    assert work.now_ms > 4 * 500, "collected, summed and encoded in slices"
     assert work.longest_ms <= MOST_MS
 
 

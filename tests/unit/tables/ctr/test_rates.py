@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 
 from tables.ctr.panes import Counts
-from tables.ctr.rates import rates, wilson
+from tables.ctr.rates import rate, rate_change, rates, wilson
 
 
 @given(st.data(), st.integers(1, 100_000), st.sampled_from((0.8, 0.95, 0.99)))
@@ -64,3 +64,34 @@ def test_more_clicks_than_showings_keep_the_value_but_have_no_interval() -> None
     rate = rates(Counts(rendered=2, attributed_clicks=3))["ctr_rendered"]
     assert (rate.value, rate.low) == (1.5, None)
     assert rate.reason == "attributed_clicks exceeds rendered, so there is no interval"
+
+
+@pytest.mark.parametrize(
+    ("now", "before", "low", "high"),
+    [
+        ((56, 70), (48, 80), 0.0524, 0.3339),
+        ((9, 10), (3, 10), 0.1705, 0.8090),
+        ((6, 7), (2, 7), 0.0582, 0.8062),
+        ((5, 56), (0, 29), -0.0381, 0.1926),
+        ((0, 10), (0, 20), -0.1611, 0.2775),
+        ((0, 10), (0, 10), -0.2775, 0.2775),
+        ((10, 10), (0, 20), 0.6791, 1.0),
+        ((10, 10), (0, 10), 0.6075, 1.0),
+    ],
+)
+def test_the_interval_of_a_change_is_that_of_newcombes_table_ii(
+    now: tuple[int, int], before: tuple[int, int], low: float, high: float
+) -> None:
+    """The published values of method 10 (Newcombe 1998)."""
+    change = rate_change(rate(*now, "a", "b"), rate(*before, "a", "b"))
+    assert (change.low, change.high) == pytest.approx((low, high), abs=6e-5)
+    assert change.difference == pytest.approx(now[0] / now[1] - before[0] / before[1])
+
+
+def test_a_change_that_does_not_exist_says_why() -> None:
+    some, none, odd = rate(3, 10, "a", "b"), rate(0, 0, "a", "b"), rate(3, 2, "a", "b")
+    assert rate_change(some, none).reason == "the span before has no rate"
+    assert rate_change(none, some).reason == "this span has no rate"
+    assert (rate_change(odd, some).low, rate_change(odd, some).reason) == (None, "a rate without an interval")
+    assert rate_change(some, rate(0, 10, "a", "b")).relative is None
+    assert rate_change(some, some).relative == 0

@@ -1,0 +1,66 @@
+"""One window of a CTR answer, with its place, counters and rates."""
+
+from collections.abc import Set
+from typing import Any, Final
+
+import msgspec
+
+from tables.ctr.panes import Counts, subtract
+from tables.ctr.rates import rate_change, rates
+from tables.ctr.window_sums import WindowSum
+
+_OF_A_LIST: Final = ("calls", "clicked_calls", "unlabelled_impressions")
+"""Counters that are about a list, so they have no position."""
+
+
+class _AbsentRate(msgspec.Struct, frozen=True):
+    """A rate that a place does not have. In JSON all its fields are null but ``reason``."""
+
+    value: float | None = None
+    numerator: int | None = None
+    denominator: int | None = None
+    low: float | None = None
+    high: float | None = None
+    reason: str = "a call has no position"
+
+
+def counted(counts: Counts, by: Set[str]) -> dict[str, Any]:
+    """Return counters and rates. By position, those of calls are null: a call is about a whole list."""
+    counters: dict[str, Any] = msgspec.structs.asdict(counts)
+    shares: dict[str, Any] = {**rates(counts)}
+    if "position" in by:
+        counters |= dict.fromkeys(_OF_A_LIST)
+        shares |= {"ctr_calls": _AbsentRate(), "clicks_per_call": _AbsentRate()}
+    return counters | shares
+
+
+def changed(now: Counts, before: Counts, by: Set[str]) -> dict[str, Any]:
+    """Return the differences of two totals, and the changes of their rates."""
+    differences: dict[str, Any] = msgspec.structs.asdict(subtract(now, before))
+    rates_now, rates_before = rates(now), rates(before)
+    names = ["ctr_rendered"] if "position" in by else ["ctr_rendered", "ctr_calls"]
+    if "position" in by:
+        differences |= dict.fromkeys(_OF_A_LIST)
+    return differences | {name: rate_change(rates_now[name], rates_before[name]) for name in names}
+
+
+def window_fields(window: WindowSum, by: Set[str]) -> dict[str, Any]:
+    """Return the fields of a window."""
+    place: dict[str, Any] = {"scenario": window.scenario}
+    if "variant" in by:
+        place["variant"] = window.variant
+    if "position" in by:
+        place |= {"row": window.row, "rank": window.rank}
+    return {
+        "start_ms": window.start_ms,
+        "end_ms": window.end_ms,
+        **place,
+        **counted(window.counts, by),
+        "final": window.is_final,
+        "revision": window.revision,
+    }
+
+
+def window_as_json(window: WindowSum, by: Set[str], _stale_ms: int | None) -> msgspec.Raw:
+    """Return a window as JSON. To encode all windows at once would block the event loop for a large answer."""
+    return msgspec.Raw(msgspec.json.encode(window_fields(window, by)))
