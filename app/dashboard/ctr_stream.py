@@ -16,7 +16,17 @@ SPANS: Final = ("PT15M", "PT1H", "PT6H", "P1D", "P7D", "P30D", "P90D")
 """Values of ``span``."""
 
 _DEFAULT_SPAN: Final = "P1D"
-_PASSED_ON: Final = ("scenario", "granularity", "by", "max_stale_ms", "from", "to")
+_PASSED_ON: Final = (
+    "scenario",
+    "granularity",
+    "by",
+    "sort",
+    "limit",
+    "previous",
+    "max_stale_ms",
+    "from",
+    "to",
+)
 _MOMENT: Final = re.compile(rb'"as_of_ms":\d+')
 _AGAIN_MS: Final = 10_000
 """Without a change the answer is sent again after this time, so that a reader knows that it is still true."""

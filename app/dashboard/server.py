@@ -27,7 +27,7 @@ from app.dashboard.ctr_stream import Ask, CtrQuestion, CtrSources, ctr_path
 from app.dashboard.health import DeploymentHealth
 from app.dashboard.page_files import INDEX, PageFiles
 from app.dashboard.refused_sums import refused_requests
-from app.dashboard.upstream import CONNECT_SECONDS, Workers
+from app.dashboard.upstream import CONNECT_SECONDS, CSV, JSON, Workers
 from app.http.event_stream import EventHub
 from app.http.operators import BEARER, Operators
 from events.rejections import RefusedError
@@ -136,7 +136,10 @@ class _PageRoutes:
     async def ctr(self, request: web.Request) -> web.Response:
         customer = self._customer(request)
         path = ctr_path(customer.id, request.rel_url.raw_query_string)
-        return json_answer(await self._workers.ask(path, customer.api_key))
+        accepts = request.headers.get("Accept", "")
+        accept = CSV if CSV in accepts and JSON not in accepts else JSON
+        answer = await self._workers.ask(path, customer.api_key, accept)
+        return json_answer(answer.body, headers=answer.headers)
 
     async def ctr_stream(self, request: web.Request) -> web.StreamResponse:
         customer = self._customer(request)
@@ -159,7 +162,8 @@ class _PageRoutes:
         user, *rest = request.rel_url.raw_path.split("/")[_USER_SEGMENT:]
         path = "/".join((f"/v1/{quote(customer.id, safe='')}/users", user, *rest))
         query = request.rel_url.raw_query_string
-        return json_answer(await self._workers.ask(f"{path}?{query}" if query else path, customer.api_key))
+        answer = await self._workers.ask(f"{path}?{query}" if query else path, customer.api_key)
+        return json_answer(answer.body)
 
     async def refused(self, request: web.Request) -> web.Response:
         customer = self._customer(request)
@@ -193,7 +197,7 @@ class _PageRoutes:
 
     def _asks_for(self, customer: Customer) -> Ask:
         async def ask(path: str) -> bytes:
-            return await self._workers.ask(path, customer.api_key)
+            return (await self._workers.ask(path, customer.api_key)).body
 
         return ask
 

@@ -5,7 +5,7 @@ No log line holds the address of a request, because it may hold a user id.
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import aiohttp
@@ -19,8 +19,11 @@ log = logging.getLogger(__name__)
 
 CONNECT_SECONDS: Final = 1.0
 _MAX_BYTES: Final = 64 * 1_048_576
+JSON: Final = "application/json"
+CSV: Final = "text/csv"
 _GIVEN_BACK: Final = ("parameter", "partition", "progress", "retry_after_s")
 """Fields of a worker's refusal that the dashboard's answer has, too."""
+_HEADERS_GIVEN_BACK: Final = ("Content-Type", "Content-Disposition", "Vary")
 
 
 class SilentError(Exception):
@@ -33,6 +36,7 @@ class UpstreamAnswer:
 
     status: int
     body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 async def ask(
@@ -41,10 +45,11 @@ async def ask(
     path: str,
     key: str | None,
     *,
+    accept: str = JSON,
     timeout: aiohttp.ClientTimeout | None = None,
 ) -> UpstreamAnswer:
     """Ask one server; raise SilentError if it does not answer. ``path`` is raw, with its query; ``key`` is sent as Bearer."""
-    headers = {} if key is None else {"Authorization": f"Bearer {key}"}
+    headers = {"Accept": accept} | ({} if key is None else {"Authorization": f"Bearer {key}"})
     try:
         async with session.get(
             URL(url.rstrip("/") + path, encoded=True),
@@ -57,7 +62,8 @@ async def ask(
                 body += piece
                 if len(body) > _MAX_BYTES:
                     raise SilentError(f"its answer has more than {_MAX_BYTES} bytes")
-            return UpstreamAnswer(response.status, bytes(body))
+            given = {name: response.headers[name] for name in _HEADERS_GIVEN_BACK if name in response.headers}
+            return UpstreamAnswer(response.status, bytes(body), given)
     except (TimeoutError, aiohttp.ClientError, OSError) as error:
         raise SilentError(f"it does not answer ({type(error).__name__})") from None
 
@@ -72,17 +78,17 @@ class Workers:
         self.answered_ms: int | None = None
         """When a worker last answered a lookup with 200. None: never."""
 
-    async def ask(self, path: str, key: str | None) -> bytes:
-        """Return the JSON of a lookup; raise UpstreamError if it is refused, or if no worker can answer it now."""
+    async def ask(self, path: str, key: str | None, accept: str = JSON) -> UpstreamAnswer:
+        """Return the answer of a lookup; raise UpstreamError if it is refused, or if no worker can answer it now."""
         refused: UpstreamAnswer | None = None
         for turn in range(len(self._urls)):
             place = (self._first + turn) % len(self._urls)
-            answer = await self._ask_one(self._urls[place], path, key)
+            answer = await self._ask_one(self._urls[place], path, key, accept)
             if answer is None:
                 continue
             if answer.status < 500:
                 self._first = place
-                return self._checked(answer)
+                return self._checked(answer, accept)
             refused = answer
         if refused is None:
             raise UpstreamError(
@@ -93,10 +99,10 @@ class Workers:
             )
         raise _refusal(refused, self.answered_ms)
 
-    async def _ask_one(self, url: str, path: str, key: str | None) -> UpstreamAnswer | None:
+    async def _ask_one(self, url: str, path: str, key: str | None, accept: str) -> UpstreamAnswer | None:
         """Return the answer of one worker, None if it does not answer. Each change is logged once."""
         try:
-            answer = await ask(self._session, url, path, key)
+            answer = await ask(self._session, url, path, key, accept=accept)
         except SilentError as silent:
             if url not in self._silent:
                 self._silent.add(url)
@@ -107,11 +113,13 @@ class Workers:
             log.info("the worker at %s answers again", url)
         return answer
 
-    def _checked(self, answer: UpstreamAnswer) -> bytes:
-        if answer.status != 200 or not answer.body.startswith(b"{"):
+    def _checked(self, answer: UpstreamAnswer, accept: str) -> UpstreamAnswer:
+        """Return an answer if it is one of a worker; another program may listen at the address."""
+        is_as_asked = answer.headers.get("Content-Type", "").startswith(accept)
+        if answer.status != 200 or not is_as_asked or (accept == JSON and not answer.body.startswith(b"{")):
             raise _refusal(answer, self.answered_ms)
         self.answered_ms = self._clock.now_ms()
-        return answer.body
+        return answer
 
 
 def _refusal(answer: UpstreamAnswer, answered_ms: int | None) -> UpstreamError:

@@ -82,6 +82,24 @@ async def test_ctr_is_a_workers_answer_asked_with_the_customers_key(
     assert asked.headers["Authorization"] == f"Bearer {API_KEY}"
 
 
+async def test_a_table_for_a_spreadsheet_is_passed_on(start: Start, workers: list[SmallServer]) -> None:
+    workers[0].set("/v1/00000/ctr", b"start_ms,ctr\r\n1,2\r\n")
+    workers[0].headers = {
+        "Content-Type": "text/csv; charset=utf-8",
+        "Content-Disposition": 'attachment; filename="ctr.csv"',
+        "Vary": "Accept",
+        "Set-Cookie": "a=b",
+    }
+    client = await start()
+    answer = await client.get("/dashboard/00000/ctr", headers={"Accept": "text/csv"})
+    assert await answer.read() == b"start_ms,ctr\r\n1,2\r\n"
+    assert answer.headers["Content-Type"] == "text/csv; charset=utf-8"
+    assert "attachment" in answer.headers["Content-Disposition"]
+    assert "Set-Cookie" not in answer.headers
+    assert workers[0].asked[0].headers["Accept"] == "text/csv"
+    assert (await client.get("/dashboard/00000/ctr")).status == 503, "no JSON"
+
+
 @pytest.mark.parametrize("page", ["", "/exclusions"])
 async def test_a_user_is_passed_on_as_it_was_encoded(
     start: Start, workers: list[SmallServer], page: str
