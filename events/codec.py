@@ -15,6 +15,7 @@ from events.model import (
     EVENT_VERSION,
     NO_PROFILE_USER,
     Basket,
+    BotEvents,
     Buy,
     Event,
     EventBase,
@@ -75,12 +76,18 @@ def _check_purchase(event: PurchaseEvent) -> None:
     _check_price(event)
 
 
+def _check_bots(event: BotEvents) -> None:
+    if event.user != NO_PROFILE_USER:
+        raise UndecodableError("malformed", f"bots takes only the user {NO_PROFILE_USER}")
+
+
 _CHECKS: Final[dict[type, Callable[[Any], None]]] = {
     Login: _check_login,
     Buy: _check_purchase,
     Owns: _check_purchase,
     Basket: _check_price,
     Wishlist: _check_price,
+    BotEvents: _check_bots,
 }
 
 

@@ -51,8 +51,7 @@ def _finish_item(own: Own, _rules: Rules) -> bool:
 def _finish_items(own: Own, rules: Rules) -> bool:
     if "items" not in own:
         raise RefusedError("missing_item", "items: the list of items is required", "items")
-    if rules.scenario_of_unlabelled is not None and "scenario" not in own:
-        own["fallback_scenario"] = rules.scenario_of_unlabelled
+    own["fallback_scenario"] = rules.fallback_scenario(own.get("scenario"))
     return bool(own["items"])
 
 

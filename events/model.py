@@ -22,6 +22,8 @@ Percent = Annotated[int, msgspec.Meta(ge=0, le=100)]
 Word = Annotated[str, msgspec.Meta(max_length=256)]
 """An id or a name, at most as long as the collector accepts. A user's row has room for thousands of them."""
 LongWord = Annotated[str, msgspec.Meta(max_length=2_048)]
+CountedScenario = Annotated[str, msgspec.Meta(max_length=256 + len("trigger:"))]
+"""The name of a scenario, or that of a trigger's own (events/scenarios.py)."""
 Currency = Annotated[str, msgspec.Meta(pattern=r"^[A-Z]{3}\Z")]
 Items = Annotated[tuple[Word, ...], msgspec.Meta(max_length=5_000)]
 Length = Annotated[int, msgspec.Meta(ge=0, le=2_592_000_000)]
@@ -218,6 +220,20 @@ class Recommended(EventBase, frozen=True, kw_only=True, omit_defaults=True, gc=F
     lists: tuple[RecommendedList, ...] = ()
 
 
+class BotCount(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """How many events of bots would have counted in one scenario and variant. Without a scenario, they name none."""
+
+    events: Annotated[int, msgspec.Meta(ge=1, le=1_000_000_000)]
+    scenario: CountedScenario | None = None
+    variant: Word | None = None
+
+
+class BotEvents(EventBase, frozen=True, kw_only=True, omit_defaults=True, gc=False, tag="bots"):
+    """A collector left out these events: robots sent them, or browsers that fetched a page ahead. The user is ``~``."""
+
+    counts: Annotated[tuple[BotCount, ...], msgspec.Meta(max_length=1_000)]
+
+
 Event = (
     Click
     | ClickRecommended
@@ -238,12 +254,16 @@ Event = (
     | ClickTriggered
     | Login
     | Recommended
+    | BotEvents
 )
 
-EVENTS: Final[dict[str, type[EventBase]]] = {
+RECORDS: Final[dict[str, type[EventBase]]] = {
     str(event.__struct_config__.tag): event for event in Event.__args__
 }
-"""Canonical event name -> its struct. This is the one list of events."""
+"""Name -> struct of everything that the journal holds."""
+
+EVENTS: Final = {name: event for name, event in RECORDS.items() if event is not BotEvents}
+"""Canonical event name -> its struct. This is the one list of events; no client sends BotEvents."""
 
 ALIASES: Final[dict[str, str]] = {
     "follow": "clickrecommended",

@@ -42,6 +42,10 @@ class Rules:
     consent_required: bool = False
     """Whether an event builds a profile only with ``consent=yes``."""
 
+    def fallback_scenario(self, scenario: str | None) -> str | None:
+        """Return the customer's ``scenario_of_unlabelled`` for an impression that names no scenario (None)."""
+        return self.scenario_of_unlabelled if scenario is None else None
+
     def may_profile(self, consent: str | None) -> bool:
         """Return whether an event with this ``consent`` (None: not given) may build a profile."""
         return consent == "yes" or (consent is None and not self.consent_required)

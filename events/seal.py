@@ -58,8 +58,8 @@ def _seal(event: EventBase, rules: Rules, *, is_anonymous: bool) -> EventBase:
     names: dict[str, Any] = {"user": user, "previous_user": previous_user}
     if isinstance(typed, Login):
         names |= _target(typed, rules, is_anonymous=is_anonymous)
-    if isinstance(typed, ItemsEvent) and typed.scenario is None and typed.fallback_scenario is None:
-        names["fallback_scenario"] = rules.scenario_of_unlabelled
+    if isinstance(typed, ItemsEvent) and typed.fallback_scenario is None:
+        names["fallback_scenario"] = rules.fallback_scenario(typed.scenario)
     price = getattr(typed, "price", None)
     if price is not None:
         names["price"] = rounded(price)

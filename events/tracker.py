@@ -193,8 +193,7 @@ def _shown(reader: _Reader, segments: tuple[str, ...], left: Parameters, rules: 
     own["items"] = shown
     own["itemtype"] = tracker_fields.itemtype(segments[1], rules)
     left.take_all(reader.after_path, own)
-    if rules.scenario_of_unlabelled is not None and "scenario" not in own:
-        own["fallback_scenario"] = rules.scenario_of_unlabelled
+    own["fallback_scenario"] = rules.fallback_scenario(own.get("scenario"))
     return own
 
 

@@ -73,6 +73,8 @@ def decode(raw: bytes | None) -> Transfer:
         amounts = [each.amount for each in transfer.attribution.conversions if each.amount is not None]
         if not all(map(is_amount, amounts)):
             raise UndecodableError("malformed", "an amount is not finite or too large")
+        if any((each.call_ms or 0) < 0 for each in transfer.attribution.impressions):
+            raise UndecodableError("malformed", "the time of a call is below 0")
     return transfer
 
 

@@ -4,6 +4,7 @@ from typing import Any, Final
 
 import msgspec
 
+from app.collector.bots import BotKind
 from events.codec import encode
 from events.rejections import Rejection
 from events.target import DEBUG
@@ -26,6 +27,11 @@ def accepted_result(outcome: Accepted | None) -> dict[str, Any]:
     left_out += [] if outcome.unread is None else [outcome.unread]
     result = {**ACCEPTED, "event": msgspec.Raw(encode(outcome.event)), "topic": outcome.topic}
     return result | ({"left_out": left_out} if left_out else {})
+
+
+def bot_result(bot: BotKind) -> dict[str, Any]:
+    """Return the result of an event that was only counted, because no person sent it."""
+    return {**ACCEPTED, "event": None, "bot": bot}
 
 
 def rejected_result(rejection: Rejection, *, has_eid: bool) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from aiohttp import web
 from app.base.clock import Clock
 from app.base.process import pid_header
 from app.collector import answers, json_requests, presentation, refused_page, tracker
+from app.collector.bot_tally import BotTally
 from app.collector.bots import Bots
 from app.collector.endpoints import PRESENTATIONS, SHORT_PRESENTATIONS
 from app.collector.gate import Gate
@@ -63,7 +64,8 @@ class Collector:
         self._gate = Gate(customers)
         bots = Bots(self._gate)
         self.refused = RefusedRequests(customers, metrics, clock)
-        self._recorder = Recorder(sink, metrics, self.refused)
+        self.bot_tally = BotTally(sink, metrics.lost_bots)
+        self._recorder = Recorder(sink, metrics, self.refused, self.bot_tally)
         self._tracker = tracker.TrackerEndpoint(
             self._recorder, bots, max_body_bytes=max_body_bytes, timeout_seconds=request_timeout_ms / 1000
         )

@@ -65,15 +65,13 @@ class JsonEndpoint:
         outcomes = await results.read_each(reader.read, values)
         bot = self._bots.kind_of(request, customer)
         fates = await results.record(self._recorder, customer, outcomes, bot)
-        if bot is not None:
-            outcomes = [None] * len(outcomes)  # nothing was recorded
         if is_single and JSON_EVENTS[name] is not None:
             if fates[0] is not None:
                 given = values[0] if isinstance(values[0], dict) else None
                 return self._recorder.reject(fates[0], request, customer, given=given)
-            return results.answer_one(request, customer, outcomes[0], is_debug=is_debug)
+            return results.answer_one(request, customer, outcomes[0], bot, is_debug=is_debug)
         recorded = outcomes if is_debug else None
-        return results.answer_each(self._recorder, request, customer, values, fates, recorded)
+        return results.answer_each(self._recorder, request, customer, values, fates, recorded, bot)
 
     async def _read(self, request: web.BaseRequest) -> tuple[list[Element], bool, bool] | Rejection:
         """Return the elements, whether the body is a single one, and whether it is plain (``json_bodies.is_plain``)."""

@@ -54,8 +54,13 @@ class Metrics:
         )
         self.bots = Counter(
             "uptake_collector_bots",
-            "Events of robots, and of pages that a browser fetched ahead: answered, and not recorded",
+            "Events of robots, and of pages that a browser fetched ahead: answered, and only counted",
             ["customer", "kind"],
+            registry=self.registry,
+        )
+        self.lost_bots = Counter(
+            "uptake_collector_lost_bots",
+            "Events of bots that may be missing in CTR answers, because Kafka did not acknowledge their number, or too many waited",
             registry=self.registry,
         )
         self.seconds = Histogram(

@@ -1,10 +1,12 @@
 """The part of the OpenAPI document about JSON bodies: batches of events, and video pages."""
 
-from typing import Any, Final
+from typing import Any, Final, get_args
 
+from app.collector.bots import BotKind
 from app.collector.endpoints import CLICKED, JSON_EVENTS, SHOWN
 from app.published.asyncapi import moved
 from app.published.json_schemas import LIST_NAME, event_schemas, list_schema
+from events.model import EVENTS
 from events.rejections import STATUS
 from events.target import DEBUG
 from events.wire_fields import WIRE_FIELDS
@@ -77,7 +79,7 @@ _DEBUG: Final[Schema] = {
 
 def schemas() -> Schema:
     """Return the schemas of the bodies and of the answers to them."""
-    events = {name: _from_client(schema) for name, schema in event_schemas().items()}
+    events = {name: _from_client(schema) for name, schema in event_schemas().items() if name in EVENTS}
     return {
         **events,
         LIST_NAME: list_schema(),
@@ -171,6 +173,10 @@ def _result() -> Schema:
             "event": {
                 "type": ["object", "null"],
                 "description": "for `debug=1`: the record in Kafka, with a pseudonym; null if there was nothing to record",
+            },
+            "bot": {
+                "enum": list(get_args(BotKind)),
+                "description": "why the event was only counted: no person sent it",
             },
             "topic": {"type": "string", "description": "of the record"},
             "left_out": {

@@ -92,7 +92,7 @@ class PresentationEndpoint:
         (fate,) = await results.record(self._recorder, customer, [outcome], bot)
         if fate is not None:
             return self._recorder.reject(fate, request, customer, given=page)
-        return results.answer_one(request, customer, None if bot else outcome, is_debug=is_debug)
+        return results.answer_one(request, customer, outcome, bot, is_debug=is_debug)
 
     async def _answer_shown(
         self,
@@ -120,8 +120,8 @@ class PresentationEndpoint:
         fates = [of_runs[place] for place in places]
         wants_json = is_debug or not isinstance(body, str) or _JSON in request.headers.get("Accept", "")
         if wants_json or (any(fates) and not all(fates)):
-            recorded = [None if bot else runs[place] for place in places] if is_debug else None
-            return results.answer_each(self._recorder, request, customer, values, fates, recorded)
+            recorded = [runs[place] for place in places] if is_debug else None
+            return results.answer_each(self._recorder, request, customer, values, fates, recorded, bot)
         if fates and fates[0] is not None:
             given = values[0] if isinstance(values[0], dict) else None
             return self._recorder.reject(fates[0], request, customer, given=given)

@@ -8,6 +8,7 @@ from typing import Any, Final
 from aiohttp import web
 
 from app.collector import answers, debug_answers
+from app.collector.bot_tally import BotTally
 from app.collector.bots import BotKind
 from app.collector.metrics import Metrics
 from app.collector.refused_requests import RefusedRequests
@@ -27,8 +28,10 @@ _CLOSES: Final = frozenset(("body_too_large", "request_timeout"))
 class Recorder:
     """Hands events to the sink and counts the outcomes. All endpoints share one."""
 
-    def __init__(self, sink: EventSink, metrics: Metrics, refused: RefusedRequests) -> None:
-        self._sink, self.metrics, self._refused = sink, metrics, refused
+    def __init__(
+        self, sink: EventSink, metrics: Metrics, refused: RefusedRequests, bot_tally: BotTally
+    ) -> None:
+        self._sink, self.metrics, self._refused, self._bot_tally = sink, metrics, refused, bot_tally
 
     async def record(self, accepted: Accepted, started: float) -> Accepted | Rejection:
         """Make an event durable; return it, or the rejection if it is not known to be durable.
@@ -79,9 +82,11 @@ class Recorder:
         self.metrics.ignored_clocks.inc(ignored_clocks)
         return results
 
-    def count_bots(self, customer: Customer, kind: BotKind, events: int) -> None:
-        """Count events that are answered as if they were accepted, and not recorded."""
-        self.metrics.bots.labels(customer.id, kind).inc(events)
+    def count_bots(self, customer: Customer, kind: BotKind, accepted: Sequence[Accepted]) -> None:
+        """Count events that are answered as if they were accepted. Nothing but their number is recorded."""
+        self.metrics.bots.labels(customer.id, kind).inc(len(accepted))
+        for each in accepted:
+            self._bot_tally.add(each.event)
 
     def reject(
         self,

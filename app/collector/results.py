@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from aiohttp import web
@@ -48,7 +48,7 @@ async def record(
     """
     accepted = [outcome for outcome in outcomes if isinstance(outcome, Accepted)]
     if bot is not None:
-        recorder.count_bots(customer, bot, len(accepted))
+        recorder.count_bots(customer, bot, accepted)
         return [None if isinstance(outcome, Accepted) else outcome for outcome in outcomes]
     fates = iter(await recorder.record_many(accepted) if accepted else ())
     recorder.metrics.empty.inc(outcomes.count(None))
@@ -62,8 +62,11 @@ def answer_each(
     values: Sequence[Element],
     results: Sequence[ElementResult],
     recorded: Sequence[ElementOutcome] | None = None,
+    bot: BotKind | None = None,
 ) -> web.Response:
-    """Count the refused elements and return 200 with a result for each. ``recorded``: the results show these events.
+    """Count the refused elements and return 200 with a result for each.
+
+    ``recorded``: the results show these events, or that a ``bot`` sent them.
 
     The status is 503 if no element was accepted, at least one was ``unavailable``, and none has an unknown fate. The whole request may
     then be sent again.
@@ -77,7 +80,7 @@ def answer_each(
     ]
     if recorded is not None:
         told = [
-            _recorded_json(outcome) if result is None else json
+            msgspec.json.encode(_recorded_result(outcome, bot)) if result is None else json
             for result, outcome, json in zip(results, recorded, told, strict=True)
         ]
     count = len(refused)
@@ -97,17 +100,21 @@ def _result_json(rejection: Rejection, value: Element) -> bytes:
     return msgspec.json.encode(debug_answers.rejected_result(rejection, has_eid=has_eid))
 
 
-def _recorded_json(outcome: ElementOutcome) -> bytes:
+def _recorded_result(outcome: ElementOutcome, bot: BotKind | None) -> dict[str, Any]:
     assert not isinstance(outcome, Rejection)
-    return msgspec.json.encode(debug_answers.accepted_result(outcome))
+    return debug_answers.accepted_result(outcome) if bot is None else debug_answers.bot_result(bot)
 
 
 def answer_one(
-    request: web.BaseRequest, customer: Customer, outcome: ElementOutcome, *, is_debug: bool
+    request: web.BaseRequest,
+    customer: Customer,
+    outcome: ElementOutcome,
+    bot: BotKind | None = None,
+    *,
+    is_debug: bool,
 ) -> web.StreamResponse:
-    """Return the answer to a single element that is durable, as to a request of the tracker."""
+    """Return the answer to a single element that is durable, or that a ``bot`` sent, as to a request of the tracker."""
     if not is_debug:
         return answers.accepted(request, customer)
-    assert not isinstance(outcome, Rejection)
     headers = answers.base_headers(customer, request.headers.get("Origin"))
-    return answers.told(debug_answers.accepted_result(outcome), headers)
+    return answers.told(_recorded_result(outcome, bot), headers)

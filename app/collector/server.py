@@ -108,7 +108,8 @@ async def serve_collector(
         log.info("collector listens on %s for customers %s", http_url(host, bound_port), ", ".join(customers))
         if on_listening is not None:
             on_listening(host, bound_port)
-        tasks = [asyncio.create_task(follow_file(customers)), asyncio.create_task(_report(collector))]
+        running = (follow_file(customers), _report(collector), collector.bot_tally.run())
+        tasks = [asyncio.create_task(each) for each in running]
         try:
             await stop.wait()
         finally:
@@ -120,6 +121,7 @@ async def serve_collector(
         await _drain(server, settings.drain_ms / 1000)
     finally:
         await runner.cleanup()
+        await collector.bot_tally.close()
         await sink.stop()
         collector.refused.report(is_last=True)
     log.info("collector stopped")

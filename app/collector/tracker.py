@@ -68,7 +68,7 @@ class TrackerEndpoint:
             if bot is None:
                 outcome = await self._recorder.record(outcome, started)
             else:
-                self._recorder.count_bots(customer, bot, 1)
+                self._recorder.count_bots(customer, bot, (outcome,))
         if isinstance(outcome, Rejection):
             return self._recorder.reject(
                 outcome, request, customer, callback, given=target.params, is_debug=target.is_debug
@@ -77,7 +77,6 @@ class TrackerEndpoint:
             self._metrics.empty.inc()
         if target.is_debug and request.method != "HEAD":
             headers = answers.base_headers(customer, request.headers.get("Origin"))
-            return answers.told(
-                debug_answers.accepted_result(None if bot else outcome), headers, callback=callback
-            )
+            told = debug_answers.bot_result(bot) if bot else debug_answers.accepted_result(outcome)
+            return answers.told(told, headers, callback=callback)
         return answers.accepted(request, customer, callback=callback)

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
-from events.model import EVENT_VERSION, EVENTS, NO_PROFILE_USER, EventBase, RecommendedList
+from events.model import EVENT_VERSION, NO_PROFILE_USER, RECORDS, BotEvents, EventBase, RecommendedList
 from events.pseudonym import PSEUDONYM_PATTERN
 from tables.ctr.windows import WindowRecord
 
@@ -58,8 +58,11 @@ _DESCRIPTIONS: Final = {
 
 
 def event_schemas() -> dict[str, dict[str, Any]]:
-    """Return each event's schema by its name. References to ``#/definitions/RecommendedList`` stand for lists."""
-    return {name: _event_schema(event) for name, event in EVENTS.items()}
+    """Return the schema of each record of the journal by its name.
+
+    References to ``#/definitions/RecommendedList`` stand for lists.
+    """
+    return {name: _event_schema(event) for name, event in RECORDS.items()}
 
 
 def list_schema() -> dict[str, Any]:
@@ -97,7 +100,10 @@ def text(document: dict[str, Any]) -> str:
 
 
 def _event_schema(event: type[EventBase]) -> dict[str, Any]:
-    schema = _schemas([event])[event.__name__]
+    found = _schemas([event])
+    schema = found.pop(event.__name__)
+    if event is BotEvents:
+        schema = _inlined(schema, found)
     properties = schema["properties"]
     for name, own in properties.items():
         if name in _WRITTEN:
@@ -108,6 +114,8 @@ def _event_schema(event: type[EventBase]) -> dict[str, Any]:
             )
         elif name in _DESCRIPTIONS:
             properties[name] = {**own, "description": _DESCRIPTIONS[name]}
+    if event is BotEvents:
+        properties["user"] = {"const": NO_PROFILE_USER, "description": "nothing is known of who sent them"}
     if "price" in properties:
         schema["dependencies"] = {"price": ["currency"]}
     return schema

@@ -46,6 +46,7 @@ class Counts(msgspec.Struct, array_like=True, gc=False):
     revenue: dict[str, Decimal] = msgspec.field(default_factory=dict)
     clicked_calls: int = 0
     unlabelled_impressions: int = 0
+    bots: int = 0
 
 
 COUNTERS: Final = tuple(name for name in Counts.__struct_fields__ if name != "revenue")
@@ -64,6 +65,7 @@ def add(into: Counts, other: Counts) -> None:
     into.purchases += other.purchases
     into.clicked_calls += other.clicked_calls
     into.unlabelled_impressions += other.unlabelled_impressions
+    into.bots += other.bots
     for currency, amount in other.revenue.items():
         _earn(into.revenue, currency, amount)
 
@@ -93,6 +95,7 @@ def subtract(a: Counts, b: Counts) -> Counts:
         purchases=a.purchases - b.purchases,
         clicked_calls=a.clicked_calls - b.clicked_calls,
         unlabelled_impressions=a.unlabelled_impressions - b.unlabelled_impressions,
+        bots=a.bots - b.bots,
         revenue={currency: amount for currency, amount in revenue.items() if amount},
     )
 
@@ -110,6 +113,7 @@ def is_zero(counts: Counts) -> bool:
         or counts.purchases
         or counts.clicked_calls
         or counts.unlabelled_impressions
+        or counts.bots
         or any(counts.revenue.values())
     )
 

@@ -146,6 +146,7 @@ class WindowRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Fals
     clicked_calls: int = 0
     unlabelled_impressions: int = 0
     clicks_per_call: ClickRate | None = None
+    bots: int = 0
 
 
 _encoder: Final = msgspec.json.Encoder(decimal_format="string")
@@ -182,6 +183,7 @@ def _record(key: WindowKey, state: WindowState) -> WindowRecord:
         clicked_calls=counts.clicked_calls,
         unlabelled_impressions=counts.unlabelled_impressions,
         clicks_per_call=shares["clicks_per_call"],
+        bots=counts.bots,
     )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from events import model
-from tables.fold import fold_identity, fold_recommendations, fold_triggers
+from tables.fold import fold_bots, fold_identity, fold_recommendations, fold_triggers
 from tables.fold.fold_ports import Tables
 from tables.user import seen
 
@@ -44,4 +44,5 @@ _FOLDS: Final[dict[type, Callable[[Tables, bytes, Any], None]]] = {
     model.TriggerOpened: fold_triggers.fold_triggeropened,
     model.ClickTriggered: fold_triggers.fold_clicktriggered,
     model.Login: fold_identity.fold_login,
+    model.BotEvents: fold_bots.fold_bots,
 }

@@ -6,6 +6,7 @@ from typing import cast
 from events import model
 from events.model import NO_PROFILE_USER
 from events.money import revenue_of
+from events.scenarios import served_labels
 from tables.fold.fold_attribution import attribute, count_changes
 from tables.fold.fold_ports import Tables
 from tables.user import (
@@ -19,8 +20,9 @@ from tables.user import (
     recommended,
     rendered,
 )
+from tables.user.call_places import CallPlace, find_place, is_reported, report_call
 from tables.user.elements import Conversion, ConversionCounter, Impression, JoiningClick, call_name
-from tables.user.impressions import CallPlace, ImpressionsState
+from tables.user.impressions import ImpressionsState, calls_of
 from tables.user.items import item_key
 from tables.user.recommended import Served
 
@@ -32,10 +34,9 @@ def fold_rendered(tables: Tables, key: bytes, event: model.Rendered) -> None:
     shown = impressions.impression_of(event)
     if event.scenario is None:
         _find_scenario(tables, key, event, shown)
-    if event.user == NO_PROFILE_USER:
-        _count_items(tables, "rendered", event, shown)
-        return
     _count_items(tables, "rendered", event, shown)
+    if event.user == NO_PROFILE_USER:
+        return
     rows = tables.rows[rendered.TABLE]
     state = rendered.show(rows.get(key), event)
     if event.customer in tables.scenario_keepers and shown.scenario is not None:
@@ -56,22 +57,28 @@ def _find_call(
 ) -> None:
     """Note in an impression where its recommendation call counted. Count the call if this impression is the first to report it."""
     name = call_name(cast(str, shown.request_id), shown.scenario)
-    place = impressions.call_place(remembered, name)
+    calls = calls_of(remembered)
+    place = find_place(calls, name)
     if place is None:
-        lists = tables.rows[recommended.TABLE].get(key)
-        served = (
-            [] if lists is None else [each for each in lists.lists if each.request_id == shown.request_id]
-        )
-        if not served:
+        place = _served_at(tables, key, shown)
+        if place is None:
             place = CallPlace(shown.time_ms, shown.variant)
             tables.tally.count("calls", customer, shown.scenario, shown.variant, shown.time_ms, items=0)
-        else:
-            same = (
-                CallPlace(each.time_ms, each.variant) for each in served if each.scenario == shown.scenario
-            )
-            place = next(same, CallPlace(None, None))
-        impressions.report_call(remembered, name, place)
+        report_call(calls, name, place)
     shown.call_ms, shown.call_variant = place
+
+
+def _served_at(tables: Tables, key: bytes, shown: Impression) -> CallPlace | None:
+    """Return where ``calls`` counted the request of an impression when the back end reported it. None: it did not."""
+    place = None
+    lists = tables.rows[recommended.TABLE].get(key)
+    if lists is not None:
+        for each in lists.lists:
+            if each.request_id == shown.request_id:
+                if each.scenario == shown.scenario:
+                    return CallPlace(each.time_ms, each.variant)
+                place = CallPlace(None, None)
+    return place
 
 
 def fold_viewed(tables: Tables, key: bytes, event: model.Viewed) -> None:
@@ -96,7 +103,7 @@ def _count_items(tables: Tables, counter: str, event: model.ItemsEvent, shown: I
         event.time_ms,
         shown.row,
         shown.rank,
-        items=len(event.items),
+        len(event.items),
     )
 
 
@@ -126,7 +133,7 @@ def _served(tables: Tables, key: bytes, item: str, request_id: str | None, time_
 def _is_reported(tables: Tables, key: bytes, request_id: str) -> bool:
     """Tell whether a ``recommended`` event reported this request."""
     lists = tables.rows[recommended.TABLE].get(key)
-    return lists is not None and any(served.request_id == request_id for served in lists.lists)
+    return lists is not None and request_id in [served.request_id for served in lists.lists]
 
 
 def fold_recommended(tables: Tables, key: bytes, event: model.Recommended) -> None:
@@ -135,11 +142,9 @@ def fold_recommended(tables: Tables, key: bytes, event: model.Recommended) -> No
     remembered = tables.rows[impressions.TABLE].get(key) if is_somebody else None
     if remembered is not None and _is_reported(tables, key, event.request_id):
         remembered = None  # a repeated report of the back end counts again, whatever the page reported
-    for scenario, variant in dict.fromkeys(
-        (served.scenario, served.variant or event.variant) for served in event.lists
-    ):
+    for scenario, variant in served_labels(event):
         call = call_name(event.request_id, scenario)
-        if remembered is None or impressions.call_place(remembered, call) is None:
+        if remembered is None or not is_reported(calls_of(remembered), call):
             tables.tally.count("calls", event.customer, scenario, variant, event.time_ms, items=0)
     if is_somebody:
         tables.rows[recommended.TABLE].put(

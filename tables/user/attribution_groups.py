@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from tables.user.belonging import ItemElements, click_of, showing_of
+from tables.user.call_places import MAX_CALLS
 from tables.user.elements import PURCHASES, Impression, call_of
 from tables.user.impressions import (
     KEEP_MS,
     MANY_ITEMS,
-    MAX_CALLS,
     MAX_CLICKS,
     MAX_IMPRESSIONS,
     MAX_SHOWN_ITEMS,

@@ -7,15 +7,15 @@ import msgspec
 
 from tables.user.attribution_groups import tidy
 from tables.user.belonging import Counted, click_of, difference, ranked, showing_of
+from tables.user.call_places import MAX_CALLS, forget_places
 from tables.user.elements import Conversion, Impression, JoiningClick
 from tables.user.impressions import (
     KEEP_MS,
-    MAX_CALLS,
     MAX_LOGINS,
     ImpressionsState,
     PastLogin,
     append,
-    forget_places,
+    calls_of,
     renew,
     replace,
 )
@@ -52,7 +52,7 @@ def log_in(
         state.logins += (past,)
     kept = tuple(each for each in state.logins if each.received_ms >= received_ms - KEEP_MS)
     state.logins = kept[-MAX_LOGINS:]
-    forget_places(state)
+    forget_places(calls_of(state))
 
     def goes(element: Any) -> bool:
         return element.entry_ms is None or element.entry_ms < time_ms

@@ -13,6 +13,8 @@ from events.model import Currency, ItemType, Millis, PlaceNumber, Word
 # Any producer may write to the topic of transfers. These bounds keep what it writes from failing a flush.
 ItemKey = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,10}/", max_length=267)]
 ConversionCounter = Literal["consumed", "basket", "purchases"]
+CallTime = Annotated[int, msgspec.Meta(ge=-(2**48), le=9_999_999_999_999)]
+"""A time in ms. Below 0 only in stored rows (tables/user/impressions.py)."""
 Number = Annotated[int, msgspec.Meta(ge=-(2**48), le=2**48)]
 
 PURCHASES: Final = "purchases"
@@ -38,7 +40,7 @@ class Impression(msgspec.Struct, array_like=True, gc=False):
     """Counts the elements of the origin in log order."""
     entry_ms: Millis | None = None
     """Time of the login that brought it. None: it is the user's own."""
-    call_ms: Millis | None = None
+    call_ms: CallTime | None = None
     """Time of the pane in which ``calls`` counted its recommendation call. None: it has no call, or the pane is not known."""
     call_variant: Word | None = None
 

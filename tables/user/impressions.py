@@ -6,19 +6,19 @@ Key: user. Value: the last 100 impressions (5,000 items in all), clicks and conv
 """
 
 import struct
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import msgspec
 
 from events.model import ItemsEvent
 from tables.base.table_spec import PACKED_PER_ENCODED_BYTE, TableSpec
 from tables.user.belonging import CONVERSION_MS
+from tables.user.call_places import named_places
 from tables.user.elements import PURCHASES, Conversion, ConversionCounter, Impression, JoiningClick
-from tables.user.shown_bytes import KEY_END, START, opening_of
+from tables.user.shown_bytes import opening_of
 
 MAX_IMPRESSIONS: Final = 100
 MAX_CLICKS: Final = 100
-MAX_CALLS: Final = 100
 MAX_SHOWN_ITEMS: Final = 5_000
 """Items in all kept impressions together. Without this bound, endless lists would make a value of megabytes."""
 MANY_ITEMS: Final = MAX_SHOWN_ITEMS // MAX_IMPRESSIONS
@@ -56,9 +56,9 @@ class ImpressionsState(msgspec.Struct, array_like=True, gc=False, eq=False):
 
     ``impressions`` is one run of bytes with ``kept`` impressions, which ``impressions_of`` reads. Each has a header (its length, and when
     it was received) and a msgpack array. So adding one and dropping the oldest reads no others (docs/decisions/0010). ``calls`` holds
-    the last distinct calls that impressions reported: 0xC1, ``call_name``, 0xFF, and its ``CallPlace`` if known. Rows of former formats
-    have lists in both fields, and clicks in ``former_clicks``. Most rows have none of the rest. So these are tuples: an empty one costs
-    no memory and no work of the garbage collector.
+    the last distinct calls that impressions reported (tables/user/call_places.py). Rows of former formats have lists in both fields,
+    and clicks in ``former_clicks``. Most rows have none of the rest. So these are tuples: an empty one costs no memory and no work of
+    the garbage collector.
     """
 
     impressions: bytearray | list[Impression] = msgspec.field(default_factory=bytearray)
@@ -94,7 +94,7 @@ def _comparable(state: ImpressionsState) -> tuple[Any, ...]:
     renew(state)
     return (
         impressions_of(state),
-        _calls_of(state),
+        named_places(calls_of(state)),
         state.clicks,
         state.conversions,
         state.numbered,
@@ -133,7 +133,7 @@ def renew(state: ImpressionsState) -> None:
     state.former_clicks = ()
 
 
-decode_impression: Final = msgspec.msgpack.Decoder(Impression).decode
+_decode: Final = msgspec.msgpack.Decoder(Impression).decode
 _encode: Final = msgspec.msgpack.Encoder().encode
 _HEADER: Final = struct.Struct(">IQ")
 """The header of each impression: the length of its msgpack array, and when it was received."""
@@ -142,8 +142,28 @@ _read_header: Final = _HEADER.unpack_from
 
 
 def _packed(impression: Impression) -> bytes:
+    """Return the entry of an impression: header and body.
+
+    The body leaves out what is long: when it was received, which the header has, and the time of a call before the showing. Of that
+    call it has -1 - (ms from the call to the showing).
+    """
+    received_ms, call_ms, time_ms = impression.received_ms, impression.call_ms, impression.time_ms
+    impression.received_ms = 0
+    if call_ms is not None and call_ms <= time_ms:
+        impression.call_ms = call_ms - time_ms - 1
     body = _encode(impression)
-    return _pack_header(len(body), impression.received_ms) + body
+    impression.received_ms, impression.call_ms = received_ms, call_ms
+    return _pack_header(len(body), received_ms) + body
+
+
+def decode_impression(entry: bytes | bytearray) -> Impression:
+    """Return the impression of an entry."""
+    impression = _decode(memoryview(entry)[_HEADER.size :])
+    if not impression.received_ms:
+        impression.received_ms = _read_header(entry)[1]
+    if impression.call_ms is not None and impression.call_ms < 0:
+        impression.call_ms += impression.time_ms + 1
+    return impression
 
 
 def _log_of(state: ImpressionsState) -> bytearray:
@@ -155,7 +175,8 @@ def _log_of(state: ImpressionsState) -> bytearray:
     return log
 
 
-def _calls_of(state: ImpressionsState) -> bytearray:
+def calls_of(state: ImpressionsState) -> bytearray:
+    """Return the calls of a state as one run of bytes (tables/user/call_places.py), which the caller may change in place."""
     calls = state.calls
     if type(calls) is not bytearray:
         former: Any = calls
@@ -163,21 +184,21 @@ def _calls_of(state: ImpressionsState) -> bytearray:
     return calls
 
 
-def bodies(state: ImpressionsState) -> list[bytes]:
-    """Return the encoded impressions in log order."""
+def entries_of(state: ImpressionsState) -> list[bytes]:
+    """Return the encoded impressions in log order, each with its header."""
     log = bytes(_log_of(state))
     found: list[bytes] = []
     at = 0
     while at < len(log):
-        length, _ = _read_header(log, at)
-        at += _HEADER.size + length
-        found.append(log[at - length : at])
+        end = at + _HEADER.size + _read_header(log, at)[0]
+        found.append(log[at:end])
+        at = end
     return found
 
 
 def impressions_of(state: ImpressionsState) -> list[Impression]:
     """Return the decoded impressions in log order."""
-    return [decode_impression(body) for body in bodies(state)]
+    return [decode_impression(entry) for entry in entries_of(state)]
 
 
 def impression_of(event: ItemsEvent) -> Impression:
@@ -198,12 +219,12 @@ def impression_of(event: ItemsEvent) -> Impression:
 
 def append(state: ImpressionsState, impression: Impression) -> bool:
     """Add an impression to the end of the log. Return whether the oldest one is then too old, or one too many."""
-    log = _log_of(state)
-    body = _encode(impression)
-    received_ms = impression.received_ms
-    log += _pack_header(len(body), received_ms) + body
+    log = state.impressions
+    if type(log) is not bytearray:
+        log = _log_of(state)
+    log += _packed(impression)
     kept = state.kept = state.kept + 1
-    return kept > MAX_IMPRESSIONS or _read_header(log, 0)[1] < received_ms - KEEP_MS
+    return kept > MAX_IMPRESSIONS or _read_header(log)[1] < impression.received_ms - KEEP_MS
 
 
 def impression_at(state: ImpressionsState, position: int) -> Impression:
@@ -212,15 +233,13 @@ def impression_at(state: ImpressionsState, position: int) -> Impression:
     at = 0
     for _ in range(position):
         at += _HEADER.size + _read_header(log, at)[0]
-    length, _ = _read_header(log, at)
-    at += _HEADER.size
-    return decode_impression(log[at : at + length])
+    return decode_impression(log[at : at + _HEADER.size + _read_header(log, at)[0]])
 
 
 def oldest_received_ms(state: ImpressionsState) -> int | None:
     """Return when the oldest impression was received; None without impressions."""
     log = _log_of(state)
-    return _read_header(log, 0)[1] if log else None
+    return _read_header(log)[1] if log else None
 
 
 def drop_impressions(state: ImpressionsState, positions: list[int]) -> None:
@@ -239,46 +258,6 @@ def replace(state: ImpressionsState, impressions: list[Impression]) -> None:
     """Keep these impressions instead of the former ones."""
     state.impressions = bytearray(b"".join(map(_packed, impressions)))
     state.kept = len(impressions)
-
-
-class CallPlace(NamedTuple):
-    """Time and variant of the pane in which ``calls`` counted a call. No time: it is not known."""
-
-    time_ms: int | None
-    variant: str | None
-
-
-def call_place(state: ImpressionsState, call: str) -> CallPlace | None:
-    """Return where a call counted that an impression reported, or None if none reported it."""
-    calls, opening = _calls_of(state), opening_of(call.encode())
-    at = calls.find(opening)
-    if at < 0:
-        return None
-    at += len(opening)
-    end = calls.find(START, at)
-    time_ms, _, variant = bytes(calls[at:] if end < 0 else calls[at:end]).partition(b";")
-    return CallPlace(int(time_ms) if time_ms else None, variant[1:].decode() if variant else None)
-
-
-def report_call(state: ImpressionsState, call: str, place: CallPlace) -> None:
-    """Keep the name of a call that an impression reported first, and where the call counted."""
-    calls = _calls_of(state)
-    calls += opening_of(call.encode())
-    if place.time_ms is not None:
-        calls += b"%d;" % place.time_ms
-        if place.variant is not None:
-            calls += b"=" + place.variant.encode()
-    if calls.count(START) > MAX_CALLS:
-        del calls[: calls.index(START, 1)]
-
-
-def forget_places(state: ImpressionsState) -> None:
-    """Forget where the reported calls counted. What is shown of them later counts in no ``clicked_calls``.
-
-    After a login, their showings rest with two users. Each would count a call as clicked that counted once.
-    """
-    entries = bytes(_calls_of(state)).split(START)[1:]
-    state.calls = bytearray(b"".join([START + entry[: entry.index(KEY_END) + 1] for entry in entries]))
 
 
 TABLE: Final = TableSpec(

@@ -78,7 +78,7 @@ def serve(state: RecommendedState | None, event: Recommended) -> RecommendedStat
 
 def _drop_old(lists: list[ServedList], before_received_ms: int) -> None:
     """Drop lists that are too many or too old, the oldest in the log first. The latest list always stays."""
-    drop, listed = 0, sum(len(served.items) for served in lists)
+    drop, listed = 0, sum([len(served.items) for served in lists])
     while drop < len(lists) - 1 and (
         len(lists) - drop > MAX_LISTS
         or listed > MAX_LISTED_ITEMS

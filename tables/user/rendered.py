@@ -25,6 +25,7 @@ from tables.user.shown_bytes import (
     Shown,
     body_of,
     body_shown_again,
+    body_viewed,
     entries,
     opening_of,
     pack,
@@ -164,12 +165,9 @@ def view(state: RenderedState | None, event: Viewed) -> RenderedState:
     time_ms = event.time_ms
     for item in dict.fromkeys(event.items):
         opening = opening_of(b"%d/%b" % (event.itemtype, item.encode()))
-        body = _take(packed, opening)
-        shown = Shown() if body is None else read(body)
-        shown.viewed += 1
-        if time_ms > shown.viewed_last_ms:
-            shown.viewed_last_ms = time_ms
-        packed += opening + body_of(shown)
+        body = body_viewed(_take(packed, opening), time_ms)
+        packed += opening
+        packed += body
     _drop_oldest(packed)
     return state
 

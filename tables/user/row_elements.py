@@ -13,7 +13,7 @@ from tables.user.belonging import (
     ranked,
 )
 from tables.user.elements import Call, Conversion, Impression, JoiningClick, call_of
-from tables.user.impressions import ImpressionsState, bodies, decode_impression
+from tables.user.impressions import ImpressionsState, decode_impression, entries_of
 from tables.user.items import item_key, split_item_key
 
 _FORMER_NUMBER: Final = -1_000_000
@@ -106,13 +106,13 @@ def elements_of_call(state: ImpressionsState, user: str, call: Call) -> RowEleme
 def _decoded(
     state: ImpressionsState, user: str, wanted: bytes | Callable[[bytes], bool] | None
 ) -> RowElements:
-    found = list(enumerate(bodies(state)))
+    found = list(enumerate(entries_of(state)))
     if isinstance(wanted, bytes):
         found = [each for each in found if wanted in each[1]]
     elif wanted is not None:
         found = [each for each in found if wanted(each[1])]
     positions = [position for position, _ in found]
-    impressions = [decode_impression(body) for _, body in found]
+    impressions = [decode_impression(entry) for _, entry in found]
     for position, impression in zip(positions, impressions, strict=True):
         if not impression.number:
             impression.number = _FORMER_NUMBER + position

@@ -50,6 +50,11 @@ def stamp_of(time_ms: int) -> bytes:
     return b2a_base64(time_ms.to_bytes(6, "big"), newline=False).translate(_TO_STAMP)
 
 
+def time_of(stamp: bytes) -> int:
+    """Return the time of a stamp."""
+    return _times_of(stamp)[0]
+
+
 def _times_of(stamps: bytes | bytearray) -> list[int]:
     if len(stamps) % STAMP_BYTES or not _IS_STAMP.issuperset(stamps):
         raise ValueError("show times are 8 characters each, from '?' to '~'")
@@ -96,9 +101,13 @@ def body_shown_again(body: bytes | bytearray, time_ms: int, stamp: bytes) -> byt
     """Return what follows the opening of an item's entry, after one more showing."""
     body = bytes(body)
     head, _, stamps = body.rpartition(b";")
-    if head and len(stamps) == TIMES_BYTES and stamps[-STAMP_BYTES:] <= stamp:
-        total, rest = head.split(b",", 1)
-        return b"%d,%b;%b%b" % (int(total) + 1, rest, stamps[STAMP_BYTES:], stamp)
+    if head and (stamps or head.startswith(b"0,")) and stamps[-STAMP_BYTES:] <= stamp:
+        total, first_ms, views = head.split(b",", 2)
+        if not stamps:  # it was only viewed so far
+            first_ms = b"%d" % time_ms
+        elif len(stamps) == TIMES_BYTES:
+            stamps = stamps[STAMP_BYTES:]
+        return b"%d,%b,%b;%b%b" % (int(total) + 1, first_ms, views, stamps, stamp)
     shown = read(body)
     times = shown.times
     shown.first_ms = min(shown.first_ms, time_ms) if shown.total else time_ms
@@ -106,6 +115,22 @@ def body_shown_again(body: bytes | bytearray, time_ms: int, stamp: bytes) -> byt
     del times[:-MAX_TIMES]
     shown.total += 1
     return body_of(shown)
+
+
+def body_viewed(body: bytes | bytearray | None, time_ms: int) -> bytes:
+    """Return what follows the opening of an item's entry, after one more view. ``body`` None: the item had no entry."""
+    if body is None:
+        return body_of(Shown(viewed=1, viewed_last_ms=time_ms))
+    head, _, stamps = bytes(body).rpartition(b";")
+    if not head:
+        return b"%d,%d,1,%d;%b" % (
+            len(stamps) // STAMP_BYTES,
+            time_of(stamps[:STAMP_BYTES]),
+            time_ms,
+            stamps,
+        )
+    showings, views, last_ms = head.rsplit(b",", 2)
+    return b"%b,%d,%d;%b" % (showings, int(views) + 1, max(int(last_ms), time_ms), stamps)
 
 
 def entries(packed: bytes | bytearray) -> Iterator[tuple[bytes, bytes]]:

@@ -69,6 +69,14 @@ class Shop:
             else:
                 assert json.load(answer)["accepted"] == len(body)
 
+    def get(self, path: str, agent: str) -> None:
+        """Send a request with this User-Agent; fail unless it was accepted."""
+        url = f"http://127.0.0.1:{self._collector.port}{path}"
+        with urllib.request.urlopen(
+            urllib.request.Request(url, None, {"User-Agent": agent}), timeout=10
+        ) as answer:
+            assert answer.status == 204
+
     def settle(self) -> None:
         """Wait until the tables hold everything that was sent."""
         self.cluster.wait_drained()
@@ -377,3 +385,31 @@ def test_click_with_a_scenario_on_an_impression_without_one_gives_no_ctr_above_1
         ("s", 6): {"clicks": 5},
         ("s", 7): {"rendered": 1},
     }
+
+
+def test_robots_are_counted_apart_in_the_scenario_that_they_name(shop: Shop) -> None:
+    (visitor,) = shop.users(1)
+    googlebot = "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)"
+    begun_ms = _now_ms()
+    for _ in range(5):
+        shop.get(f"/api/{CUSTOMER}/rendered/{visitor}/1/11,12?scenario=robots&variant=a", googlebot)
+    shop.get(f"/api/{CUSTOMER}/clickrecommended/{visitor}/1/11?scenario=robots&variant=a", googlebot)
+    shop.get(f"/api/{CUSTOMER}/rendered/{visitor}/1/13?scenario=robots", "Mozilla/5.0 Firefox/133.0")
+
+    def totals() -> dict[str, Any]:
+        shop.settle()
+        span = f"from={begun_ms - MINUTE_MS}&to={_now_ms() + MINUTE_MS}&scenario=robots"
+        status, answer = shop.cluster.get(f"/v1/{CUSTOMER}/ctr?{span}", WORKERS[0])
+        assert status == 200, answer
+        return {name: number for name, number in answer["total"].items() if number and "ctr" not in name}
+
+    deadline = time.monotonic() + 30  # a collector writes the numbers of robots once a second
+    while totals().get("bots", 0) < 6 and time.monotonic() < deadline:
+        time.sleep(0.1)
+    found = totals()
+    del found["clicks_per_call"]
+    assert found == {"bots": 6, "rendered": 1}
+    status, page = shop.cluster.get(f"/v1/{CUSTOMER}/users/{visitor}", WORKERS[0])
+    assert status == 200, page
+    assert [each["item"] for each in page["rendered"]] == ["13"]
+    assert page["clicked"] == []

@@ -7,8 +7,11 @@ from decimal import Decimal
 from typing import Any, TypeVar
 
 from events.model import (
+    NO_PROFILE_USER,
     Basket,
     Blacklist,
+    BotCount,
+    BotEvents,
     Buy,
     Click,
     ClickRecommended,
@@ -135,3 +138,9 @@ def a_served_list(**fields: Any) -> RecommendedList:
 def a_recommended(**fields: Any) -> Recommended:
     """Build one recommendation call that served one list."""
     return _an(Recommended, {"request_id": "r1", "lists": (a_served_list(),)}, fields)
+
+
+def a_bots(*counts: BotCount, **fields: Any) -> BotEvents:
+    """Build the record of three events that bots sent about one scenario, or of ``counts``."""
+    own = {"user": NO_PROFILE_USER, "counts": counts or (BotCount(3, "home"),)}
+    return _an(BotEvents, own, fields)

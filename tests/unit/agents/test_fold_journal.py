@@ -55,6 +55,7 @@ DEAD: dict[str, tuple[str, bytes | None, bytes | None, str]] = {
     "over-bounds time": (JOURNAL, KEY, a_raw(time_ms=10**14), "malformed"),
     "over-bounds number": (JOURNAL, KEY, a_raw(itemtype=2**40), "malformed"),
     "huge decimal": (JOURNAL, KEY, a_raw(type="buy", price="1e9999", currency="EUR"), "malformed"),
+    "bots of a user": (JOURNAL, KEY, a_raw(type="bots", counts=[{"events": 1}]), "malformed"),
     "login target": (JOURNAL, KEY, a_raw(type="login", target="ü"), "malformed"),
     "no key": (JOURNAL, None, a_raw(), "bad_key"),
     "another's key": (JOURNAL, user_key(CUSTOMER, "k1.other"), a_raw(), "bad_key"),

@@ -14,7 +14,15 @@ from events.rejections import STATUS, Rejection
 from events.rules import Rules
 from events.seal import seal
 from tests.support import builders
-from tests.support.builders import a_buy, a_click, a_clickrecommended, a_login, a_recommended, a_rendered
+from tests.support.builders import (
+    a_bots,
+    a_buy,
+    a_click,
+    a_clickrecommended,
+    a_login,
+    a_recommended,
+    a_rendered,
+)
 
 RULES = Rules("00000", "k1", bytes(32))
 ROTATING = replace(RULES, previous_key_id="k0", previous_pseudonym_key=b"x" * 32)
@@ -148,6 +156,12 @@ def test_impression_without_scenario_carries_the_customers() -> None:
     for scenario, said, kept in ((None, None, "all"), (None, "mine", "mine"), ("home", None, None)):
         shown: Any = sealed(a_rendered(scenario=scenario, fallback_scenario=said), named)
         assert shown.fallback_scenario == kept
+
+
+def test_number_of_bots_belongs_to_no_user() -> None:
+    found = sealed(a_bots(user="not_defined"), ROTATING)
+    assert found == a_bots()
+    assert refusal(a_bots(user="maxmustermann")).code == "bad_body"
 
 
 @given(st.text(min_size=1, max_size=1_100))

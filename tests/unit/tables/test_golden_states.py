@@ -14,19 +14,21 @@ import pytest
 
 from tables import transfers
 from tables.base.table_spec import Stretch
+from tables.ctr.panes import Counts, Pane
+from tables.ctr.windows import HISTORY_LANE, LIVE_LANE, SourceCounts, WindowState
 from tables.user.attribution_moves import Moved
 from tables.user.basket import BasketItem, BasketState
+from tables.user.call_places import CallPlace, report_call
 from tables.user.clicked import Clicked, ClickedState
 from tables.user.consumed import Consumed, ConsumedState
 from tables.user.elements import Conversion, Impression, JoiningClick
 from tables.user.identity import IdentityState, Transfer
 from tables.user.impressions import (
-    CallPlace,
     ImpressionsState,
     PastLogin,
     RecommendedClick,
     append,
-    report_call,
+    calls_of,
 )
 from tables.user.playback import Last, PlaybackState, Played
 from tables.user.preferences import Preference, PreferencesState
@@ -43,6 +45,7 @@ IMPRESSION = Impression(T, T + 1, 1, ["7", "8"], "home", "a", "e", 0, 2, "r1", "
 CLICK = JoiningClick(T + 5, T + 6, "1/7", "r1", "home", "a", 0, 2, "k1.o", 4, T + 7)
 CONVERSION = Conversion(T + 8, T + 9, "1/7", "purchases", "EUR", Decimal("12.45"), "k1.o", 5, T + 9)
 LOGIN = PastLogin(T, T + 1, "k1.target")
+COUNTS = Counts(1, 20, 3, 4, 5, 6, 7, 8, {"EUR": Decimal("12.45")}, 9, 10, 300)
 
 
 def an_impressions_state() -> ImpressionsState:
@@ -55,7 +58,7 @@ def an_impressions_state() -> ImpressionsState:
         settled_calls=("r0\x1f",),
     )
     append(state, IMPRESSION)
-    report_call(state, "r1\x1fhome", CallPlace(T, "a"))
+    report_call(calls_of(state), "r1\x1fhome", CallPlace(T, "a"))
     return state
 
 
@@ -76,6 +79,8 @@ STATES: dict[str, Any] = {
     "preferences": PreferencesState({"1/7": Preference(80, T, T + 1, T + 2, T + 3, T + 4)}),
     "identity": IdentityState("k1.target", T, T + 1, 2, {"k1.source": 3}, 1, "k0.target", T + 2),
     "recommended": RecommendedState([ServedList(T, T + 1, "r1", 1, ["7", "8"], "home", "a", 0, "e")]),
+    "panes": Pane(COUNTS, 3, T, T - 1, is_history=True),
+    "windows": WindowState(COUNTS, 2, True, T, {1: SourceCounts(T, 3, COUNTS)}, LIVE_LANE),
     "transfer": Transfer("00000", "k1.source", "k1.target", 3, T, T + 1, Stretch({"rendered": RENDERED})),
     "attribution": Transfer(
         "00000",
@@ -109,12 +114,39 @@ SHORTER: list[tuple[list[Any], Any]] = [
     (["b", T, T, 1], IdentityState("b", T, T, 1)),
     (["b", T, T, 1, {"a": 2}, 3], IdentityState("b", T, T, 1, {"a": 2}, 3)),
     ([[[T, T, "r", 1, ["7"]]]], RecommendedState([ServedList(T, T, "r", 1, ["7"])])),
+    (
+        [[1, 2, 3, 4, 5, 6, 7, 8, {"EUR": "1.5"}]],
+        Pane(Counts(1, 2, 3, 4, 5, 6, 7, 8, {"EUR": Decimal("1.5")})),
+    ),
+    (
+        [[1, 2, 3, 4, 5, 6, 7, 8, {}, 9, 10], 3, T, T, True],  # before bots were counted
+        Pane(Counts(1, 2, 3, 4, 5, 6, 7, 8, {}, 9, 10), 3, T, T, is_history=True),
+    ),
+    (
+        [
+            [1, 2, 3, 4, 5, 6, 7, 8, {}, 9, 10],
+            1,
+            True,
+            T,
+            {2: [T, 3, [1, 2, 3, 4, 5, 6, 7, 8, {}, 9, 10]]},
+            2,
+        ],
+        WindowState(
+            Counts(1, 2, 3, 4, 5, 6, 7, 8, {}, 9, 10),
+            1,
+            True,
+            T,
+            {2: SourceCounts(T, 3, Counts(1, 2, 3, 4, 5, 6, 7, 8, {}, 9, 10))},
+            HISTORY_LANE,
+        ),
+    ),
 ]
 """Rows stored before the last fields were appended, and what they mean today."""
 
 
 FORMER = GOLDEN.with_name("golden_states_former.json")
-"""Rows stored before docs/decisions/0010 or 0018 changed these formats, or before quantities were decimals."""
+"""Rows stored before docs/decisions/0010 or 0018 changed these formats, before times of calls were short, or before quantities were
+decimals."""
 
 
 def a_former_impressions_state() -> ImpressionsState:
@@ -128,6 +160,7 @@ FORMER_STATES = {
     **STATES,
     "impressions": a_former_impressions_state(),
     "impressions packed": a_former_impressions_state(),
+    "impressions with whole times": an_impressions_state(),
     "purchases": PurchasesState(
         {"1/7": Purchase(3, {"EUR": Decimal("59.97"), "JPY": Decimal(456)}, T, T + 9, True, 2)}
     ),

@@ -1,6 +1,8 @@
-"""Events of robots and of pages that a browser fetched ahead are answered, counted apart, and never recorded."""
+"""Of events of robots and of pages that a browser fetched ahead, only their number is recorded; they are answered as any."""
 
+import asyncio
 import base64
+from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -8,6 +10,8 @@ import pytest
 
 from app.customers.customer import Customer
 from app.customers.customer_registry import Customers
+from events.codec import decode
+from events.model import BotEvents
 from events.signature import sign
 from events.target import build_target
 from tests.support.tracker import LICENSE_KEY, RULES, rules
@@ -169,11 +173,23 @@ async def test_video_page_of_a_robot_records_nothing(collector: Running) -> None
 async def test_debug_answer_says_that_nothing_of_a_robot_was_recorded(collector: Running) -> None:
     headers = {"User-Agent": GOOGLE}
     single = await collector.ask("GET", f"{CLICK}?debug=1", headers=headers)
-    assert await single.json(content_type=None) == {"status": "accepted", "event": None}
+    robot = {"status": "accepted", "event": None, "bot": "robot"}
+    assert await single.json(content_type=None) == robot
+    ahead = await collector.ask("GET", f"{CLICK}?debug=1", headers={"Sec-Purpose": "prefetch"})
+    assert await ahead.json(content_type=None) == robot | {"bot": "prefetch"}
     body = [{"type": "click", "user": "u", "item": "5"}]
     many = await collector.ask("POST", "/v1/00000/events?debug=1", json=body, headers=headers)
     told: Any = await many.json()
-    assert [each["event"] for each in told["results"]] == [None]
+    assert told["results"] == [robot]
+    listed = await collector.ask(
+        "POST", "/v1/00000/recommended?debug=1", json={"request_id": "r", "user": "u"}, headers=headers
+    )
+    assert await listed.json(content_type=None) == robot
+    for path, shown in (("presentationtracking", [{"video_id": 5}]), ("click", {"url": "/watch/5"})):
+        page = f"/uitracking/users/{path}?customer=00000&user=u&debug=1"
+        answer = await collector.ask("POST", page, json=shown, headers=headers)
+        result: Any = await answer.json(content_type=None)
+        assert (result["results"][0] if "results" in result else result) == robot
 
 
 async def test_bad_event_of_a_robot_is_refused_as_any(collector: Running) -> None:
@@ -186,3 +202,91 @@ async def test_user_agent_is_in_no_record(collector: Running) -> None:
     await collector.get(CLICK, User_Agent=BROWSERS[0])
     ((_, _, value, _),) = collector.sink.records
     assert b"Mozilla" not in value
+
+
+# --- what reaches the journal -----------------------------------------------------------------------------------------------------
+
+
+def numbers(collector: Running) -> Counter[tuple[str, str | None, str | None]]:
+    """Return the numbers in the journal: (customer, scenario, variant) -> events. Nothing else may be there."""
+    found: Counter[tuple[str, str | None, str | None]] = Counter()
+    for _, _, value, _ in collector.sink.records:
+        record = decode(value)
+        assert isinstance(record, BotEvents)
+        for each in record.counts:
+            found[record.customer, each.scenario, each.variant] += each.events
+    return found
+
+
+async def test_number_of_events_of_bots_is_in_the_journal_when_the_collector_stops() -> None:
+    named = rules(customer="named", scenario_of_unlabelled="all")
+    async with running(Customers({"00000": Customer(RULES), "named": Customer(named)})) as collector:
+
+        async def ask(path: str, **headers: str) -> None:
+            answer = await collector.get(path, User_Agent=GOOGLE, **headers)
+            assert answer.status == 204
+
+        await ask("/api/00000/rendered/u/1/5,6?scenario=home&variant=a&eid=e")
+        await ask("/api/00000/rendered/u/1/5,6?scenario=home&variant=a&eid=e")
+        await ask("/api/00000/viewed/u/1/5,6?scenario=home")
+        await ask("/api/00000/clickrecommended/u/1/5?scenario=home")
+        await ask("/api/00000/rendered/u/1/5")
+        await ask("/api/00000/click/u/1/5")
+        await ask("/api/00000/buy/u/1/5?fullprice=1EUR")
+        await ask("/api/00000/rendered/u/1/?scenario=home")
+        await ask("/api/named/rendered/u/1/5")
+        await ask("/api/named/rendered/u/1/5?scenario=home", Sec_Purpose="prefetch")
+        body = [{"type": "rendered", "user": "u", "items": ["5"], "scenario": "home"}] * 3
+        headers = {"User-Agent": GOOGLE}
+        await collector.ask("POST", "/v1/00000/events", json=body, headers=headers)
+        lists = [{"items": ["5"], "scenario": "home"}, {"items": ["6"], "scenario": "basket"}]
+        served = {"request_id": "r", "user": "u", "lists": lists}
+        await collector.ask("POST", "/v1/00000/recommended", json=served, headers=headers)
+        shown = [{"video_id": 5, "track_id": 9, "rank": 0}, {"video_id": 6, "track_id": 9, "rank": 1}]
+        page = "/uitracking/users/presentationtracking?customer=00000&user=u"
+        await collector.ask("POST", page, json=shown, headers=headers)
+    assert numbers(collector) == {
+        ("00000", "home", "a"): 2,
+        ("00000", "home", None): 6,
+        ("00000", "basket", None): 1,
+        ("00000", "9", None): 1,
+        ("00000", None, None): 1,
+        ("named", "all", None): 1,
+        ("named", "home", None): 1,
+    }
+
+
+async def test_number_of_events_of_bots_reaches_the_journal_while_the_collector_runs() -> None:
+    async with running(CUSTOMERS) as collector:
+        await collector.get("/api/00000/rendered/u/1/5?scenario=home", User_Agent=GOOGLE)
+        async with asyncio.timeout(20):
+            while not collector.sink.records:
+                await asyncio.sleep(0.01)
+        assert numbers(collector) == {("00000", "home", None): 1}
+    assert len(collector.sink.records) == 1
+
+
+async def test_record_of_bots_holds_neither_user_nor_user_agent() -> None:
+    async with running(CUSTOMERS) as collector:
+        target = "/api/00000/rendered/maxmustermann/1/5?scenario=home&eid=the-eid&title=secret"
+        await collector.get(target, User_Agent=GOOGLE)
+    ((_, key, value, _),) = collector.sink.records
+    assert key.startswith(b"00000|~")
+    said = (b"maxmustermann", RULES.user("maxmustermann").encode(), b"oogle", b"the-eid", b"secret")
+    assert not any(each in key + value for each in said)
+
+
+async def test_no_client_can_send_numbers_of_bots(collector: Running) -> None:
+    body = [{"type": "bots", "user": "u", "counts": [{"events": 1_000_000, "scenario": "home"}]}]
+    told: Any = await (await collector.ask("POST", "/v1/00000/events", json=body)).json()
+    assert told["results"][0]["code"] == "unknown_event"
+    assert (await collector.get("/api/00000/bots/u/1/5")).status == 404
+    assert collector.events() == []
+
+
+async def test_events_of_a_customer_without_the_filter_are_not_counted_as_bots() -> None:
+    async with running(CUSTOMERS) as collector:
+        await collector.get("/api/off/rendered/u/1/5?scenario=home", User_Agent=GOOGLE)
+        (event,) = collector.events()
+    assert event.__struct_config__.tag == "rendered"
+    assert len(collector.sink.records) == 1

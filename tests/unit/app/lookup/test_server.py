@@ -277,6 +277,7 @@ async def test_ctr_has_the_form_of_the_specification(start: Start) -> None:
         },
         "clicked_calls": 0,
         "unlabelled_impressions": 0,
+        "bots": 0,
     }
     assert answer == {
         "customer": "00000",

@@ -13,12 +13,12 @@ from referencing import Registry, Resource
 from app.published import json_schemas
 from app.published.asyncapi import document
 from events.codec import UndecodableError, decode, encode
-from events.model import EVENTS
+from events.model import RECORDS
 from tables.ctr.window_keys import WindowKey
 from tables.ctr.windows import WindowState, encode_record
 from tables.declare import TOPICS
 from tests.support import builders
-from tests.support.builders import a_buy, a_click, a_clickrecommended, a_recommended, a_rendered
+from tests.support.builders import a_bots, a_buy, a_click, a_clickrecommended, a_recommended, a_rendered
 
 DOCS = Path(__file__).parents[4] / "docs"
 STALE = "out of date: run `make schemas`, and look at the difference"
@@ -50,7 +50,7 @@ def test_schema_is_one(name: str) -> None:
     Draft7Validator.check_schema(FILES[name])
 
 
-@pytest.mark.parametrize("name", EVENTS)
+@pytest.mark.parametrize("name", RECORDS)
 def test_schema_takes_what_the_collector_writes(name: str) -> None:
     value = json.loads(encode(a(name)))
     assert problems(value, f"{name}.json") == []
@@ -65,10 +65,10 @@ def test_schema_takes_units_whole_or_not(quantity: int | Decimal) -> None:
         assert problems(read, "event.json") == []
 
 
-@pytest.mark.parametrize("name", EVENTS)
+@pytest.mark.parametrize("name", RECORDS)
 def test_schema_takes_every_field_of_the_event_and_requires_what_the_worker_requires(name: str) -> None:
     schema = FILES[f"{name}.json"]
-    assert schema["properties"].keys() == {"type", *EVENTS[name].__struct_fields__}
+    assert schema["properties"].keys() == {"type", *RECORDS[name].__struct_fields__}
     value = json.loads(encode(a(name)))
     for field in schema["required"]:
         without = {key: each for key, each in value.items() if key != field}
@@ -97,6 +97,8 @@ def test_schema_takes_every_field_of_the_event_and_requires_what_the_worker_requ
         (a_rendered(), {"items": "7"}),
         (a_rendered(), {"items": ["7"] * 5_001}),
         (a_recommended(), {"lists": [{"items": [1]}]}),
+        (a_bots(), {"user": builders.USER}),
+        (a_bots(), {"counts": [{"events": 0}]}),
     ],
 )
 def test_schema_refuses_what_the_worker_refuses(event: Any, changes: dict[str, Any]) -> None:
@@ -154,7 +156,7 @@ def references(part: Any) -> list[str]:
 
 def test_references_of_the_asyncapi_document_resolve() -> None:
     found = references(DOCUMENT)
-    assert len(found) > 2 * len(EVENTS)
+    assert len(found) > 2 * len(RECORDS)
     for reference in found:
         assert resolved(reference)
 
@@ -182,7 +184,7 @@ def test_asyncapi_document_has_the_topics_as_they_are_kept_with_all_events() -> 
         binding = channel["bindings"]["kafka"]
         assert binding["topicConfiguration"]["cleanup.policy"] == [topics[name].cleanup]
         assert binding["topicConfiguration"].get("retention.ms") == topics[name].retention_ms
-    assert channels["uptake.events"]["messages"].keys() == EVENTS.keys()
+    assert channels["uptake.events"]["messages"].keys() == RECORDS.keys()
 
 
 def test_key_of_the_asyncapi_document_fits_the_keys_that_we_write() -> None:

@@ -223,5 +223,14 @@ def test_a_window_record_is_json_with_counters_rates_and_bounds() -> None:
             "high": None,
             "reason": "calls is 0",
         },
+        "bots": 0,
     }
     assert decode_record(raw).revenue == {"EUR": Decimal("1.20")}
+
+
+def test_record_has_every_counter() -> None:
+    counts = Counts(**{name: number for number, name in enumerate(COUNTERS, 1)})
+    record = decode_record(encode_record(WindowKey("c", "s", SCENARIO, "minute", 0), WindowState(counts)))
+    assert {name: getattr(record, name) for name in COUNTERS} == {
+        name: getattr(counts, name) for name in COUNTERS
+    }

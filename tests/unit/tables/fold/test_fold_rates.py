@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from events.model import NO_PROFILE_USER
+from events.model import NO_PROFILE_USER, BotCount
 from tables.ctr.panes import COUNTERS, Counts, add
 from tables.ctr.rates import rates
 from tables.ctr.window_keys import WindowKey
@@ -16,6 +16,7 @@ from tests.support.builders import (
     MINUTE_MS,
     NOW_MS,
     a_basket,
+    a_bots,
     a_buy,
     a_clickrecommended,
     a_consume,
@@ -45,7 +46,7 @@ def drawn(chooser: random.Random, time_ms: int) -> Any:
     }
     place = {"scenario": chooser.choice((None, "home", "mail")), "request_id": chooser.choice(REQUESTS)}
     items = tuple(chooser.choices(ITEMS, k=chooser.randint(1, 4)))
-    kind = chooser.choices(range(8), (30, 5, 10, 30, 8, 5, 8, 4))[0]
+    kind = chooser.choices(range(9), (30, 5, 10, 30, 8, 5, 8, 4, 4))[0]
     if kind <= 1:
         fallback = chooser.choice((None, None, "all"))
         return (a_rendered, a_viewed)[kind](items=items, fallback_scenario=fallback, **base, **place)
@@ -61,7 +62,9 @@ def drawn(chooser: random.Random, time_ms: int) -> Any:
         return chooser.choice((a_basket, a_consume))(**item)
     if kind == 6:
         return a_playback(position_ms=chooser.randint(0, 90_000), **item)
-    return a_login(target=chooser.choice(USERS), **base)
+    if kind == 7:
+        return a_login(target=chooser.choice(USERS), **base)
+    return a_bots(BotCount(chooser.randint(1, 9), place["scenario"]), **base | {"user": NO_PROFILE_USER})
 
 
 @pytest.mark.parametrize("seed", range(40))

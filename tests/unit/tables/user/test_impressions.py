@@ -4,21 +4,16 @@ import pytest
 
 from tables.user.elements import Impression, JoiningClick
 from tables.user.impressions import (
-    MAX_CALLS,
-    CallPlace,
     ImpressionsState,
     RecommendedClick,
     append,
-    call_place,
     drop_impressions,
-    forget_places,
     impression_at,
     impression_of,
     impressions_of,
     oldest_received_ms,
     renew,
     replace,
-    report_call,
 )
 from tests.support.builders import NOW_MS, a_rendered
 from tests.support.laws import stored
@@ -70,32 +65,12 @@ def test_clicks_of_the_former_format_become_clicks_and_conversions() -> None:
     assert [each.counter for each in state.conversions] == ["basket"]
 
 
-@pytest.mark.parametrize("place", [CallPlace(NOW_MS, "v"), CallPlace(NOW_MS, None), CallPlace(None, None)])
-def test_call_is_kept_with_its_place(place: CallPlace) -> None:
+@pytest.mark.parametrize("call_ms", [None, 0, 1, NOW_MS - 1, NOW_MS, NOW_MS + 1])
+def test_times_that_are_stored_short_are_read_back(call_ms: int | None) -> None:
     state = ImpressionsState()
-    assert call_place(state, "r") is None
-    report_call(state, "other", CallPlace(1, "w"))
-    report_call(state, "r", place)
-    report_call(state, "last", CallPlace(2, ""))
-    state = stored(state)
-    assert [call_place(state, name) for name in ("other", "r", "last")] == [
-        CallPlace(1, "w"),
-        place,
-        CallPlace(2, ""),
-    ]
-
-
-def test_calls_stay_bounded_and_the_oldest_go() -> None:
-    state = ImpressionsState()
-    for number in range(MAX_CALLS + 1):
-        report_call(state, str(number), CallPlace(number, "v"))
-    assert state.calls.count(b"\xc1") == MAX_CALLS
-    assert call_place(state, "0") is None
-    assert call_place(state, str(MAX_CALLS)) == CallPlace(MAX_CALLS, "v")
-
-
-def test_call_whose_place_is_forgotten_stays_reported() -> None:
-    state = ImpressionsState()
-    report_call(state, "r", CallPlace(NOW_MS, "v"))
-    forget_places(state)
-    assert call_place(state, "r") == CallPlace(None, None)
+    shown = an_impression()
+    shown.call_ms = call_ms
+    append(state, shown)
+    assert shown.call_ms == call_ms
+    [found] = impressions_of(stored(state))
+    assert (found, found.received_ms) == (shown, shown.received_ms)

@@ -1,5 +1,6 @@
 """The bytes that hold a user's impressions return what was put in; any other bytes are refused."""
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,6 +12,7 @@ from tables.user.shown_bytes import (
     Shown,
     body_of,
     body_shown_again,
+    body_viewed,
     entries,
     opening_of,
     pack,
@@ -60,6 +62,15 @@ def test_one_showing_more_is_what_adding_it_by_hand_gives(shown: Shown, time_ms:
         shown.viewed_last_ms,
     )
     assert read(body_shown_again(body_of(shown), time_ms, stamp_of(time_ms))) == expected
+
+
+@given(any_shown, any_time)
+def test_one_view_more_is_what_adding_it_by_hand_gives(shown: Shown, time_ms: int) -> None:
+    expected = msgspec.structs.replace(
+        shown, viewed=shown.viewed + 1, viewed_last_ms=max(shown.viewed_last_ms, time_ms)
+    )
+    assert read(body_viewed(body_of(shown), time_ms)) == expected
+    assert read(body_viewed(None, time_ms)) == Shown(viewed=1, viewed_last_ms=time_ms)
 
 
 @given(st.lists(any_item, min_size=1, max_size=60), st.lists(any_item, min_size=1, max_size=60))
