@@ -7,6 +7,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from app.demo.counts import Cell, CellCounts, CountPart
+from app.demo.dashboard_address import dashboard_address
 from app.demo.lookups import sentence
 from app.demo.result import DemoResult
 from tables.ctr.rates import rate
@@ -58,7 +59,10 @@ def show_what_to_try(console: Console, result: DemoResult, customer: str, from_m
     stack = result.stack
     worker, collector = stack.workers[0], stack.collector
     span = f"from={from_ms}&to={to_ms}"
-    page = [] if stack.dashboard is None else ["  the dashboard, in a browser", f"    {stack.dashboard}"]
+    page = []
+    if stack.dashboard is not None:
+        address = dashboard_address(stack.dashboard, customer, from_ms, to_ms)
+        page = ["  the dashboard, in a browser", f"    {address}"]
     lines = [
         "",
         "Everything keeps running. Try:",
