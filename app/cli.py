@@ -45,6 +45,7 @@ COMMANDS: Final = (
         "dashboard",
         "Serve the page of click-through rates, visitors and health.",
     ),
+    Command("ctr", "app.commands.ctr", "ctr", "Show click-through rates as they change."),
     Command("topics", "app.commands.topics", "topics", "Show the topics, and differences on the broker."),
     Command(
         "customers",

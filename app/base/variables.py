@@ -9,7 +9,7 @@ from app.base.errors import UptakeError
 from app.base.settings import Settings
 
 _PREFIX: Final = "UPTAKE_"
-_COMMAND_VARIABLES: Final = ("UPTAKE_URL", "UPTAKE_LICENSE_KEY")
+_COMMAND_VARIABLES: Final = ("UPTAKE_URL", "UPTAKE_LICENSE_KEY", "UPTAKE_API_KEY")
 """Variables that only single commands read; every other variable is a setting."""
 # Kubernetes sets such variables in each container of a namespace for each service there.
 _SERVICE_VALUE: Final = re.compile(r"(tcp|udp|sctp)://")

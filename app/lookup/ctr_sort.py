@@ -1,5 +1,6 @@
 """The first windows of an order, found without sorting all of them."""
 
+from collections.abc import Iterator
 from heapq import heappush, heappushpop
 from math import inf
 
@@ -20,14 +21,11 @@ class FirstWindows:
     def __init__(self, sort: Sort | None, limit: int) -> None:
         self._sort, self._limit = sort, limit
         self._offered = 0
+        self.left_out = 0
+        """The number of windows that were offered and not kept."""
         self._kept: list[
             tuple[_Rank, int, WindowSum]
         ] = []  # a heap whose first entry is the last of the order
-
-    @property
-    def left_out(self) -> int:
-        """The number of windows that were offered and not kept."""
-        return self._offered - len(self._kept)
 
     def offer(self, window: WindowSum) -> None:
         """Keep a window if it is among the first."""
@@ -37,10 +35,13 @@ class FirstWindows:
             heappush(self._kept, entry)
         else:
             heappushpop(self._kept, entry)
+            self.left_out += 1
 
-    def in_order(self) -> list[WindowSum]:
-        """Return the windows that were kept, the first one first."""
-        return [window for _, _, window in sorted(self._kept, key=lambda entry: entry[:2], reverse=True)]
+    def in_order(self) -> Iterator[WindowSum]:
+        """Yield the windows that were kept, the first one first, and let go of each."""
+        self._kept.sort()  # no two entries have the same rank and number, so windows are never compared
+        while self._kept:
+            yield self._kept.pop()[2]
 
     def _rank(self, window: WindowSum) -> _Rank:
         """Return a number that is greater for what comes earlier. Of equal bounds, the one with more impressions comes earlier."""

@@ -24,13 +24,16 @@ class _AbsentRate(msgspec.Struct, frozen=True):
     reason: str = "a call has no position"
 
 
+_NO_RATE: Final = _AbsentRate()
+
+
 def counted(counts: Counts, by: Set[str]) -> dict[str, Any]:
     """Return counters and rates. By position, those of calls are null: a call is about a whole list."""
     counters: dict[str, Any] = msgspec.structs.asdict(counts)
     shares: dict[str, Any] = {**rates(counts)}
     if "position" in by:
         counters |= dict.fromkeys(_OF_A_LIST)
-        shares |= {"ctr_calls": _AbsentRate(), "clicks_per_call": _AbsentRate()}
+        shares |= {"ctr_calls": _NO_RATE, "clicks_per_call": _NO_RATE}
     return counters | shares
 
 
