@@ -85,7 +85,7 @@ class CtrQuestion:
         return ctr_path(self._customer_id, urlencode(asked))
 
 
-class CtrSource:
+class CtrPoll:
     """The latest answer of one query, for all its clients. It outlives a worker: then it says since when it is stale."""
 
     def __init__(self, question: CtrQuestion, ask: Ask, clock: Clock) -> None:
@@ -143,23 +143,23 @@ class CtrSource:
         self._good_ms = now_ms
 
 
-class CtrSources:
-    """The sources of all open streams, by query."""
+class CtrPolls:
+    """The polls of all open streams, by query."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._open: dict[Hashable, CtrSource] = {}
+        self._open: dict[Hashable, CtrPoll] = {}
 
-    def of(self, question: CtrQuestion, ask: Ask) -> CtrSource:
-        """Return the source of a query, with one client more. Call ``leave`` when the client has gone."""
-        source = self._open.setdefault(question.topic, CtrSource(question, ask, self._clock))
-        source.clients += 1
-        return source
+    def of(self, question: CtrQuestion, ask: Ask) -> CtrPoll:
+        """Return the poll of a query, with one client more. Call ``leave`` when the client has gone."""
+        poll = self._open.setdefault(question.topic, CtrPoll(question, ask, self._clock))
+        poll.clients += 1
+        return poll
 
-    def leave(self, question: CtrQuestion, source: CtrSource) -> None:
-        """Forget a source without clients."""
-        source.clients -= 1
-        if not source.clients and self._open.get(question.topic) is source:
+    def leave(self, question: CtrQuestion, poll: CtrPoll) -> None:
+        """Forget a poll without clients."""
+        poll.clients -= 1
+        if not poll.clients and self._open.get(question.topic) is poll:
             del self._open[question.topic]
 
 

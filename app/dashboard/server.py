@@ -23,7 +23,7 @@ from app.dashboard.answers import (
     refused_answer,
     upstream_answer,
 )
-from app.dashboard.ctr_stream import Ask, CtrQuestion, CtrSources, ctr_path
+from app.dashboard.ctr_stream import Ask, CtrQuestion, CtrPolls, ctr_path
 from app.dashboard.health import DeploymentHealth
 from app.dashboard.page_files import INDEX, PageFiles
 from app.dashboard.refused_sums import refused_requests
@@ -101,7 +101,7 @@ class _PageRoutes:
     ) -> None:
         self._access, self._upstreams, self._admin_key = access, upstreams, admin_key
         self._hub, self._clock = hub, clock
-        self._files, self._sources = PageFiles(), CtrSources(clock)
+        self._files, self._polls = PageFiles(), CtrPolls(clock)
 
     async def connected(self, _: web.Application) -> AsyncIterator[None]:
         timeout = aiohttp.ClientTimeout(
@@ -144,17 +144,17 @@ class _PageRoutes:
     async def ctr_stream(self, request: web.Request) -> web.StreamResponse:
         customer = self._customer(request)
         question = CtrQuestion(customer.id, request.query)
-        source = self._sources.of(question, self._asks_for(customer))
+        poll = self._polls.of(question, self._asks_for(customer))
         try:
-            if source.is_unanswered:
-                await source.prepare()
+            if poll.is_unanswered:
+                await poll.prepare()
             return await self._stream(
                 request,
-                lambda: self._hub.serve(request, question.topic, source.fetch),
+                lambda: self._hub.serve(request, question.topic, poll.fetch),
                 lambda: self._access.customer(request, customer.id),
             )
         finally:
-            self._sources.leave(question, source)
+            self._polls.leave(question, poll)
 
     async def user(self, request: web.Request) -> web.Response:
         """Answer with the page of one user, or the exclusions: the worker has the same path below /v1."""

@@ -11,7 +11,7 @@ import pytest
 from multidict import MultiDict
 
 from app.dashboard.answers import UpstreamError
-from app.dashboard.ctr_stream import SPANS, CtrQuestion, CtrSource, CtrSources
+from app.dashboard.ctr_stream import SPANS, CtrQuestion, CtrPoll, CtrPolls
 from events.rejections import RefusedError
 from tests.support.dashboard import Events, SetClock, SmallServer
 from tests.support.lookups import DAY, MINUTE, NOW
@@ -131,7 +131,7 @@ SILENT = UpstreamError(503, "unavailable", "no worker answers")
 
 async def test_an_answer_that_says_the_same_is_not_new_for_some_seconds() -> None:
     clock, answers = SetClock(), SetAnswers()
-    source = CtrSource(question(), answers, clock)
+    source = CtrPoll(question(), answers, clock)
     first = await source.fetch()
     answers.next = ctr(1, NOW + 1_000)
     clock.ms += 1_000
@@ -145,7 +145,7 @@ async def test_an_answer_that_says_the_same_is_not_new_for_some_seconds() -> Non
 
 async def test_without_a_worker_the_last_answer_says_since_when() -> None:
     clock, answers = SetClock(), SetAnswers()
-    source = CtrSource(question(), answers, clock)
+    source = CtrPoll(question(), answers, clock)
     await source.fetch()
     answers.next = SILENT
     clock.ms += 5_000
@@ -159,7 +159,7 @@ async def test_without_a_worker_the_last_answer_says_since_when() -> None:
 
 async def test_without_any_answer_the_problem_is_raised() -> None:
     answers = SetAnswers()
-    source = CtrSource(question(), answers, SetClock())
+    source = CtrPoll(question(), answers, SetClock())
     answers.next = SILENT
     await source.prepare()
     with pytest.raises(UpstreamError):
@@ -170,7 +170,7 @@ async def test_without_any_answer_the_problem_is_raised() -> None:
 
 async def test_a_query_that_a_worker_begins_to_refuse_is_a_problem() -> None:
     answers = SetAnswers()
-    source = CtrSource(question(), answers, SetClock())
+    source = CtrPoll(question(), answers, SetClock())
     await source.fetch()
     answers.next = UpstreamError(400, "bad_parameter", "too many windows")
     with pytest.raises(UpstreamError, match="bad_parameter"):
@@ -178,7 +178,7 @@ async def test_a_query_that_a_worker_begins_to_refuse_is_a_problem() -> None:
 
 
 async def test_a_source_is_forgotten_with_its_last_client() -> None:
-    sources = CtrSources(SetClock())
+    sources = CtrPolls(SetClock())
     one = sources.of(question(), SetAnswers())
     assert sources.of(question(), SetAnswers()) is one
     sources.leave(question(), one)
