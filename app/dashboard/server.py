@@ -23,7 +23,7 @@ from app.dashboard.answers import (
     refused_answer,
     upstream_answer,
 )
-from app.dashboard.ctr_stream import Ask, CtrQuestion, CtrPolls, ctr_path
+from app.dashboard.ctr_stream import Ask, CtrPolls, CtrQuestion, ctr_path
 from app.dashboard.health import DeploymentHealth
 from app.dashboard.page_files import INDEX, PageFiles
 from app.dashboard.refused_sums import refused_requests

@@ -48,7 +48,7 @@ async def test_a_stop_ends_open_streams_at_once() -> None:
         assert (await events.next())[0] == "message"
         stop.set()
         assert await events.ends()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(8):
             await serving
     await worker.stop()
 
