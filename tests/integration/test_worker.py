@@ -231,6 +231,30 @@ def test_goods_by_weight_are_exact_also_after_a_login(
     assert (ctr["total"]["purchases"], ctr["total"]["revenue"]) == (3, {"EUR": "0.03"})
 
 
+def test_a_stream_of_rates_shows_what_comes_while_it_is_open(
+    cluster: Cluster, journal: Journal, now_ms: int
+) -> None:
+    def shown(user: str) -> Any:
+        pseudonym = cluster.customer.rules.user(user)
+        times = {"time_ms": now_ms, "received_ms": now_ms}
+        return a_rendered(user=pseudonym, items=("1", "2"), scenario="streamed", **times)
+
+    journal.write(shown("first"))
+    journal.settle()
+    port = cluster.ports[running(cluster)]
+    url = f"http://127.0.0.1:{port}/v1/{CUSTOMER}/ctr/stream?scenario=streamed&span=PT15M"
+    with urllib.request.urlopen(url, timeout=30) as stream:
+        rendered = (
+            json.loads(line.removeprefix(b"data: "))["total"]["rendered"]
+            for line in stream
+            if line.startswith(b"data: ")
+        )
+        assert next(rendered) == 2
+        journal.write(shown("second"))
+        journal.settle()
+        assert next(rendered) == 4
+
+
 def test_a_rotated_key_is_read_by_the_worker_that_runs_and_its_users_move(
     cluster: Cluster, journal: Journal, now_ms: int
 ) -> None:

@@ -124,6 +124,8 @@ async def test_json_follows_the_stream_through_the_restart_of_a_worker_until_ctr
         count(worker, "home", rendered=1)
         assert json.loads(await process.stdout.readline())["total"]["rendered"] == 2
     assert b"no answer now" in await process.stderr.readline()
+    while b"does not answer" not in await process.stderr.readline():
+        pass
     count(worker, "home", rendered=1)
     async with served(worker, port):
         assert json.loads(await process.stdout.readline())["total"]["rendered"] == 3
