@@ -112,6 +112,21 @@ async def test_a_user_is_passed_on_as_it_was_encoded(
     assert workers[0].paths() == [f"/v1/00000{path}?threshold=1"]
 
 
+@pytest.mark.parametrize(
+    "user", ["..", "%2e%2e", "..%2F..%2Fshop-2%2Fctr", "a%3Fb=1", "a%23b", "%2F%2Fevil.example", "a;b"]
+)
+async def test_no_user_leads_to_another_address_of_a_worker(
+    start: Start, workers: list[SmallServer], user: str
+) -> None:
+    client = await start()
+    for rest in ("", "/exclusions"):
+        await client.get(URL(f"/dashboard/00000/users/{user}{rest}", encoded=True))
+    assert workers[0].paths() or user == "..", "a client may resolve it by itself"
+    for path in workers[0].paths():
+        assert path.startswith("/v1/00000/users/")
+        assert path.count("/") == 4 + path.endswith("/exclusions")
+
+
 async def test_no_log_line_holds_what_was_asked(
     start: Start, workers: list[SmallServer], caplog: pytest.LogCaptureFixture
 ) -> None:
