@@ -232,23 +232,25 @@ class _SharedStream:
     async def _run(self) -> None:
         while True:
             start_s = self._loop.time()
-            await self._look()
+            fetch_s = await self._look()
             took_s = self._loop.time() - start_s
-            await asyncio.sleep(max(self._interval_s - took_s, min(_REST * took_s, _LONGEST_REST_S)))
+            await asyncio.sleep(max(self._interval_s - took_s, min(_REST * fetch_s, _LONGEST_REST_S)))
 
-    async def _look(self) -> None:
-        """Fetch the data, and tell the clients what changed."""
+    async def _look(self) -> float:
+        """Fetch the data, and tell the clients what changed. Return the seconds that the fetch took."""
+        start_s = self._loop.time()
         try:
             data = await self.fetch()
         except Exception as error:  # noqa: BLE001 - the clients get a problem event, and the next fetch may succeed
             await self._fail(error)
-            return
+            return self._loop.time() - start_s
         self._problem = None
         self._confirmed_s = self._loop.time()
         if self._latest is None or self._latest.data != data:
             id_ = blake2b(data, digest_size=8).hexdigest()
             self._latest = _Sent(id_, data, _part(self._event, data, id_))
         await self._each(self._update)
+        return self._confirmed_s - start_s
 
     async def _fail(self, error: Exception) -> None:
         code, detail = _told(error)
