@@ -17,6 +17,7 @@ BENCHMARKS: Final = {
     "soak": "memory of a worker over half an hour",
     "collector": "events over HTTP, one by one and in batches",
     "loop_lag": "how long each kind of lookup keeps other requests waiting",
+    "experiments": "false claims and power of experiments that are looked at after each user",
 }
 """Name -> what the benchmark measures."""
 
@@ -51,7 +52,7 @@ def main(argv: list[str]) -> int:
     options = [argument for argument in argv if argument not in BENCHMARKS]
     if not names and {"-h", "--help"} & set(options):
         print(
-            HELP.format(names="\n".join(f"  {name:<10} {what}" for name, what in BENCHMARKS.items())), end=""
+            HELP.format(names="\n".join(f"  {name:<11} {what}" for name, what in BENCHMARKS.items())), end=""
         )
         return 0
     if not names and any(option.partition("=")[0] == "--against" for option in options):
