@@ -1,7 +1,4 @@
-"""Server-sent events: the clients of one topic share one computation, which runs while at least one of them listens.
-
-https://html.spec.whatwg.org/multipage/server-sent-events.html describes the format.
-"""
+"""Event streams: the clients of one topic share one computation, which runs while at least one of them listens."""
 
 import asyncio
 import contextlib
@@ -14,6 +11,7 @@ from typing import Final, NamedTuple
 import msgspec
 from aiohttp import web
 
+from app.http.event_format import HEARTBEAT, RETRY, event_part
 from app.http.refusals import SAFE_HEADERS
 from events.rejections import RefusedError
 
@@ -25,8 +23,6 @@ _HEADERS: Final = {
     "Server": "uptake",
     "X-Accel-Buffering": "no",  # nginx would hold events back
 }
-_RETRY: Final = b"retry: 2000\n\n"
-_HEARTBEAT: Final = b":\n\n"
 _INTERNAL: Final = "internal"
 _AT_ONCE: Final = 32
 """Clients that get an event in one turn of the event loop: a millisecond of work."""
@@ -101,7 +97,7 @@ class EventHub:
         stream.welcome(client)
         try:
             await response.prepare(request)
-            await response.write(_RETRY)
+            await response.write(RETRY)
             while (part := await client.next(self._heartbeat_s)) is not None:
                 async with asyncio.timeout(self._heartbeat_s):
                     await response.write(part)
@@ -179,7 +175,7 @@ class _StreamClient:
             async with asyncio.timeout(heartbeat_s):
                 return await self._waiting.get()
         except TimeoutError:
-            return _HEARTBEAT
+            return HEARTBEAT
 
     def end(self) -> None:
         """End the stream. What waits is not sent."""
@@ -234,7 +230,7 @@ class _SharedStream:
             start_s = self._loop.time()
             fetch_s = await self._look()
             took_s = self._loop.time() - start_s
-            await asyncio.sleep(max(self._interval_s - took_s, min(_REST * fetch_s, _LONGEST_REST_S)))
+            await asyncio.sleep(_rest_s(self._interval_s, took_s, fetch_s))
 
     async def _look(self) -> float:
         """Fetch the data, and tell the clients what changed. Return the seconds that the fetch took."""
@@ -248,7 +244,7 @@ class _SharedStream:
         self._confirmed_s = self._loop.time()
         if self._latest is None or self._latest.data != data:
             id_ = blake2b(data, digest_size=8).hexdigest()
-            self._latest = _Sent(id_, data, _part(self._event, data, id_))
+            self._latest = _Sent(id_, data, event_part(self._event, data, id_))
         await self._each(self._update)
         return self._confirmed_s - start_s
 
@@ -261,7 +257,7 @@ class _SharedStream:
             frames = "".join(traceback.format_tb(error.__traceback__))
             log.error("the data of a stream failed with %s at\n%s", type(error).__name__, frames)
         data = msgspec.json.encode({"error": code, "detail": detail})
-        self._problem = _Sent(code, data, _part("problem", data))
+        self._problem = _Sent(code, data, event_part("problem", data))
         await self._each(self._tell_problem)
 
     def _update(self, client: _StreamClient) -> None:
@@ -285,6 +281,11 @@ class _SharedStream:
                 await asyncio.sleep(0)
 
 
+def _rest_s(interval_s: float, took_s: float, fetch_s: float) -> float:
+    """Return how long to rest until the next fetch. Only the fetch makes it longer, not the time that sending takes."""
+    return max(interval_s - took_s, min(_REST * fetch_s, _LONGEST_REST_S), 0.0)
+
+
 def _told(error: Exception) -> tuple[str, str]:
     """Return the code and the sentence that clients may read of an error."""
     if isinstance(error, StreamProblemError):
@@ -292,10 +293,3 @@ def _told(error: Exception) -> tuple[str, str]:
     if isinstance(error, RefusedError):
         return error.rejection.code, error.rejection.sentence
     return _INTERNAL, "something went wrong here; it was logged"
-
-
-def _part(event: str, data: bytes, id_: str | None = None) -> bytes:
-    """Return one event in the format of the stream, in which a line break begins a new field."""
-    lines = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\n", b"\ndata: ")
-    head = f"event: {event}\n" if id_ is None else f"id: {id_}\nevent: {event}\n"
-    return b"%bdata: %b\n\n" % (head.encode(), lines)

@@ -18,12 +18,15 @@ CSV_HEADERS: Final = {
 _RATES: Final = ("ctr_rendered", "ctr_calls")
 _FORMULA: Final = re.compile(r"(?:^|(?<=[;\t\r\n]))(?=[ \t]*['=+\-@\uff1d\uff0b\uff0d\uff20])")
 """The places where a spreadsheet would read a formula: the start of a cell, also of one that begins at another separator."""
+_REFUSED: Final = re.compile(r";\s*q=0(\.0*)?\s*(;|$)")
 _QUOTED: Final = re.compile(r"[\",;\t\r\n]")
 
 
 def wants_csv(accept: str) -> bool:
     """Return whether a client accepts CSV and not JSON."""
-    types = [part.partition(";")[0].strip().lower() for part in accept.split(",")]
+    types = [
+        part.partition(";")[0].strip().lower() for part in accept.split(",") if not _REFUSED.search(part)
+    ]
     return "text/csv" in types and "application/json" not in types
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from app.http.event_stream import EventHub, StreamProblemError
+from app.http.event_stream import EventHub, StreamProblemError, _rest_s
 from events.rejections import RefusedError
 
 Fetched = Callable[[], Awaitable[bytes]]
@@ -172,14 +172,6 @@ async def test_an_event_has_id_name_and_data(site: Sites) -> None:
     assert "aiohttp" not in reader.head
 
 
-async def test_data_with_line_breaks_arrives_as_one_event(site: Sites) -> None:
-    async def lines() -> bytes:
-        return b"a\nb\r\nc\rid: 7\n\nd"
-
-    reader = await (await site(lines)).reader()
-    assert (await reader.next())["data"] == "a\nb\nc\nid: 7\n\nd"
-
-
 async def test_data_is_sent_only_when_its_bytes_changed(site: Sites) -> None:
     numbers = Numbers(changes=False)
     reader = await (await site(numbers.fetch)).reader()
@@ -337,6 +329,14 @@ async def test_a_client_that_goes_while_nothing_changes_is_missed_too(site: Site
     await reader.next()
     reader.close()
     await until(lambda: here.hub.client_count == 0 and not shared_tasks())
+
+
+@pytest.mark.parametrize(
+    ("took_s", "fetch_s", "rest_s"),
+    [(0.01, 0.005, 0.99), (0.3, 0.3, 1.2), (0.9, 0.005, 0.1), (3, 0.005, 0.02), (30, 30, 5)],
+)
+def test_a_long_fetch_is_followed_by_a_long_rest(took_s: float, fetch_s: float, rest_s: float) -> None:
+    assert _rest_s(1.0, took_s, fetch_s) == pytest.approx(rest_s)
 
 
 async def test_the_shared_task_ends_with_its_last_client(site: Sites) -> None:

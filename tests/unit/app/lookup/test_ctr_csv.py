@@ -76,6 +76,8 @@ def test_a_text_can_be_restored(text: str) -> None:
         ("Text/CSV;q=0.9, text/html", True),
         ("text/csv, */*;q=0.1", True),
         ("application/json, text/csv", False),
+        ("text/csv;q=0, */*", False),
+        ("text/csv; q=0.5, application/json;q=0.0", True),
         ("*/*", False),
         ("text/html,application/xhtml+xml", False),
         ("", False),

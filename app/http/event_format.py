@@ -1,0 +1,16 @@
+"""The text of server-sent events: https://html.spec.whatwg.org/multipage/server-sent-events.html describes it."""
+
+from typing import Final
+
+RETRY: Final = b"retry: 2000\n\n"
+"""Tells a client to reconnect after 2 seconds."""
+
+HEARTBEAT: Final = b":\n\n"
+"""A comment, which shows that the stream lives."""
+
+
+def event_part(event: str, data: bytes, id_: str | None = None) -> bytes:
+    """Return one event in the format of the stream, in which a line break begins a new field."""
+    lines = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\n", b"\ndata: ")
+    head = f"event: {event}\n" if id_ is None else f"id: {id_}\nevent: {event}\n"
+    return b"%bdata: %b\n\n" % (head.encode(), lines)
