@@ -27,7 +27,7 @@ from app.dashboard.ctr_stream import Ask, CtrPolls, CtrQuestion, ctr_path
 from app.dashboard.health import DeploymentHealth
 from app.dashboard.page_files import INDEX, PageFiles
 from app.dashboard.refused_sums import refused_requests
-from app.dashboard.upstream import CONNECT_SECONDS, CSV, JSON, Workers
+from app.dashboard.upstream import CONNECT_SECONDS, Workers
 from app.http.event_stream import EventHub
 from app.http.operators import BEARER, Operators
 from events.rejections import RefusedError
@@ -136,9 +136,8 @@ class _PageRoutes:
     async def ctr(self, request: web.Request) -> web.Response:
         customer = self._customer(request)
         path = ctr_path(customer.id, request.rel_url.raw_query_string)
-        accepts = request.headers.get("Accept", "")
-        accept = CSV if CSV in accepts and JSON not in accepts else JSON
-        answer = await self._workers.ask(path, customer.api_key, accept)
+        accept = request.headers.get("Accept", "")  # the worker chooses between JSON and CSV
+        answer = await self._workers.ask(path, customer.api_key, accept if accept.isascii() else "")
         return json_answer(answer.body, headers=answer.headers)
 
     async def ctr_stream(self, request: web.Request) -> web.StreamResponse:

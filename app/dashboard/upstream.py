@@ -19,8 +19,8 @@ log = logging.getLogger(__name__)
 
 CONNECT_SECONDS: Final = 1.0
 _MAX_BYTES: Final = 64 * 1_048_576
-JSON: Final = "application/json"
-CSV: Final = "text/csv"
+_JSON: Final = "application/json"
+_CSV: Final = "text/csv"
 _GIVEN_BACK: Final = ("parameter", "partition", "progress", "retry_after_s")
 """Fields of a worker's refusal that the dashboard's answer has, too."""
 _HEADERS_GIVEN_BACK: Final = ("Content-Type", "Content-Disposition", "Vary")
@@ -45,7 +45,7 @@ async def ask(
     path: str,
     key: str | None,
     *,
-    accept: str = JSON,
+    accept: str = _JSON,
     timeout: aiohttp.ClientTimeout | None = None,
 ) -> UpstreamAnswer:
     """Ask one server; raise SilentError if it does not answer. ``path`` is raw, with its query; ``key`` is sent as Bearer."""
@@ -78,7 +78,7 @@ class Workers:
         self.answered_ms: int | None = None
         """When a worker last answered a lookup with 200. None: never."""
 
-    async def ask(self, path: str, key: str | None, accept: str = JSON) -> UpstreamAnswer:
+    async def ask(self, path: str, key: str | None, accept: str = _JSON) -> UpstreamAnswer:
         """Return the answer of a lookup; raise UpstreamError if it is refused, or if no worker can answer it now."""
         refused: UpstreamAnswer | None = None
         for turn in range(len(self._urls)):
@@ -88,7 +88,7 @@ class Workers:
                 continue
             if answer.status < 500:
                 self._first = place
-                return self._checked(answer, accept)
+                return self._checked(answer)
             refused = answer
         if refused is None:
             raise UpstreamError(
@@ -113,10 +113,11 @@ class Workers:
             log.info("the worker at %s answers again", url)
         return answer
 
-    def _checked(self, answer: UpstreamAnswer, accept: str) -> UpstreamAnswer:
+    def _checked(self, answer: UpstreamAnswer) -> UpstreamAnswer:
         """Return an answer if it is one of a worker; another program may listen at the address."""
-        is_as_asked = answer.headers.get("Content-Type", "").startswith(accept)
-        if answer.status != 200 or not is_as_asked or (accept == JSON and not answer.body.startswith(b"{")):
+        kind = answer.headers.get("Content-Type", "")
+        is_readable = kind.startswith(_CSV) or (kind.startswith(_JSON) and answer.body.startswith(b"{"))
+        if answer.status != 200 or not is_readable:
             raise _refusal(answer, self.answered_ms)
         self.answered_ms = self._clock.now_ms()
         return answer

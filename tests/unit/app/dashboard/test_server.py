@@ -97,7 +97,8 @@ async def test_a_table_for_a_spreadsheet_is_passed_on(start: Start, workers: lis
     assert "attachment" in answer.headers["Content-Disposition"]
     assert "Set-Cookie" not in answer.headers
     assert workers[0].asked[0].headers["Accept"] == "text/csv"
-    assert (await client.get("/dashboard/00000/ctr")).status == 503, "no JSON"
+    workers[0].headers = {"Content-Type": "text/html"}
+    assert (await client.get("/dashboard/00000/ctr")).status == 503, "another program listens there"
 
 
 @pytest.mark.parametrize("page", ["", "/exclusions"])
