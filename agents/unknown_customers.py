@@ -64,6 +64,8 @@ class UnknownCustomers:
         """``is_known`` tells whether the worker knows a customer now. ``clock_ms`` is monotonic."""
         self._is_known, self._clock_ms, self._wait_ms = is_known, clock_ms, wait_ms
         self._absences: dict[str, _Absence] = {}
+        self._further, self._further_customer = _Absence(clock_ms() - wait_ms), ""
+        """The dead letters of customers beyond the bound, and the last of these customers, which their alarm names."""
         self._logged_ms: int | None = None
 
     def is_missing(self, customer: str, partition: int) -> bool:
@@ -75,19 +77,20 @@ class UnknownCustomers:
         absence = self._absences.get(customer)
         if absence is None and len(self._absences) < _MOST_CUSTOMERS:
             absence = self._absences[customer] = _Absence(now_ms)
-        if absence is not None:
-            if now_ms - absence.since_ms < self._wait_ms:
-                return True
-            absence.letters[partition] += 1
-            if self._logged_ms is None or now_ms - self._logged_ms >= _LOG_EVERY_MS:
-                self._logged_ms = now_ms
-                log.error("%s", UnknownCustomer(customer, partition, absence.letters[partition]))
+        elif absence is None:
+            absence, self._further_customer = self._further, customer
+        if now_ms - absence.since_ms < self._wait_ms:
+            return True
+        absence.letters[partition] += 1
+        if self._logged_ms is None or now_ms - self._logged_ms >= _LOG_EVERY_MS:
+            self._logged_ms = now_ms
+            log.error("%s", UnknownCustomer(customer, partition, absence.letters[partition]))
         raise UndecodableError("unknown_customer", "the customers file of this worker does not have it")
 
     def alarms(self, partition: int) -> list[UnknownCustomer]:
         """Return the active alarms of a partition. A customer that is known meanwhile has none."""
         return [
             UnknownCustomer(customer, partition, absence.letters[partition])
-            for customer, absence in self._absences.items()
+            for customer, absence in (*self._absences.items(), (self._further_customer, self._further))
             if absence.letters[partition] and not self._is_known(customer)
         ]

@@ -38,9 +38,9 @@ _EXACT_IN_FLOATS: Final = 10**9  # with 6 decimals, these are the 15 digits that
 def rounded(price: Decimal) -> Decimal:
     """Return a price with at most 6 decimals. Clients compute prices and send all decimals of the result; a tie goes to the even one."""
     exponent = price.as_tuple().exponent
-    if not isinstance(exponent, int) or exponent >= -_DECIMALS or abs(price) >= _TOO_MUCH:
-        return price
-    return price.quantize(_MILLIONTH, context=_HALF_EVEN)
+    if isinstance(exponent, int) and exponent < -_DECIMALS and abs(price) < _TOO_MUCH:
+        price = price.quantize(_MILLIONTH, context=_HALF_EVEN)
+    return price or price.copy_abs()  # the -0.0 of a client's arithmetic is 0
 
 
 def revenue_of(price: Decimal, quantity: int | Decimal) -> Decimal:

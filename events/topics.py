@@ -54,7 +54,7 @@ SHARED_TOPICS: Final[tuple[Topic, ...]] = (
         "target user",
         "what a login moves",
         retention_ms=_RAW_RETENTION_MS,
-        max_message_bytes=8 * 1_048_576,
+        max_message_bytes=48 * 1_048_576,  # all rows of a user with the longest ids: 27 MB
     ),
     Topic(
         PARTIALS,

@@ -63,7 +63,7 @@ TOPICS: Final = (
             "row",
             f"the table {table.name}",
             "compact",
-            max_message_bytes=4 * 1_048_576,
+            max_message_bytes=16 * 1_048_576,  # of a user with the longest ids: 7 MB
         )
         for table in TABLES
     ),

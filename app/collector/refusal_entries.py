@@ -2,7 +2,7 @@
 
 An entry is made of fixed lists only: endpoints, events, names of parameters, causes of codes, families of clients. Of values, it holds
 those of numbers, prices and currencies, and only in the form of one. Ids of users and items, signatures, credentials and addresses
-cannot get into it, wherever a client writes them.
+cannot get into it, wherever a client writes them, unless it sends a number as a number or price.
 """
 
 import re

@@ -14,17 +14,15 @@ from events.rejections import Rejection
 
 METHODS: Final = "GET, HEAD"
 
-_BEFORE, _AFTER = REFUSED.split("{customer}")
+_PARTS: Final = REFUSED.split("/")
 _NO_KEY: Final = Rejection("unauthorized", "send the customer's key: Authorization: Bearer <key>")
 
 
 def customer_of(raw_path: str) -> str | None:
     """Return the customer's id in the path of such a page; None for another path."""
-    path = raw_path.removesuffix("/")
-    if not path.startswith(_BEFORE) or not path.endswith(_AFTER):
-        return None
-    name = path.removeprefix(_BEFORE).removesuffix(_AFTER)
-    return name if name and "/" not in name else None
+    parts = raw_path.removesuffix("/").split("/")
+    is_page = len(parts) == len(_PARTS) and (*parts[:2], parts[3]) == (*_PARTS[:2], _PARTS[3])
+    return parts[2] or None if is_page else None
 
 
 class RefusedPage:

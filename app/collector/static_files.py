@@ -3,9 +3,11 @@
 The operator puts them into a directory. A file there replaces the built-in one of the same name.
 """
 
+import errno
 import hashlib
 import logging
 import re
+import stat
 from pathlib import Path
 from typing import Final
 
@@ -58,9 +60,10 @@ class StaticFiles:
     """Files of one collector, kept in memory until they change."""
 
     def __init__(self, directory: Path | None, customers: Customers) -> None:
-        self._directory = None if directory is None else directory.resolve()
-        self._customers = customers
-        self._files: dict[Path, _File] = {}
+        self._directory, self._customers = directory, customers
+        self._files: dict[str, _File] = {}
+        self._not_served: set[str] = set()
+        """Files that are there and cannot be served, so that each is logged once."""
 
     def has(self, path: str) -> bool:
         """Return whether a path is one of the static files, whether or not there is such a file."""
@@ -96,28 +99,41 @@ class StaticFiles:
         return found
 
     def _read(self, name: str) -> _File | None:
-        """Return a file below the directory; None if it is not there, or too large."""
+        """Return a file below the directory; None if it is not there, or cannot be served."""
         if self._directory is None:
             return None
-        path = (self._directory / name).resolve()
-        if not path.is_relative_to(self._directory):  # a customer's id may be `..`
-            return None
-        known = self._files.get(path)
+        known = self._files.pop(name, None)
         try:
-            found = path.stat()
-            stamp = (found.st_mtime_ns, found.st_size, found.st_ino)
-            if known is None or known.stamp != stamp:
-                if found.st_size > _MAX_BYTES:
-                    log.warning("%s has %d bytes; at most %d are served", path, found.st_size, _MAX_BYTES)
-                    return None
-                known = self._files[path] = _file(stamp, path.read_bytes())
+            # Each time: a deployment may point a link at its next directory.
+            directory = self._directory.resolve()
+            path = (directory / name).resolve()
+            if not path.is_relative_to(directory):  # a customer's id may be `..`
+                return None
+            known = _current(path, known)
         except (FileNotFoundError, NotADirectoryError):
-            self._files.pop(path, None)
             return None
-        except OSError as error:
-            log.warning("%s cannot be read: %s", path, error.strerror)
+        except (OSError, RuntimeError) as error:  # RuntimeError: links that go in a circle
+            if name not in self._not_served:  # anyone may ask for it again and again
+                self._not_served.add(name)
+                problem = error.strerror if isinstance(error, OSError) else "its links go in a circle"
+                log.warning("%s in UPTAKE_STATIC_DIR cannot be served: %s", name, problem)
             return None
+        self._files[name] = known
+        self._not_served.discard(name)
         return known
+
+
+def _current(path: Path, known: _File | None) -> _File:
+    """Return a file as it is now; raise OSError if it cannot be served."""
+    found = path.stat()
+    stamp = (found.st_mtime_ns, found.st_size, found.st_ino)
+    if known is not None and known.stamp == stamp:
+        return known
+    if not stat.S_ISREG(found.st_mode):  # to read a pipe would stop the collector
+        raise OSError(errno.EINVAL, "it is no regular file")
+    if found.st_size > _MAX_BYTES:
+        raise OSError(errno.EFBIG, f"it has {found.st_size} bytes, and at most {_MAX_BYTES} are served")
+    return _file(stamp, path.read_bytes())
 
 
 def _parts(path: str) -> list[str]:

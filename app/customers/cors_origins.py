@@ -1,6 +1,7 @@
 """Origins of web pages in the form in which browsers send them."""
 
 import re
+from ipaddress import IPv6Address
 from typing import Final
 
 _ORIGIN: Final = re.compile(
@@ -8,6 +9,8 @@ _ORIGIN: Final = re.compile(
 )
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 _HIGHEST_PORT: Final = 65_535
+_OTHER_IN_BROWSERS: Final = frozenset("\u00df\u1e9e\u03c2\u200c\u200d")
+"""Characters that Python's IDNA replaces and that browsers keep: sharp s, final sigma and joiners. Such a host is written as xn--."""
 
 
 def normalised_origin(text: str) -> str | None:
@@ -29,9 +32,13 @@ def normalised_origin(text: str) -> str | None:
 
 
 def _ascii_host(host: str) -> str | None:
-    if host.isascii():
-        return host.lower()
     try:
+        if host.startswith("["):
+            return f"[{IPv6Address(host[1:-1]).compressed}]"
+        if host.isascii():
+            return host.lower()
+        if not _OTHER_IN_BROWSERS.isdisjoint(host):
+            return None
         return host.encode("idna").decode("ascii").lower()
-    except UnicodeError:
+    except ValueError:
         return None

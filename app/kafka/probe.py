@@ -12,8 +12,11 @@ _CLIENT: Final = b"uptake-probe"
 _CORRELATION: Final = 1
 
 
-def answers(host: str, port: int, timeout_s: float = 1.0) -> bool:
-    """Return whether the broker at ``host:port`` answers a metadata request and knows at least one broker of its cluster."""
+def cluster_at(host: str, port: int, timeout_s: float = 1.0) -> str | None:
+    """Return the id of the cluster that a broker at ``host:port`` belongs to.
+
+    None if it does not answer a metadata request, or knows no broker of its cluster yet.
+    """
     body = struct.pack(">hhih", _METADATA, _VERSION, _CORRELATION, len(_CLIENT)) + _CLIENT
     body += struct.pack(">i?", 0, False)  # no topics; none created
     try:
@@ -21,17 +24,36 @@ def answers(host: str, port: int, timeout_s: float = 1.0) -> bool:
             connection.sendall(struct.pack(">i", len(body)) + body)
             (size,) = struct.unpack(">i", _read(connection, 4))
             if not 12 <= size <= 1 << 20:
-                return False
+                return None
             answer = _read(connection, size)
-    except (OSError, EOFError):
-        return False
+        return _cluster_in(answer)
+    except (OSError, EOFError, struct.error, UnicodeDecodeError):
+        return None
+
+
+def _cluster_in(answer: bytes) -> str | None:
     correlation, _throttle_ms, brokers = struct.unpack_from(">iii", answer)
-    return bool(correlation == _CORRELATION and brokers >= 1)
+    if correlation != _CORRELATION or brokers < 1:
+        return None
+    at = 12
+    for _ in range(brokers):
+        _host, at = _text(answer, at + 4)  # after the node's id
+        _rack, at = _text(answer, at + 4)  # after its port
+    return _text(answer, at)[0] or ""
+
+
+def _text(answer: bytes, at: int) -> tuple[str | None, int]:
+    """Return the string at a place, and where the next field begins."""
+    (length,) = struct.unpack_from(">h", answer, at)
+    start = at + 2
+    if length < 0:
+        return None, start
+    return answer[start : start + length].decode(), start + length
 
 
 def any_answers(bootstrap: str, timeout_s: float = 1.0) -> bool:
     """Return whether one of the brokers of ``host:port[,host:port]`` answers. The default port is 9092."""
-    return any(answers(host, port, timeout_s) for host, port in broker_addresses(bootstrap))
+    return any(cluster_at(host, port, timeout_s) is not None for host, port in broker_addresses(bootstrap))
 
 
 def _read(connection: socket.socket, size: int) -> bytes:

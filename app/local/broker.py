@@ -18,11 +18,12 @@ from types import TracebackType
 from typing import IO, Final
 
 from app.base.errors import NoBrokerError, PortTakenError
-from app.kafka.probe import answers
+from app.kafka.probe import cluster_at
 from app.local.child_process import require_main_thread, spawn
 from app.local.kafka_jars import Report, Runtime, locate
 from app.local.tcp_ports import free_port, is_free
 
+_CLUSTER: Final = "cluster.id="
 HOST: Final = "127.0.0.1"
 _LOG4J: Final = Path(__file__).with_name("log4j2.properties")
 # Options for a short start (1.7 s on 2 cores): the C1 compiler only, and the serial garbage collector.
@@ -121,10 +122,18 @@ class LocalBroker:
             raise
 
     def is_ready(self) -> bool:
-        """Return whether the broker answers; raise NoBrokerError if its process has ended."""
+        """Return whether the broker answers; raise NoBrokerError if its process has ended.
+
+        Another program may have taken the port since ``launch`` looked. So the answer must name this broker's cluster.
+        """
         if not self.is_running:
             raise NoBrokerError(f"Kafka ended while starting: {self.last_words()}; its log: {self.log_path}")
-        return answers(HOST, self.port)
+        return cluster_at(HOST, self.port) == self._cluster()
+
+    def _cluster(self) -> str:
+        """Return the id of the cluster, which the data directory was formatted with."""
+        lines = (self.data_dir / "logs" / "meta.properties").read_text(encoding="utf-8").splitlines()
+        return next(line.removeprefix(_CLUSTER) for line in lines if line.startswith(_CLUSTER))
 
     @property
     def status(self) -> int | None:

@@ -1,12 +1,15 @@
 """Starts the whole system on one machine: Kafka (ours, or one that runs already), its topics, a collector, workers, a dashboard."""
 
+import asyncio
 import os
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from app.base.addresses import http_url, local_host
+from app.base.errors import NoBrokerError
 from app.base.listening import cannot_listen
 from app.base.settings import COLLECTOR_PORT, DASHBOARD_PORT, WORKER_PORT, Settings
 from app.customers.customer_registry import create_customers_file
@@ -89,6 +92,7 @@ async def start_stack(
 
     ``runtime`` is the result of `app.local.kafka_jars.locate`. Without it this function may fetch the jars, which blocks the event loop.
     """
+    broker = None
     if plan.kafka_port is not None:
         broker = LocalBroker(settings.data_dir / "kafka", port=plan.kafka_port, runtime=runtime)
         supervisor.add_broker(broker, stage=KAFKA_STAGE)
@@ -101,6 +105,8 @@ async def start_stack(
         for number, port in enumerate(plan.worker_ports)
     )
     await supervisor.start()
+    if broker is not None:
+        await _until_ready(broker, ready_timeout_ms)
     await ensure_topics(settings, wait_ms=None if plan.kafka_port is None else ready_timeout_ms)
     collector = _add(supervisor, settings, "collector", "collector", plan.collector_port, COLLECTOR_STAGE)
     dashboard = None
@@ -110,6 +116,15 @@ async def start_stack(
     await supervisor.start()
     await supervisor.wait_ready(ready_timeout_ms)
     return Stack(settings.kafka, collector, workers, settings.customers_file, settings.data_dir, dashboard)
+
+
+async def _until_ready(broker: LocalBroker, timeout_ms: int) -> None:
+    """Wait for our own Kafka. Raise NoBrokerError if it ended: then what answers at its port is another program."""
+    deadline = time.monotonic() + timeout_ms / 1000
+    while not await asyncio.to_thread(broker.is_ready):
+        if time.monotonic() > deadline:
+            raise NoBrokerError(f"Kafka did not answer within {timeout_ms} ms; its log: {broker.log_path}")
+        await asyncio.sleep(0.05)
 
 
 def settings_env(settings: Settings) -> dict[str, str]:

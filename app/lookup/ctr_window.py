@@ -9,8 +9,8 @@ from tables.ctr.panes import Counts, subtract
 from tables.ctr.rates import rate_change, rates
 from tables.ctr.window_sums import WindowSum
 
-_OF_A_LIST: Final = ("calls", "clicked_calls", "unlabelled_impressions")
-"""Counters that are about a list, so they have no position."""
+_WITHOUT_POSITION: Final = ("calls", "clicked_calls", "unlabelled_impressions", "bots")
+"""Counters that are about a whole list or request."""
 
 
 class _AbsentRate(msgspec.Struct, frozen=True):
@@ -28,11 +28,11 @@ _NO_RATE: Final = _AbsentRate()
 
 
 def counted(counts: Counts, by: Set[str]) -> dict[str, Any]:
-    """Return counters and rates. By position, those of calls are null: a call is about a whole list."""
+    """Return counters and rates. By position, what is about a whole list is null, not 0."""
     counters: dict[str, Any] = msgspec.structs.asdict(counts)
     shares: dict[str, Any] = {**rates(counts)}
     if "position" in by:
-        counters |= dict.fromkeys(_OF_A_LIST)
+        counters |= dict.fromkeys(_WITHOUT_POSITION)
         shares |= {"ctr_calls": _NO_RATE, "clicks_per_call": _NO_RATE}
     return counters | shares
 
@@ -43,7 +43,7 @@ def changed(now: Counts, before: Counts, by: Set[str]) -> dict[str, Any]:
     rates_now, rates_before = rates(now), rates(before)
     names = ["ctr_rendered"] if "position" in by else ["ctr_rendered", "ctr_calls"]
     if "position" in by:
-        differences |= dict.fromkeys(_OF_A_LIST)
+        differences |= dict.fromkeys(_WITHOUT_POSITION)
     return differences | {name: rate_change(rates_now[name], rates_before[name]) for name in names}
 
 

@@ -58,7 +58,7 @@ class KafkaOutbox:
             acks="all",
             linger_ms=0,
             max_batch_size=BATCH_BYTES,
-            max_request_size=16 * 1_048_576,
+            max_request_size=64 * 1_048_576,  # more than any topic takes (events/topics.py)
             metadata_max_age_ms=60_000,
         )
         outbox = cls(producer, partition)

@@ -63,15 +63,18 @@ def _z(confidence: float) -> float:
 
 
 def rate(numerator: int, denominator: int, of: str, by: str) -> ClickRate:
-    """Return numerator / denominator with its 95 % interval. ``of`` and ``by`` are the counters' names, for the reason."""
+    """Return numerator / denominator with its 95 % interval. ``of`` and ``by`` are the counters' names, for the reason.
+
+    What is no share has no value either. Counts of one customer are shares, but for two cases: a correction by a login is on its way
+    between two partitions; or there are so many scenario names that two partitions count one of them under different names.
+    """
     if denominator <= 0:
         return ClickRate(None, numerator, denominator, None, None, f"{by} is 0")
     interval = wilson(numerator, denominator)
-    value = numerator / denominator
     if interval is None:
-        reason = f"{of} exceeds {by}, so there is no interval"
-        return ClickRate(value, numerator, denominator, None, None, reason)
-    return ClickRate(value, numerator, denominator, *interval)
+        reason = f"{of} is below 0" if numerator < 0 else f"{of} exceeds {by}"
+        return ClickRate(None, numerator, denominator, None, None, reason)
+    return ClickRate(numerator / denominator, numerator, denominator, *interval)
 
 
 def _ratio(numerator: int, denominator: int, by: str) -> ClickRate:
@@ -94,21 +97,17 @@ def rates(counts: Counts) -> dict[str, ClickRate]:
     }
 
 
-def rate_change(rate_now: ClickRate, rate_before: ClickRate) -> RateChange:
+def rate_change(now: ClickRate, before: ClickRate) -> RateChange:
     """Return the change from one rate to another, with the 95 % interval of the difference.
 
     R. G. Newcombe, "Interval estimation for the difference between independent proportions", Statistics in Medicine 17 (1998), method
     10: it combines the two Wilson intervals.
     """
-    now, before = rate_now.value, rate_before.value
-    if now is None or before is None:
-        span = "this span" if now is None else "the span before"
-        return RateChange(None, None, None, None, f"{span} has no rate")
-    difference = now - before
-    relative = difference / before if before else None
-    lows, highs = (rate_now.low, rate_before.low), (rate_now.high, rate_before.high)
-    if lows[0] is None or lows[1] is None or highs[0] is None or highs[1] is None:
-        return RateChange(difference, None, None, relative, "a rate without an interval")
-    low = difference - hypot(now - lows[0], highs[1] - before)
-    high = difference + hypot(highs[0] - now, before - lows[1])
-    return RateChange(difference, low, high, relative)
+    if now.value is None or now.low is None or now.high is None:
+        return RateChange(None, None, None, None, "this span has no rate")
+    if before.value is None or before.low is None or before.high is None:
+        return RateChange(None, None, None, None, "the span before has no rate")
+    difference = now.value - before.value
+    low = difference - hypot(now.value - now.low, before.high - before.value)
+    high = difference + hypot(now.high - now.value, before.value - before.low)
+    return RateChange(difference, low, high, difference / before.value if before.value else None)

@@ -7,6 +7,7 @@ from events import model
 from events.model import NO_PROFILE_USER
 from events.money import revenue_of
 from events.scenarios import served_labels
+from tables.ctr.panes import is_amount
 from tables.fold.fold_attribution import attribute, count_changes
 from tables.fold.fold_ports import Tables
 from tables.user import (
@@ -257,9 +258,12 @@ def fold_buy(tables: Tables, key: bytes, event: model.Buy) -> None:
     rows = tables.rows[purchases.TABLE]
     rows.put(key, purchases.buy(rows.get(key), event))
     _take_out(tables, key, event)
-    has_price = event.price is not None and event.currency is not None
-    amount = revenue_of(cast(Decimal, event.price), event.quantity) if has_price else None
-    _convert(tables, key, event, "purchases", event.currency if has_price else None, amount)
+    amount = None
+    if event.price is not None and event.currency is not None:
+        revenue = revenue_of(event.price, event.quantity)
+        # What is no possible amount counts nothing. If the row kept it, no target could read the transfer of the next login.
+        amount = revenue if is_amount(revenue) else None
+    _convert(tables, key, event, "purchases", None if amount is None else event.currency, amount)
 
 
 def fold_owns(tables: Tables, key: bytes, event: model.Owns) -> None:

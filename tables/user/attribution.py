@@ -4,7 +4,7 @@ Each change of a row returns what it changes in the counts: the counts after it 
 rule.
 """
 
-from tables.user.attribution_groups import tidy
+from tables.user.attribution_groups import drop_expired, tidy
 from tables.user.belonging import (
     Counted,
     click_of,
@@ -57,6 +57,7 @@ def _show_to_clicks(state: ImpressionsState, user: str, impression: Impression) 
 def click(state: ImpressionsState, user: str, clicked: JoiningClick) -> Counted:
     """Keep a click, and return what changes."""
     renew(state)
+    drop_expired(state, user, clicked.received_ms)
     clicked.number = state.next_number()
     items = {clicked.item_key}
     row = elements_of(state, user, items)
@@ -95,6 +96,7 @@ def _others_of_its_call(state: ImpressionsState, row: RowElements, clicked: Join
 def convert(state: ImpressionsState, user: str, conversion: Conversion) -> Counted:
     """Keep a conversion, and return what changes."""
     renew(state)
+    drop_expired(state, user, conversion.received_ms)
     conversion.number = state.next_number()
     changed: Counted = {}
     click = _converted_click(state, user, conversion)

@@ -26,6 +26,8 @@ from tables.user.impressions import (
 from tables.user.row_elements import elements_of, keys_of
 
 MAX_CONVERSIONS: Final = 100
+_JOINABLE_MS: Final = 6 * 86_400_000
+"""Nothing joins what was received longer ago than this. Panes are kept for a day longer."""
 _FEW: Final = 3
 """Up to so many elements in excess, only the items of their groups are looked at."""
 
@@ -58,6 +60,14 @@ def _drop_unclicked(state: ImpressionsState, before_ms: int) -> None:
         if clicked and not clicked.isdisjoint(keys_of(impression_at(state, 0))):
             return
         drop_impressions(state, [0])
+
+
+def drop_expired(state: ImpressionsState, user: str, received_ms: int) -> None:
+    """Drop groups that were received long before ``received_ms``, because the counts of their panes may be gone.
+
+    A user may come back after weeks, and imports may be of any time. A click that joined such a showing would count alone.
+    """
+    tidy(state, user, received_ms - (_JOINABLE_MS - KEEP_MS))
 
 
 @dataclass(slots=True)

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import msgspec
 
-from tables.user.attribution_groups import tidy
+from tables.user.attribution_groups import drop_expired, tidy
 from tables.user.belonging import Counted, click_of, difference, ranked, showing_of
 from tables.user.call_places import MAX_CALLS, forget_places
 from tables.user.elements import Conversion, Impression, JoiningClick
@@ -93,6 +93,7 @@ def next_login(state: ImpressionsState, login_ms: int) -> PastLogin | None:
 def absorb(state: ImpressionsState, user: str, moved: Moved, login_ms: int, received_ms: int) -> Counted:
     """Take in the elements of a login, and return what changes: their own counts came with them, from where they counted before."""
     renew(state)
+    drop_expired(state, user, received_ms)
     brought = RowElements(user, moved.impressions, moved.clicks, moved.conversions, moved.settled_calls)
     changed = joined(elements_of(state, user), brought)
     state.settled_calls = tuple(dict.fromkeys((*state.settled_calls, *moved.settled_calls)))[-MAX_CALLS:]

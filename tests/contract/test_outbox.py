@@ -1,19 +1,24 @@
 """The contract of an outbox: a partition's transactional producer and its in-memory double pass the same tests."""
 
 import itertools
+import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, NamedTuple, Protocol
 
 import pytest
 
+from agents.overlay import Overlay
 from agents.ports import Change, Flush, Outbox, Output, PartitionLostError
 from app.base.settings import Settings
 from app.kafka.topics import ensure_topics
 from app.worker.outbox import BATCH_BYTES, KafkaOutbox
 from events.topics import DEADLETTERS, JOURNAL, TRANSFERS
 from tables.declare import CHANGELOGS
+from tests.support.builders import CUSTOMER, OTHER_USER, a_login, a_rendered
 from tests.support.kafka_reader import end_of, read_committed
-from tests.support.memory_outbox import MemoryLogs, MemoryOutbox
+from tests.support.memory_outbox import LIMITS, MemoryLogs, MemoryOutbox
+from tests.support.memory_store import MemoryStore
+from tests.support.overlays import fold_all
 
 PARTITIONS = 8
 RENDERED, CLICKED, POSITIONS = (CHANGELOGS[table] for table in ("rendered", "clicked", "positions"))
@@ -186,9 +191,32 @@ async def test_row_larger_than_a_batch_is_committed(bench: Bench) -> None:
     assert pairs(bench.seen(RENDERED)) == rows
 
 
+async def test_rows_of_a_user_with_the_longest_ids_are_committed_and_follow_a_login(bench: Bench) -> None:
+    """Any visitor may send ids of 256 characters of 4 bytes. If the broker took no such row, the partition would fail for ever."""
+    chosen, overlay = random.Random(1), Overlay(MemoryStore(), bench.partition, PARTITIONS, 10, {CUSTOMER})
+
+    def word() -> str:
+        return "".join(map(chr, chosen.choices(range(0x1F300, 0x1FAFF), k=256)))
+
+    items, place = [word() for _ in range(2_000)], {"scenario": word(), "itemtype": 2_147_483_647}
+    lists = [tuple(items[start : start + 500]) for start in range(0, 2_000, 500)]
+    fold_all(overlay, *(a_rendered(items=each, **place) for _ in range(16) for each in lists))
+    shown, _ = overlay.encode_changes()
+    fold_all(overlay, a_login(target=OTHER_USER))
+    moved, outputs = overlay.encode_changes()
+    sizes = [sum(len(value or b"") for _, value in shown[name]) for name in ("rendered", "impressions")]
+    assert sizes > [4_000_000, 5_000_000]
+    outbox = await bench.start()
+    await outbox.commit(Flush(shown, [], {JOURNAL: 64}))
+    await outbox.commit(Flush(moved, outputs, {JOURNAL: 65}))
+    (transfer,) = (each for each in outputs if each.topic == TRANSFERS)
+    assert len(transfer.value or b"") > 9_000_000
+    assert pairs(bench.seen(RENDERED)) == [*shown["rendered"], *moved["rendered"]]
+
+
 async def test_flush_with_a_row_beyond_the_limit_of_its_topic_is_lost_whole(bench: Bench) -> None:
     outbox = await bench.start()
-    rows: list[Change] = [(b"a", b"1"), (b"big", b"x" * (4 * 1_048_576 + 10_000))]
+    rows: list[Change] = [(b"a", b"1"), (b"big", b"x" * (LIMITS[RENDERED] + 10_000))]
     await lose(outbox.commit(a_flush({"clicked": [(b"a", b"1")], "rendered": rows})), bench.partition)
     await lose(outbox.commit(a_flush()), bench.partition)
     await (await bench.start()).commit(a_flush({"rendered": [(b"z", b"9")]}))

@@ -63,9 +63,13 @@ def judged(answer: Answer, probe: Probe, session_seconds: float) -> str:
 
 
 class Reader:
-    """Sends clicks of one user of each partition, and asks these workers about them until ``finish``. A worker may come later."""
+    """Sends clicks of one user of each partition, and asks these workers about them until ``finish``. A worker may come later.
 
-    def __init__(self, cluster: Cluster, *workers: str) -> None:
+    With ``past_ms``, the clicks are of that time and count in no window, so no watermark moves. CTR is then not asked for.
+    """
+
+    def __init__(self, cluster: Cluster, *workers: str, past_ms: int | None = None) -> None:
+        self._past_ms = past_ms
         self._cluster, self._session = cluster, cluster.session_seconds
         self.probes = [_probe(cluster, number) for number in range(cluster.partitions)]
         self._producer = Producer(
@@ -125,16 +129,7 @@ class Reader:
     def _produce(self) -> None:
         while not self._finished.is_set():
             for probe in self.probes:
-                now_ms = time.time_ns() // 1_000_000
-                event = {
-                    "type": "clickrecommended",
-                    "customer": CUSTOMER,
-                    "user": probe.user,
-                    "item": "1",
-                    "scenario": probe.scenario,
-                    "time_ms": now_ms,
-                    "received_ms": now_ms,
-                }
+                event = self._click(probe)
                 probe.sent += 1
                 self._producer.produce(
                     JOURNAL,
@@ -145,6 +140,20 @@ class Reader:
             self._producer.poll(0)
             self._finished.wait(PAUSE_SECONDS)
 
+    def _click(self, probe: Probe) -> dict[str, Any]:
+        time_ms = time.time_ns() // 1_000_000 if self._past_ms is None else self._past_ms
+        kind = {"type": "clickrecommended", "scenario": probe.scenario}
+        if self._past_ms is not None:
+            kind = {"type": "click"}
+        of = {
+            "customer": CUSTOMER,
+            "user": probe.user,
+            "item": "1",
+            "time_ms": time_ms,
+            "received_ms": time_ms,
+        }
+        return kind | of
+
     def _acknowledged(self, probe: Probe, error: Any) -> None:
         if error is None:
             probe.acknowledged.append(time.monotonic())
@@ -153,12 +162,10 @@ class Reader:
         while not self._finished.is_set():
             for number, probe in enumerate(self.probes):
                 user = f"/v1/{CUSTOMER}/users/{probe.raw}"
-                for path in (
-                    user,
-                    f"{user}/exclusions?reasons=clicked",
-                    f"{user}?max_stale_ms=0",
-                    f"/v1/{CUSTOMER}/ctr?scenario={probe.scenario}",
-                ):
+                paths = [user, f"{user}/exclusions?reasons=clicked", f"{user}?max_stale_ms=0"]
+                if self._past_ms is None:
+                    paths.append(f"/v1/{CUSTOMER}/ctr?scenario={probe.scenario}")
+                for path in paths:
                     self._ask(name, number, path)
                     self._finished.wait(0.02)
 
@@ -230,5 +237,5 @@ def _clicks(body: Any) -> int:
     if "total" in body:
         return int(body["total"]["clicks"])
     if "clicked" in body:
-        return sum(each["recommended"] for each in body["clicked"])
+        return sum(each["count"] + each["recommended"] for each in body["clicked"])
     return sum(each["count"] for each in body["excluded"])

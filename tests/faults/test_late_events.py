@@ -22,6 +22,7 @@ from tests.faults.cluster import CUSTOMER, Cluster
 from tests.faults.ledger import Outcome
 from tests.faults.load import Event, Load
 from tests.faults.oracle import DAY_MS, HOUR_MS, MINUTE_MS, fold, latest
+from tests.faults.reader import Reader
 
 GRACE_MS = 600_000
 SIZES_MS = {"minute": MINUTE_MS, "hour": HOUR_MS, "day": DAY_MS}
@@ -192,9 +193,11 @@ def late_events(broker: LocalBroker, directory: Path, *, visits: int, kills: int
     now_ms = int(time.time() * 1000)
     day = Day(cluster, now_ms - now_ms % DAY_MS - 3 * DAY_MS)
     loads: list[Load] = []
+    reader = Reader(cluster, past_ms=day.start_ms)
     try:
         cluster.start_worker()
         cluster.wait_ready()
+        reader.start()
         loads.append(send(cluster, day.imported(visits // 4), topic="uptake.events.history"))
         loads[0].join()
         over_ms = 5 * HOUR_MS
@@ -227,6 +230,7 @@ def late_events(broker: LocalBroker, directory: Path, *, visits: int, kills: int
             cluster.start_worker()
             cluster.wait_ready()
         loads[-1].join()
+        reader.finish()  # its clicks would hold the day back
         # One partition announces the end of the day; the others, which are silent, do not hold it back.
         loads.append(send(cluster, day.visit(now_ms, CLOSING, now_ms)))
         loads[-1].join()
@@ -260,6 +264,7 @@ def late_events(broker: LocalBroker, directory: Path, *, visits: int, kills: int
             doubled,
             {"late_windows": len(day.late), "revised": late, "imported": loads[0].delivered},
             {"windows": len(found), "final": sum(each["final"] for each in found.values()), "kills": kills},
+            reader,
         )
     finally:
         cluster.close()

@@ -13,6 +13,7 @@ from app.local.broker import LocalBroker
 from tests.faults.cluster import CUSTOMER, Cluster
 from tests.faults.ledger import Outcome, compare
 from tests.faults.load import USERS, Load
+from tests.faults.reader import Reader
 from tests.faults.test_repeated_events import repeats
 from tests.faults.test_worker_frozen import zombie
 
@@ -25,11 +26,13 @@ def crashes(broker: LocalBroker, directory: Path, *, times: int) -> Outcome:
     cluster = Cluster(broker, directory, program=PROGRAM)
     users = [cluster.customer.rules.user(f"visitor-{number}") for number in range(USERS)]
     load = Load(broker.bootstrap, CUSTOMER, users, rate=RATE, events=RATE * 50)
+    reader = Reader(cluster)
     longest_seconds = 0.0
     try:
         cluster.start_worker(CRASH_AT_FLUSH="20")
         cluster.wait_ready()
         load.start()
+        reader.start()
         for crash in range(times):
             died = cluster.workers["w0"]
             cluster.wait_until(lambda died=died: died.poll() is not None, "the worker dies in a flush")
@@ -39,6 +42,7 @@ def crashes(broker: LocalBroker, directory: Path, *, times: int) -> Outcome:
             cluster.wait_ready()
             longest_seconds = max(longest_seconds, time.monotonic() - started)
         load.finish()
+        reader.finish()
         cluster.wait_drained()
         _, lost, doubled = compare(cluster, load)
         return Outcome(
@@ -48,6 +52,7 @@ def crashes(broker: LocalBroker, directory: Path, *, times: int) -> Outcome:
             doubled,
             {"crashes_in_a_flush": times},
             {"longest_unavailable_s": longest_seconds},
+            reader,
         )
     finally:
         cluster.close()

@@ -13,7 +13,7 @@ from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from app.base.errors import NoBrokerError
-from app.kafka.probe import answers
+from app.kafka.probe import cluster_at
 from app.local.broker import LocalBroker
 from app.local.kafka_jars import locate
 
@@ -36,7 +36,7 @@ def test_acknowledged_record_survives_kill_9(own_broker: LocalBroker, unique: Ca
     address = own_broker.bootstrap
 
     own_broker.kill()
-    assert not answers("127.0.0.1", own_broker.port)
+    assert cluster_at("127.0.0.1", own_broker.port) is None
     assert own_broker.start() == address
 
     reader = Consumer(
@@ -53,15 +53,34 @@ def test_acknowledged_record_survives_kill_9(own_broker: LocalBroker, unique: Ca
 
 def test_frozen_broker_does_not_answer_until_thawed(own_broker: LocalBroker) -> None:
     own_broker.freeze()
-    assert not answers("127.0.0.1", own_broker.port, 0.3)
+    assert cluster_at("127.0.0.1", own_broker.port, 0.3) is None
     own_broker.thaw()
-    assert answers("127.0.0.1", own_broker.port, 10)
+    assert cluster_at("127.0.0.1", own_broker.port, 10) is not None
 
 
 def test_second_owner_of_a_directory_is_refused(own_broker: LocalBroker) -> None:
     with pytest.raises(NoBrokerError, match=f"process {os.getpid()}"):
         LocalBroker(own_broker.data_dir).start()
     assert own_broker.is_ready()
+
+
+def _wait(broker: LocalBroker) -> None:
+    while not broker.is_ready():
+        time.sleep(0.01)
+
+
+def test_broker_at_our_port_that_is_not_ours_is_not_ready(
+    own_broker: LocalBroker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two `uptake up` that start at the same moment find the same port free, and the slower one must not use the other's Kafka."""
+    monkeypatch.setattr("app.local.broker.is_free", lambda *_: True)
+    broker = LocalBroker(tmp_path / "late", port=own_broker.port)
+    try:
+        broker.launch()
+        with pytest.raises(NoBrokerError, match="Kafka ended while starting"):
+            _wait(broker)
+    finally:
+        broker.destroy()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux kills the children of a killed owner")

@@ -5,10 +5,10 @@ from collections import defaultdict
 from typing import Literal, NamedTuple
 
 from agents.ports import Change, Committed, Flush, PartitionLostError
-from tables.declare import CHANGELOGS
+from tables.declare import CHANGELOGS, TOPICS
 
-# Of a changelog record: see events/topics.py.
-MAX_RECORD_BYTES = 4 * 1_048_576
+LIMITS = {topic.name: topic.max_message_bytes for topic in TOPICS}
+"""Topic -> the largest record that the broker takes, in bytes."""
 Failure = Literal["before commit", "after commit"]
 
 
@@ -92,7 +92,7 @@ class MemoryOutbox:
             for change in changes
         ]
         records += [(output.topic, output.partition, output[2:]) for output in flush.outputs]
-        is_too_large = any(len(value or b"") > MAX_RECORD_BYTES for _, _, (_, value, _) in records)
+        is_too_large = any(len(record[1] or b"") > LIMITS[topic] for topic, _, record in records)
         is_committed = not is_too_large and self.next_failure != "before commit"
         committed = Committed()
         changelogs = set(CHANGELOGS.values())

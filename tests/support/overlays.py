@@ -60,9 +60,9 @@ def tallied(overlay: Overlay, dimension: str = SCENARIO) -> dict[tuple[Any, ...]
 class Cluster:
     """Overlays of several partitions. A transfer waits for its delivery; transfers between two partitions keep their order."""
 
-    def __init__(self, partitions: int) -> None:
+    def __init__(self, partitions: int, **options: Any) -> None:
         self.partitions = partitions
-        self.overlays = [SpiedOverlay(None, number, partitions) for number in range(partitions)]
+        self.overlays = [SpiedOverlay(None, number, partitions, **options) for number in range(partitions)]
         self._waiting: defaultdict[tuple[int, int], deque[Transfer]] = defaultdict(deque)
 
     def home(self, user: str) -> int:

@@ -180,3 +180,16 @@ def test_sentence_about_a_raw_id_does_not_hold_it() -> None:
         )
     assert caught.value.reason == "raw_user"
     assert "maxmustermann" not in str(caught.value)
+
+
+def test_customers_beyond_the_bound_have_an_alarm_too(registry: Registry) -> None:
+    """A producer that makes names up must not hide that a real customer is missing."""
+    for number in range(1_000):
+        assert registry.unknown.is_missing(f"made-up-{number}", 0)
+    for _ in range(2):
+        with pytest.raises(UndecodableError):
+            registry.unknown.is_missing(NEW, 0)
+    assert [(alarm.customer, alarm.letters) for alarm in registry.unknown.alarms(0)] == [(NEW, 2)]
+    assert registry.unknown.alarms(1) == []
+    registry.known.add(NEW)
+    assert registry.unknown.alarms(0) == []

@@ -128,3 +128,12 @@ def test_currencies_are_codes_of_three_capitals() -> None:
     assert len(CURRENCIES) > 150
     assert all(len(code) == 3 and code.isalpha() and code.isupper() for code in CURRENCIES)
     assert {"EUR", "USD", "JPY", "GBP", "CHF"} <= set(CURRENCIES)
+
+
+def test_zero_has_no_sign() -> None:
+    """A client that multiplies 0 by a negative number sends -0.0; no answer shows a revenue of -0."""
+    assert [str(price_of_float(-0.0)), str(rounded(Decimal("-0"))), str(rounded(Decimal("-0.00000001")))] == [
+        "0.0",
+        "0",
+        "0.000000",
+    ]

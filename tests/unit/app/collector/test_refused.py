@@ -225,6 +225,17 @@ async def test_on_loopback_the_page_is_open_and_unknown_customers_have_none(coll
     assert (post.status, post.headers["Allow"]) == (405, "GET, HEAD")
 
 
+@pytest.mark.parametrize(
+    "path", ["/v1/refused", "/v1//refused", "/v1/a/b/refused", "/refused", "/v1/refused/"]
+)
+async def test_path_without_a_customer_is_no_such_page(
+    start_collector: Callable[..., Any], path: str
+) -> None:
+    collector = await start_collector(Customers({"refused": Customer(rules(customer="refused"))}))
+    answer = await collector.get(path, Accept="application/problem+json")
+    assert (answer.status, (await answer.json())["code"]) == (404, "unknown_path")
+
+
 async def test_no_page_of_another_origin_may_read_it(collector: Running) -> None:
     answer = await collector.get("/v1/00000/refused", Origin="https://elsewhere.example")
     assert "Access-Control-Allow-Origin" not in answer.headers

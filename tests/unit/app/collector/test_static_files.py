@@ -1,5 +1,6 @@
 """Scripts of shop plugins come from the operator's directory, with caching; nothing outside it is served."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +115,52 @@ async def test_customers_id_does_not_lead_out_of_the_directory(collector: Any) -
 
 async def test_file_that_is_too_large_is_not_served(collector: Any, directory: Path) -> None:
     (directory / "tracking.js").write_bytes(b"x" * (4 * 1_048_576 + 1))
+    assert (await collector.get(SCRIPT)).status == 404
+
+
+@pytest.mark.parametrize("kind", ["directory", "too large", "pipe", "circle"])
+async def test_what_cannot_be_served_is_logged_once_until_it_can_be(
+    collector: Any, directory: Path, kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    script = directory / "tracking.js"
+    for _ in range(2):
+        caplog.clear()
+        script.unlink()
+        if kind == "directory":
+            script.mkdir()
+        elif kind == "pipe":
+            os.mkfifo(script)
+        elif kind == "circle":
+            script.symlink_to("tracking.js")
+        else:
+            script.write_bytes(b"x" * (4 * 1_048_576 + 1))
+        assert [(await collector.get(SCRIPT)).status for _ in range(3)] == [404] * 3
+        assert [each.getMessage().split()[0] for each in caplog.records if "STATIC" in each.getMessage()] == [
+            "tracking.js"
+        ]
+        script.rmdir() if kind == "directory" else script.unlink()
+        script.write_text("track();")
+        assert await (await collector.get(SCRIPT)).text() == "track();"
+
+
+async def test_directory_may_be_a_link_that_a_deployment_points_elsewhere(
+    start_collector: Any, tmp_path: Path
+) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "tracking.js").write_text(name)
+    (tmp_path / "current").symlink_to("one")
+    collector = await start_collector(static_dir=tmp_path / "current")
+    assert await (await collector.get(SCRIPT)).text() == "one"
+    (tmp_path / "next").symlink_to("two")
+    (tmp_path / "next").replace(tmp_path / "current")
+    assert await (await collector.get(SCRIPT)).text() == "two"
+
+
+async def test_link_out_of_the_directory_is_not_followed(collector: Any, directory: Path) -> None:
+    (directory.parent / "outside.js").write_text("secret")
+    (directory / "tracking.js").unlink()
+    (directory / "tracking.js").symlink_to(directory.parent / "outside.js")
     assert (await collector.get(SCRIPT)).status == 404
 
 

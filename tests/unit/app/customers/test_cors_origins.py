@@ -17,6 +17,8 @@ from app.customers.cors_origins import normalised_origin
         ("http://localhost:3000", "http://localhost:3000"),
         ("http://[::1]:80", "http://[::1]"),
         ("https://[2001:DB8::1]:8443", "https://[2001:db8::1]:8443"),
+        ("http://[2001:0db8:0:0::0001]", "http://[2001:db8::1]"),
+        ("https://xn--strae-oqa.example", "https://xn--strae-oqa.example"),
         ("https://m\u00fcller.example", "https://xn--mller-kva.example"),
         ("capacitor://localhost", "capacitor://localhost"),
         ("*", "*"),
@@ -47,6 +49,9 @@ def test_origin_takes_the_form_that_browsers_send(written: str, sent: str) -> No
         "https://shop.example\n",
         "https://" + "\u00fc" * 300,
         "//shop.example",
+        "https://stra\u00dfe.example",
+        "http://[1::2::3]",
+        "http://[1.2.3.4]",
     ],
 )
 def test_what_no_browser_sends_is_refused(written: str) -> None:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from app.kafka.probe import answers, any_answers
+from app.kafka.probe import any_answers, cluster_at
 from app.local.tcp_ports import free_port
 
 
@@ -28,26 +28,46 @@ def a_server(answer: bytes) -> Iterator[int]:
         thread.join(5)
 
 
-def metadata(brokers: int, correlation: int = 1) -> bytes:
+def metadata(brokers: int, correlation: int = 1, rack: bytes | None = None, cluster: bytes = b"c-1") -> bytes:
     body = struct.pack(">iii", correlation, 0, brokers)
+    for number in range(brokers):
+        body += struct.pack(">i", number) + text(b"127.0.0.1") + struct.pack(">i", 9092) + text(rack)
+    body += text(cluster) + struct.pack(">ii", 0, 0)
     return struct.pack(">i", len(body)) + body
 
 
+def text(value: bytes | None) -> bytes:
+    return struct.pack(">h", -1) if value is None else struct.pack(">h", len(value)) + value
+
+
 @pytest.mark.parametrize(
-    ("answer", "is_broker"),
+    ("answer", "cluster"),
     [
-        (metadata(1), True),
-        (metadata(0), False),
-        (metadata(1, correlation=7), False),
-        (b"HTTP/1.1 400 Bad Request\r\n\r\n", False),
-        (b"", False),
-        (struct.pack(">i", 3) + b"abc", False),
+        (metadata(1), "c-1"),
+        (metadata(3, rack=b"r"), "c-1"),
+        (metadata(0), None),
+        (metadata(1, correlation=7), None),
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", None),
+        (b"", None),
+        (struct.pack(">i", 3) + b"abc", None),
+        (struct.pack(">iiii", 12, 1, 0, 1), None),
+        (metadata(1, cluster=b"\xff"), None),
     ],
-    ids=["broker", "no broker registered yet", "other correlation", "http", "closed", "short"],
+    ids=[
+        "broker",
+        "three with racks",
+        "no broker registered yet",
+        "other correlation",
+        "http",
+        "closed",
+        "short",
+        "cut off",
+        "not text",
+    ],
 )
-def test_only_a_broker_counts(answer: bytes, is_broker: bool) -> None:
+def test_only_a_broker_counts(answer: bytes, cluster: str | None) -> None:
     with a_server(answer) as port:
-        assert answers("127.0.0.1", port, 2) is is_broker
+        assert cluster_at("127.0.0.1", port, 2) == cluster
 
 
 def test_closed_port_does_not_answer() -> None:

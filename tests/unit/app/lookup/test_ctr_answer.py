@@ -101,7 +101,7 @@ async def test_calls_have_no_position(start: Start) -> None:
     count(worker, "home", dimension=POSITION, place={"row": 0, "rank": 1}, rendered=4, attributed_clicks=1)
     answer = await answered(await start(worker), f"{SPAN}&by=position&previous=1")
     for counts in (*answer["windows"], answer["total"], answer["previous"]["total"]):
-        for name in ("calls", "clicked_calls", "unlabelled_impressions"):
+        for name in ("calls", "clicked_calls", "unlabelled_impressions", "bots"):
             assert counts[name] is None
         for name in ("ctr_calls", "clicks_per_call"):
             assert counts[name] == {

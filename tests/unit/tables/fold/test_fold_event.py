@@ -11,6 +11,7 @@ from tables.declare import MOVED_TABLES
 from tables.fold.fold_event import fold
 from tables.fold.fold_identity import fold_transfer
 from tables.fold.fold_ports import MOVED
+from tables.user import purchases, rendered
 from tables.user.rendered import ShownItems
 from tests.support import builders
 from tests.support.builders import (
@@ -375,6 +376,21 @@ def test_each_purchase_counts_with_its_revenue_in_the_impressions_pane(overlay: 
     )
     expected = {"purchases": 4, "revenue": {"EUR": Decimal("0.30"), "JPY": Decimal(15)}}
     assert tallied(overlay, POSITION) == {(0, "home", "A", 1, 0): expected}
+
+
+def test_login_moves_what_a_user_has_whatever_a_purchase_was_worth(overlay: SpiedOverlay) -> None:
+    """A shop may send any price and quantity within the bounds; their product is beyond any revenue."""
+    dear = a_buy(item="1", quantity=1_000_000, price=Decimal("999999999999.999999"), **at(2))
+    shop = a_clickrecommended(item="1", **at(1)), dear, a_login(target=OTHER_USER, **at(3))
+    fold_all(
+        overlay, a_rendered(items=("1", "2"), **at(0)), *shop
+    )  # which decodes the transfer, as its target does
+    assert fold_transfer(overlay, overlay.sent[0])
+    rows = overlay.rows
+    assert rows[purchases.TABLE].get(TARGET).items["1/1"].whole == 1_000_000
+    assert set(ShownItems(rows[rendered.TABLE].get(TARGET))) == {"1/1", "1/2"}
+    counted = tallied(overlay)[0, "home"]
+    assert (counted["purchases"], counted.get("revenue")) == (1, None)
 
 
 def test_revenue_by_weight_is_exact(overlay: SpiedOverlay) -> None:

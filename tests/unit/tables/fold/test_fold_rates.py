@@ -11,7 +11,7 @@ import pytest
 from events.model import NO_PROFILE_USER, BotCount
 from tables.ctr.panes import COUNTERS, Counts, add
 from tables.ctr.rates import rates
-from tables.ctr.window_keys import WindowKey
+from tables.ctr.window_keys import SCENARIO, WindowKey
 from tests.support.builders import (
     MINUTE_MS,
     NOW_MS,
@@ -65,6 +65,29 @@ def drawn(chooser: random.Random, time_ms: int) -> Any:
     if kind == 7:
         return a_login(target=chooser.choice(USERS), **base)
     return a_bots(BotCount(chooser.randint(1, 9), place["scenario"]), **base | {"user": NO_PROFILE_USER})
+
+
+def test_name_that_two_partitions_count_differently_has_no_rate_above_1() -> None:
+    """With too many names, the showings of one count as ``other`` in a partition, and its clicks by themselves in another."""
+    cluster, windows = Cluster(2, max_scenarios=1), defaultdict[str, Counts](Counts)
+    full, empty = (
+        next(user for user in map(str, range(100)) if cluster.home(user) == home) for home in (0, 1)
+    )
+    cluster.fold(a_rendered(user=full, items=("1", "2"), scenario="mail"))
+    cluster.fold(a_rendered(user=full, items=("1", "2", "3"), scenario="home"))
+    cluster.fold(a_rendered(user=empty, items=("9",), scenario="home"))
+    cluster.fold(a_login(user=full, target=empty, time_ms=NOW_MS + 1))
+    cluster.settle()
+    for item in "123":
+        cluster.fold(a_clickrecommended(user=empty, item=item, scenario=None, time_ms=NOW_MS + 2))
+    for overlay in cluster.overlays:
+        name_of = overlay.places.namer(NOW_MS)
+        for key, pane in overlay.tally.drain(lambda _: None, NOW_MS, name_of).items():
+            if key.dimension == SCENARIO:
+                add(windows[key.scenario], pane.counts)
+    found = rates(windows["home"])["ctr_rendered"]
+    assert (found.numerator, found.denominator) == (3, 1), "the case that this test is about"
+    assert (found.value, found.reason) == (None, "attributed_clicks exceeds rendered")
 
 
 @pytest.mark.parametrize("seed", range(40))

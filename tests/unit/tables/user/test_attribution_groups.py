@@ -6,8 +6,10 @@ from collections import Counter
 import msgspec
 import pytest
 
+from tables.ctr.panes import PANE_KEEP_MS
 from tables.user.attribution import click, convert, show
 from tables.user.attribution_groups import MAX_CONVERSIONS
+from tables.user.attribution_moves import Moved, absorb
 from tables.user.elements import Conversion, Impression, JoiningClick, Place
 from tables.user.impressions import (
     KEEP_MS,
@@ -18,7 +20,7 @@ from tables.user.impressions import (
     impressions_of,
 )
 from tests.support.attribution_rows import HOME, clicked, converted, shown
-from tests.support.builders import DAY_MS, MINUTE_MS, NOW_MS, USER
+from tests.support.builders import DAY_MS, MINUTE_MS, NOW_MS, OTHER_USER, USER
 
 
 def test_oldest_impressions_go_beyond_the_number() -> None:
@@ -67,6 +69,23 @@ def test_group_that_is_dropped_changes_no_count_and_cannot_count_again() -> None
     assert state.clicks == ()
     assert clicked(state, NOW_MS + 3) == {}
     assert converted(state, NOW_MS + 4) == {("purchases", Place(NOW_MS + 3, "mail"), None): 1}
+
+
+@pytest.mark.parametrize(
+    ("days", "joins"), [(2, True), (6, True), (PANE_KEEP_MS // DAY_MS, False), (400, False)]
+)
+def test_click_of_an_import_joins_no_showing_whose_pane_may_be_gone(days: int, joins: bool) -> None:
+    state = ImpressionsState()
+    shown(state)
+    found = clicked(state, NOW_MS + 1, received_ms=NOW_MS + days * DAY_MS)
+    assert found == ({("attributed_clicks", HOME, None): 1} if joins else {})
+
+
+def test_login_joins_no_click_with_a_showing_whose_pane_may_be_gone() -> None:
+    state, late_ms = ImpressionsState(), NOW_MS + 7 * DAY_MS
+    shown(state)
+    click_of_another = JoiningClick(NOW_MS + 1, late_ms, "1/1", origin=OTHER_USER, number=1)
+    assert absorb(state, USER, Moved([], [click_of_another]), NOW_MS + 2, late_ms) == {}
 
 
 @pytest.mark.parametrize("length", [51, 1_000, MAX_SHOWN_ITEMS, MAX_SHOWN_ITEMS * 3])
