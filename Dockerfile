@@ -1,4 +1,4 @@
-# One image for every process of Uptake: `docker run uptake collector`, `... worker`, `... topics`.
+# One image for every process of Uptake: `docker run uptake collector`, `... worker`, `... dashboard`, `... topics`.
 FROM python:3.11-slim AS build
 WORKDIR /src
 RUN python -m venv /opt/uptake
@@ -23,5 +23,5 @@ ENV PATH=/opt/uptake/bin:$PATH \
 USER 10001
 WORKDIR /var/lib/uptake
 VOLUME ["/var/lib/uptake", "/etc/uptake"]
-EXPOSE 8080 6067
+EXPOSE 8080 6067 7070
 ENTRYPOINT ["uptake"]

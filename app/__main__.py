@@ -9,9 +9,9 @@ import signal
 import sys
 from typing import Final
 
-_SERVERS: Final = frozenset({"collector", "kafka", "up", "worker"})
+_SERVERS: Final = frozenset({"collector", "dashboard", "kafka", "up", "worker"})
 """Commands that run until a signal. It is how they end, and no failure."""
-_HOLDS_NOTHING: Final = frozenset({"collector", "worker"})
+_HOLDS_NOTHING: Final = frozenset({"collector", "dashboard", "worker"})
 """Servers that have nothing to put in order before their own handlers are set."""
 _TERMINATED: Final = 128 + signal.SIGTERM
 

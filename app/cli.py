@@ -26,7 +26,12 @@ class Command:
 
 
 COMMANDS: Final = (
-    Command("up", "app.commands.up", "up", "Run Kafka, collector and workers on this machine until Ctrl-C."),
+    Command(
+        "up",
+        "app.commands.up",
+        "up",
+        "Run Kafka and all processes on this machine until Ctrl-C.",
+    ),
     Command(
         "demo", "app.commands.demo", "demo", "Start everything, replay real events, show CTR and lookups."
     ),
@@ -34,6 +39,12 @@ COMMANDS: Final = (
         "collector", "app.commands.collector", "collector", "Accept events over HTTP and write them to Kafka."
     ),
     Command("worker", "app.commands.worker", "worker", "Keep the tables of some users and answer lookups."),
+    Command(
+        "dashboard",
+        "app.commands.dashboard",
+        "dashboard",
+        "Serve the page of click-through rates, visitors and health.",
+    ),
     Command("ctr", "app.commands.ctr", "ctr", "Show click-through rates as they change."),
     Command("topics", "app.commands.topics", "topics", "Show the topics, and differences on the broker."),
     Command(

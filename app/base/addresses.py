@@ -41,6 +41,22 @@ def checked_url(text: str) -> str:
     return text
 
 
+def checked_urls(text: str) -> str:
+    """Return addresses with commas between them as given; raise ValueError unless each is ``http://host:port``."""
+    try:
+        urls = [checked_url(url) for url in url_list(text)]
+    except ValueError:
+        urls = []
+    if not urls:
+        raise ValueError("use http://host:port, with commas between several addresses")
+    return text
+
+
+def url_list(text: str) -> tuple[str, ...]:
+    """Return the addresses of a setting that has commas between them."""
+    return tuple(filter(None, (url.strip() for url in text.split(","))))
+
+
 def is_wildcard(host: str) -> bool:
     """Return whether a server on this host listens on all addresses of the machine."""
     return _is_address(host) and ipaddress.ip_address(host).is_unspecified

@@ -9,7 +9,7 @@ from typing import Annotated, Final, Self
 from pydantic import AfterValidator, Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from app.base.addresses import HIGHEST_PORT, checked_host, checked_url
+from app.base.addresses import HIGHEST_PORT, checked_host, checked_url, checked_urls
 from app.base.setting_relations import broken_relation
 
 LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
@@ -17,6 +17,9 @@ LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
 
 COLLECTOR_PORT: Final = 8080
 WORKER_PORT: Final = 6067
+DASHBOARD_PORT: Final = 7070
+
+_Urls = Annotated[str, AfterValidator(checked_urls)]
 
 _DAY_MS: Final = 86_400_000
 _TERABYTE: Final = 1 << 40
@@ -70,10 +73,7 @@ class Settings(BaseSettings):
         description="directory of a worker's RocksDB, a collector's spool and the local Kafka",
     )
     flush_interval_ms: int = Field(
-        1_000,
-        ge=10,
-        le=60_000,
-        description="ms between two flushes, which make a partition's changes durable",
+        1_000, ge=10, le=60_000, description="ms between two flushes, which make changes durable"
     )
     flush_max_changes: int = Field(
         20_000,
@@ -105,14 +105,12 @@ class Settings(BaseSettings):
         le=_TERABYTE,
         description="bytes of RocksDB's memtables, shared by all tables of a worker",
     )
-
     standbys: int = Field(
         0,
         ge=0,
         le=10,
         description="other workers that keep a copy of each partition; the same for all workers",
     )
-
     max_stale_ms: int = Field(
         300_000,
         ge=0,
@@ -168,7 +166,6 @@ class Settings(BaseSettings):
     accept_bad: bool = Field(
         False, description="pause nothing: all records that cannot be folded go to the dead letters"
     )
-
     unknown_customer_ms: int = Field(
         600_000,
         ge=0,
@@ -184,7 +181,7 @@ class Settings(BaseSettings):
         None,
         ge=0,
         le=HIGHEST_PORT,
-        description="port to listen on; unless set, 8080 for a collector, 6067 for a worker",
+        description="port to listen on; unless set, 8080 for a collector, 6067 for a worker, 7070 for a dashboard",
     )
     advertise: Annotated[str | None, AfterValidator(_checked_advertise)] = Field(
         None, description="address of this worker for the other workers, http://host:port"
@@ -269,10 +266,16 @@ class Settings(BaseSettings):
         description="a request whose head, or body, takes longer than this many ms to arrive is abandoned",
     )
     drain_ms: int = Field(
-        500,
-        ge=0,
-        le=60_000,
-        description="ms that idle connections may still send on a stop before they are closed",
+        500, ge=0, le=60_000, description="ms that idle connections may still send on a stop"
+    )
+
+    # Dashboard
+    worker_urls: _Urls = Field(
+        f"http://127.0.0.1:{WORKER_PORT}", description="workers that a dashboard asks, with commas between"
+    )
+    collector_urls: _Urls = Field(
+        f"http://127.0.0.1:{COLLECTOR_PORT}",
+        description="collectors that a dashboard asks, with commas between",
     )
 
     # Logs

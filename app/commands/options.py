@@ -69,6 +69,8 @@ class GivenSettings(TypedDict, total=False):
     advertise: str | None
     flush_interval_ms: int | None
     accept_bad: bool | None
+    worker_urls: str | None
+    collector_urls: str | None
     log_level: str | None
     log_json: bool | None
 

@@ -1,4 +1,4 @@
-"""`uptake up`: run Kafka, collector and workers on this machine, with one log, until Ctrl-C."""
+"""`uptake up`: run Kafka, collector, workers and dashboard on this machine, with one log, until Ctrl-C."""
 
 import asyncio
 import time
@@ -28,7 +28,7 @@ def up(
     log_level: options.LogLevel = None,
     log_json: options.LogJson = None,
 ) -> None:
-    """Run Kafka, collector and workers on this machine until Ctrl-C. Data stays in --data-dir.
+    """Run Kafka, collector, workers and dashboard on this machine until Ctrl-C. Data stays in --data-dir.
 
     The first run fetches Apache Kafka (43 MB, with Maven) and writes a customers file with the customer 00000.
 
@@ -77,6 +77,7 @@ def _welcome(stack: Stack, plan: Plan, settings: Settings, seconds: float) -> st
         [
             "",
             f"Uptake is ready after {seconds:.1f} s. Ctrl-C stops everything.",
+            f"  dashboard  {stack.dashboard}",
             f"  collector  {stack.collector}{note}",
             f"  lookups    {'  '.join(stack.workers)}",
             f"  Kafka      {stack.kafka}",

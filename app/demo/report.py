@@ -7,6 +7,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from app.demo.counts import Cell, CellCounts, CountPart
+from app.demo.dashboard_address import dashboard_address
 from app.demo.lookups import sentence
 from app.demo.result import DemoResult
 from tables.ctr.rates import rate
@@ -58,9 +59,14 @@ def show_what_to_try(console: Console, result: DemoResult, customer: str, from_m
     stack = result.stack
     worker, collector = stack.workers[0], stack.collector
     span = f"from={from_ms}&to={to_ms}"
+    page = []
+    if stack.dashboard is not None:
+        address = dashboard_address(stack.dashboard, customer, from_ms, to_ms)
+        page = ["  the dashboard, in a browser", f"    {address}"]
     lines = [
         "",
         "Everything keeps running. Try:",
+        *page,
         "  the click-through rate of a scenario by day and variant, and by position",
         f"    curl '{worker}/v1/{customer}/ctr?scenario=all&granularity=P1D&by=variant&{span}&pretty=1'",
         f"    curl '{worker}/v1/{customer}/ctr?scenario=all&by=position&{span}&pretty=1'",

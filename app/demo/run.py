@@ -12,6 +12,7 @@ from app.base.errors import UptakeError
 from app.base.settings import Settings
 from app.customers.customer_registry import Customers
 from app.demo.counts import CellCounts, compare
+from app.demo.dashboard_address import dashboard_address
 from app.demo.drain import wait_until_drained
 from app.demo.file_counts import FileCounts, questions
 from app.demo.lookups import ask
@@ -48,6 +49,9 @@ class Demo:
         console.print("starting Kafka, collector and workers", highlight=False)
         stack = await start_stack(supervisor, self.settings, self.plan, runtime=self.runtime)
         ready_seconds = time.monotonic() - self.started
+        if stack.dashboard is not None:
+            address = dashboard_address(stack.dashboard, FIRST_CUSTOMER, self.facts.from_ms, self.facts.to_ms)
+            console.print(f"dashboard  {address}", markup=False, highlight=False, soft_wrap=True)
         console.print(f"ready after {ready_seconds:.1f} s", highlight=False)
         tally = await self._replay(stack)
         timeout = aiohttp.ClientTimeout(total=60)

@@ -16,7 +16,7 @@ from aiokafka.errors import KafkaError
 from app.base.addresses import http_url, local_host
 from app.base.clock import SystemClock
 from app.base.errors import UptakeError
-from app.base.settings import COLLECTOR_PORT, LOOPBACK, WORKER_PORT, Settings
+from app.base.settings import COLLECTOR_PORT, DASHBOARD_PORT, LOOPBACK, WORKER_PORT, Settings
 from app.customers.customer import Customer
 from app.customers.customer_registry import Customers
 from app.kafka.open_transactions import (
@@ -62,6 +62,7 @@ def examine(settings: Settings) -> list[Check]:
     checks += [
         check_port(settings.host, COLLECTOR_PORT, "collector"),
         check_port(settings.host, WORKER_PORT, "worker"),
+        check_port(settings.host, DASHBOARD_PORT, "dashboard"),
     ]
     return checks
 

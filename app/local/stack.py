@@ -1,4 +1,4 @@
-"""Starts the whole system on one machine: Kafka (ours, or one that runs already), its topics, a collector and workers."""
+"""Starts the whole system on one machine: Kafka (ours, or one that runs already), its topics, a collector, workers, a dashboard."""
 
 import asyncio
 import os
@@ -11,7 +11,7 @@ from typing import Final
 from app.base.addresses import http_url, local_host
 from app.base.errors import NoBrokerError
 from app.base.listening import cannot_listen
-from app.base.settings import COLLECTOR_PORT, WORKER_PORT, Settings
+from app.base.settings import COLLECTOR_PORT, DASHBOARD_PORT, WORKER_PORT, Settings
 from app.customers.customer_registry import create_customers_file
 from app.kafka.topics import ensure_topics
 from app.local.broker import HOST, LocalBroker
@@ -21,16 +21,20 @@ from app.local.tcp_ports import first_free, free_port, why_not
 
 _KAFKA_PORT: Final = 9092
 FIRST_CUSTOMER: Final = "00000"
-KAFKA_STAGE, WORKER_STAGE, COLLECTOR_STAGE = 0, 1, 2  # the highest stops first
+KAFKA_STAGE, WORKER_STAGE, COLLECTOR_STAGE, DASHBOARD_STAGE = 0, 1, 2, 3  # the highest stops first
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The ports on which everything will listen. ``kafka_port`` None: a Kafka that runs already, at ``Settings.kafka``."""
+    """The ports on which everything will listen.
+
+    ``kafka_port`` None: a Kafka that runs already, at ``Settings.kafka``. ``dashboard_port`` None: no dashboard.
+    """
 
     kafka_port: int | None
     collector_port: int
     worker_ports: tuple[int, ...]
+    dashboard_port: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +46,7 @@ class Stack:
     workers: tuple[str, ...]
     customers_file: Path
     data_dir: Path
+    dashboard: str | None = None
 
 
 def plan_ports(settings: Settings, *, workers: int, own_kafka: bool, port: int | None = None) -> Plan:
@@ -61,11 +66,12 @@ def plan_ports(settings: Settings, *, workers: int, own_kafka: bool, port: int |
         kafka_port=first_free(HOST, _KAFKA_PORT) if own_kafka else None,
         collector_port=first_free(host, COLLECTOR_PORT) if port is None else port,
         worker_ports=tuple(worker_ports),
+        dashboard_port=first_free(host, DASHBOARD_PORT),
     )
 
 
 def free_ports(*, workers: int = 1, own_kafka: bool = True) -> Plan:
-    """Return a plan of random free loopback ports, for the demo and the tests."""
+    """Return a plan of random free loopback ports, for the demo and the tests. It has no dashboard."""
     chosen: list[int] = []
     while len(chosen) < workers + 2:
         port = free_port(HOST)
@@ -103,9 +109,13 @@ async def start_stack(
         await _until_ready(broker, ready_timeout_ms)
     await ensure_topics(settings, wait_ms=None if plan.kafka_port is None else ready_timeout_ms)
     collector = _add(supervisor, settings, "collector", "collector", plan.collector_port, COLLECTOR_STAGE)
+    dashboard = None
+    if plan.dashboard_port is not None:
+        asks = settings.model_copy(update={"worker_urls": ",".join(workers), "collector_urls": collector})
+        dashboard = _add(supervisor, asks, "dashboard", "dashboard", plan.dashboard_port, DASHBOARD_STAGE)
     await supervisor.start()
     await supervisor.wait_ready(ready_timeout_ms)
-    return Stack(settings.kafka, collector, workers, settings.customers_file, settings.data_dir)
+    return Stack(settings.kafka, collector, workers, settings.customers_file, settings.data_dir, dashboard)
 
 
 async def _until_ready(broker: LocalBroker, timeout_ms: int) -> None:

@@ -10,7 +10,7 @@ import pytest
 def usual_ports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Hold a lock, so that only one test process at a time runs a command that looks for free default ports.
 
-    The ports are 6067, 8080 and 9092; a command checks that a port is free before it binds it.
+    The ports are 6067, 7070, 8080 and 9092; a command checks that a port is free before it binds it.
     """
     base = tmp_path_factory.getbasetemp()
     with (base.parent / "usual-ports").open("w") as lock:

@@ -159,6 +159,9 @@ def test_demo_keeps_running_answers_what_it_printed_and_stops_at_ctrl_c(temporar
                 break
         text = "".join(lines)
         assert "equal: " in text
+        (page,) = re.findall(r"the dashboard, in a browser\n *(http\S+)", text)
+        with urllib.request.urlopen(page, timeout=30) as answer:
+            assert answer.headers["Content-Type"].startswith("text/html")
         urls = re.findall(r"curl '(http[^']+)'", text)
         assert len(urls) >= 6
         assert pids_that_mention(temporary)
@@ -170,6 +173,7 @@ def test_demo_keeps_running_answers_what_it_printed_and_stops_at_ctrl_c(temporar
         _, err = process.communicate(timeout=60)
         assert process.returncode == 0, err
         assert "stopping" in err
+        assert err.index(f"dashboard  {page}") < err.index("ready after"), "its address comes first"
     finally:
         if process.poll() is None:
             process.kill()

@@ -7,9 +7,11 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -52,9 +54,13 @@ class Up:
     def text(self) -> str:
         return self.log.read_text(errors="replace")
 
+    def addresses(self) -> dict[str, str]:
+        """Return name -> address, in the order in which they are printed."""
+        lines = [line.split() for line in self.text().partition("Uptake is ready")[2].splitlines()[1:6]]
+        return {words[0]: words[1] for words in lines}
+
     def worker(self) -> str:
-        (line,) = [line for line in self.text().splitlines() if line.strip().startswith("lookups")]
-        return line.split()[1]
+        return self.addresses()["lookups"]
 
     def family(self) -> list[int]:
         """The process ids of its children."""
@@ -96,9 +102,34 @@ def up(kafka: str, tmp_path: Path) -> Iterator[Up]:
         running.process.wait()
 
 
+def _get(url: str) -> Any:
+    with urllib.request.urlopen(url, timeout=10) as answer:
+        return json.load(answer)
+
+
 def _excluded(url: str) -> dict[str, int]:
-    with urllib.request.urlopen(f"{url}/v1/00000/users/max/exclusions", timeout=10) as answer:
-        return {entry["item"]: entry["count"] for entry in json.load(answer)["excluded"]}
+    return {
+        entry["item"]: entry["count"] for entry in _get(f"{url}/v1/00000/users/max/exclusions")["excluded"]
+    }
+
+
+def _check_dashboard(url: str) -> None:
+    """Check that the dashboard has what workers and collector have: the page of the demo's visitor, rates, refusals, health."""
+    with urllib.request.urlopen(url, timeout=10) as page:
+        assert page.headers["Content-Type"].startswith("text/html")
+    assert _get(f"{url}/dashboard/session")["customers"] == ["00000"]
+    assert _get(f"{url}/dashboard/00000/users/max")["known"] is True
+    assert _get(f"{url}/dashboard/00000/users/max/exclusions")["excluded"][0]["item"] == "1"
+    assert _get(f"{url}/dashboard/00000/refused")["refused"] == {"bad_itemtype": 1}
+    health = _get(f"{url}/dashboard/health")
+    assert [each["ok"] for each in (*health["workers"], *health["collectors"])] == [True, True]
+    assert health["alarms"] == health["warnings"] == []
+    with urllib.request.urlopen(f"{url}/dashboard/00000/ctr/stream?span=PT15M", timeout=20) as stream:
+        while True:
+            line = stream.readline()
+            assert line
+            if line.startswith(b"data: ") and json.loads(line[6:])["total"]["rendered"] == 2:
+                return
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
@@ -112,8 +143,12 @@ def test_up_answers_stops_at_one_signal_and_keeps_its_data(up: Up, tmp_path: Pat
     while _excluded(up.worker()) != {"1": 2}:
         assert time.monotonic() < deadline
         time.sleep(0.05)
+    with pytest.raises(urllib.error.HTTPError, match="400"):
+        urllib.request.urlopen(f"http://127.0.0.1:{up.port}/api/00000/rendered/max/x/1", timeout=10)
+    assert list(up.addresses())[:3] == ["dashboard", "collector", "lookups"]
+    _check_dashboard(up.addresses()["dashboard"])
     family = up.family()
-    assert len(family) == 3, "Kafka, one worker, one collector"
+    assert len(family) == 4, "Kafka, one worker, one collector, the dashboard"
 
     up.process.send_signal(signal.SIGINT)
     assert up.process.wait(40) == 0

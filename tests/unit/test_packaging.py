@@ -24,6 +24,25 @@ def test_package_list_is_what_the_directories_hold() -> None:
     assert set(listed) == present
 
 
+def test_package_data_is_every_other_file_of_the_packages() -> None:
+    data = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
+    listed = {
+        path
+        for package, patterns in data.items()
+        for pattern in patterns
+        for path in ROOT.joinpath(*package.split(".")).glob(pattern)
+        if path.is_file()
+    }
+    others = {
+        path
+        for top in ("app", "agents", "tables", "events")
+        for path in (ROOT / top).rglob("*")
+        if path.is_file() and path.suffix not in (".py", ".pyc")
+    }
+    assert ROOT / "app/dashboard/static/index.html" in others
+    assert listed == others
+
+
 @pytest.mark.parametrize("lock", sorted(path.name for path in ROOT.glob("requirements*.lock")))
 def test_lock_names_no_index_and_has_a_hash_for_everything(lock: str) -> None:
     text = (ROOT / lock).read_text()

@@ -44,7 +44,7 @@ def _with_port() -> list[str]:
 
 
 def test_commands_with_a_port_are_known() -> None:
-    assert set(_with_port()) == {"up", "demo", "collector", "worker", "kafka"}
+    assert set(_with_port()) == {"up", "demo", "collector", "worker", "dashboard", "kafka"}
 
 
 @pytest.mark.parametrize("command", _with_port())

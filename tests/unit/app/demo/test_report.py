@@ -130,6 +130,18 @@ def test_what_to_try_names_the_running_addresses() -> None:
     assert "    curl 'http://127.0.0.1:2/v1/00000/users/u1?pretty=1'" in lines, "commands are not wrapped"
     assert any("http://127.0.0.1:3/api/00000/rendered" in line for line in lines)
     assert "Ctrl-C" in lines[-1]
+    assert not any("dashboard" in line for line in lines), "this system has none"
+
+
+def test_what_to_try_begins_with_the_dashboard() -> None:
+    text = io.StringIO()
+    result = replace(RESULT, stack=replace(RESULT.stack, dashboard="http://127.0.0.1:4"))
+    show_what_to_try(Console(file=text, width=40), result, "00000", 1, 60_000)
+    lines = text.getvalue().splitlines()
+    assert lines[2:4] == [
+        "  the dashboard, in a browser",
+        "    http://127.0.0.1:4/#customer=00000&span=P1D&until=1970-01-01T00:01Z",
+    ]
 
 
 def test_memory_of_a_process_is_what_the_kernel_says() -> None:

@@ -1,0 +1,1 @@
+"""Server of the dashboard: one page and its data from one origin, asked of workers and collectors over HTTP."""
