@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def usual_ports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Hold a lock, so that only one test process at a time runs a command that looks for free default ports.
 
