@@ -1,6 +1,6 @@
 """The rows and tallies of one partition in memory, and the changes that a flush takes from them."""
 
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final, NamedTuple, Protocol, TypeVar
@@ -145,10 +145,17 @@ class Overlay:
             value = None if state is None else encode_record(WindowKey.decode(key), state)
             yield Output(WINDOWS, self._number, key, value)
 
-    def scan(self, table: str, start: bytes, end: bytes, most: int) -> tuple[dict[bytes, Any], bytes | None]:
+    def keys_in_memory(self, table: str) -> list[bytes]:
+        """Return the keys of a table's rows in memory, unordered. A key may come twice."""
+        return self.tables[table].keys_in_memory()
+
+    def scan(
+        self, table: str, start: bytes, end: bytes, most: int, in_memory: Iterable[bytes]
+    ) -> tuple[dict[bytes, Any], bytes | None]:
         """Return at most ``most`` rows of a key range in key order, and the key to continue from; None if there are no more.
 
-        They are as of the last folded event. Rows in memory win over the store.
+        Rows in memory win over the store. ``in_memory`` are the keys in memory of this range, or of more. All keys of the table are too
+        many to look through for each of many scans. Rows that came into memory since the caller got them may be missing.
         """
         rows = self.tables[table]
         found: dict[bytes, Any] = {
@@ -156,7 +163,7 @@ class Overlay:
         }
         if len(found) == most:
             end = next(reversed(found)) + b"\x00"  # beyond it, the store has not been read
-        found.update(rows.scan_memory(start, end))
+        found.update(rows.among(in_memory, start, end))
         keys = sorted(found)[:most]
         rest = keys[-1] + b"\x00" if len(keys) == most else None
         return {key: found[key] for key in keys if found[key] is not None}, rest
@@ -167,17 +174,9 @@ class Overlay:
         for key, value in self._store.scan(table, start, end):
             yield key, rows.peek(key, value)
 
-    def first_key(self, table: str, start: bytes, end: bytes) -> bytes | None:
-        """Return the first key in a range that has a row, in memory or in the store."""
-        rows = self.tables[table]
-        fresh = dict(rows.scan_memory(start, end))
-        here = min((key for key, state in fresh.items() if state is not None), default=None)
-        for key, _ in self._store.scan(table, start, end):
-            if here is not None and key >= here:
-                break
-            if fresh.get(key, key) is not None:
-                return key
-        return here
+    def first_stored(self, table: str, start: bytes, end: bytes) -> bytes | None:
+        """Return the first key in a range that has a row in the store."""
+        return next((key for key, _ in self._store.scan(table, start, end)), None)
 
     def settle(self, max_rows: int, max_bytes: int) -> None:
         """Let the caches age if they hold too much or had no room for a row, and give the room that is left to lookups.

@@ -4,7 +4,7 @@ A row that changed since the last flush, or in a flush that is not yet in the st
 event.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any, Final, Generic, TypeVar
 
@@ -151,11 +151,18 @@ class RowCache(Generic[_S]):
             )
         return changes
 
-    def scan_memory(self, start: bytes, end: bytes) -> Iterator[tuple[bytes, _S | None]]:
-        """Yield the rows in memory with ``start <= key < end``, unordered. A key may come twice; its later state is the newer one."""
-        for rows in (self.older, self.recent):
-            for key, state in rows.items():
-                if start <= key < end:
+    def keys_in_memory(self) -> list[bytes]:
+        """Return the keys of the rows in memory, unordered. A key may come twice."""
+        return [*self.older, *self.recent]
+
+    def among(self, keys: Iterable[bytes], start: bytes, end: bytes) -> Iterator[tuple[bytes, _S | None]]:
+        """Yield those of the rows with ``start <= key < end`` that are in memory. A row that has left it is in the store."""
+        for key in keys:
+            if start <= key < end:
+                state = self.recent.get(key, _ABSENT)
+                if state is _ABSENT:
+                    state = self.older.get(key, _ABSENT)
+                if state is not _ABSENT:
                     yield key, state
 
     def decode(self, raw: bytes) -> _S:

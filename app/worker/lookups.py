@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 from agents.partition import Partition
 from agents.registry import Partitions
@@ -14,18 +14,15 @@ from app.worker.hidden_ends import HiddenEnd
 from app.worker.restore import Restorer
 from app.worker.standby import Standbys
 from app.worker.watchdog import Stall
+from app.worker.window_reads import read_windows
 from events.partitions import partition_of
 from tables.base.table_spec import Stretch
-from tables.ctr.window_keys import MAX_TIME_MS, WindowKey, after_scenario, customer_range, range_of
 from tables.ctr.window_sums import StoredSpan, WindowRow
-from tables.ctr.windows import HISTORY_LANE
 from tables.declare import MOVED_TABLES, TABLES
 from tables.fold.fold_ports import MOVED
 from tables.store import StoreError
 
 _RETRY_AFTER_S = 2
-_WINDOWS_A_SCAN: Final = 128
-"""Stored windows that a scan reads at most, before other coroutines may run. 128 take about 0.5 ms."""
 
 
 class Owners(Protocol):
@@ -157,48 +154,7 @@ class WorkerLookups:
         between two lists.
         """
         self._open(partition)
-        return self._windows(partition, customer, scenario, dimension, segments)
-
-    def _windows(
-        self,
-        partition: int,
-        customer: str,
-        scenario: str | None,
-        dimension: str,
-        segments: Sequence[StoredSpan],
-    ) -> Iterator[list[WindowRow]]:
-        for each in self._scenarios(partition, customer) if scenario is None else [scenario]:
-            yield []  # to find the next scenario takes time too, also if it has no windows here
-            for granularity, from_ms, to_ms in segments:
-                start, end = range_of(customer, each, dimension, granularity, from_ms, to_ms)
-                at: bytes | None = start
-                while at is not None:
-                    with self._reading(partition) as owned:
-                        rows, at = owned.overlay.scan("windows", at, end, _WINDOWS_A_SCAN)
-                        over_ms = owned.watermark_ms - owned.rules.grace_ms
-                    yield [
-                        WindowRow(
-                            WindowKey.decode(key),
-                            state.counts,
-                            state.revision,
-                            state.is_final,
-                            # History waits for no watermark.
-                            MAX_TIME_MS if state.lane == HISTORY_LANE else over_ms,
-                        )
-                        for key, state in rows.items()
-                    ]
-
-    def _scenarios(self, partition: int, customer: str) -> Iterator[str]:
-        """Yield the scenarios that have windows here. Each read skips to the next scenario."""
-        start, end = customer_range(customer)
-        while True:
-            with self._reading(partition) as owned:
-                key = owned.overlay.first_key("windows", start, end)
-            if key is None:
-                return
-            scenario = WindowKey.decode(key).scenario
-            yield scenario
-            start = after_scenario(customer, scenario)
+        return read_windows(lambda: self._reading(partition), customer, scenario, dimension, segments)
 
     @contextmanager
     def _reading(self, partition: int) -> Iterator[Partition]:

@@ -114,6 +114,16 @@ def customer_range(customer: str) -> tuple[bytes, bytes]:
     return escape(customer) + SEPARATOR, escape(customer) + _PAST_SEPARATOR
 
 
+def scenario_part(key: bytes) -> bytes:
+    """Return ``scenario_key`` of the scenario that a row's key belongs to."""
+    return key[: key.index(SEPARATOR, key.index(SEPARATOR) + 1)]
+
+
+def scenario_range(customer: str, scenario: str) -> tuple[bytes, bytes]:
+    """Return the half-open range of the keys of all rows of a scenario."""
+    return scenario_key(customer, scenario) + SEPARATOR, after_scenario(customer, scenario)
+
+
 def after_scenario(customer: str, scenario: str) -> bytes:
     """Return the first key after a scenario's rows, where a scan finds the next scenario."""
     return scenario_key(customer, scenario) + _PAST_SEPARATOR

@@ -120,7 +120,7 @@ def test_abandoned_scan_does_not_keep_the_disk_locked(reopen: Open) -> None:
     first = reopen()
     first.write({"rendered": [(b"a", b"1"), (b"b", b"1")]}, {})
     for _ in first.scan("rendered", b"", b"z"):
-        break  # as Overlay.first_key does; RocksDB keeps its lock as long as an iterator lives
+        break  # as Overlay.first_stored does; RocksDB keeps its lock as long as an iterator lives
     assert rows(reopen()) == [(b"a", b"1"), (b"b", b"1")]
 
 

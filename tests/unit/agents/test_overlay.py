@@ -40,7 +40,7 @@ def test_a_scan_goes_on_where_it_stopped(most: int) -> None:
     found: list[tuple[bytes, int]] = []
     at: bytes | None = key(3)
     while at is not None:
-        rows, at = overlay.scan("windows", at, key(50), most)
+        rows, at = overlay.scan("windows", at, key(50), most, overlay.keys_in_memory("windows"))
         assert len(rows) <= most
         found += [(each, state.counts.clicks) for each, state in rows.items()]
     assert found == [(key(number), expected[number]) for number in sorted(expected) if 3 <= number < 50]

@@ -100,7 +100,7 @@ def test_rows_say_what_a_dictionary_would(actions: list[tuple[Any, ...]]) -> Non
     disk = Disk()
     for name, *arguments in actions:
         getattr(disk, name)(*arguments)
-        fresh = dict(disk.rows.scan_memory(b"b", b"d"))
+        fresh = dict(disk.rows.among(disk.rows.keys_in_memory(), b"b", b"d"))
         assert set(fresh) <= {b"b", b"c"}
         assert all(disk.expected.get(key) == state for key, state in fresh.items())
     for key in KEYS:
