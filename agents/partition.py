@@ -96,11 +96,13 @@ class Partition:
             return
         self.as_of_ms[topic] = records[0].timestamp
         deadline = time.perf_counter() + _SLICE_SECONDS
+        positions, stats = self.positions, self.stats
         count = 0
         for record in records:
             if not self.is_open:
                 return
-            if record.offset < self.positions.get(topic, 0):
+            offset = record.offset
+            if offset < positions.get(topic, 0):
                 continue
             try:
                 fold_one(self, record)
@@ -119,8 +121,8 @@ class Partition:
                 # Rows may be half changed, so this partition must not flush again.
                 self._lose(PartitionLostError(self.number, f"{topic} offset {record.offset}: {error!r}"))
                 raise
-            self.positions[topic] = record.offset + 1
-            self.stats.folded += 1
+            positions[topic] = offset + 1
+            stats.folded += 1
             count += 1
             if count >= SLICE_RECORDS:
                 count = 0

@@ -50,7 +50,7 @@ from tables.store import StoreError, StoreMemory
 
 log = logging.getLogger(__name__)
 
-_GC_THRESHOLDS = (10_000, 500, 1_000)
+_GC_THRESHOLDS = (50_000, 100, 1_000)
 """With its defaults, Python's garbage collector scans all rows again and again, for a fifth of the CPU (docs/benchmarks.md). Rows have no
 cycles, so scans of what is old may be rare. Scans of what is new stop the event loop for 0.2 us an object: a large answer has many."""
 _FORESEEN_ERRORS = (UptakeError, StoreError)

@@ -162,5 +162,5 @@ class BareLoop:
 
 if __name__ == "__main__":
     # Millions of rows stay in memory, and looking for cycles among them took a quarter of the CPU. These are the worker's thresholds.
-    gc.set_threshold(10_000, 500, 1_000)
+    gc.set_threshold(50_000, 100, 1_000)
     uvloop.run(BareLoop(parse()).run())
