@@ -23,18 +23,23 @@ from app.lookup.server import create_lookup_app
 from tables.ctr.panes import Counts
 from tables.ctr.window_keys import SCENARIO, WindowKey, scenario_key
 from tables.ctr.window_sums import WindowRow
-from tests.support.lookups import MINUTE, MemoryWorker
+from tables.ctr.windows import GRANULARITY_MS, floor
+from tests.support.lookups import MemoryWorker
 
 ROOT = Path(__file__).resolve().parents[4]
 TRICKY = "[red]x[/red]\x1b]0;title\x07"
 
 
 def count(worker: MemoryWorker, scenario: str, **counted: int) -> int:
-    """Store the minute of now in the partition of its scenario, and return the partition."""
+    """Store the minute, hour and day of now in the partition of the scenario, and return the partition.
+
+    In the last minute of an hour, a span up to now is read from whole hours.
+    """
     now_ms = time.time_ns() // 1_000_000
-    key = WindowKey("00000", scenario, SCENARIO, "minute", now_ms - now_ms % MINUTE)
     partition = worker.partition_of(scenario_key("00000", scenario))
-    worker.rows.setdefault(partition, []).append(WindowRow(key, Counts(**counted), 0, False))
+    for name in GRANULARITY_MS:
+        key = WindowKey("00000", scenario, SCENARIO, name, floor(now_ms, name))
+        worker.rows.setdefault(partition, []).append(WindowRow(key, Counts(**counted), 0, False))
     return partition
 
 
@@ -43,8 +48,10 @@ async def served(worker: MemoryWorker, port: int = 0, **options: Any) -> AsyncIt
     hub = EventHub(interval_s=0.05)
     server = TestServer(create_lookup_app(worker, hub=hub, **options), port=port)
     await server.start_server(shutdown_timeout=0.1)
-    yield str(server.make_url("")).rstrip("/")
-    await server.close()
+    try:
+        yield str(server.make_url("")).rstrip("/")
+    finally:
+        await server.close()
 
 
 async def started(*arguments: str, stdout: int = asyncio.subprocess.PIPE, **environ: str) -> Any:
