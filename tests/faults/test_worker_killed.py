@@ -27,7 +27,7 @@ MOVED_TO = {2: -1, 4: 0}
 def test_kills_and_a_lost_disk_lose_and_double_nothing(
     own_broker: LocalBroker, tmp_path: Path, is_long: bool
 ) -> None:
-    kills, seconds = (10, 50) if is_long else (6, 25)
+    kills, seconds = (10, 50) if is_long else (5, 20)
     cluster = Cluster(own_broker, tmp_path)
     users = [cluster.customer.rules.user(f"visitor-{number}") for number in range(USERS)]
     storm = Storm(CUSTOMER, cluster.customer.rules.user)

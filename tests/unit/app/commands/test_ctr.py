@@ -54,6 +54,11 @@ async def served(worker: MemoryWorker, port: int = 0, **options: Any) -> AsyncIt
         await server.close()
 
 
+def listen_to_ctrl_c() -> None:
+    """Undo what a shell does to the programs that it runs in the background: they ignore Ctrl-C, and so do their children."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 async def started(*arguments: str, stdout: int = asyncio.subprocess.PIPE, **environ: str) -> Any:
     return await asyncio.create_subprocess_exec(
         sys.executable,
@@ -61,6 +66,7 @@ async def started(*arguments: str, stdout: int = asyncio.subprocess.PIPE, **envi
         stdout=stdout,
         stderr=asyncio.subprocess.PIPE,
         cwd=ROOT,
+        preexec_fn=listen_to_ctrl_c,
         env={**os.environ, "COLUMNS": "150", "TERM": "xterm", **environ},
     )
 
