@@ -124,10 +124,12 @@ class RowCache(Generic[_S]):
 
     def peek(self, key: bytes, stored: bytes) -> _S | None:
         """Return the row as ``get`` does, given the stored value, without a change of the cache."""
-        state = self.recent.get(key, _ABSENT)
-        if state is _ABSENT:
-            state = self.older.get(key, _ABSENT)
+        state = self._in_memory(key)
         return self._decode(stored) if state is _ABSENT else state
+
+    def _in_memory(self, key: bytes) -> Any:
+        state = self.recent.get(key, _ABSENT)
+        return self.older.get(key, _ABSENT) if state is _ABSENT else state
 
     def put(self, key: bytes, state: _S | None) -> None:
         """Set a row (None deletes it). The row counts as changed until the next flush encodes it."""
@@ -159,9 +161,7 @@ class RowCache(Generic[_S]):
         """Yield those of the rows with ``start <= key < end`` that are in memory. A row that has left it is in the store."""
         for key in keys:
             if start <= key < end:
-                state = self.recent.get(key, _ABSENT)
-                if state is _ABSENT:
-                    state = self.older.get(key, _ABSENT)
+                state = self._in_memory(key)
                 if state is not _ABSENT:
                     yield key, state
 

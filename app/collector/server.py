@@ -3,7 +3,6 @@
 import asyncio
 import gc
 import logging
-import signal
 import time
 from collections.abc import Callable
 from typing import Final
@@ -13,7 +12,6 @@ from aiohttp import web
 
 from app.base.addresses import http_url
 from app.base.clock import SystemClock
-from app.base.listening import cannot_listen
 from app.base.settings import COLLECTOR_PORT, Settings
 from app.collector.dispatch import Collector
 from app.collector.json_requests import Limits
@@ -22,6 +20,7 @@ from app.customers.customer_registry import Customers
 from app.customers.customer_watch import CustomersMetrics, follow_file
 from app.http.connection import Server
 from app.http.operators import Operators
+from app.http.serving import listen, stop_signal
 from app.journal.kafka_sink import KafkaSink
 from app.journal.sink import EventSink
 from app.journal.spool_metrics import SpoolMetrics
@@ -29,7 +28,6 @@ from app.journal.spool_metrics import SpoolMetrics
 log = logging.getLogger(__name__)
 
 _SHUTDOWN_SECONDS: Final = 9.0  # the most that an answer in flight may take after the stop began
-_BACKLOG: Final = 1024
 # With Python's own thresholds, the search for cycles took 4 % of the time when many events were in flight.
 _GC_THRESHOLDS: Final = (50_000, 20, 100)
 _DRAIN_STEP_SECONDS: Final = 0.02
@@ -46,11 +44,7 @@ def run_collector(settings: Settings) -> None:
 
 
 async def _run(settings: Settings, customers: Customers) -> None:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    await serve_collector(settings, customers, KafkaSink.of(settings), stop)
+    await serve_collector(settings, customers, KafkaSink.of(settings), stop_signal())
 
 
 async def serve_collector(
@@ -99,11 +93,7 @@ async def serve_collector(
     port = COLLECTOR_PORT if settings.port is None else settings.port
     try:
         await sink.start()  # first, so that the sink is ready for the first event
-        site = web.TCPSite(runner, settings.host, port, backlog=_BACKLOG)
-        try:
-            await site.start()
-        except OSError as error:
-            raise cannot_listen(settings.host, port, "collector", error) from error
+        site = await listen(runner, settings.host, port, "collector")
         host, bound_port = runner.addresses[0][:2]
         log.info("collector listens on %s for customers %s", http_url(host, bound_port), ", ".join(customers))
         if on_listening is not None:

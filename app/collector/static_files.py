@@ -16,6 +16,7 @@ from aiohttp import web
 
 from app.collector import answers
 from app.customers.customer_registry import Customers
+from app.http.request_headers import names_tag
 from events.rejections import Rejection
 
 log = logging.getLogger(__name__)
@@ -151,15 +152,9 @@ def _answer(request: web.BaseRequest, file: _File, path: str) -> web.Response:
     headers = answers.base_headers(None, None)
     headers["Cache-Control"] = _CACHED
     headers["ETag"] = file.etag
-    if _is_known(request.headers.get("If-None-Match", ""), file.etag):
+    if names_tag(request.headers.get("If-None-Match", ""), file.etag):
         return web.Response(status=304, headers=headers)
     if not file.body:
         return web.Response(status=204, headers=headers)
     headers["Content-Type"] = _TYPES[Path(path).suffix]
     return web.Response(body=file.body, headers=headers)
-
-
-def _is_known(if_none_match: str, etag: str) -> bool:
-    """Return whether the client has the file: it names the tag, strong or weak, or ``*``."""
-    tags = [tag.strip().removeprefix("W/") for tag in if_none_match.split(",")]
-    return etag in tags or tags == ["*"]

@@ -13,9 +13,9 @@ from aiohttp import web
 from app.base.clock import Clock
 from app.base.settings import LOOPBACK
 from app.customers.customer import Customer
-from app.dashboard.sessions import SESSION_SECONDS, Session, Sessions, is_same_secret
+from app.dashboard.sessions import SESSION_SECONDS, Session, Sessions
 from app.http.bodies import content_type, read_body
-from app.http.operators import Operators
+from app.http.operators import Operators, is_same_secret
 from events.rejections import RefusedError, Rejection
 
 CUSTOMER_COOKIE: Final = "uptake_dashboard"

@@ -9,6 +9,7 @@ from multidict import MultiMapping
 
 from app.base.clock import Clock
 from app.dashboard.answers import UpstreamError
+from app.http.event_format import check_size
 from events.duration import parse_duration_ms
 from events.rejections import RefusedError
 
@@ -30,9 +31,6 @@ _PASSED_ON: Final = (
 _MOMENT: Final = re.compile(rb'"as_of_ms":\d+')
 _AGAIN_MS: Final = 10_000
 """Without a change the answer is sent again after this time, so that a reader knows that it is still true."""
-_MAX_BYTES: Final = 1_000_000
-"""An answer of more bytes is not streamed: each of its clients would get it every second."""
-
 Ask = Callable[[str], Awaitable[bytes]]
 """Asks a worker for a path and returns the JSON of its answer; raises UpstreamError."""
 
@@ -104,7 +102,10 @@ class CtrPoll:
         return self._latest is None
 
     async def prepare(self) -> None:
-        """Ask for the first time; raise UpstreamError if the query is not valid. That no worker answers is said in the stream."""
+        """Ask for the first time; raise UpstreamError or RefusedError if the query is not valid.
+
+        That no worker answers is said in the stream.
+        """
         try:
             await self._look()
         except UpstreamError as error:
@@ -133,12 +134,7 @@ class CtrPoll:
     async def _look(self) -> None:
         now_ms = self._clock.now_ms()
         answer = (await self._ask(self._question.path(now_ms))).rstrip()
-        if len(answer) > _MAX_BYTES:
-            raise UpstreamError(
-                400,
-                "bad_parameter",
-                f"the answer has {len(answer)} bytes, and a stream takes {_MAX_BYTES}; take one scenario or larger steps",
-            )
+        check_size(len(answer))
         self._latest = answer
         self._good_ms = now_ms
 

@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 
 from aiohttp import web
 
+from app.http.request_headers import accepted, names_tag
 from events.rejections import RefusedError
 
 PAGE_DIRECTORY: Final = Path(__file__).parent / "static"
@@ -51,10 +52,12 @@ class PageFiles:
         file = self._files.get(name)
         if file is None:
             raise RefusedError("unknown_path", "the page has no such file")
-        is_packed = file.packed is not None and _takes_gzip(request.headers.get("Accept-Encoding", ""))
+        is_packed = file.packed is not None and _PACKED in accepted(
+            request.headers.get("Accept-Encoding", "")
+        )
         etag = f'"{file.etag}-gzip"' if is_packed else f'"{file.etag}"'
         headers = {"ETag": etag, "Cache-Control": "no-cache", "Vary": "Accept-Encoding"}
-        if _has(request.headers.get("If-None-Match", ""), etag):
+        if names_tag(request.headers.get("If-None-Match", ""), etag):
             return web.Response(status=304, headers=headers)
         headers["Content-Type"] = file.content_type
         if is_packed:
@@ -74,17 +77,3 @@ def _read(path: Path) -> _PageFile:
         packed if len(packed) < len(plain) else None,
         hashlib.sha256(plain).hexdigest()[:32],
     )
-
-
-def _takes_gzip(accept_encoding: str) -> bool:
-    """Return whether a client takes gzip. ``q=0`` refuses it."""
-    for part in accept_encoding.lower().split(","):
-        name, _, weight = part.partition(";")
-        if name.strip() == _PACKED:
-            return weight.replace(" ", "") not in ("q=0", "q=0.0", "q=0.00", "q=0.000")
-    return False
-
-
-def _has(if_none_match: str, etag: str) -> bool:
-    tags = [tag.strip().removeprefix("W/") for tag in if_none_match.split(",")]
-    return etag in tags or tags == ["*"]

@@ -2,15 +2,11 @@
 
 import asyncio
 import logging
-import signal
 from collections.abc import Callable
-from typing import Final
 
 import uvloop
-from aiohttp import web
 
 from app.base.addresses import http_url, url_list
-from app.base.listening import cannot_listen
 from app.base.settings import DASHBOARD_PORT, Settings
 from app.customers.customer_registry import Customers
 from app.customers.customer_watch import follow_file
@@ -19,10 +15,9 @@ from app.dashboard.server import Upstreams, create_dashboard_app
 from app.http.app_runner import ApplicationRunner
 from app.http.event_stream import EventHub
 from app.http.operators import Operators
+from app.http.serving import listen, stop_signal
 
 log = logging.getLogger(__name__)
-
-_BACKLOG: Final = 1024
 
 
 def run_dashboard(settings: Settings) -> None:
@@ -33,11 +28,7 @@ def run_dashboard(settings: Settings) -> None:
 
 
 async def _run(settings: Settings, customers: Customers) -> None:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    await serve_dashboard(settings, customers, stop)
+    await serve_dashboard(settings, customers, stop_signal())
 
 
 async def serve_dashboard(
@@ -74,11 +65,7 @@ async def serve_dashboard(
     port = DASHBOARD_PORT if settings.port is None else settings.port
     following = asyncio.create_task(follow_file(customers))
     try:
-        site = web.TCPSite(runner, settings.host, port, backlog=_BACKLOG)
-        try:
-            await site.start()
-        except OSError as error:
-            raise cannot_listen(settings.host, port, "dashboard", error) from error
+        await listen(runner, settings.host, port, "dashboard")
         host, bound_port = runner.addresses[0][:2]
         log.info(
             "dashboard listens on %s, asks %s and %s",

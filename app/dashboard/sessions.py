@@ -57,9 +57,3 @@ class Sessions:
     def _signature(self, holder: str, expires_ms: int, secret: str) -> str:
         text = "\0".join((self._scope, holder, str(expires_ms), secret))
         return hmac.new(self._key, text.encode("utf-8", "surrogateescape"), sha256).hexdigest()
-
-
-def is_same_secret(given: str, secret: str | None) -> bool:
-    """Return whether a secret is the right one. The time that it takes does not depend on either; no secret fits None."""
-    digests = (sha256(text.encode("utf-8", "surrogatepass")).digest() for text in (given, secret or ""))
-    return hmac.compare_digest(*digests) and bool(secret)

@@ -61,6 +61,7 @@ class LocalBroker:
         self._report = report
         self._process: subprocess.Popen[bytes] | None = None
         self._lock: IO[str] | None = None
+        self._cluster = ""
 
     @property
     def bootstrap(self) -> str:
@@ -113,6 +114,7 @@ class LocalBroker:
             config = self._write_config()
             if not (self.data_dir / "logs" / "meta.properties").is_file():
                 self._format(runtime, config)
+            self._cluster = self._formatted_cluster()
             with (self.data_dir / "broker.out").open("wb") as out:
                 self._process = spawn(
                     self._java(runtime, "kafka.Kafka", str(config)), stdout=out.fileno(), cwd=self.data_dir
@@ -128,9 +130,9 @@ class LocalBroker:
         """
         if not self.is_running:
             raise NoBrokerError(f"Kafka ended while starting: {self.last_words()}; its log: {self.log_path}")
-        return cluster_at(HOST, self.port) == self._cluster()
+        return cluster_at(HOST, self.port) == self._cluster
 
-    def _cluster(self) -> str:
+    def _formatted_cluster(self) -> str:
         """Return the id of the cluster, which the data directory was formatted with."""
         lines = (self.data_dir / "logs" / "meta.properties").read_text(encoding="utf-8").splitlines()
         return next(line.removeprefix(_CLUSTER) for line in lines if line.startswith(_CLUSTER))

@@ -11,12 +11,13 @@ import msgspec
 from app.lookup.ctr_query import CtrQuery
 from app.lookup.ctr_sort import FirstWindows
 from app.lookup.ctr_window import changed, counted, window_as_json
-from app.lookup.large_json import cut, used_up
+from app.lookup.large_json import cut
 from app.lookup.routing import MOVING_S, PeerRefusedError, Router
 from app.lookup.service import LookupService, UnavailableError
 from app.lookup.staleness import STALE_HEADER, marked, oldest, refuse_stale
 from app.lookup.turns import Turns
 from events.rejections import RefusedError
+from tables.base.long_lists import used_up
 from tables.ctr.panes import Counts, add
 from tables.ctr.window_keys import scenario_key
 from tables.ctr.window_sums import (

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Set
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from app.http.request_headers import accepted
 from app.lookup.ctr_window import window_fields
 from tables.ctr.panes import COUNTERS
 from tables.ctr.window_sums import WindowSum
@@ -18,15 +19,12 @@ CSV_HEADERS: Final = {
 _RATES: Final = ("ctr_rendered", "ctr_calls")
 _FORMULA: Final = re.compile(r"(?:^|(?<=[;\t\r\n]))(?=[ \t]*['=+\-@\uff1d\uff0b\uff0d\uff20])")
 """The places where a spreadsheet would read a formula: the start of a cell, also of one that begins at another separator."""
-_REFUSED: Final = re.compile(r";\s*q=0(\.0*)?\s*(;|$)")
 _QUOTED: Final = re.compile(r"[\",;\t\r\n]")
 
 
 def wants_csv(accept: str) -> bool:
     """Return whether a client accepts CSV and not JSON."""
-    types = [
-        part.partition(";")[0].strip().lower() for part in accept.split(",") if not _REFUSED.search(part)
-    ]
+    types = accepted(accept)
     return "text/csv" in types and "application/json" not in types
 
 

@@ -1,7 +1,7 @@
 """Streams of CTR answers. The clients of one query share one computation, whose data are the answers of ``/ctr``."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 from aiohttp import web
@@ -10,6 +10,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from app.base.clock import Clock
+from app.http.event_format import check_size
 from app.http.event_stream import EventHub, StreamProblemError
 from app.lookup.ctr import PREVIOUS_WINDOWS, answer_ctr
 from app.lookup.ctr_query import CtrQuery, read_ctr
@@ -19,10 +20,6 @@ from app.lookup.query_params import Params
 from app.lookup.requests import read_max_stale
 from app.lookup.routing import PeerRefusedError, Reply, Router
 from app.lookup.service import LookupService, UnavailableError
-from events.rejections import RefusedError
-
-_MAX_BYTES: Final = 1_000_000
-"""An answer of more bytes is not streamed: each of its clients would get it every second."""
 
 
 class CtrStreams:
@@ -67,10 +64,7 @@ class CtrStreams:
             raise _problem_of(refused.reply) from None
         del answer["as_of_ms"]
         pieces = await object_in_pieces(answer, "windows", *[PREVIOUS_WINDOWS] * query.has_previous)
-        size = pieces.size or 0
-        if size > _MAX_BYTES:
-            sentence = f"the answer has {size} bytes, and a stream takes {_MAX_BYTES}; take one scenario or larger steps"
-            raise RefusedError("bad_parameter", sentence)
+        check_size(pieces.size or 0)
         return pieces.whole()
 
 

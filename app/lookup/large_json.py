@@ -5,15 +5,15 @@ can cut the array without reading all of it at once, and a reader that knows not
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import msgspec
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.payload import Payload
 
 from app.lookup.turns import Turns
+from tables.base.long_lists import used_up
 
-_T = TypeVar("_T")
 _PIECE_BYTES: Final = 65_536
 _CUT: Final = b",\n"
 
@@ -94,13 +94,6 @@ def cut(body: bytes, start: int = 1, end: int = -1) -> Iterator[bytes]:
         stop = end if found < 0 else found
         yield body[at:stop]
         at = stop + len(_CUT)
-
-
-def used_up(items: list[_T]) -> Iterator[_T]:
-    """Yield the items of a list, which lets go of each. To free a long list at once would block the event loop."""
-    items.reverse()
-    while items:
-        yield items.pop()
 
 
 def _indented(entry: bytes) -> bytes:

@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from events.topics import DAY_MS
+from tables.base.long_lists import used_up
 from tables.ctr.panes import Counts, add
 from tables.ctr.window_keys import MAX_TIME_MS, POSITION, SCENARIO, VARIANT, WindowKey
 from tables.ctr.windows import GRANULARITY_MS, MINUTE_MS
@@ -150,16 +151,10 @@ class WindowSums:
         """Return ``ordered`` in steps, as an iterator that frees each sum after it. It uses the sums up."""
         rest, runs = iter(self._sums), list[list[_Place]]()
         while run := sorted(islice(rest, _RUN), key=_order):
-            run.reverse()
             runs.append(run)
             yield
-        return (self._sums.pop(place) for place in merge(*map(_used_up, runs), key=_order))
-
-
-def _used_up(run: list[_Place]) -> Iterator[_Place]:
-    """Yield the places of a run from its end. It lets go of each: to free all at once takes 30 ms for a large answer."""
-    while run:
-        yield run.pop()
+        # The merge keeps all runs to its end. To free 100,000 places then would take 30 ms.
+        return (self._sums.pop(place) for place in merge(*map(used_up, runs), key=_order))
 
 
 def total(windows: Iterable[WindowSum]) -> Counts:

@@ -219,9 +219,7 @@ def impression_of(event: ItemsEvent) -> Impression:
 
 def append(state: ImpressionsState, impression: Impression) -> bool:
     """Add an impression to the end of the log. Return whether the oldest one is then too old, or one too many."""
-    log = state.impressions
-    if type(log) is not bytearray:
-        log = _log_of(state)
+    log = _log_of(state)
     log += _packed(impression)
     kept = state.kept = state.kept + 1
     return kept > MAX_IMPRESSIONS or _read_header(log)[1] < impression.received_ms - KEEP_MS

@@ -69,6 +69,17 @@ def test_every_module_is_loaded_ahead(tags: list[tuple[str, dict[str, str | None
     assert not ahead & scripts
 
 
+def test_both_ways_to_the_dark_theme_have_the_same_colours() -> None:
+    """CSS cannot name the theme of the system and the choice of the reader in one rule, so the colours stand twice."""
+    text = (PAGE_DIRECTORY / "style.css").read_text(encoding="utf-8")
+    by_system, chosen = (
+        re.findall(r"--[a-z0-9-]+: [^;]+;", text.partition(selector)[2].partition("}")[0])
+        for selector in (':root:not([data-theme="light"]) {', ':root[data-theme="dark"] {')
+    )
+    assert len(chosen) > 20
+    assert by_system == chosen
+
+
 @pytest.mark.parametrize("path", OURS, ids=lambda path: path.name)
 def test_nothing_is_loaded_from_another_host(path: Path) -> None:
     assert not ELSEWHERE.findall(path.read_text(encoding="utf-8"))

@@ -3,7 +3,7 @@
 import pytest
 
 from app.base.settings import Settings
-from app.http.operators import Operators
+from app.http.operators import Operators, is_same_secret
 
 
 @pytest.mark.parametrize(
@@ -26,3 +26,10 @@ def test_empty_key_opens_nothing() -> None:
 def test_key_is_shown_nowhere() -> None:
     settings = Settings(host="192.0.2.1", admin_key="never-shown")
     assert "never-shown" not in f"{settings} {settings!r} {Operators.of(settings)!r}"
+
+
+def test_secrets_are_compared_whole() -> None:
+    assert is_same_secret("secret", "secret")
+    assert not any(map(is_same_secret, ("secre", "secrets", "", "\ud800"), ("secret",) * 4))
+    assert not is_same_secret("", None)
+    assert not is_same_secret("", "")

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from aiohttp import ClientResponse
 
+from app.http import event_format
 from app.http.event_stream import EventHub
-from app.lookup import ctr_stream
 from tables.ctr.panes import Counts
 from tables.ctr.window_keys import SCENARIO, WindowKey, scenario_key
 from tables.ctr.window_sums import WindowRow
@@ -182,7 +182,7 @@ async def test_an_answer_that_is_too_large_is_a_problem(
 ) -> None:
     worker = MemoryWorker()
     count(worker, rendered=10)
-    monkeypatch.setattr(ctr_stream, "_MAX_BYTES", 2_000)
+    monkeypatch.setattr(event_format, "_MAX_BYTES", 2_000)
     stream = await opened(await start(worker, hub=hub()))
     assert (await event(stream))[0] == "ctr"
     for number in range(5):

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from app.lookup import large_json
-from app.lookup.large_json import JsonPieces, array_in_pieces, cut, lines_in_pieces, object_in_pieces, used_up
+from app.lookup.large_json import JsonPieces, array_in_pieces, cut, lines_in_pieces, object_in_pieces
 
 TRICKY = {"scenario": '"windows":[],\n"windows": []', "windows": None, "total": {"a": [1, {"b": "c,\nd"}]}}
 COUNTS = (0, 1, 2, 200)
@@ -97,9 +97,3 @@ async def test_an_array_is_cut_after_some_entries_each(count: int) -> None:
 def test_an_array_without_cuts_is_one_part() -> None:
     assert list(cut(b"[1,2,3]")) == [b"1,2,3"]
     assert list(cut(b"[]")) == []
-
-
-def test_a_list_lets_go_of_each_item() -> None:
-    items = [1, 2, 3]
-    left = [(item, len(items)) for item in used_up(items)]
-    assert left == [(1, 2), (2, 1), (3, 0)]
