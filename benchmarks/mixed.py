@@ -68,7 +68,9 @@ class Bench:
         run.count = sum(self._ends.values())
         try:
             with ours.positions() as positions:
-                worker = ours.worker(run.contestant, app_id, data_dir, port, UPTAKE_MAX_STALE_MS=str(STALE_MS))
+                worker = ours.worker(
+                    run.contestant, app_id, data_dir, port, UPTAKE_MAX_STALE_MS=str(STALE_MS)
+                )
                 with running(worker):
                     worker.wait_for(READY, START_SECONDS)
                     lookups = Lookups(port, CUSTOMER, self.shop.users, self._rate)
