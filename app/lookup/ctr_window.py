@@ -30,6 +30,7 @@ _NO_RATE: Final = _AbsentRate()
 def counted(counts: Counts, by: Set[str]) -> dict[str, Any]:
     """Return counters and rates. By position, what is about a whole list is null, not 0."""
     counters: dict[str, Any] = msgspec.structs.asdict(counts)
+    del counters["user_totals"]  # of experiments only (app/lookup/experiments.py)
     shares: dict[str, Any] = {**rates(counts)}
     if "position" in by:
         counters |= dict.fromkeys(_WITHOUT_POSITION)
@@ -40,6 +41,7 @@ def counted(counts: Counts, by: Set[str]) -> dict[str, Any]:
 def changed(now: Counts, before: Counts, by: Set[str]) -> dict[str, Any]:
     """Return the differences of two totals, and the changes of their rates."""
     differences: dict[str, Any] = msgspec.structs.asdict(subtract(now, before))
+    del differences["user_totals"]
     rates_now, rates_before = rates(now), rates(before)
     names = ["ctr_rendered"] if "position" in by else ["ctr_rendered", "ctr_calls"]
     if "position" in by:
