@@ -1,6 +1,6 @@
 """The rows and tallies of one partition in memory, and the changes that a flush takes from them."""
 
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final, NamedTuple, Protocol, TypeVar
@@ -51,6 +51,7 @@ class _LaneTables:
     rows: _CachesByTable
     transfer: Callable[[Transfer], None]
     scenario_keepers: Container[str]
+    contests: Mapping[str, Mapping[str, str]]
 
 
 class Overlay:
@@ -63,6 +64,7 @@ class Overlay:
         partitions: int,
         max_scenarios: int = MAX_SCENARIOS,
         scenario_keepers: Container[str] = (),
+        contests: Mapping[str, Mapping[str, str]] | None = None,
     ) -> None:
         self._store, self._number, self._partitions = store, number, partitions
         self._room = CacheRoom()
@@ -73,8 +75,9 @@ class Overlay:
         self.tally = Tally()
         self.history_tally = Tally()
         self.scenario_keepers = scenario_keepers
-        self.live = _LaneTables(self.tally, self.rows, self.transfer, scenario_keepers)
-        self.history = _LaneTables(self.history_tally, self.rows, self.transfer, scenario_keepers)
+        self.contests = contests = {} if contests is None else contests
+        self.live = _LaneTables(self.tally, self.rows, self.transfer, scenario_keepers, contests)
+        self.history = _LaneTables(self.history_tally, self.rows, self.transfer, scenario_keepers, contests)
         self._transfer_outputs: list[Output] = []
         self.verified: dict[bytes, tuple[str, str]] = {}
         self.newest_received_ms = 0

@@ -56,7 +56,12 @@ class Partition:
         self.stats = PartitionStats()
         self.store = store
         self.overlay = Overlay(
-            store, number, limits.partitions, limits.max_scenarios, limits.scenario_keepers
+            store,
+            number,
+            limits.partitions,
+            limits.max_scenarios,
+            limits.scenario_keepers,
+            limits.contests,
         )
         self._settle()
         self.rules = WatermarkRules(limits.partitions, limits.grace_ms, STALE * limits.caught_up_ms)

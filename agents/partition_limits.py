@@ -1,6 +1,6 @@
 """Limits and rules of a partition, and its counts."""
 
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 
 from agents.overlay import MAX_SCENARIOS
@@ -30,6 +30,8 @@ class PartitionLimits:
     """What becomes of records of unknown customers. None: every customer is known."""
     scenario_keepers: Container[str] = ()
     """Customers whose showings are remembered by scenario too. It may change at any time."""
+    contests: Mapping[str, Mapping[str, str]] | None = None
+    """Declared experiments between scenarios: customer -> scenario -> experiment. It may change at any time."""
 
 
 @dataclass(slots=True)

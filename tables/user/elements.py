@@ -83,6 +83,8 @@ class Place(NamedTuple):
     variant: str | None = None
     row: int | None = None
     rank: int | None = None
+    experiment: str | None = None
+    """The experiment of its impression, whose users' totals it counts in, too."""
 
 
 class Call(NamedTuple):
@@ -127,4 +129,5 @@ def place_of_item(impression: Impression, item: str) -> Place:
         impression.variant,
         impression.row,
         None if rank is None else rank + impression.items.index(item),
+        impression.experiment,
     )
