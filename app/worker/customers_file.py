@@ -20,6 +20,8 @@ class FoldedCustomers:
         self.unknown = UnknownCustomers(self._is_known, elapsed_ms, wait_ms)
         self.scenario_keepers: set[str] = set()
         """Customers whose showings are remembered by scenario too: a plain set, because each event asks for it."""
+        self.contests: dict[str, dict[str, str]] = {}
+        """Declared experiments between scenarios: customer -> scenario -> experiment."""
         self.refresh()
 
     def _is_known(self, name: str) -> bool:
@@ -32,6 +34,10 @@ class FoldedCustomers:
         keepers = {each.id for each in self._customers.values() if each.showings_by_scenario}
         self.scenario_keepers &= keepers
         self.scenario_keepers |= keepers
+        contests = {each.id: each.contests for each in self._customers.values() if each.contests}
+        for gone in self.contests.keys() - contests.keys():
+            del self.contests[gone]
+        self.contests |= contests
 
 
 class FollowFile(Service):
