@@ -114,16 +114,16 @@ class ExperimentAnswers:
         if found.first_ms is None or found.last_ms is None:
             return []
         begin_ms = max(found.first_ms, query.from_ms or 0)
-        unit, step_ms = _step(begin_ms, query.to_ms, now_ms)
-        begin_ms = step_start(begin_ms, step_ms)
+        last_ms = min(found.last_ms, query.to_ms)
+        unit, step_ms = _step(begin_ms, last_ms, now_ms)
+        begin_ms, last_ms = step_start(begin_ms, step_ms), step_end(last_ms, step_ms)
         before = await self._totals(name, segments(0, begin_ms))
         so_far = before.get(name, FoundExperiment())
-        spans = [StoredSpan(unit, begin_ms, step_end(query.to_ms, step_ms))]
+        spans = [StoredSpan(unit, begin_ms, last_ms)]
         by_end: dict[int, list[WindowRow]] = {}
         for row in await self._rows(name, spans):
             by_end.setdefault(step_end(end_ms(row.key), step_ms), []).append(row)
         sequence: list[dict[str, Any]] = []
-        last_ms = step_end(min(found.last_ms, query.to_ms), step_ms)
         async for stop_ms in self._turns.each(range(begin_ms + step_ms, last_ms + 1, step_ms)):
             for row in by_end.get(stop_ms, ()):
                 so_far.add(row)

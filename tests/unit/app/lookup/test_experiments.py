@@ -185,6 +185,15 @@ async def test_totals_end_where_windows_are_kept(start: Start) -> None:
     assert kept_end(NOW - 500 * DAY, NOW) % DAY == 0
 
 
+async def test_sequence_of_an_experiment_that_ended_long_ago_has_its_days(start: Start) -> None:
+    worker = MemoryWorker()
+    for days in range(3):
+        for variant in "AB":
+            put(worker, "list", variant, totals(100, 10, 50), TODAY - (600 - days) * DAY)
+    steps = (await answered(await start(worker), "/list?steps=1"))["sequence"]
+    assert [step["end_ms"] for step in steps] == [TODAY - (599 - days) * DAY for days in range(3)]
+
+
 async def test_long_sequence_has_at_most_200_steps(start: Start) -> None:
     worker = MemoryWorker()
     for days in (1, 600):
