@@ -17,6 +17,7 @@ from app.lookup.staleness import STALE_HEADER, marked, oldest, refuse_stale
 from app.lookup.turns import Turns
 from events.rejections import RefusedError
 from tables.base.long_lists import used_up
+from tables.ctr.local_days import LocalSteps
 from tables.ctr.local_windows import LocalReading
 from tables.ctr.panes import Counts, add
 from tables.ctr.window_keys import scenario_key
@@ -29,7 +30,8 @@ from tables.ctr.window_sums import (
     segments,
 )
 
-_MAX_ROWS: Final = 200_000  # stored windows read for one answer: about 100 MB
+_MAX_ROWS: Final = 200_000  # stored windows read at once for one answer: about 100 MB
+_RUN: Final = 16  # windows of local days read at once: many more hours are read for them
 
 
 PREVIOUS_WINDOWS: Final = "previous_windows"
@@ -127,26 +129,11 @@ class _Collector:
         self._max_stale_ms, self._encode = max_stale_ms, encode
 
     async def collect(self, query: CtrQuery) -> _Collected:
-        reading = None if query.local is None else LocalReading(query.local)
-        parts = await self._parts(query, reading)
-        stale_ms = oldest(part.stale_ms for part in parts)
-        refuse_stale(stale_ms, self._max_stale_ms)
-        turns = Turns()
-        if sum(len(part.rows) for part in parts) > _MAX_ROWS:
-            async for _ in turns.each(row for part in parts for row in used_up(part.rows)):
-                pass  # freed in slices
-            raise RefusedError(
-                "bad_parameter",
-                f"the span holds more than {_MAX_ROWS} stored windows; take a shorter one, one scenario, or a larger granularity",
-                "from",
-            )
         bounds = () if query.local is None else query.local.bounds
         sums = WindowSums(query.by, query.from_ms, query.to_ms, query.step_ms, query.as_of_ms, bounds)
-        async for row in turns.each(row for part in parts for row in used_up(part.rows)):
-            if reading is None or reading.takes(row):
-                sums.add(row)
-        if reading is not None:
-            _refuse_incomplete(reading.missing(), str(query.zone))
+        turns, stale_ms = Turns(), None
+        for steps in [None] if query.local is None else query.local.runs(_RUN):
+            stale_ms = oldest((stale_ms, await self._fill(sums, query, steps, turns)))
         counts = Counts()
         windows: list[Any] = []
         first = None if query.limit is None else FirstWindows(query.sort, query.limit)
@@ -161,6 +148,33 @@ class _Collector:
         async for window in turns.each(first.in_order()):
             windows.append(self._encode(window, query.by, stale_ms))  # noqa: PERF401 - see above
         return _Collected(windows, first.left_out, counts, stale_ms)
+
+    async def _fill(
+        self, sums: WindowSums, query: CtrQuery, steps: LocalSteps | None, turns: Turns
+    ) -> int | None:
+        """Add the stored windows of ``steps``, or of the whole query, to their sums; return their ``stale_ms``."""
+        reading = None if steps is None else LocalReading(steps)
+        parts = await self._parts(query, reading)
+        stale_ms = oldest(part.stale_ms for part in parts)
+        refuse_stale(stale_ms, self._max_stale_ms)
+        if len(sums) + sum(len(part.rows) for part in parts) > _MAX_ROWS:
+            for rest in (
+                (row for part in parts for row in used_up(part.rows)),
+                await turns.run(sums.in_order()),
+            ):
+                async for _ in turns.each(rest):
+                    pass  # freed in slices
+            raise RefusedError(
+                "bad_parameter",
+                f"the span holds more than {_MAX_ROWS} stored windows; take a shorter one, one scenario, or a larger granularity",
+                "from",
+            )
+        async for row in turns.each(row for part in parts for row in used_up(part.rows)):
+            if reading is None or reading.takes(row):
+                sums.add(row)
+        if reading is not None:
+            _refuse_incomplete(reading.missing(), str(query.zone))
+        return stale_ms
 
     async def _parts(self, query: CtrQuery, reading: LocalReading | None) -> list[MarkedRows]:
         """Return the stored windows that the answer is made of, from the workers that own them."""

@@ -21,6 +21,11 @@ class LocalSteps(NamedTuple):
     bounds: tuple[int, ...]
     now_ms: int
 
+    def runs(self, count: int) -> "list[LocalSteps]":
+        """Return the windows in runs of at most ``count``."""
+        starts = range(0, max(1, len(self.bounds) - 1), count)
+        return [self._replace(bounds=self.bounds[at : at + count + 1]) for at in starts]
+
 
 def day_of(zone: tzinfo, time_ms: int) -> int:
     """Return the day that the calendar of a zone shows at a time."""

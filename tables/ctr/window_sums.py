@@ -133,6 +133,10 @@ class WindowSums:
         self._step_ms, self._as_of_ms, self._bounds = step_ms, as_of_ms, bounds
         self._sums: dict[_Place, WindowSum] = {}
 
+    def __len__(self) -> int:
+        """Return the number of sums."""
+        return len(self._sums)
+
     def add(self, window: WindowRow) -> None:
         """Add a stored window to its sum."""
         key, step_ms = window.key, self._step_ms
