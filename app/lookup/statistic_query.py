@@ -9,7 +9,7 @@ from events.duration import parse_duration_ms
 from events.rejections import RefusedError
 from events.topics import DAY_MS
 from tables.ctr.local_days import LocalSteps
-from tables.ctr.windows import HOUR_MS
+from tables.ctr.window_keys import HOUR_MS
 
 _GROUPS: Final = ("REVENUE", "RECOS", "EVENTS")
 _MAX_SPANS: Final = 1_000

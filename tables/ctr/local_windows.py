@@ -4,7 +4,9 @@ A window is the sum of the days (UTC), hours and minutes that fit in it. A bound
 minutes are read instead. They are not kept as long. So of what is a week old, the split day or hour is read too, and must be their sum.
 """
 
+from bisect import bisect_right
 from collections import defaultdict
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Final
 
@@ -77,6 +79,12 @@ class LocalReading:
     def _whole(granularity: str, start_ms: int) -> _Stored | None:
         coarser = _COARSER.get(granularity)
         return None if coarser is None else (coarser, floor(start_ms, coarser))
+
+
+def window_at(bounds: Sequence[int], time_ms: int) -> tuple[int, int]:
+    """Return the start and end of the window that holds a time within the bounds."""
+    at = bisect_right(bounds, time_ms)
+    return bounds[at - 1], bounds[at]
 
 
 def _joined(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:

@@ -11,9 +11,9 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from tables.ctr.panes import Counts
-from tables.ctr.window_keys import SCENARIO, WindowKey, scenario_key
+from tables.ctr.window_keys import HOUR_MS, SCENARIO, WindowKey, scenario_key
 from tables.ctr.window_sums import WindowRow
-from tables.ctr.windows import GRANULARITY_MS, HOUR_MS, floor
+from tables.ctr.windows import GRANULARITY_MS, floor
 from tests.support.lookups import CUSTOMER, Client, MemoryWorker, Start
 
 BERLIN = ZoneInfo("Europe/Berlin")

@@ -10,7 +10,7 @@ from multidict import MultiDict
 from app.lookup.query_params import Params
 from app.lookup.statistic_query import check_groups, read_summary
 from events.rejections import RefusedError
-from tables.ctr.windows import HOUR_MS
+from tables.ctr.window_keys import HOUR_MS
 from tests.support.lookups import NOW
 
 BERLIN = ZoneInfo("Europe/Berlin")

@@ -8,9 +8,9 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from tables.ctr.panes import Counts
-from tables.ctr.window_keys import SCENARIO, WindowKey, scenario_key
+from tables.ctr.window_keys import HOUR_MS, SCENARIO, WindowKey, scenario_key
 from tables.ctr.window_sums import WindowRow
-from tables.ctr.windows import HOUR_MS, floor
+from tables.ctr.windows import floor
 from tests.support.lookups import CUSTOMER, OTHER, Client, MemoryWorker, Start, two_workers
 
 MIDNIGHT = 1_698_444_000_000

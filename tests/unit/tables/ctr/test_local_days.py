@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from events.topics import DAY_MS
 from tables.ctr.local_days import bounds_before, day_bounds, day_of, day_start
-from tables.ctr.window_keys import MAX_TIME_MS
-from tables.ctr.windows import HOUR_MS, MINUTE_MS
+from tables.ctr.window_keys import HOUR_MS, MAX_TIME_MS
+from tables.ctr.windows import MINUTE_MS
 
 EPOCH = date(1970, 1, 1).toordinal()
 BERLIN = ZoneInfo("Europe/Berlin")

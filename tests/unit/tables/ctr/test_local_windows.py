@@ -13,9 +13,9 @@ from events.topics import DAY_MS
 from tables.ctr.local_days import LocalSteps, day_bounds
 from tables.ctr.local_windows import LocalReading
 from tables.ctr.panes import Counts
-from tables.ctr.window_keys import MAX_TIME_MS, SCENARIO, WindowKey
+from tables.ctr.window_keys import HOUR_MS, MAX_TIME_MS, SCENARIO, WindowKey
 from tables.ctr.window_sums import WindowRow, WindowSum, WindowSums
-from tables.ctr.windows import GRANULARITY_MS, HOUR_MS, MINUTE_MS, floor
+from tables.ctr.windows import GRANULARITY_MS, MINUTE_MS, floor
 
 ZONES = [
     "Europe/Berlin",
