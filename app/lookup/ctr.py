@@ -3,18 +3,15 @@
 import asyncio
 from collections.abc import Callable, Mapping, Set
 from typing import Any, Final, NamedTuple
-from urllib.parse import quote
-
-import msgspec
 
 from app.lookup.ctr_items import add_users, items_of
 from app.lookup.ctr_query import CtrQuery, query_before
+from app.lookup.ctr_rows import MAX_ROWS, MarkedRows, RowsRequest, rows_from
 from app.lookup.ctr_sort import FirstWindows
 from app.lookup.ctr_window import changed, counted, window_as_json
-from app.lookup.large_json import cut
-from app.lookup.routing import MOVING_S, PeerRefusedError, Router
-from app.lookup.service import LookupService, UnavailableError
-from app.lookup.staleness import STALE_HEADER, marked, oldest, refuse_stale
+from app.lookup.routing import Router
+from app.lookup.service import LookupService
+from app.lookup.staleness import marked, oldest, refuse_stale
 from app.lookup.turns import Turns
 from events.rejections import RefusedError
 from tables.base.long_lists import used_up
@@ -22,18 +19,15 @@ from tables.ctr.item_counts import as_counts
 from tables.ctr.local_days import LocalSteps
 from tables.ctr.local_windows import LocalReading
 from tables.ctr.panes import Counts, add
-from tables.ctr.window_keys import ALL_SCENARIOS, scenario_key
+from tables.ctr.window_keys import scenario_key
 from tables.ctr.window_sums import (
     StoredSpan,
-    WindowRow,
     WindowSum,
     WindowSums,
     dimension_of,
     segments,
 )
 
-MAX_ROWS: Final = 200_000
-"""Stored windows that are read at once for one answer: about 100 MB."""
 _RUN: Final = 16  # windows of local days read at once: many more hours are read for them
 
 
@@ -42,25 +36,6 @@ PREVIOUS_WINDOWS: Final = "previous_windows"
 
 Encode = Callable[[WindowSum, Set[str], int | None], Any]
 """Returns the entry of a window, by its dimensions and the mark of the answer."""
-
-
-class RowsRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A worker's request to another: the stored windows of these partitions."""
-
-    partitions: list[int]
-    scenario: str | None
-    dimension: str
-    segments: list[StoredSpan]
-
-
-class MarkedRows(NamedTuple):
-    """Stored windows, and the ``stale_ms`` of the oldest partition that they come from."""
-
-    rows: list[WindowRow]
-    stale_ms: int | None
-
-
-_rows_decoder: Final = msgspec.json.Decoder(list[WindowRow])
 
 
 class _Collected(NamedTuple):
@@ -202,11 +177,10 @@ class _Collector:
 
     async def _parts(self, query: CtrQuery, reading: LocalReading | None) -> list[MarkedRows]:
         """Return the stored windows that the answer is made of, from the workers that own them."""
-        scenario = ALL_SCENARIOS if "customer" in query.by else query.scenario
-        if scenario is None:
+        if query.scenario is None:
             partitions = list(range(self._service.partition_count))
         else:
-            partitions = [self._service.partition_of(scenario_key(self._customer, scenario))]
+            partitions = [self._service.partition_of(scenario_key(self._customer, query.scenario))]
         spans = _spans(query) if reading is None else reading.segments
         dimension = dimension_of(query.by)
         asked = [
@@ -215,7 +189,7 @@ class _Collector:
                 self._router,
                 self._customer,
                 owner,
-                RowsRequest(here, scenario, dimension, spans),
+                RowsRequest(here, query.scenario, dimension, spans),
                 self._headers,
             )
             for owner, here in self._router.places(partitions, is_hop=False).items()
@@ -244,53 +218,3 @@ def _refuse_incomplete(missing: str | None, zone: str) -> None:
             "take granularity=PT1H, time_zone=UTC, or a later span",
             "time_zone",
         )
-
-
-def read_rows_request(raw: bytes) -> RowsRequest:
-    """Return the request of another worker; raise RefusedError if it is not valid."""
-    try:
-        return msgspec.json.decode(raw, type=RowsRequest)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise RefusedError("bad_body", f"the body does not ask for windows: {error}") from None
-
-
-async def local_rows(service: LookupService, customer: str, request: RowsRequest) -> MarkedRows:
-    """Return the stored windows of these partitions; raise UnavailableError if this worker does not own one of them."""
-    rows: list[WindowRow] = []
-    stale_ms: int | None = None
-    turns = Turns()
-    for partition in request.partitions:
-        if not service.is_local(partition):
-            raise UnavailableError(
-                f"partition {partition} is not at this worker any more", MOVING_S, partition
-            )
-        windows = service.windows(partition, customer, request.scenario, request.dimension, request.segments)
-        async for some in turns.each(windows):
-            rows += some
-            if len(rows) > MAX_ROWS:
-                break  # answer_ctr refuses so many
-        # Asked for after the rows were read: the contact may have been lost meanwhile.
-        stale_ms = oldest((stale_ms, service.stale_ms(partition)))
-    return MarkedRows(rows, stale_ms)
-
-
-async def rows_from(
-    service: LookupService,
-    router: Router,
-    customer: str,
-    owner: str | None,
-    request: RowsRequest,
-    headers: Mapping[str, str],
-) -> MarkedRows:
-    """Return stored windows of a worker. ``owner`` is its address, None for this one."""
-    if owner is None:
-        return await local_rows(service, customer, request)
-    body = msgspec.json.encode(request)
-    reply = await router.ask(owner, "POST", f"/v1/{quote(customer, safe='')}/ctr/rows", body, headers)
-    if reply.status != 200:
-        raise PeerRefusedError(reply)
-    mark = reply.headers.get(STALE_HEADER)
-    rows: list[WindowRow] = []
-    async for some in Turns().each(cut(reply.body)):
-        rows += _rows_decoder.decode(b"[%b]" % some)
-    return MarkedRows(rows, None if mark is None else int(mark))

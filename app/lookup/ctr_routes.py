@@ -8,7 +8,7 @@ from aiohttp import web
 
 from app.base.clock import Clock
 from app.customers.customer import Customer
-from app.lookup.ctr import PREVIOUS_WINDOWS, answer_ctr, local_rows, read_rows_request
+from app.lookup.ctr import PREVIOUS_WINDOWS, answer_ctr
 from app.lookup.ctr_csv import CSV_HEADERS, csv_head, wants_csv, window_as_csv
 from app.lookup.ctr_items import (
     Stamped,
@@ -18,6 +18,7 @@ from app.lookup.ctr_items import (
     read_sums_request,
 )
 from app.lookup.ctr_query import read_ctr
+from app.lookup.ctr_rows import local_rows, read_rows_request
 from app.lookup.ctr_stream import CtrStreams
 from app.lookup.ctr_window import window_as_json
 from app.lookup.errors import json_response
