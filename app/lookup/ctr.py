@@ -32,7 +32,8 @@ from tables.ctr.window_sums import (
     segments,
 )
 
-_MAX_ROWS: Final = 200_000  # stored windows read at once for one answer: about 100 MB
+MAX_ROWS: Final = 200_000
+"""Stored windows that are read at once for one answer: about 100 MB."""
 _RUN: Final = 16  # windows of local days read at once: many more hours are read for them
 
 
@@ -180,7 +181,7 @@ class _Collector:
         parts = await self._parts(query, reading)
         stale_ms = oldest(part.stale_ms for part in parts)
         refuse_stale(stale_ms, self._max_stale_ms)
-        if len(sums) + sum(len(part.rows) for part in parts) > _MAX_ROWS:
+        if len(sums) + sum(len(part.rows) for part in parts) > MAX_ROWS:
             for rest in (
                 (row for part in parts for row in used_up(part.rows)),
                 await turns.run(sums.in_order()),
@@ -189,7 +190,7 @@ class _Collector:
                     pass  # freed in slices
             raise RefusedError(
                 "bad_parameter",
-                f"the span holds more than {_MAX_ROWS} stored windows; take a shorter one, one scenario, or a larger granularity",
+                f"the span holds more than {MAX_ROWS} stored windows; take a shorter one, one scenario, or a larger granularity",
                 "from",
             )
         async for row in turns.each(row for part in parts for row in used_up(part.rows)):
@@ -209,7 +210,7 @@ class _Collector:
         spans = _spans(query) if reading is None else reading.segments
         dimension = dimension_of(query.by)
         asked = [
-            _rows(
+            rows_from(
                 self._service,
                 self._router,
                 self._customer,
@@ -266,14 +267,14 @@ async def local_rows(service: LookupService, customer: str, request: RowsRequest
         windows = service.windows(partition, customer, request.scenario, request.dimension, request.segments)
         async for some in turns.each(windows):
             rows += some
-            if len(rows) > _MAX_ROWS:
+            if len(rows) > MAX_ROWS:
                 break  # answer_ctr refuses so many
         # Asked for after the rows were read: the contact may have been lost meanwhile.
         stale_ms = oldest((stale_ms, service.stale_ms(partition)))
     return MarkedRows(rows, stale_ms)
 
 
-async def _rows(
+async def rows_from(
     service: LookupService,
     router: Router,
     customer: str,
@@ -281,6 +282,7 @@ async def _rows(
     request: RowsRequest,
     headers: Mapping[str, str],
 ) -> MarkedRows:
+    """Return stored windows of a worker. ``owner`` is its address, None for this one."""
     if owner is None:
         return await local_rows(service, customer, request)
     body = msgspec.json.encode(request)

@@ -166,7 +166,7 @@ async def test_an_alias_finds_the_windows_of_its_customer(start: Start) -> None:
 
 async def test_a_long_span_of_hours_is_read_in_parts(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     """An answer of 46 days has 46 windows, so it is not refused for the hours that they are made of."""
-    monkeypatch.setattr("app.lookup.ctr._MAX_ROWS", 480)
+    monkeypatch.setattr("app.lookup.ctr.MAX_ROWS", 480)
     worker = a_worker()
     for hours in range(-40 * 24 + 2, 10 * 24 + 2):
         count(worker, hours, without="minute day", rendered=1)
@@ -176,7 +176,7 @@ async def test_a_long_span_of_hours_is_read_in_parts(start: Start, monkeypatch: 
     answer = await answered(client, "granularity=P1D&from=2023-09-20&to=2023-11-05")
     days = Counter(window["rendered"] for window in answer["windows"])
     assert days == {24: 45, 25: 1}
-    monkeypatch.setattr("app.lookup.ctr._MAX_ROWS", 415)
+    monkeypatch.setattr("app.lookup.ctr.MAX_ROWS", 415)
     assert (await client.get("/v1/00000/ctr?granularity=P1D&from=2023-10-15&to=2023-10-17")).status == 200
     refused = await client.get("/v1/00000/ctr?granularity=P1D&from=2023-09-20&to=2023-11-05")
     assert (refused.status, (await refused.json())["parameter"]) == (400, "from")
