@@ -80,14 +80,14 @@ def create_lookup_app(
     app = web.Application(middlewares=[guard(check, seconds)])
     routes = _Routes(service, clock, request_timeout_s)
     ctr = CtrRoutes(service, clock, request_timeout_s, CtrStreams(service, clock, hub, check))
-    statistic = StatisticSummary(service, clock)
     experiments = ExperimentRoutes(service, clock)
+    statistic = StatisticSummary(service, clock)
 
     async def connected(_: web.Application) -> AsyncIterator[None]:
         timeout = aiohttp.ClientTimeout(total=timeout_s, connect=min(_CONNECT_TIMEOUT_S, timeout_s))
         pool = aiohttp.TCPConnector(keepalive_timeout=request_timeout_s * _IDLE_SHARE)
         async with aiohttp.ClientSession(timeout=timeout, connector=pool) as session:
-            routes.router = ctr.router = statistic.router = experiments.router = Router(service, session)
+            routes.router = ctr.router = experiments.router = statistic.router = Router(service, session)
             yield
 
     async def ended(_: web.Application) -> None:
@@ -103,8 +103,8 @@ def create_lookup_app(
             web.post(f"{user}/filter", routes.filter, expect_handler=expect),
             web.post("/v1/{customer:[^/]+}/filter", routes.filter_many, expect_handler=expect),
             *ctr.routes(),
-            *statistic.routes(),
             *experiments.routes(),
+            *statistic.routes(),
             *OperatorPages(service, registry, operators or Operators(is_private=True)).routes(),
         ]
     )
