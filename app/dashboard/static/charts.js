@@ -1,11 +1,11 @@
 // The charts: click-through rates as lines with bands, and what was shown and clicked as bars. uPlot draws them.
 
-import uPlot from "./vendor/uPlot.esm.js";
 import { announce, h, nameOf } from "./dom.js";
 import { count, interval, share, shortCount } from "./numbers.js";
 import { DAY } from "./state.js";
 import { topOf } from "./windows.js";
 
+const { uPlot } = globalThis; // set by vendor/uPlot.iife.min.js, which runs before all modules
 const AXIS_WIDTH = 58; // the same in all charts, so that their times stand below each other
 const SYNC = uPlot.sync("time");
 const FEW = 40; // so many windows have a point each
