@@ -105,7 +105,7 @@ def test_pure_modules() -> None:
     if node is None:
         pytest.skip("no Node.js on this machine, so the pure modules of the page were not tested apart")
     tests = sorted((Path(__file__).parent / "static").glob("*.test.mjs"))
-    assert len(tests) == 3
+    assert len(tests) == 4
     done = subprocess.run(
         [node, "--test", *map(str, tests)], capture_output=True, text=True, check=False, timeout=60
     )

@@ -1,0 +1,62 @@
+// The chart of an experiment: the lift of each variant over time, with its confidence sequence and a line at zero.
+
+import { TimeChart, colour, swatch } from "./charts.js";
+import { h, nameOf } from "./dom.js";
+import { lift, relative } from "./numbers.js";
+
+const FEW = 40; // so many steps have a point each
+
+export class LiftChart extends TimeChart {
+  constructor() {
+    super(280, "Lift over the baseline, over time. The left and right arrow keys read one step after another. The table below has the same numbers.");
+  }
+
+  /** `ends`: the times of the steps; `lines`: { name, lifts, colour }; `range`: of the lifts; `bounds`: of the times. */
+  show({ ends, lines, range, bounds, clock, isUtc }) {
+    Object.assign(this, { ends, lines, range, bounds, clock });
+    const data = [ends];
+    const series = [];
+    const bands = [];
+    lines.forEach(({ lifts, colour: stroke }, n) => {
+      const first = 1 + n * 3;
+      for (const name of ["low", "high", "value"]) data.push(lifts.map((each) => each?.[name] ?? null));
+      bands.push({ series: [first + 1, first], fill: `${stroke}26` });
+      const edge = { stroke: `${stroke}80`, width: 1, points: { show: false } };
+      series.push({ ...edge }, { ...edge }, { stroke, width: 2, points: { show: ends.length <= FEW, size: 6, fill: stroke } });
+    });
+    this.draw(
+      JSON.stringify([lines.map(({ name, colour: stroke }) => [name, stroke]), ends.length <= FEW]),
+      {
+        clock,
+        isUtc,
+        series,
+        bands,
+        isLast: true,
+        sync: {},
+        bounds: () => this.bounds,
+        bottom: () => this.range[0],
+        top: () => this.range[1],
+        values: (value) => relative(value),
+        hooks: { drawAxes: [(plot) => this.#zero(plot)] },
+      },
+      data,
+    );
+  }
+
+  #zero({ ctx, bbox, valToPos }) {
+    const y = Math.round(valToPos(0, "y", true));
+    ctx.save();
+    ctx.beginPath();
+    ctx.moveTo(bbox.left, y);
+    ctx.lineTo(bbox.left + bbox.width, y);
+    ctx.lineWidth = 1.5 * devicePixelRatio;
+    ctx.strokeStyle = colour("text");
+    ctx.stroke();
+    ctx.restore();
+  }
+
+  wordsAt(at) {
+    const words = this.lines.map(({ name, lifts, colour: stroke }) => h("p", swatch(stroke), nameOf(name), h("b", ` ${lifts[at] ? lift(lifts[at]) : "no lift yet"}`)));
+    return [h("p.tip-time", `until ${this.clock.full(this.ends[at])}`), ...words];
+  }
+}
