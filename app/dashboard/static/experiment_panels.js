@@ -31,8 +31,8 @@ function say(element, { verdict, sentence }, names) {
 
 /** All experiments of a customer. */
 export class ExperimentList {
-  constructor(context, state) {
-    Object.assign(this, { context, state });
+  constructor(context) {
+    this.context = context;
     this.table = new DataTable({
       caption: "Experiments",
       sort: 3,
@@ -84,23 +84,22 @@ export class ExperimentList {
   /** Say what to send. */
   #what() {
     const base = `${this.context.session.collector ?? location.origin}/api/${encodeURIComponent(this.state.customer)}`;
-    const query = "scenario=mine&experiment=new-list&variant=b";
     return panel(
       "No experiments yet",
       { className: ".empty" },
-      h("p", "Send which experiment and which variant a visitor saw, with the recommended items and with the click:"),
-      command(`curl -i '${base}/rendered/you/1/11,12?${query}'`),
-      command(`curl -i '${base}/clickrecommended/you/1/12?${query}'`),
+      h("p", "When a visitor sees recommended items, send the experiment and the variant, too. A click counts where its items were shown:"),
+      command(`curl -i '${base}/rendered/you/1/11,12?scenario=mine&experiment=mine&variant=B'`),
+      command(`curl -i '${base}/clickrecommended/you/1/12?scenario=mine'`),
     );
   }
 
   close() {}
 }
 
-/** One experiment. */
+/** One experiment, by one metric. */
 export class OneExperiment {
-  constructor(context, state) {
-    Object.assign(this, { context, state, names: [] });
+  constructor(context, { name, metric, currency }) {
+    Object.assign(this, { context, metric, currency, isMoney: metric === "revenue_per_call" });
     this.verdict = h("div.verdict", { role: "status" });
     this.alarm = h("ul.alarms", { hidden: true }, h("li.alarm"));
     this.facts = h("dl.facts");
@@ -112,9 +111,10 @@ export class OneExperiment {
     this.behind = tableBehind("Table of this chart", this.steps, () => this.#fillSteps());
     this.split = this.#splitTable();
     this.splitWords = h("p.note");
+    this.undeclared = h("p.note", { hidden: true });
     this.element = h(
       "div",
-      panel(nameOf(state.experiment), { note: h("p.note", METRICS[state.metric].label) }, this.verdict, this.alarm, this.facts),
+      panel(nameOf(name), { note: h("p.note", METRICS[metric].label) }, this.verdict, this.alarm, this.facts),
       panel("Variants", { className: ".wide-cells" }, this.variants.element, h("p.note", "The intervals hold at every look, so you may look as often as you like. The lift is that over the baseline.")),
       panel(
         "Lift over time",
@@ -125,7 +125,7 @@ export class OneExperiment {
         h("p.note", "While the band holds zero, the variant may be better or worse than the baseline."),
         this.behind.element,
       ),
-      panel("Split of users", {}, this.split.element, this.splitWords),
+      panel("Split of users", {}, this.split.element, this.splitWords, this.undeclared),
     );
   }
 
@@ -134,17 +134,17 @@ export class OneExperiment {
   }
 
   #rate(value) {
-    return this.state.metric === "revenue_per_call" ? (value === null ? "–" : money(value, this.state.currency, { maximumSignificantDigits: 4 })) : share(value);
+    return this.isMoney && value !== null ? money(value, this.currency, { maximumSignificantDigits: 4 }) : share(value);
   }
 
   #difference(estimate) {
-    if (this.state.metric !== "revenue_per_call") return inTwo(estimate, inPoints, " points");
-    return inTwo(estimate, (value) => money(value, this.state.currency, { maximumSignificantDigits: 3, signDisplay: "exceptZero" }));
+    if (!this.isMoney) return inTwo(estimate, inPoints, " points");
+    return inTwo(estimate, (value) => money(value, this.currency, { maximumSignificantDigits: 3, signDisplay: "exceptZero" }));
   }
 
   #variantTable() {
-    const { value, weight } = METRICS[this.state.metric];
-    const isMoney = this.state.metric === "revenue_per_call";
+    const { value, weight } = METRICS[this.metric];
+    const { isMoney, currency } = this;
     return new DataTable({
       caption: "Variants",
       pageSize: 20,
@@ -152,7 +152,7 @@ export class OneExperiment {
       columns: [
         { label: "Variant", isHeader: true, render: nameCell((row) => row.name) },
         { label: "Users", isNumber: true, text: (row) => count(row.users) },
-        { label: value, isNumber: true, text: (row) => (isMoney && row.values !== null ? money(row.values, this.state.currency) : count(row.values)) },
+        { label: value, isNumber: true, text: (row) => (isMoney ? money(row.values, currency) : count(row.values)) },
         { label: weight, isNumber: true, text: (row) => count(row.weights) },
         { label: "Rate", isNumber: true, text: (row) => this.#rate(row.rate) },
         {
@@ -233,6 +233,9 @@ export class OneExperiment {
     this.split.show(variants.map(({ name, users }, at) => ({ key: name, name, users, found: split.found[at] ?? null, expected: split.expected[at] ?? null })));
     const contradiction = split.p_value <= SPLIT_ALPHA ? "The counts contradict the assignment" : "The counts agree with the assignment";
     setText(this.splitWords, `${contradiction} (p: ${small(split.p_value)}). ${count(answer.of_several)} users saw more than one variant, and belong to none.`);
+    const undeclared = Object.entries(answer.undeclared_variants ?? {});
+    this.undeclared.hidden = undeclared.length === 0;
+    this.undeclared.replaceChildren("Left out, because the experiment does not declare them: ", ...undeclared.flatMap(([name, users], at) => [at ? ", " : "", nameOf(name), ` (${count(users)} users)`]));
   }
 
   #drawChart() {

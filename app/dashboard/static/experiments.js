@@ -18,7 +18,7 @@ export class Experiments extends AskedView {
     this.currency.addEventListener("change", () => {
       const currency = this.currency.value.toUpperCase();
       if (/^[A-Z]{3}$/.test(currency)) change({ currency });
-      else this.currency.value = this.state.currency;
+      else this.#showChoices();
     });
     this.ofRevenue = h("label.control", "Currency", this.currency);
     this.head = h(
@@ -31,29 +31,40 @@ export class Experiments extends AskedView {
   }
 
   keyOf({ customer, experiment, metric, currency }) {
-    return experiment === null ? [customer] : [customer, experiment, metric, metric === REVENUE && currency];
+    return experiment === null ? [customer] : [customer, experiment, metric, currency];
   }
 
   show(state) {
     const before = this.key;
     super.show(state);
     this.head.hidden = state.experiment === null;
-    this.metric.value = state.metric;
-    this.currency.value = state.currency;
-    this.ofRevenue.hidden = state.metric !== REVENUE;
+    this.#showChoices();
     if (this.key === before) return;
     this.shown?.close();
-    this.shown = state.experiment === null ? new ExperimentList(this.context, state) : new OneExperiment(this.context, state);
-    this.body.replaceChildren(this.shown.element);
+    this.shown = null;
+    this.body.replaceChildren(h("p.waiting.panel", "Loading …"));
+  }
+
+  /** Show the metric and the currency: those that were chosen, or those of the answer. */
+  #showChoices() {
+    const { state, answer } = this;
+    this.metric.value = state.metric ?? answer?.metric ?? "";
+    this.currency.value = state.currency ?? answer?.currency ?? "";
+    this.ofRevenue.hidden = this.metric.value !== REVENUE;
   }
 
   ask({ customer, experiment, metric, currency }, signal) {
     const [rest, parameters] =
-      experiment === null ? ["", {}] : [`/${encodeURIComponent(experiment)}`, { metric, currency: metric === REVENUE ? currency : null, steps: 1 }];
+      experiment === null ? ["", {}] : [`/${encodeURIComponent(experiment)}`, { metric, currency, steps: 1 }];
     return ask(pathOf(customer, `experiments${rest}`, parameters), { signal });
   }
 
   draw(answer) {
+    this.#showChoices();
+    if (this.shown === null) {
+      this.shown = this.state.experiment === null ? new ExperimentList(this.context) : new OneExperiment(this.context, answer);
+      this.body.replaceChildren(this.shown.element);
+    }
     this.shown.draw(answer, this.state);
   }
 }

@@ -62,8 +62,8 @@ const DEFAULTS = {
   lines: [], // the scenarios in the chart; none: those with the most showings
   images: false, // items, or each image of an item apart
   experiment: null, // null: the list of experiments
-  metric: "ctr_rendered",
-  currency: "EUR", // of revenue
+  metric: null, // null: the one that was declared
+  currency: null, // of revenue; null: the customer's
 };
 
 /** Return the state that a hash describes. What it does not say, or says wrongly, has its default. */
