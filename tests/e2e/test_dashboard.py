@@ -18,7 +18,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, Route, ViewportSize, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, Route, ViewportSize, expect, sync_playwright
 
 from tests.e2e.test_browser import browser as chromium
 from tests.e2e.test_up import Up
@@ -36,9 +36,10 @@ CUSTOMERS = "".join(
         ("many", "3"),
         ("odd", "4"),
         ("late", "6"),
+        ("trial", "7"),
     )
 )
-VIEWS = ("overview", "positions", "variants", "visitor", "health")
+VIEWS = ("overview", "items", "positions", "variants", "experiments", "visitor", "health")
 THEMES = ("light", "dark")
 DESK: ViewportSize = {"width": 1360, "height": 900}
 PHONE: ViewportSize = {"width": 360, "height": 740}
@@ -77,13 +78,36 @@ class Shop:
             "scenario": scenario,
             "time_ms": time_ms,
         }
+        self.send_all(customer, [event])
+
+    def send_all(self, customer: str, events: list[dict[str, Any]]) -> None:
         key = b64encode(f"{customer}:8695-1828".encode()).decode()
         headers = {"Content-Type": "application/json", "Authorization": f"Basic {key}"}
         request = urllib.request.Request(
-            f"{self.collector}/v1/{customer}/events", json.dumps([event]).encode(), headers
+            f"{self.collector}/v1/{customer}/events", json.dumps(events).encode(), headers
         )
         with urllib.request.urlopen(request, timeout=20) as answer:
-            assert json.load(answer)["accepted"] == 1
+            assert json.load(answer)["accepted"] == len(events)
+
+    def send_experiment(self, name: str, users: dict[str, int], clicks: dict[str, int]) -> None:
+        """Show two items to so many users of each variant. So many of them click one."""
+        events = []
+        for at, (variant, number) in enumerate(users.items()):
+            for n in range(number):
+                user = f"{name[:9]}-{at}-{n}"
+                common = {"user": user, "scenario": "home", "request_id": user}
+                events.append(
+                    {
+                        "type": "rendered",
+                        "items": ["1", "2"],
+                        "experiment": name,
+                        "variant": variant,
+                        **common,
+                    }
+                )
+                if n < clicks.get(variant, 0):
+                    events.append({"type": "clickrecommended", "item": "1", **common})
+        self.send_all("trial", events)
 
     def kill(self, part: str) -> None:
         """End one process as the kernel would. `uptake up` starts it again."""
@@ -120,6 +144,9 @@ def shop(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]
         for n, name in enumerate(ODD):
             shop.send("odd", "rendered", ",".join(str(n * 10 + i) for i in range(3)), scenario=name)
         shop.send_past("past", LONG_AGO_MS, "old")
+        shop.send_experiment("list", {"A": 200, "B": 200}, {"A": 40, "B": 160})
+        shop.send_experiment("uneven", {"A": 60, "B": 240}, {})
+        shop.send_experiment(ODD[0], {ODD[1]: 2, ODD[2]: 2, ODD[3]: 2}, {})
         yield shop
     finally:
         up.process.send_signal(signal.SIGINT)
@@ -173,6 +200,11 @@ def open_page(chrome: Browser, shop: Shop, said: list[str]) -> Iterator[OpenPage
 def tile(page: Page, label: str) -> str:
     found = page.locator(".tile", has=page.get_by_text(label, exact=True)).locator("strong").text_content()
     return found or ""
+
+
+def part(page: Page, title: str) -> Locator:
+    """Return the part of the page with this title."""
+    return page.locator("section", has=page.get_by_role("heading", name=title, exact=True))
 
 
 def wait_for(page: Page, label: str, number: str, seconds: int = 30) -> None:
@@ -292,6 +324,102 @@ def test_odd_names_are_shown_as_text(open_page: OpenPage) -> None:
         wait_for(page, "Shown", "3")
         page.go_back()
     assert page.title().endswith("Uptake")
+
+
+def test_an_experiment_has_its_verdict_first(open_page: OpenPage) -> None:
+    page = open_page("#customer=trial&view=experiments")
+    row = page.locator("tbody tr", has=page.get_by_role("button", name="list", exact=True))
+    expect(row).to_contain_text("Better B is better than A by", timeout=30_000)
+    expect(row.locator("td").nth(1)).to_have_text("400")
+    uneven = page.locator("tbody tr", has=page.get_by_role("button", name="uneven"))
+    expect(uneven).to_contain_text("Split wrong")
+    row.get_by_role("button").click()
+    assert "experiment=list" in page.url
+    expect(page.locator(".verdict")).to_contain_text("you may stop")
+    expect(page.locator(".alarm")).to_be_hidden()
+    variants = part(page, "Variants").locator("tbody tr")
+    cells = [row.locator("th, td").all_text_contents() for row in variants.all()]
+    assert [row[:5] for row in cells] == [
+        ["A", "200", "40", "400", "10.0%"],
+        ["B", "200", "160", "400", "40.0%"],
+    ]
+    assert [row[6][:7] for row in cells] == ["baselin", "+300%+1"], (
+        "the lift, and the beginning of its interval"
+    )
+    assert [
+        row.locator("td").all_text_contents()
+        for row in part(page, "Split of users").locator("tbody tr").all()
+    ] == [
+        ["200", "50.0%", "50.0%"],
+        ["200", "50.0%", "50.0%"],
+    ]
+    page.get_by_role("group", name="Lift over the baseline").focus()
+    page.keyboard.press("End")
+    expect(page.locator("#announce")).to_contain_text("B +300%")
+    page.get_by_text("Table of this chart").click()
+    expect(page.locator(".behind tbody tr").first).to_contain_text("300%")
+
+    page.get_by_label("Compare", exact=True).select_option("Revenue per list")
+    expect(page.locator(".verdict")).to_contain_text("Too early")
+    expect(page.get_by_label("Currency")).to_have_value("EUR")
+    page.get_by_label("Currency").fill("chf")
+    page.keyboard.press("Enter")
+    expect(page.locator(".verdict")).to_contain_text("Too early")
+    other = open_page(f"#{urlsplit(page.url).fragment}")
+    expect(other.locator(".verdict")).to_contain_text("Too early")
+    expect(other.get_by_label("Currency")).to_have_value("CHF")
+    expect(other.get_by_label("Compare", exact=True)).to_have_value("revenue_per_call")
+    other.get_by_role("button", name="All experiments").click()
+    other.get_by_role("button", name="uneven").click()
+    expect(other.locator(".alarm")).to_contain_text("Do not compare the rates below")
+    assert [
+        row.locator("td").all_text_contents()
+        for row in part(other, "Split of users").locator("tbody tr").all()
+    ] == [
+        ["60", "20.0%", "50.0%"],
+        ["240", "80.0%", "50.0%"],
+    ]
+
+
+def test_experiments_are_accessible_and_fit_a_phone(open_page: OpenPage) -> None:
+    page = open_page()
+    for picture, name in (("all", ""), ("list", "list"), ("uneven", "uneven"), ("odd", ODD[0])):
+        page.set_viewport_size(DESK)
+        page.emulate_media(color_scheme="light")
+        page.goto(f"{page.url.partition('#')[0]}#customer=trial&view=experiments&tz=utc")
+        if name:
+            page.get_by_role("button", name=name, exact=True).click()
+            expect(part(page, "Split of users")).to_be_visible()
+        settled(page, "experiments")
+        assert violations(page) == [], picture
+        page.screenshot(path=PICTURES / f"experiments-{picture}-light.png", full_page=True)
+        page.emulate_media(color_scheme="dark")
+        page.set_viewport_size(PHONE)
+        assert not is_too_wide(page), picture
+        assert violations(page) == [], picture
+        page.screenshot(path=PICTURES / f"experiments-{picture}-phone-dark.png", full_page=True)
+
+
+def test_odd_names_of_an_experiment_are_shown_as_text(open_page: OpenPage) -> None:
+    page = open_page(f"#customer=trial&view=experiments&experiment={quote(ODD[0])}")
+    expect(page.locator("h2 bdi")).to_have_text(ODD[0])
+    names = part(page, "Variants").locator("tbody bdi")
+    expect(names).to_have_count(3)
+    assert sorted(names.all_text_contents()) == sorted(ODD[1:])
+    assert [name.get_attribute("title") for name in names.all()] == names.all_text_contents()
+    long = names.filter(has_text="xxx")
+    assert long.evaluate("it => it.scrollWidth > it.clientWidth && it.clientWidth < 500"), "it is cut"
+
+
+def test_an_experiment_that_nobody_saw_is_said_to_be_unknown(open_page: OpenPage, said: list[str]) -> None:
+    page = open_page("#customer=trial&view=experiments&experiment=nothing")
+    expect(page.get_by_role("alert")).to_contain_text("Choose another experiment or metric.")
+    expect(page.locator("#freshness.still")).to_be_visible()
+    expect(page.locator("#banner")).to_be_hidden()
+    page.get_by_role("button", name="All experiments").click()
+    expect(page.get_by_role("button", name="uneven")).to_be_visible()
+    expect(page.get_by_role("alert")).to_be_hidden()
+    said[:] = [line for line in said if "404" not in line]
 
 
 def test_keyboard(open_page: OpenPage) -> None:

@@ -5,7 +5,7 @@ import { h, nameOf, panel, setText, tableBehind, whisker } from "./dom.js";
 import { command } from "./empty.js";
 import { LiftChart } from "./lift_chart.js";
 import { count, inPoints, interval, lift, money, relative, share, small } from "./numbers.js";
-import { liftRange, liftsOf, partsOf } from "./sequences.js";
+import { liftRange, liftsOf, partsOf, timeRange } from "./sequences.js";
 import { MAX_LINES, METRICS } from "./state.js";
 import { DataTable, nameCell } from "./table.js";
 
@@ -107,6 +107,7 @@ export class OneExperiment {
     this.chart = new LiftChart();
     this.legend = h("ul.legend");
     this.none = h("p.empty-note", { hidden: true }, "There is no lift yet: each variant needs more users.");
+    this.hint = h("p.note", "While the band holds zero, the variant may be better or worse than the baseline.");
     this.steps = this.#stepTable();
     this.behind = tableBehind("Table of this chart", this.steps, () => this.#fillSteps());
     this.split = this.#splitTable();
@@ -122,7 +123,7 @@ export class OneExperiment {
         h("div.chart-head", this.legend),
         this.chart.element,
         this.none,
-        h("p.note", "While the band holds zero, the variant may be better or worse than the baseline."),
+        this.hint,
         this.behind.element,
       ),
       panel("Split of users", {}, this.split.element, this.splitWords, this.undeclared),
@@ -239,16 +240,17 @@ export class OneExperiment {
   }
 
   #drawChart() {
-    const { from_ms, to_ms, sequence = [] } = this.answer;
+    const { sequence = [] } = this.answer;
     this.lines = liftsOf(sequence, MAX_LINES).map((line, at) => ({ ...line, colour: lineColour(at) }));
     const isEmpty = !this.lines.some(({ lifts }) => lifts.some(Boolean));
     this.chart.element.hidden = isEmpty;
     this.none.hidden = !isEmpty;
     this.behind.element.hidden = isEmpty;
+    this.hint.hidden = isEmpty;
     this.legend.replaceChildren(...(isEmpty ? [] : this.lines.map(({ name, lifts, colour }) => h("li", swatch(colour), nameOf(name), h("b", lift(lifts.at(-1)))))));
     if (isEmpty) return;
     const ends = sequence.map(({ end_ms }) => end_ms);
-    const bounds = [Math.min(from_ms ?? ends[0], ends[0]), Math.max(to_ms ?? 0, ends.at(-1))];
+    const bounds = timeRange(ends);
     this.chart.show({ ends, lines: this.lines, range: liftRange(this.lines), bounds, clock: this.context.clock, isUtc: this.state.utc });
     this.behind.refresh();
   }

@@ -2,9 +2,10 @@
 
 import { TimeChart, colour, swatch } from "./charts.js";
 import { h, nameOf } from "./dom.js";
-import { lift, relative } from "./numbers.js";
+import { lift } from "./numbers.js";
 
 const FEW = 40; // so many steps have a point each
+const axisPercent = new Intl.NumberFormat(undefined, { style: "percent", maximumFractionDigits: 1, signDisplay: "exceptZero", useGrouping: false });
 
 export class LiftChart extends TimeChart {
   constructor() {
@@ -36,8 +37,8 @@ export class LiftChart extends TimeChart {
         bounds: () => this.bounds,
         bottom: () => this.range[0],
         top: () => this.range[1],
-        values: (value) => relative(value),
-        hooks: { drawAxes: [(plot) => this.#zero(plot)] },
+        values: (value) => axisPercent.format(value),
+        hooks: { drawAxes: [(plot) => this.#zero(plot)], draw: [(plot) => this.#alone(plot)] },
       },
       data,
     );
@@ -52,6 +53,23 @@ export class LiftChart extends TimeChart {
     ctx.lineWidth = 1.5 * devicePixelRatio;
     ctx.strokeStyle = colour("text");
     ctx.stroke();
+    ctx.restore();
+  }
+
+  /** Draw the intervals of steps without neighbours: a band needs two. */
+  #alone({ ctx, bbox, valToPos }) {
+    ctx.save();
+    ctx.beginPath();
+    ctx.rect(bbox.left, bbox.top, bbox.width, bbox.height);
+    ctx.clip();
+    for (const { lifts, colour: stroke } of this.lines) {
+      ctx.fillStyle = `${stroke}40`;
+      lifts.forEach((each, at) => {
+        if (!each || lifts[at - 1] || lifts[at + 1]) return;
+        const [low, high] = [each.low, each.high].map((value) => valToPos(value, "y", true));
+        ctx.fillRect(valToPos(this.ends[at], "x", true) - 3 * devicePixelRatio, high, 6 * devicePixelRatio, low - high);
+      });
+    }
     ctx.restore();
   }
 

@@ -21,6 +21,13 @@ export function liftsOf(sequence, most) {
   }));
 }
 
+/** Return [from, to] of the time axis: a step before the first end, and room for the last point. */
+export function timeRange(ends) {
+  const [first, last] = [ends[0], ends.at(-1)];
+  const step = ends.length > 1 ? ends[1] - first : 3_600_000;
+  return [first - step, last + (last - first + step) / 100];
+}
+
 /** Return [bottom, top] of the lifts' axis: room for the later half of them and for zero, but not for the wide ones of the first users. */
 export function liftRange(lines) {
   const later = lines.flatMap(({ lifts }) => {

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { liftRange, liftsOf, partsOf } from "../../../../../app/dashboard/static/sequences.js";
+import { liftRange, liftsOf, partsOf, timeRange } from "../../../../../app/dashboard/static/sequences.js";
 
 const step = (end_ms, lifts) => ({ end_ms, differences: Object.entries(lifts).map(([name, lift]) => ({ name, lift })) });
 const lift = (value, half) => ({ value, low: value - half, high: value + half });
@@ -30,6 +30,11 @@ test("each variant has a lift or null at each step", () => {
   ]);
   assert.deepEqual(liftsOf(sequence, 1).map(({ name }) => name), ["b"]);
   assert.deepEqual(liftsOf([], 6), []);
+});
+
+test("the axis of times begins a step before the first end, also with one step", () => {
+  assert.deepEqual(timeRange([1000, 2000, 3000]), [0, 3030]);
+  assert.deepEqual(timeRange([7_200_000]), [3_600_000, 7_236_000]);
 });
 
 test("the axis of lifts holds zero and the later half, but not the wide bands of the first users", () => {
