@@ -522,6 +522,75 @@ def test_ten_thousand_scenarios_are_searched_and_paged(open_page: OpenPage) -> N
     wait_for(page, "Shown", "2")
 
 
+def test_items_beyond_the_bound_are_one_row(open_page: OpenPage) -> None:
+    """The answers are made up: to have more than 10,000 items folded would take longer than the test."""
+    asked: list[dict[str, list[str]]] = []
+
+    def answer(route: Route) -> None:
+        query = parse_qs(urlsplit(route.request.url).query)
+        asked.append(query)
+        from_ms, to_ms = int(query["from"][0]), int(query["to"][0])
+        names = [f"1/{name}" for name in (*ODD, "4711")]
+        windows = []
+        for n, item in enumerate([*(names if query["sort"] == ["top"] else names[::-1]), None]):
+            low, high = (0.01, 0.02) if item is None else (0.1 - n / 100, 0.5)
+            rate = {"value": 0.1, "numerator": 1, "denominator": 10, "low": low, "high": high}
+            counts = {
+                "rendered": 10 if item else 90_000,
+                "attributed_clicks": 1 if item else 900,
+                "clicks": 1,
+            }
+            place = {"scenario": "home", "item": item, "image": None if n else "https://images.example/1.jpg"}
+            state = {
+                "start_ms": from_ms,
+                "end_ms": to_ms,
+                "final": False,
+                "revision": 0,
+                "ctr_rendered": rate,
+            }
+            windows.append({**place, **counts, "calls": None, "revenue": {}, **state})
+        span = {"from_ms": from_ms, "to_ms": to_ms, "step_ms": None, "as_of_ms": to_ms}
+        route.fulfill(json={**span, "windows": windows, "left_out": 12_345, "items_bounded": True})
+
+    page = open_page()
+    page.route(re.compile("/dashboard/many/ctr[?].*by=item"), answer)
+    page.goto(
+        page.url.partition("#")[0] + "#customer=many&view=items&span=PT15M&until=2026-11-20T12:10Z&tz=utc"
+    )
+    top, flop = part(page, "Top").locator("tbody tr"), part(page, "Flop").locator("tbody tr")
+    expect(top).to_have_count(len(ODD) + 2)
+    assert [row.locator("th").text_content() for row in top.all()][:-1] == [
+        f"1/{name}" for name in (*ODD, "4711")
+    ]
+    for rows in (top, flop):
+        cells = rows.last.locator("th, td").all_text_contents()
+        assert [cells[0], *cells[3:6]] == ["Other items", "90,000", "900", "1.00%"], (
+            "not where the sort would have it"
+        )
+    assert flop.first.locator("th").text_content() == "1/4711"
+    long = top.locator("th bdi").filter(has_text="xxx")
+    assert long.get_attribute("title") == f"1/{'x' * 256}"
+    assert long.evaluate("it => it.scrollWidth > it.clientWidth && it.clientWidth < 500"), "it is cut"
+    expect(page.get_by_text("12,345 more are not shown.")).to_have_count(2)
+    expect(page.get_by_text("so the span is widened to 20 Nov 2026, 11:00–13:00")).to_be_visible()
+    assert {int(query["from"][0]) % 3_600_000 for query in asked} == {0}
+    assert {int(query["to"][0]) % 3_600_000 for query in asked} == {0}
+    assert sorted((query["by"][0], query["sort"][0]) for query in asked) == [
+        ("item", "flop"),
+        ("item", "top"),
+    ]
+    expect(top.first.get_by_text("images.example")).to_be_hidden()
+
+    page.get_by_role("radio", name="Items and images").check()
+    expect(top.first.get_by_text("https://images.example/1.jpg")).to_be_visible()
+    assert "images=1" in page.url
+    assert asked[-1]["by"] == ["item,image"]
+    assert violations(page) == []
+    page.set_viewport_size(PHONE)
+    assert not is_too_wide(page)
+    assert page.title() == "Items · many · Uptake"
+
+
 def test_the_page_survives_the_death_of_a_worker_and_of_the_dashboard(
     open_page: OpenPage, shop: Shop, said: list[str]
 ) -> None:
