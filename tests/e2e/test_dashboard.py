@@ -237,6 +237,8 @@ def test_the_page_shows_the_true_numbers(open_page: OpenPage) -> None:
     wait_for(page, "CTR", "6.67%")
     wait_for(page, "Bought", "1")
     wait_for(page, "Revenue", "€12.45")
+    wait_for(page, "Users", "1")
+    expect(page.locator(".tile.users")).to_contain_text("1 clicked (1 to ")
     rows = page.locator("section", has=page.get_by_role("heading", name="Scenarios")).locator("tbody tr")
     cells = [[(cell.text_content() or "") for cell in row.locator("th, td").all()] for row in rows.all()]
     assert [row[1:5] for row in cells] == [["home", "40", "1", "2.50%"], ["basket", "5", "2", "40.0%"]]
@@ -245,6 +247,17 @@ def test_the_page_shows_the_true_numbers(open_page: OpenPage) -> None:
 
     page.get_by_text("Table of these charts").click()
     expect(page.locator(".behind tbody tr").first).to_contain_text("not final")
+    page.get_by_role("link", name="Items").click()
+    top = part(page, "Top").locator("tbody tr")
+    expect(top).to_have_count(20)
+    cells = [row.locator("th, td").all_text_contents() for row in top.all()]
+    best = [[row[0], *row[2:7]] for row in cells[:3]]
+    assert sorted(best) == [
+        [item, where, "1", "1", "100%", "20.7%"]
+        for item, where in (("1/1", "basket"), ("1/2", "basket"), ("1/7", "home"))
+    ]
+    assert [row[4] for row in cells[3:]] == ["0"] * 17
+    expect(part(page, "Flop").get_by_text("25 more are not shown.")).to_be_visible()
     page.get_by_role("link", name="Positions").click()
     expect(page.locator(".heat tbody tr")).to_have_count(2)
     assert "1 / 1" in (page.locator(".heat tbody tr").first.text_content() or "")

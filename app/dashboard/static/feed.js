@@ -154,8 +154,9 @@ export class Feed {
   /** Ask for the users of all scenarios or of one: users of several scenarios, or of parts of an hour, cannot be added up. */
   async #askUsers() {
     const [from, to] = widened(bounds(this.state, now()), "PT1H");
+    const { scenario } = this.state;
     try {
-      const { answer } = await this.#ask({ from, to, scenario: this.state.scenario ?? "*" });
+      const { answer } = await this.#ask({ from, to, users: 1, scenario, by: scenario === null ? "customer" : null });
       this.on.users(answer.windows.length === 1 ? answer.windows[0] : null);
     } catch {
       if (this.abort.signal.aborted) return null; // otherwise, the question about scenarios says that nothing answers
