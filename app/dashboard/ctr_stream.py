@@ -24,6 +24,7 @@ _PASSED_ON: Final = (
     "sort",
     "limit",
     "previous",
+    "users",
     "max_stale_ms",
     "from",
     "to",

@@ -158,8 +158,9 @@ export class Feed {
     try {
       const { answer } = await this.#ask({ from, to, users: 1, scenario, by: scenario === null ? "customer" : null });
       this.on.users(answer.windows.length === 1 ? answer.windows[0] : null);
-    } catch {
-      if (this.abort.signal.aborted) return null; // otherwise, the question about scenarios says that nothing answers
+    } catch (error) {
+      // The question about scenarios says it if nothing answers.
+      if (this.abort.signal.aborted || error.status === 400) return null;
     }
     return USERS_MS;
   }
