@@ -395,7 +395,7 @@ def test_an_experiment_has_its_verdict_first(open_page: OpenPage) -> None:
 
 
 def test_experiments_are_accessible_and_fit_a_phone(open_page: OpenPage) -> None:
-    page = open_page()
+    page = open_page("#customer=trial&view=experiments&tz=utc")
     for picture, name in (("all", ""), ("list", "list"), ("uneven", "uneven"), ("odd", ODD[0])):
         page.set_viewport_size(DESK)
         page.emulate_media(color_scheme="light")
