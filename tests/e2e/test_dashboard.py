@@ -45,6 +45,7 @@ DESK: ViewportSize = {"width": 1360, "height": 900}
 PHONE: ViewportSize = {"width": 360, "height": 740}
 SCENARIOS = 10_000
 RESTART_SECONDS = 120  # the group waits for the session timeout of a worker that was killed
+IMAGE = "https://images.example/a.jpg"
 LONG_AGO_MS = 1_575_115_200_000  # 2019-11-30T12:00Z
 ODD = (
     "<script>document.title='hacked'</script>",
@@ -137,7 +138,7 @@ def shop(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]
         for rank in ("0", "10", "20", "30"):
             items = ",".join(str(int(rank) + n) for n in range(10))
             shop.send("shop", "rendered", items, scenario="home", row="0", rank=rank, variant="b")
-        shop.send("shop", "rendered", "1,2,3,4,5", scenario="basket", row="1", rank="0")
+        shop.send("shop", "rendered", "1,2,3,4,5", scenario="basket", row="1", rank="0", image=IMAGE)
         for item in ("1", "2", "7"):
             shop.send("shop", "clickrecommended", item, scenario="home" if item == "7" else "basket")
         shop.send("shop", "buy", "1", fullprice="12.45EUR")
@@ -258,6 +259,10 @@ def test_the_page_shows_the_true_numbers(open_page: OpenPage) -> None:
     ]
     assert [row[4] for row in cells[3:]] == ["0"] * 17
     expect(part(page, "Flop").get_by_text("25 more are not shown.")).to_be_visible()
+    page.get_by_role("radio", name="Items and images").check()
+    expect(top).to_have_count(5)
+    assert [row.locator("td").first.text_content() for row in top.all()] == [IMAGE] * 5
+    expect(part(page, "Flop").locator("tbody tr").first).to_contain_text("1/3")
     page.get_by_role("link", name="Positions").click()
     expect(page.locator(".heat tbody tr")).to_have_count(2)
     assert "1 / 1" in (page.locator(".heat tbody tr").first.text_content() or "")

@@ -35,7 +35,6 @@ export class Items extends AskedView {
     const table = new DataTable({
       caption,
       pageSize: MOST + 1,
-      empty: "No item was shown in this span.",
       columns: [
         { label: "Item", isHeader: true, render: itemCell },
         { label: "Image", render: nameCell((row) => (row.item === null ? "–" : (row.image ?? "no image"))) },
@@ -66,6 +65,7 @@ export class Items extends AskedView {
     this.element.classList.toggle("of-items", !state.images);
     this.element.classList.toggle("of-one", state.scenario !== null);
     this.pairs.classList.toggle("pairs", !state.images);
+    for (const { table } of this.ends) table.empty = `No item was shown${state.images ? " with an image" : ""} in this span.`;
     super.show(state);
   }
 
