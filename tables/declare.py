@@ -7,7 +7,16 @@ from typing import Any, Final
 
 from events.topics import POSITIONS, SHARED_TOPICS, Topic, changelog
 from tables.base.table_spec import TableSpec
-from tables.ctr import open_windows, panes, scenario_names, watermarks, windows
+from tables.ctr import (
+    item_windows,
+    open_windows,
+    panes,
+    pending_additions,
+    scenario_names,
+    user_windows,
+    watermarks,
+    windows,
+)
 from tables.user import (
     basket,
     clicked,
@@ -39,6 +48,9 @@ TABLES: Final[tuple[TableSpec[Any], ...]] = (
     windows.TABLE,
     open_windows.TABLE,
     watermarks.TABLE,
+    pending_additions.TABLE,
+    item_windows.TABLE,
+    user_windows.TABLE,
 )
 
 BY_NAME: Final = {table.name: table for table in TABLES}

@@ -10,7 +10,7 @@ from rich.text import Text
 from app.deadletters.dead_letters import printable
 
 _NAME_CHARS: Final = 40
-_PLACES: Final = ("scenario", "variant", "row", "rank")
+_PLACES: Final = ("scenario", "variant", "row", "rank", "item", "image")
 
 
 def ctr_view(answer: dict[str, Any] | None, problem: str | None) -> RenderableType:
@@ -32,12 +32,12 @@ def _table(answer: dict[str, Any]) -> Table:
     places = [name for name in _PLACES if windows and name in windows[0]] or ["scenario"]
     table = Table(show_footer=True)
     for name in places:
-        table.add_column(name, footer="total" if name == "scenario" else "", overflow="fold")
+        table.add_column(name, footer="total" if name == places[0] else "", overflow="fold")
     total = _numbers(answer["total"])
     for name, footer in zip(("shown", "clicked", "CTR", "95 %", "calls", "CTR of calls"), total, strict=True):
         table.add_column(name, footer=footer, justify="right", no_wrap=True)
     for window in windows:
-        table.add_row(*(_name(window[place]) for place in places), *_numbers(window))
+        table.add_row(*(_name(window.get(place)) for place in places), *_numbers(window))
     return table
 
 

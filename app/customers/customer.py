@@ -2,12 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 from app.customers.exclusion_rules import ExclusionRules
 from events.rules import Rules
 
 MAX_RATING: Final = 100  # of the wire format
+
+CtrDimension = Literal["position", "item", "image", "users", "customer"]
+"""What CTR windows are split by, in addition to scenario and variant."""
+CTR_DIMENSIONS: Final[tuple[CtrDimension, ...]] = get_args(CtrDimension)
 
 BotFilter = Literal["robots", "all", "off"]
 """What counts as a bot: robots and pages that are fetched ahead, programs such as curl as well, or nothing."""
@@ -55,6 +59,9 @@ class Customer:
     """Which events are counted apart and not recorded."""
     showings_by_scenario: bool = False
     """Whether the showings of an item are remembered by scenario too, for lookups with ``scope=scenario``."""
+
+    ctr_dimensions: frozenset[CtrDimension] = frozenset(CTR_DIMENSIONS)
+    """What the CTR windows of its events are split by. What is left out costs nothing, and is not counted later."""
 
     @property
     def id(self) -> str:

@@ -10,7 +10,15 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from app.customers.cors_origins import normalised_origin
-from app.customers.customer import MAX_RATING, BotFilter, Customer, RateLimit, RatingScale
+from app.customers.customer import (
+    CTR_DIMENSIONS,
+    MAX_RATING,
+    BotFilter,
+    CtrDimension,
+    Customer,
+    RateLimit,
+    RatingScale,
+)
 from app.customers.exclusion_rules import MAX_THRESHOLD, ExclusionRules, Reason, Within, parse_within
 from events.money import CURRENCIES
 from events.no_profile import no_profile_ids
@@ -88,6 +96,7 @@ class CustomerEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     rating_scales: dict[str, _Scale] = msgspec.field(default_factory=dict)
     bot_filter: BotFilter = "robots"
     showings_by_scenario: bool = False
+    ctr_dimensions: tuple[CtrDimension, ...] = CTR_DIMENSIONS
     exclusions: _Exclusions = _Exclusions()
     scenarios: Annotated[dict[str, _Scenario], msgspec.Meta(max_length=_MAX_SCENARIOS)] = msgspec.field(
         default_factory=dict
@@ -147,6 +156,7 @@ def read_customer(customer_id: str, table: Any) -> Customer:
         },
         entry.bot_filter,
         entry.showings_by_scenario,
+        frozenset(entry.ctr_dimensions),
     )
 
 

@@ -5,7 +5,7 @@ the table ``seen`` stops it before.
 """
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Container, Mapping
 from decimal import Decimal
 from typing import Final
 
@@ -14,6 +14,8 @@ import msgspec
 from events.money import EXACT
 from tables.base.table_spec import TableSpec
 from tables.ctr.window_keys import (
+    ALL_SCENARIOS,
+    CUSTOMER,
     PANE_GRANULARITY,
     PANE_MS,
     POSITION,
@@ -147,6 +149,10 @@ def _name_of(_customer: str, scenario: str | None) -> str:
     return scenario or UNKNOWN_SCENARIO
 
 
+_TOTALS: Final = "customer"
+_POSITIONS: Final = "position"
+"""Dimensions that a customer can switch off; those of items are in tables/ctr/item_tally.py."""
+
 _NameOf = Callable[[str, str | None], str]
 # counter or currency, customer, scenario, variant, time // PANE_MS, row, rank of the first item, number of items
 # (0: the event is not about items)
@@ -160,7 +166,9 @@ class Tally:
     distinct place. To drop the tally is to drop the counts that were not flushed.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, switched_off: Mapping[str, Container[str]] | None = None) -> None:
+        """``switched_off``: the dimensions that a customer does not count. The caller may change it at any time."""
+        self._switched_off: Mapping[str, Container[str]] = {} if switched_off is None else switched_off
         self._counted: defaultdict[_Place, int] = defaultdict(int)
         self._revenue: defaultdict[_Place, Decimal] = defaultdict(Decimal)
 
@@ -237,32 +245,37 @@ class Tally:
             return pane.counts
 
         for place, times in counted.items():
-            for key, amount in _panes_of(place, name_of(place[1], place[2])):
+            for key, amount in self._panes_of(place, name_of(place[1], place[2])):
                 counts = counts_of(key)
                 setattr(counts, place[0], getattr(counts, place[0]) + amount * times)
         for place, money in revenue.items():
-            for key, _ in _panes_of(place, name_of(place[1], place[2])):
+            for key, _ in self._panes_of(place, name_of(place[1], place[2])):
                 _earn(counts_of(key).revenue, place[0], money)
         return changed
 
-
-def _panes_of(place: _Place, scenario: str) -> list[tuple[WindowKey, int]]:
-    """Return the panes of all DIMENSIONS that a place counts in under a scenario's name, each with the amount to add per event."""
-    _, customer, _, variant, minute, row, rank, items = place
-    variant = variant or None
-    start_ms = pane_start(minute * PANE_MS)
-    total = items or 1
-    panes = [
-        (WindowKey(customer, scenario, SCENARIO, PANE_GRANULARITY, start_ms), total),
-        (WindowKey(customer, scenario, VARIANT, PANE_GRANULARITY, start_ms, variant), total),
-    ]
-    if items:
-        by_rank = [(None, items)] if rank is None else [(rank + i, 1) for i in range(items)]
-        panes += [
-            (WindowKey(customer, scenario, POSITION, PANE_GRANULARITY, start_ms, variant, row, at), amount)
-            for at, amount in by_rank
+    def _panes_of(self, place: _Place, scenario: str) -> list[tuple[WindowKey, int]]:
+        """Return the panes that a place counts in under a scenario's name, each with the amount to add per event."""
+        _, customer, _, variant, minute, row, rank, items = place
+        variant = variant or None
+        start_ms = pane_start(minute * PANE_MS)
+        total = items or 1
+        switched_off = self._switched_off.get(customer, ())
+        panes = [
+            (WindowKey(customer, scenario, SCENARIO, PANE_GRANULARITY, start_ms), total),
+            (WindowKey(customer, scenario, VARIANT, PANE_GRANULARITY, start_ms, variant), total),
         ]
-    return panes
+        if _TOTALS not in switched_off:
+            panes.append((WindowKey(customer, ALL_SCENARIOS, CUSTOMER, PANE_GRANULARITY, start_ms), total))
+        if items and _POSITIONS not in switched_off:
+            by_rank = [(None, items)] if rank is None else [(rank + i, 1) for i in range(items)]
+            panes += [
+                (
+                    WindowKey(customer, scenario, POSITION, PANE_GRANULARITY, start_ms, variant, row, at),
+                    amount,
+                )
+                for at, amount in by_rank
+            ]
+        return panes
 
 
 TABLE: Final = TableSpec(

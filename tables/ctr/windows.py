@@ -14,10 +14,9 @@ from tables.base.table_spec import TableSpec
 from tables.ctr.panes import Counts, add, is_zero, subtract
 from tables.ctr.partials import Partial
 from tables.ctr.rates import ClickRate, rates
-from tables.ctr.window_keys import PANE_GRANULARITY, WindowKey
+from tables.ctr.window_keys import HOUR_MS, PANE_GRANULARITY, WindowKey
 
 MINUTE_MS: Final = 60_000
-HOUR_MS: Final = 3_600_000
 
 GRANULARITY_MS: Final = {PANE_GRANULARITY: MINUTE_MS, "hour": HOUR_MS, "day": DAY_MS}
 """The stored granularities and their sizes, the finest first."""

@@ -5,7 +5,6 @@ from decimal import Decimal
 
 from events import model
 from tables.base.table_spec import Stretch
-from tables.ctr.panes import Tally
 from tables.fold.fold_ports import Tables
 from tables.user import attribution, attribution_moves, identity, impressions
 from tables.user.attribution_moves import Moved
@@ -18,15 +17,19 @@ _OF_A_LIST = frozenset({"clicked_calls", "unlabelled_impressions"})
 """Counters that are about a list, so they have no position."""
 
 
-def count_changes(tally: Tally, customer: str, changed: Mapping[CountKey, int | Decimal]) -> None:
-    """Add the changes of a row to the tally."""
+def count_changes(tables: Tables, customer: str, changed: Mapping[CountKey, int | Decimal]) -> None:
+    """Add the changes of a row to the tallies."""
+    tally, of_items = tables.tally, tables.items
     for (counter, place, currency), amount in changed.items():
-        time_ms, scenario, variant, row, rank = place
+        time_ms, scenario, variant, row, rank, _, _ = place
         if currency is not None:
-            tally.add_revenue(customer, scenario, variant, time_ms, currency, Decimal(amount), row, rank)
+            money = Decimal(amount)
+            tally.add_revenue(customer, scenario, variant, time_ms, currency, money, row, rank)
+            of_items.add_revenue(customer, place, currency, money)
         else:
-            items = 0 if counter in _OF_A_LIST else 1
-            tally.count(counter, customer, scenario, variant, time_ms, row, rank, items, int(amount))
+            times, items = int(amount), 0 if counter in _OF_A_LIST else 1
+            tally.count(counter, customer, scenario, variant, time_ms, row, rank, items, times)
+            of_items.count_place(counter, customer, place, times)
 
 
 def attribute(
@@ -54,7 +57,7 @@ def attribute(
     else:
         changed = attribution.convert(state, event.user, element)
     rows.put(key, state)
-    count_changes(tables.tally, event.customer, changed)
+    count_changes(tables, event.customer, changed)
 
 
 def log_in(tables: Tables, key: bytes, event: model.Login) -> Moved | None:
@@ -65,7 +68,7 @@ def log_in(tables: Tables, key: bytes, event: model.Login) -> Moved | None:
         state, event.user, event.time_ms, event.received_ms, event.target
     )
     rows.put(key, state)
-    count_changes(tables.tally, event.customer, changed)
+    count_changes(tables, event.customer, changed)
     return moved or None
 
 
@@ -80,7 +83,7 @@ def receive(tables: Tables, key: bytes, transfer: Transfer, moved: Moved) -> Non
         return
     changed = attribution_moves.absorb(state, transfer.target, moved, transfer.login_ms, transfer.received_ms)
     rows.put(key, state)
-    count_changes(tables.tally, transfer.customer, changed)
+    count_changes(tables, transfer.customer, changed)
 
 
 def _send(

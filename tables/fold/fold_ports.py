@@ -4,6 +4,7 @@ from collections.abc import Container
 from typing import Final, Protocol, TypeVar
 
 from tables.base.table_spec import TableSpec
+from tables.ctr.item_tally import ItemTally
 from tables.ctr.panes import Tally
 from tables.user.identity import Transfer
 
@@ -31,10 +32,13 @@ class RowsByTable(Protocol):
 
 
 class Tables(Protocol):
-    """All tables of a partition, the tally of its panes, and the output for transfers."""
+    """All tables of a partition, the tallies of its panes and of its items, and the output for transfers."""
 
     @property
     def tally(self) -> Tally: ...
+
+    @property
+    def items(self) -> ItemTally: ...
 
     @property
     def rows(self) -> RowsByTable: ...

@@ -36,6 +36,17 @@ def fold_rendered(tables: Tables, key: bytes, event: model.Rendered) -> None:
     if event.scenario is None:
         _find_scenario(tables, key, event, shown)
     _count_items(tables, "rendered", event, shown)
+    if event.image is not None:
+        shown.image = event.image
+        tables.items.count_images(
+            "rendered",
+            event.customer,
+            shown.scenario,
+            event.time_ms,
+            event.itemtype,
+            event.items,
+            event.image,
+        )
     if event.user == NO_PROFILE_USER:
         return
     rows = tables.rows[rendered.TABLE]
@@ -50,7 +61,7 @@ def fold_rendered(tables: Tables, key: bytes, event: model.Rendered) -> None:
     changed = attribution.show(remembered, event.user, shown)
     logged.put(key, remembered)
     if changed:
-        count_changes(tables.tally, event.customer, changed)
+        count_changes(tables, event.customer, changed)
 
 
 def _find_call(
@@ -96,7 +107,7 @@ def fold_viewed(tables: Tables, key: bytes, event: model.Viewed) -> None:
 
 
 def _count_items(tables: Tables, counter: str, event: model.ItemsEvent, shown: Impression) -> None:
-    tables.tally.count(
+    tables.items.count_list(
         counter,
         event.customer,
         shown.scenario,
@@ -104,7 +115,9 @@ def _count_items(tables: Tables, counter: str, event: model.ItemsEvent, shown: I
         event.time_ms,
         shown.row,
         shown.rank,
-        len(event.items),
+        event.itemtype,
+        event.items,
+        event.user,
     )
 
 
@@ -164,10 +177,11 @@ def fold_clickrecommended(tables: Tables, key: bytes, event: model.ClickRecommen
     """Count a click as it was sent, and attribute it. It takes the scenario of the list that the back end served if it has none."""
     scenario, variant, row, rank = event.scenario, event.variant, event.row, event.rank
     tally = tables.tally
+    item = item_key(event.itemtype, event.item)
     if event.user == NO_PROFILE_USER:
         tally.count("clicks", event.customer, scenario, variant, event.time_ms, row, rank)
+        tables.items.count("clicks", event.customer, scenario, event.time_ms, item)
         return
-    item = item_key(event.itemtype, event.item)
     if scenario is None:
         served = _served(tables, key, item, event.request_id, event.time_ms)
         if served is not None:
@@ -178,6 +192,8 @@ def fold_clickrecommended(tables: Tables, key: bytes, event: model.ClickRecommen
                 served.rank,
             )
     tally.count("clicks", event.customer, scenario, variant, event.time_ms, row, rank)
+    tables.items.count("clicks", event.customer, scenario, event.time_ms, item)
+    tables.items.click(event.customer, scenario, variant, event.time_ms, event.user)
     rows = tables.rows[clicked.TABLE]
     rows.put(key, clicked.click(rows.get(key), event))
     click = JoiningClick(

@@ -158,8 +158,8 @@ def place_of_click(click: JoiningClick, item: ItemElements, user: str) -> Place:
 
 def _place(click: JoiningClick, showing: Ranked[Impression] | None, item: ItemElements) -> Place:
     if showing is None:
-        return Place(click.time_ms, click.scenario, click.variant, click.row, click.rank)
-    return place_of_item(showing.element, item.item)
+        return Place(click.time_ms, click.scenario, click.variant, click.row, click.rank, click.item_key)
+    return place_of_item(showing.element, item.item, click.item_key)
 
 
 def count_conversion(counted: Counted, conversion: Conversion, place: Place) -> None:

@@ -14,7 +14,13 @@ import pytest
 
 from tables import transfers
 from tables.base.table_spec import Stretch
+from tables.ctr.additions import Addition, Seen
+from tables.ctr.item_columns import ItemColumns
+from tables.ctr.item_counts import ItemCounts
+from tables.ctr.item_windows import ItemWindow
 from tables.ctr.panes import Counts, Pane
+from tables.ctr.unique_users import add_marks
+from tables.ctr.user_windows import SeenSketches, UserWindow
 from tables.ctr.windows import HISTORY_LANE, LIVE_LANE, SourceCounts, WindowState
 from tables.user.attribution_moves import Moved
 from tables.user.basket import BasketItem, BasketState
@@ -45,6 +51,7 @@ IMPRESSION = Impression(T, T + 1, 1, ["7", "8"], "home", "a", "e", 0, 2, "r1", "
 CLICK = JoiningClick(T + 5, T + 6, "1/7", "r1", "home", "a", 0, 2, "k1.o", 4, T + 7)
 CONVERSION = Conversion(T + 8, T + 9, "1/7", "purchases", "EUR", Decimal("12.45"), "k1.o", 5, T + 9)
 LOGIN = PastLogin(T, T + 1, "k1.target")
+ITEM_COLUMNS = ItemColumns({"rendered/1": {"7": 3}}, {"1/7": {"EUR": Decimal("12.45")}})
 COUNTS = Counts(1, 20, 3, 4, 5, 6, 7, 8, {"EUR": Decimal("12.45")}, 9, 10, 300)
 
 
@@ -81,6 +88,11 @@ STATES: dict[str, Any] = {
     "recommended": RecommendedState([ServedList(T, T + 1, "r1", 1, ["7", "8"], "home", "a", 0, "e")]),
     "panes": Pane(COUNTS, 3, T, T - 1, is_history=True),
     "windows": WindowState(COUNTS, 2, True, T, {1: SourceCounts(T, 3, COUNTS)}, LIVE_LANE),
+    "item_windows": ItemWindow(ITEM_COLUMNS, ItemCounts(1, 2, 3, 4, 5, 6, 7, {"EUR": Decimal("12.45")}), T),
+    "pending_additions": Addition(
+        T - T % 3_600_000, ITEM_COLUMNS, ItemColumns(), {"a": Seen({"m"}, {"n"})}, T
+    ),
+    "user_windows": UserWindow({"a": SeenSketches(add_marks(b"", ["m", "n"]), b"")}, T),
     "transfer": Transfer("00000", "k1.source", "k1.target", 3, T, T + 1, Stretch({"rendered": RENDERED})),
     "attribution": Transfer(
         "00000",

@@ -36,10 +36,15 @@ def test_alias_is_no_customer_of_a_record(customers: Customers) -> None:
             folded.unknown.is_missing(name, 0)
 
 
+NO_ITEMS = 'ctr_dimensions = ["position"]\n'
+
+
 async def test_reload_adds_and_takes_away(customers: Customers) -> None:
     folded = FoldedCustomers(customers, 0)
     keepers = folded.scenario_keepers
+    switched_off = folded.switched_off
     assert keepers == set()
+    assert switched_off == {}
     assert customers.path is not None
     forgotten = asyncio.Event()
 
@@ -50,9 +55,10 @@ async def test_reload_adds_and_takes_away(customers: Customers) -> None:
     service = FollowFile(customers, folded, Spied(1.0))
     await service.start()
     try:
-        written(customers.path, TABLE % "a" + "showings_by_scenario = true\n" + TABLE % "b")
+        written(customers.path, TABLE % "a" + "showings_by_scenario = true\n" + TABLE % "b" + NO_ITEMS)
         await asyncio.wait_for(forgotten.wait(), 20)
         assert (keepers, folded.scenario_keepers) == ({"a"}, {"a"})
         assert not folded.unknown.is_missing("b", 0)
+        assert switched_off == {"b": {"item", "image", "users", "customer"}}
     finally:
         await service.stop()
