@@ -53,6 +53,7 @@ class _LaneTables:
     rows: _CachesByTable
     transfer: Callable[[Transfer], None]
     scenario_keepers: Container[str]
+    contests: Mapping[str, Mapping[str, str]]
 
 
 class Overlay:
@@ -66,6 +67,7 @@ class Overlay:
         max_scenarios: int = MAX_SCENARIOS,
         scenario_keepers: Container[str] = (),
         switched_off: Mapping[str, Container[str]] | None = None,
+        contests: Mapping[str, Mapping[str, str]] | None = None,
     ) -> None:
         self._store, self._number, self._partitions = store, number, partitions
         self._room = CacheRoom()
@@ -76,12 +78,13 @@ class Overlay:
         self.tally = Tally(switched_off)
         self.history_tally = Tally(switched_off)
         self.scenario_keepers = scenario_keepers
+        self.contests = contests = {} if contests is None else contests
         self.items, self.history_items = (
             ItemTally(tally, switched_off) for tally in (self.tally, self.history_tally)
         )
-        self.live = _LaneTables(self.tally, self.items, self.rows, self.transfer, scenario_keepers)
+        self.live = _LaneTables(self.tally, self.items, self.rows, self.transfer, scenario_keepers, contests)
         self.history = _LaneTables(
-            self.history_tally, self.history_items, self.rows, self.transfer, scenario_keepers
+            self.history_tally, self.history_items, self.rows, self.transfer, scenario_keepers, contests
         )
         self._transfer_outputs: list[Output] = []
         self.verified: dict[bytes, tuple[str, str]] = {}

@@ -63,6 +63,7 @@ class Partition:
             limits.max_scenarios,
             limits.scenario_keepers,
             limits.switched_off,
+            limits.contests,
         )
         self.merger = AdditionMerger(self.overlay, limits.max_items, limits.merge_after)
         self._settle()

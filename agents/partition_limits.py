@@ -38,6 +38,8 @@ class PartitionLimits:
     """Items of a scenario that count by themselves in a day."""
     merge_after: int = MERGE_AFTER
     """Additions to an hour that are merged at once."""
+    contests: Mapping[str, Mapping[str, str]] | None = None
+    """Declared experiments between scenarios: customer -> scenario -> experiment. It may change at any time."""
 
 
 @dataclass(slots=True)

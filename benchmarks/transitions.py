@@ -35,6 +35,7 @@ class MemoryTables:
         self.items = ItemTally(self.tally)
         self.rows: defaultdict[TableSpec[Any], Memory] = defaultdict(Memory)
         self.scenario_keepers: frozenset[str] = frozenset()
+        self.contests: dict[str, dict[str, str]] = {}
 
     def all(self) -> dict[str, dict[bytes, Any]]:
         """Return the rows that are not deleted, of every table that has any."""

@@ -37,7 +37,7 @@ def _table(answer: dict[str, Any]) -> Table:
     for name, footer in zip(("shown", "clicked", "CTR", "95 %", "calls", "CTR of calls"), total, strict=True):
         table.add_column(name, footer=footer, justify="right", no_wrap=True)
     for window in windows:
-        table.add_row(*(_name(window.get(place)) for place in places), *_numbers(window))
+        table.add_row(*(shown_name(window.get(place)) for place in places), *_numbers(window))
     return table
 
 
@@ -47,21 +47,22 @@ def _numbers(counts: dict[str, Any]) -> list[Text]:
     cells = (
         f"{counts['rendered']:,}",
         f"{counts['attributed_clicks']:,}",
-        _percent(rate["value"]),
+        percent(rate["value"]),
         interval,
         "-" if counts["calls"] is None else f"{counts['calls']:,}",
-        _percent(counts["ctr_calls"]["value"]),
+        percent(counts["ctr_calls"]["value"]),
     )
     return [Text(cell) for cell in cells]
 
 
-def _percent(value: float | None) -> str:
+def percent(value: float | None) -> str:
+    """Return a share in percent, and a dash if it does not exist."""
     return "-" if value is None else f"{value:.2%}"
 
 
-def _name(value: Any) -> Text:
+def shown_name(value: Any, chars: int = _NAME_CHARS) -> Text:
     """Return a name as text: no markup, and no character that a terminal would obey."""
-    return Text("-" if value is None else printable(str(value).encode(errors="replace"), _NAME_CHARS))
+    return Text("-" if value is None else printable(str(value).encode(errors="replace"), chars))
 
 
 def _caption(answer: dict[str, Any]) -> str:

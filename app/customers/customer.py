@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal, get_args
 
+from app.customers.declared_experiments import DeclaredExperiment
 from app.customers.exclusion_rules import ExclusionRules
 from events.rules import Rules
 
@@ -59,6 +60,8 @@ class Customer:
     """Which events are counted apart and not recorded."""
     showings_by_scenario: bool = False
     """Whether the showings of an item are remembered by scenario too, for lookups with ``scope=scenario``."""
+    experiments: Mapping[str, DeclaredExperiment] = field(default_factory=dict)
+    """The declared experiments by name."""
 
     ctr_dimensions: frozenset[CtrDimension] = frozenset(CTR_DIMENSIONS)
     """What the CTR windows of its events are split by. What is left out costs nothing, and is not counted later."""
@@ -67,6 +70,16 @@ class Customer:
     def id(self) -> str:
         """The customer's id. It is text: ``00000`` is not ``0``."""
         return self.rules.customer
+
+    @property
+    def contests(self) -> dict[str, str]:
+        """The experiments whose variants are scenarios: scenario -> experiment."""
+        return {
+            scenario: name
+            for name, experiment in self.experiments.items()
+            if experiment.are_scenarios
+            for scenario in experiment.variants
+        }
 
     def exclusions_of(self, scenario: str | None) -> ExclusionRules:
         """Return the rules of a scenario's lookups: its own if it has some, else the customer's."""

@@ -19,6 +19,7 @@ from app.customers.customer import (
     RateLimit,
     RatingScale,
 )
+from app.customers.declared_experiments import DeclaredExperiment, ExperimentEntry, read_experiments
 from app.customers.exclusion_rules import MAX_THRESHOLD, ExclusionRules, Reason, Within, parse_within
 from events.money import CURRENCIES
 from events.no_profile import no_profile_ids
@@ -29,6 +30,7 @@ from events.wire_values import MAX_ITEM_NUMBER, MAX_USER_CHARS, MAX_WORD_CHARS
 KEY_BYTES: Final = 32
 CUSTOMER_ID: Final = "[A-Za-z0-9._-]{1,64}"
 _MAX_SCENARIOS: Final = 1_000
+_MAX_EXPERIMENTS: Final = 100
 _MAX_DIGITS: Final = 10  # of an item type
 _Alias = Annotated[str, msgspec.Meta(pattern=rf"^{CUSTOMER_ID}\Z")]
 _KeyId = Annotated[str, msgspec.Meta(pattern=rf"^{KEY_ID_PATTERN}\Z")]
@@ -101,6 +103,9 @@ class CustomerEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     scenarios: Annotated[dict[str, _Scenario], msgspec.Meta(max_length=_MAX_SCENARIOS)] = msgspec.field(
         default_factory=dict
     )
+    experiments: Annotated[dict[str, ExperimentEntry], msgspec.Meta(max_length=_MAX_EXPERIMENTS)] = (
+        msgspec.field(default_factory=dict)
+    )
 
 
 FIELDS: Final = CustomerEntry.__struct_fields__
@@ -156,6 +161,7 @@ def read_customer(customer_id: str, table: Any) -> Customer:
         },
         entry.bot_filter,
         entry.showings_by_scenario,
+        _experiments(entry.experiments),
         frozenset(entry.ctr_dimensions),
     )
 
@@ -235,6 +241,13 @@ def _itemtype(text: str, max_itemtype: int) -> int:
             f"rating_scales: {text[:40]!r} is not an item type from 1 to max_itemtype ({max_itemtype})"
         )
     return int(text)
+
+
+def _experiments(entries: dict[str, ExperimentEntry]) -> dict[str, DeclaredExperiment]:
+    try:
+        return read_experiments(entries)
+    except ValueError as error:
+        raise FieldError(f"experiments: {error}") from None
 
 
 def _scale(name: str, scale: _Scale) -> RatingScale:

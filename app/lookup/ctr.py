@@ -31,7 +31,8 @@ from tables.ctr.window_sums import (
     segments,
 )
 
-_MAX_ROWS: Final = 200_000  # stored windows read for one answer: about 100 MB
+MAX_ROWS: Final = 200_000
+"""Stored windows that are read for one answer: about 100 MB."""
 
 
 PREVIOUS_WINDOWS: Final = "previous_windows"
@@ -146,12 +147,12 @@ class _Collector:
         stale_ms = oldest(part.stale_ms for part in parts)
         refuse_stale(stale_ms, self._max_stale_ms)
         turns = Turns()
-        if sum(len(part.rows) for part in parts) > _MAX_ROWS:
+        if sum(len(part.rows) for part in parts) > MAX_ROWS:
             async for _ in turns.each(row for part in parts for row in used_up(part.rows)):
                 pass  # freed in slices
             raise RefusedError(
                 "bad_parameter",
-                f"the span holds more than {_MAX_ROWS} stored windows; take a shorter one, one scenario, or a larger granularity",
+                f"the span holds more than {MAX_ROWS} stored windows; take a shorter one, one scenario, or a larger granularity",
                 "from",
             )
         sums = WindowSums(query.by, query.from_ms, query.to_ms, query.step_ms, query.as_of_ms)
@@ -190,7 +191,7 @@ class _Collector:
         spans = segments(query.from_ms, query.to_ms, query.step_ms)
         dimension = dimension_of(query.by)
         asked = [
-            _rows(
+            rows_from(
                 self._service,
                 self._router,
                 self._customer,
@@ -224,14 +225,14 @@ async def local_rows(service: LookupService, customer: str, request: RowsRequest
         windows = service.windows(partition, customer, request.scenario, request.dimension, request.segments)
         async for some in turns.each(windows):
             rows += some
-            if len(rows) > _MAX_ROWS:
+            if len(rows) > MAX_ROWS:
                 break  # answer_ctr refuses so many
         # Asked for after the rows were read: the contact may have been lost meanwhile.
         stale_ms = oldest((stale_ms, service.stale_ms(partition)))
     return MarkedRows(rows, stale_ms)
 
 
-async def _rows(
+async def rows_from(
     service: LookupService,
     router: Router,
     customer: str,
@@ -239,6 +240,7 @@ async def _rows(
     request: RowsRequest,
     headers: Mapping[str, str],
 ) -> MarkedRows:
+    """Return stored windows of a worker. ``owner`` is its address, None for this one."""
     if owner is None:
         return await local_rows(service, customer, request)
     body = msgspec.json.encode(request)

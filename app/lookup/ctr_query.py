@@ -133,7 +133,7 @@ def _sort(params: Params) -> Sort | None:
 def _span(params: Params, as_of_ms: int, *, is_past: bool) -> tuple[int, int]:
     """Return begin and end: those of ``from`` and ``to``, or of the ``span`` that ends now."""
     span_ms = _minutes(params, "span")
-    to_ms, from_ms = _time(params, "to"), _time(params, "from")
+    to_ms, from_ms = read_time(params, "to"), read_time(params, "from")
     if span_ms is not None:
         if from_ms is not None or to_ms is not None:
             raise RefusedError("bad_parameter", "give span, or from and to", "span")
@@ -157,7 +157,7 @@ def _minutes(params: Params, name: str) -> int | None:
     return duration_ms
 
 
-def _time(params: Params, name: str) -> int | None:
+def read_time(params: Params, name: str) -> int | None:
     """Return a time given as epoch milliseconds or as ISO 8601 (UTC if it names no zone); None if it is absent."""
     text = params.take(name)
     if text is None:

@@ -34,6 +34,7 @@ _NO_RATE: Final = {
 def counted(counts: Counts, by: Set[str]) -> dict[str, Any]:
     """Return counters and rates. By position or item, what is about a whole list is null, not 0."""
     counters: dict[str, Any] = msgspec.structs.asdict(counts)
+    del counters["user_totals"]  # of experiments only (app/lookup/experiments.py)
     shares: dict[str, Any] = {**rates(counts)}
     for dimension in by & _NO_RATE.keys():
         counters |= dict.fromkeys(_WITHOUT_POSITION)
@@ -44,6 +45,7 @@ def counted(counts: Counts, by: Set[str]) -> dict[str, Any]:
 def changed(now: Counts, before: Counts, by: Set[str]) -> dict[str, Any]:
     """Return the differences of two totals, and the changes of their rates."""
     differences: dict[str, Any] = msgspec.structs.asdict(subtract(now, before))
+    del differences["user_totals"]
     rates_now, rates_before = rates(now), rates(before)
     is_of_items = bool(by & _NO_RATE.keys())
     names = ["ctr_rendered"] if is_of_items else ["ctr_rendered", "ctr_calls"]

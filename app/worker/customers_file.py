@@ -23,6 +23,8 @@ class FoldedCustomers:
         """Customers whose showings are remembered by scenario too: a plain set, because each event asks for it."""
         self.switched_off: dict[str, frozenset[str]] = {}
         """Customer -> the dimensions of CTR windows that it does not count."""
+        self.contests: dict[str, dict[str, str]] = {}
+        """Declared experiments between scenarios: customer -> scenario -> experiment."""
         self.refresh()
 
     def _is_known(self, name: str) -> bool:
@@ -38,6 +40,10 @@ class FoldedCustomers:
         off = {each.id: frozenset(CTR_DIMENSIONS) - each.ctr_dimensions for each in self._customers.values()}
         self.switched_off.clear()
         self.switched_off.update({customer: names for customer, names in off.items() if names})
+        contests = {each.id: each.contests for each in self._customers.values() if each.contests}
+        for gone in self.contests.keys() - contests.keys():
+            del self.contests[gone]
+        self.contests |= contests
 
 
 class FollowFile(Service):

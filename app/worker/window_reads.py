@@ -8,10 +8,12 @@ from typing import Final
 
 from agents.partition import Partition
 from tables.ctr.window_keys import (
+    EXPERIMENT,
     MAX_TIME_MS,
     WindowKey,
     after_scenario,
     customer_range,
+    experiments_range,
     range_of,
     scenario_head,
     scenario_of,
@@ -36,7 +38,8 @@ def read_windows(
 
     ``scenario`` None: of all scenarios.
     """
-    span = customer_range(customer) if scenario is None else scenario_range(customer, scenario)
+    every = experiments_range if dimension == EXPERIMENT else customer_range
+    span = every(customer) if scenario is None else scenario_range(customer, scenario)
     in_memory: dict[bytes, list[bytes]] = {}
     with reading() as owned:
         keys = iter(owned.overlay.keys_in_memory("windows"))

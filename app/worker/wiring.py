@@ -225,6 +225,7 @@ def _limits(settings: Settings, folded: FoldedCustomers) -> PartitionLimits:
         unknown_customers=folded.unknown,
         scenario_keepers=folded.scenario_keepers,
         switched_off=folded.switched_off,
+        contests=folded.contests,
     )
 
 

@@ -68,6 +68,7 @@ class Tables:
         self.tally = Tally()
         self.items = ItemTally(self.tally)
         self.scenario_keepers: frozenset[str] = frozenset()
+        self.contests: dict[str, dict[str, str]] = {}
 
     def transfer(self, transfer: Transfer) -> None:
         raise NotImplementedError(str(transfer))

@@ -15,6 +15,8 @@ SCENARIO: Final = "scenario"
 VARIANT: Final = "scenario.variant"
 POSITION: Final = "scenario.variant.row.rank"
 CUSTOMER: Final = "customer"
+EXPERIMENT: Final = "experiment.variant"
+"""Totals over users. The scenario of the key is ``experiment_name`` of the experiment."""
 DIMENSIONS: Final = (SCENARIO, VARIANT, POSITION, CUSTOMER)
 """The dimensions of the counters. Append a new dimension here, and add its pane to ``_panes_of`` in tables/ctr/panes.py."""
 
@@ -25,6 +27,7 @@ ITEM_IMAGE: Final = "scenario.item.image"
 UNKNOWN_SCENARIO: Final = "unknown"
 ALL_SCENARIOS: Final = ""
 """In the place of a scenario: the totals of a customer. An event without a scenario counts as UNKNOWN_SCENARIO."""
+_EXPERIMENT_PREFIX: Final = "experiment:"
 SEPARATOR: Final = b"\x1f"
 _PAST_SEPARATOR: Final = b"\x20"  # an escaped value has no byte below it, so it ends the range of a prefix
 
@@ -56,6 +59,16 @@ def _unescape(raw: bytes) -> str:
     """Return the value that ``escape`` was given."""
     value = raw.decode("utf-8", "surrogatepass")
     return _ESCAPED.sub(lambda match: chr(int(match[1], 16)), value) if "%" in value else value
+
+
+def experiment_name(experiment: str) -> str:
+    """Return the name that stands for an experiment where keys have a scenario."""
+    return _EXPERIMENT_PREFIX + experiment
+
+
+def experiment_of(name: str) -> str | None:
+    """Return the experiment that a scenario's name in a key stands for, or None."""
+    return name.removeprefix(_EXPERIMENT_PREFIX) if name.startswith(_EXPERIMENT_PREFIX) else None
 
 
 class WindowKey(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -131,6 +144,12 @@ def range_of(
 def customer_range(customer: str) -> tuple[bytes, bytes]:
     """Return the half-open range of the keys of all rows of a customer."""
     return escape(customer) + SEPARATOR, escape(customer) + _PAST_SEPARATOR
+
+
+def experiments_range(customer: str) -> tuple[bytes, bytes]:
+    """Return the half-open range of the keys of all experiments of a customer. Other scenarios may be in it, if they are named so."""
+    head = scenario_key(customer, _EXPERIMENT_PREFIX)
+    return head, head[:-1] + bytes([head[-1] + 1])
 
 
 def scenario_part(key: bytes) -> bytes:

@@ -1,6 +1,6 @@
 """Protocols for the tables of a partition, as the folds use them. agents/overlay.py implements them."""
 
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from typing import Final, Protocol, TypeVar
 
 from tables.base.table_spec import TableSpec
@@ -46,5 +46,9 @@ class Tables(Protocol):
     @property
     def scenario_keepers(self) -> Container[str]:
         """Customers whose showings are remembered by scenario too."""
+
+    @property
+    def contests(self) -> Mapping[str, Mapping[str, str]]:
+        """Declared experiments whose variants are scenarios: customer -> scenario -> experiment."""
 
     def transfer(self, transfer: Transfer) -> None: ...

@@ -88,6 +88,8 @@ class Place(NamedTuple):
     item: str | None = None
     """None: what counts is about a whole list."""
     image: str | None = None
+    experiment: str | None = None
+    """The experiment of its impression, whose users' totals it counts in, too."""
 
 
 class Call(NamedTuple):
@@ -134,4 +136,5 @@ def place_of_item(impression: Impression, item: str, key: str) -> Place:
         None if rank is None else rank + impression.items.index(item),
         key,
         impression.image,
+        impression.experiment,
     )

@@ -59,6 +59,8 @@ def history(seed: int, number: int) -> list[Any]:
             fields["eid"] = chooser.choice("xyz")
         if build is a_login:
             fields["target"] = chooser.choice(USERS)
+        if build is a_rendered:
+            fields |= {"experiment": chooser.choice(("e", "f", None)), "variant": chooser.choice("AB")}
         events.append(build(**fields))
     return events
 

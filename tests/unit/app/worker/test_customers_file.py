@@ -39,6 +39,22 @@ def test_alias_is_no_customer_of_a_record(customers: Customers) -> None:
 NO_ITEMS = 'ctr_dimensions = ["position"]\n'
 
 
+def test_declared_experiments_between_scenarios_follow_the_file(customers: Customers) -> None:
+    folded = FoldedCustomers(customers, 0)
+    contests = folded.contests
+    assert contests == {}
+    assert customers.path is not None
+    for scenarios, expected in (('["s", "t"]', {"s": "e", "t": "e"}), ('["s", "u"]', {"s": "e", "u": "e"})):
+        written(customers.path, TABLE % "a" + f"[customers.a.experiments.e]\nscenarios = {scenarios}\n")
+        assert customers.refresh(even_unchanged=True)
+        folded.refresh()
+        assert (contests, folded.contests) == ({"a": expected}, {"a": expected})
+    written(customers.path, TABLE % "a")
+    assert customers.refresh(even_unchanged=True)
+    folded.refresh()
+    assert contests == {}
+
+
 async def test_reload_adds_and_takes_away(customers: Customers) -> None:
     folded = FoldedCustomers(customers, 0)
     keepers = folded.scenario_keepers
