@@ -20,7 +20,7 @@ export class Headlines {
     this.of.users.element.append(this.clickers);
     this.of.users.element.classList.add("users");
     this.of.users.element.hidden = true;
-    this.element = h("ul.tiles", { "aria-label": "Headline numbers" }, Object.values(this.of).map((one) => one.element));
+    this.element = h("ul.tiles.headlines", { "aria-label": "Headline numbers" }, Object.values(this.of).map((one) => one.element));
   }
 
   show(sums, earlier, state) {
