@@ -20,6 +20,7 @@ _DEFAULT_SPAN: Final = "P1D"
 _PASSED_ON: Final = (
     "scenario",
     "granularity",
+    "time_zone",
     "by",
     "sort",
     "limit",

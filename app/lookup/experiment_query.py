@@ -1,6 +1,7 @@
 """Query parameters of lookups of experiments, parsed and checked. An invalid one raises RefusedError with a sentence."""
 
 from dataclasses import dataclass
+from datetime import UTC
 
 from app.customers.customer import Customer
 from app.customers.declared_experiments import METRICS, Metric
@@ -29,7 +30,7 @@ def read_experiment(params: Params, customer: Customer, now_ms: int) -> Experime
     currency = params.take("currency") or customer.rules.currency
     if currency not in CURRENCIES:
         raise bad_value("currency", "takes a code of ISO 4217, as in EUR", currency)
-    from_ms, to_ms = read_time(params, "from"), read_time(params, "to")
+    from_ms, to_ms = read_time(params, "from", UTC), read_time(params, "to", UTC)
     to_ms = kept_end(now_ms if to_ms is None else min(to_ms, now_ms), now_ms)
     if from_ms is not None and from_ms >= to_ms:
         raise RefusedError("bad_parameter", "from must be before to, and before now", "from")

@@ -54,8 +54,9 @@ export class Feed {
     return widened(bounds(this.state, now()), this.step);
   }
 
+  /** Ask for days of UTC, whatever the zone of the customer: the charts have windows of one length. */
   #ask(parameters) {
-    return ask(pathOf(this.state.customer, "ctr", parameters), { signal: this.abort.signal });
+    return ask(pathOf(this.state.customer, "ctr", { ...parameters, time_zone: "UTC" }), { signal: this.abort.signal });
   }
 
   async #guarded(task, rest_ms) {
@@ -99,7 +100,7 @@ export class Feed {
     else if (this.state.until !== null) repeat(this.following.signal, () => this.#askWindows());
     else {
       const { customer, span, scenario } = this.state;
-      const path = pathOf(customer, "ctr/stream", { span, granularity: this.step, scenario });
+      const path = pathOf(customer, "ctr/stream", { span, granularity: this.step, scenario, time_zone: "UTC" });
       this.listen = () => {
         this.stream ??= new LiveAnswers(path, (answer) => this.#got(answer), (error) => this.on.problem(error));
       };
