@@ -25,6 +25,7 @@ _PASSED_ON: Final = (
     "sort",
     "limit",
     "previous",
+    "users",
     "max_stale_ms",
     "from",
     "to",
