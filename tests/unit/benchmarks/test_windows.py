@@ -1,0 +1,28 @@
+"""The benchmark of windows: the span of each ratio, and the sizes of a trial run."""
+
+from benchmarks import windows
+from benchmarks.ours import OURS
+from benchmarks.rounds import Run
+
+
+def run(name: str, rate: int, void: str | None = None) -> Run:
+    return Run(name, count=rate, cpu_seconds=1.0, void=void)
+
+
+def test_a_span_is_of_the_ratios_within_each_round() -> None:
+    rounds = [
+        {OURS: run(OURS, ours), "quix": run("quix", quix), "quix_keyed": run("quix_keyed", 10, void)}
+        for ours, quix, void in ((300, 100, None), (200, 100, "lost 1"), (800, 200, None))
+    ]
+    assert windows._spans(rounds) == {
+        "vs_quix": [2.0, 4.0],
+        "vs_quix_at_least_once": None,
+        "vs_quix_keyed": None,
+    }
+
+
+def test_smoke_alone_is_a_small_run_and_keeps_the_sizes_that_are_given() -> None:
+    chosen = windows._parse(["--smoke", "--events", "5000"])
+    assert (chosen.events, chosen.keys, chosen.rounds) == (5_000, [10], 1)
+    whole = windows._parse([])
+    assert (whole.events, whole.keys, whole.smoke) == (200_000, [10, 1_000, 100_000], False)
