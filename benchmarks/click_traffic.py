@@ -4,11 +4,14 @@ import itertools
 import random
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from typing import Any, Final
+
+import msgspec
 
 from benchmarks.traffic import CUSTOMER, Record, draw_list, user_name
 from events.codec import encode
-from events.model import ClickRecommended, Rendered, user_key
+from events.model import NO_PROFILE_USER, ClickRecommended, Rendered, user_key
 from events.partitions import partition_of
 
 SCENARIOS_OF_A_CUSTOMER: Final = 10_000
@@ -39,8 +42,12 @@ class ClickTraffic:
         number = -(-self.keys // SCENARIOS_OF_A_CUSTOMER)
         return [str(int(CUSTOMER) + at).zfill(len(CUSTOMER)) for at in range(number)]
 
-    def records(self, *, by_scenario: bool = False) -> Iterator[Record]:
-        """Yield the events in the order of their times, the same at each call. Their key is the user, or the scenario."""
+    def records(self, *, is_anonymous: bool = False) -> Iterator[Record]:
+        """Yield the events in the order of their times, the same at each call.
+
+        With ``is_anonymous`` nobody is known to have sent them, so they count in windows and in no row of a user. They are in the same
+        partitions.
+        """
         draw = random.Random(self.seed)
         customers = self.customers
         names = [str(item) for item in range(1, self.items + 1)]
@@ -48,6 +55,13 @@ class ClickTraffic:
         users = [user_name(number) for number in range(self.users)]
         last: dict[int, Rendered] = {}
         places: dict[bytes, int] = {}
+
+        @cache
+        def nobody(customer: str, partition: int) -> bytes:
+            """Return a key of anonymous events that is in a partition."""
+            keys = (user_key(customer, f"{NO_PROFILE_USER}{number}") for number in itertools.count())
+            return next(key for key in keys if partition_of(key, self.partitions) == partition)
+
         for number in range(self.events):
             at = draw.randrange(self.users)
             shown, time_ms = last.get(at), self.start_ms + number
@@ -71,11 +85,14 @@ class ClickTraffic:
                     time_ms=time_ms,
                     received_ms=time_ms,
                 )
-            of_scenario = f"{event.customer}|{event.scenario}"
-            key = of_scenario.encode() if by_scenario else user_key(event.customer, event.user)
+            key = user_key(event.customer, event.user)
             if key not in places:
                 places[key] = partition_of(key, self.partitions)
-            yield Record(places[key], key, encode(event), time_ms)
+            partition = places[key]
+            if is_anonymous:
+                event = msgspec.structs.replace(event, user=NO_PROFILE_USER)
+                key = nobody(event.customer, partition)
+            yield Record(partition, key, encode(event), time_ms)
 
     def of_keys(self, keys: int) -> "ClickTraffic":
         """Return the same traffic with another number of keys."""

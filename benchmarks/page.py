@@ -11,7 +11,9 @@ import json
 import resource
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,13 +21,15 @@ import aiohttp
 import uvloop
 
 from app.base.addresses import http_url
-from benchmarks import journal
+from benchmarks import against, journal
+from benchmarks.checkouts import THIS, Checkout
 from benchmarks.clients import percentiles
 from benchmarks.command import finish, options, own_kafka, say, scratch
 from benchmarks.ours import Ours
 from benchmarks.page_readers import HOLDING
 from benchmarks.page_site import SPARE_FILES, VIEWS, Deployment, deployment, past_day, target, visiting
 from benchmarks.processes import Contestant, ContestantError, running
+from benchmarks.rounds import Run
 from benchmarks.traffic import SCENARIOS
 from events.topics import JOURNAL
 
@@ -123,7 +127,7 @@ def is_held(step: dict[str, Any]) -> bool:
     """Whether every client of a step got its updates, and in time."""
     spread_ms = step["spread_ms"]["p99"]
     return (
-        step["least_per_second"] >= LEAST_UPDATES
+        step["least_updates"] >= int(LEAST_UPDATES * step["seconds"])
         and step["lost"] == 0
         and spread_ms is not None
         and spread_ms <= LATEST_MS
@@ -183,13 +187,29 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--views", nargs="*", choices=tuple(VIEWS), default=tuple(VIEWS), help="views (default: all)"
     )
-    parser.add_argument("--smoke", action="store_true", help="small sizes, to try it out: not a measurement")
-    chosen = parser.parse_args(argv)
-    if chosen.smoke:
-        vars(chosen).update(
-            {name: size for name, size in SMALL.items() if getattr(chosen, name) == parser.get_default(name)}
-        )
-    return chosen
+    return against.parse(parser, argv, small=SMALL)
+
+
+@contextmanager
+def _site(chosen: argparse.Namespace, checkout: Checkout = THIS) -> Iterator[tuple[Deployment, Path]]:
+    """Start a checkout's processes on a broker of their own, with a past day."""
+    with scratch("page") as directory, own_kafka(directory) as broker:
+        ours = Ours(broker.bootstrap, directory, chosen.partitions).of(checkout)
+        journal.load(ours.kafka, JOURNAL, past_day(chosen.partitions, int(time.time() * 1000)))
+        with deployment(ours, directory, max(chosen.clients, default=0)) as site:
+            yield site, directory
+
+
+@contextmanager
+def _trials(chosen: argparse.Namespace) -> Iterator[list[against.Trial]]:
+    def run_one(view: str, run: Run, checkout: Checkout) -> None:
+        with _site(chosen, checkout) as (site, _):
+            shown_ms = percentiles(uvloop.run(shown_after(site, chosen, view)))
+        run.figures = {f"shown_{name}_ms": shown_ms[name] or 0.0 for name in ("p50", "p99")}
+        run.verdict = f"shown after {shown_ms} ms"
+
+    measures = tuple(against.figure(f"shown_{name}_ms", against.LOWER) for name in ("p50", "p99"))
+    yield [against.Trial(view, partial(run_one, view), measures, unit="probes") for view in chosen.views]
 
 
 async def _measure(site: Deployment, directory: Path, chosen: argparse.Namespace) -> dict[str, Any]:
@@ -204,25 +224,18 @@ async def _measure(site: Deployment, directory: Path, chosen: argparse.Namespace
 def main(argv: list[str] | None = None) -> int:
     """Run the benchmark and print one JSON object as the last line; return 0 if it could be measured, else 1."""
     chosen = _parse(argv)
-    most = max(chosen.clients, default=0)
-    files = _allow_files(most + SPARE_FILES)
-    chosen.clients = [
-        clients
-        for clients in chosen.clients
-        if files == resource.RLIM_INFINITY or clients + SPARE_FILES <= files
-    ]
+    if chosen.against is not None:
+        return against.run("page", chosen, _trials)
+    files = _allow_files(max(chosen.clients, default=0) + SPARE_FILES)
+    if files != resource.RLIM_INFINITY:
+        chosen.clients = [clients for clients in chosen.clients if clients + SPARE_FILES <= files]
     void: dict[str, str] = {}
     found: dict[str, Any] = {"shown_ms": {}, "steps": {}}
-    with scratch("page") as directory, own_kafka(directory) as broker:
-        ours = Ours(broker.bootstrap, directory, chosen.partitions)
-        journal.load(ours.kafka, JOURNAL, past_day(chosen.partitions, int(time.time() * 1000)))
-        with deployment(ours, directory, most) as site:
-            try:
-                found = uvloop.run(_measure(site, directory, chosen))
-            except (RuntimeError, TimeoutError, aiohttp.ClientError) as error:
-                void = dict.fromkeys(
-                    (f"shown_p99_vs_{BAR_MS}_ms", "clients_held"), f"{type(error).__name__}: {error}"
-                )
+    with _site(chosen) as (site, directory):
+        try:
+            found = uvloop.run(_measure(site, directory, chosen))
+        except (RuntimeError, TimeoutError, aiohttp.ClientError) as error:
+            void = {"page": f"{type(error).__name__}: {error}"}
     held = {
         view: max((step["clients"] for step in steps if step["is_held"]), default=0)
         for view, steps in found["steps"].items()

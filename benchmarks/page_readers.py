@@ -31,9 +31,11 @@ class Reading:
     """What the clients got while they read."""
 
     clients: int
-    least_per_second: float
-    """Events a second of the client that got fewest."""
-    median_per_second: float
+    seconds: float
+    least_updates: int
+    """Events of the client that got fewest."""
+    updates_per_second: float
+    """Events a second of the clients in the mean."""
     spread_ms: dict[str, float | int | None]
     """For each event and client: how much later it came than to the first client."""
     lost: int
@@ -81,7 +83,7 @@ class PageReader(asyncio.Protocol):
 
 def reading(readers: list[PageReader], since: float, until: float) -> Reading:
     """Return what the clients got between two moments."""
-    counts: list[float] = []
+    counts: list[int] = []
     first: dict[bytes, float] = {}
     times: defaultdict[bytes, list[float]] = defaultdict(list)
     for reader in readers:
@@ -91,13 +93,13 @@ def reading(readers: list[PageReader], since: float, until: float) -> Reading:
             if since <= moment < until:
                 count += 1
                 times[name].append(moment)
-        counts.append(count / (until - since))
+        counts.append(count)
     late_ms = [(moment - first[name]) * 1000 for name, moments in times.items() for moment in moments]
-    counts.sort()
     return Reading(
         clients=len(readers),
-        least_per_second=round(counts[0], 3),
-        median_per_second=round(counts[len(counts) // 2], 3),
+        seconds=round(until - since, 2),
+        least_updates=min(counts),
+        updates_per_second=round(sum(counts) / len(counts) / (until - since), 3),
         spread_ms=percentiles(late_ms),
         lost=sum(not reader.is_open for reader in readers),
         bytes_an_event=sum(reader.size_bytes for reader in readers)
@@ -125,6 +127,7 @@ async def read(port: int, target: str, clients: int, seconds: float) -> Reading:
     found = reading(readers, since, time.monotonic())
     for reader in readers:
         reader.close()
+    await asyncio.sleep(0)  # so that the loop closes them
     return found
 
 

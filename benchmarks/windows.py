@@ -29,68 +29,56 @@ from benchmarks.traffic import start_ms
 from benchmarks.window_ledger import WindowReader, count_minutes, total, window_of_ours, window_of_quix
 from events.topics import JOURNAL, META, WINDOWS
 
+WITH_USERS: Final = "ours_with_users"
+"""Ours with the same events of users, whose rows it keeps, too. Alone, ``ours`` gets events of nobody in particular: they only count."""
 QUIX: Final = "quix"
-COPIES: Final = {False: "benchmark.events.by_user", True: "benchmark.events.by_scenario"}
-"""Whether the key is that of the windows -> topic with the same records. In the journal, a record has the time of the broker, and Quix
-Streams would take that as the time of the event."""
+COPY: Final = "benchmark.events"
+"""The same records. In the journal a record has the time of the broker, and Quix Streams would take that as the time of the event."""
 SMALL: Final = {"events": 2_000, "users": 200, "keys": [10], "rounds": 1}
 BAR: Final = 1.5
 BAR_KEYS: Final = 1_000
 
 
 class QuixForm(NamedTuple):
-    """A way in which Quix Streams runs: its guarantee, and whether the events have the key of the windows already."""
+    """A way in which Quix Streams runs: its guarantee, and whether it publishes windows while they are open, as ours does."""
 
     guarantee: str
-    is_keyed: bool
+    is_live: bool
 
 
 PEERS: Final = {
-    QUIX: QuixForm("exactly-once", is_keyed=False),
-    "quix_at_least_once": QuixForm("at-least-once", is_keyed=False),
-    "quix_keyed": QuixForm("exactly-once", is_keyed=True),
+    QUIX: QuixForm("exactly-once", is_live=True),
+    "quix_at_least_once": QuixForm("at-least-once", is_live=True),
+    "quix_final": QuixForm("exactly-once", is_live=False),
 }
-PAIRS: Final = {f"vs_{peer}": (OURS, peer) for peer in PEERS}
+CONTESTANTS: Final = (OURS, WITH_USERS, *PEERS)
+PAIRS: Final = {
+    **{f"vs_{peer}": (OURS, peer) for peer in PEERS},
+    **{f"with_users_vs_{peer}": (WITH_USERS, peer) for peer in PEERS},
+}
 
 
 class Bench:
     """Runs contestants on a broker that holds the events of one number of keys at a time."""
 
-    def __init__(self, kafka: str, directory: Path, traffic: ClickTraffic, commit_ms: int, peers: bool):
+    def __init__(self, kafka: str, directory: Path, traffic: ClickTraffic, commit_ms: int) -> None:
         self._kafka, self._directory, self._commit_ms = kafka, directory, commit_ms
-        self.traffic, self._has_peers = traffic, peers
+        self.traffic = traffic
         self._ours = Ours(kafka, directory, traffic.partitions, commit_ms)
-        self._keys: int | None = None
+        self._copied: int | None = None
+        self._journal: tuple[int, bool] | None = None
         self._expected: ledger.Shown = {}
-
-    def load(self, keys: int) -> None:
-        """Replace the events by those of a number of keys."""
-        if keys == self._keys:
-            return
-        self._keys, traffic = keys, self.traffic.of_keys(keys)
-        for customer in traffic.customers:
-            if customer not in Customers.load(self._ours.customers_file):
-                add_customer(self._ours.customers_file, customer)
-        self._ours.fresh_topics(keep=())
-        journal.load(self._kafka, JOURNAL, traffic.records())
-        self._expected = count_minutes(self._kafka, JOURNAL)
-        if self._has_peers:
-            for by_scenario, topic in COPIES.items():
-                journal.delete_topics(self._kafka, topic)
-                journal.create_topics(self._kafka, [topic], traffic.partitions, is_compacted=False)
-                journal.load(self._kafka, topic, traffic.records(by_scenario=by_scenario))
-        say(f"windows: {keys} keys, {len(self._expected)} windows of a minute")
 
     def run(self, keys: int, run: Run) -> None:
         """Let one contestant count the events of a number of keys."""
-        if run.contestant == OURS:
-            self.fold(keys, run, THIS)
-        else:
+        if run.contestant in PEERS:
             self._run_peer(keys, run)
+        else:
+            self.fold(keys, run, THIS)
 
     def fold(self, keys: int, run: Run, checkout: Checkout) -> None:
         """Let the worker of a checkout fold the events into new topics and an empty directory."""
-        self.load(keys)
+        self._fill_journal(keys, is_anonymous=run.contestant != WITH_USERS)
         ours = self._ours.of(checkout)
         ours.fresh_topics(keep=(JOURNAL, META))
         run.count = self.traffic.events
@@ -103,17 +91,38 @@ class Bench:
                     worker.stop()
                     self._judge(run, reader)
 
+    def _fill_journal(self, keys: int, *, is_anonymous: bool) -> None:
+        """Replace the journal by the events of a number of keys, unless it has them."""
+        if self._journal == (keys, is_anonymous):
+            return
+        traffic = self.traffic.of_keys(keys)
+        for customer in traffic.customers:
+            if customer not in Customers.load(self._ours.customers_file):
+                add_customer(self._ours.customers_file, customer)
+        self._ours.fresh_topics(keep=())
+        journal.load(self._kafka, JOURNAL, traffic.records(is_anonymous=is_anonymous))
+        self._journal, self._expected = (keys, is_anonymous), count_minutes(self._kafka, JOURNAL)
+
+    def _fill_copy(self, keys: int) -> None:
+        """Replace the events of the peers by those of a number of keys, unless they are these."""
+        if self._copied == keys:
+            return
+        journal.delete_topics(self._kafka, COPY)
+        journal.create_topics(self._kafka, [COPY], self.traffic.partitions, is_compacted=False)
+        journal.load(self._kafka, COPY, self.traffic.of_keys(keys).records())
+        self._copied, self._expected = keys, count_minutes(self._kafka, COPY)
+
     def _run_peer(self, keys: int, run: Run) -> None:
         """Run Quix Streams until its changelog has all counts."""
-        self.load(keys)
+        self._fill_copy(keys)
         form = PEERS[run.contestant]
         run.count = self.traffic.events
         with self._own_place(run) as (name, state_dir):
             arguments = ["-m", "benchmarks.peers.quix_windows", "--kafka", self._kafka, "--name", name]
-            arguments += ["--topic", COPIES[form.is_keyed], "--state-dir", str(state_dir)]
+            arguments += ["--topic", COPY, "--state-dir", str(state_dir)]
             arguments += ["--partitions", str(self.traffic.partitions), "--guarantee", form.guarantee]
             arguments += ["--commit-seconds", str(self._commit_ms / 1000)]
-            peer = Contestant(name, arguments + ["--keyed"] * form.is_keyed, self._directory, {})
+            peer = Contestant(name, arguments + ["--live"] * form.is_live, self._directory, {})
             with running(peer):
                 peer.wait_for(PEER_READY, START_SECONDS)
                 changelogs = [each for each in journal.topics_with(self._kafka, name) if "changelog_" in each]
@@ -164,15 +173,15 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--only",
         nargs="*",
-        choices=(OURS, *PEERS),
-        default=(OURS, *PEERS),
+        choices=CONTESTANTS,
+        default=CONTESTANTS,
         help="run only these contestants (default: all)",
     )
     return against.parse(parser, argv, small=SMALL)
 
 
 @contextmanager
-def _bench(chosen: argparse.Namespace, *, peers: bool) -> Iterator[Bench]:
+def _bench(chosen: argparse.Namespace) -> Iterator[Bench]:
     traffic = ClickTraffic(
         chosen.events,
         chosen.keys[0],
@@ -182,12 +191,12 @@ def _bench(chosen: argparse.Namespace, *, peers: bool) -> Iterator[Bench]:
         start_ms(chosen.events),
     )
     with scratch("windows") as directory, own_kafka(directory) as broker:
-        yield Bench(broker.bootstrap, directory, traffic, chosen.commit_ms, peers)
+        yield Bench(broker.bootstrap, directory, traffic, chosen.commit_ms)
 
 
 @contextmanager
 def _trials(chosen: argparse.Namespace) -> Iterator[list[against.Trial]]:
-    with _bench(chosen, peers=False) as bench:
+    with _bench(chosen) as bench:
         yield [
             against.Trial(f"{keys}_keys", partial(bench.fold, keys), against.rates()) for keys in chosen.keys
         ]
@@ -208,9 +217,9 @@ def main(argv: list[str] | None = None) -> int:
     chosen = _parse(argv)
     if chosen.against is not None:
         return against.run("windows", chosen, _trials)
-    asked = [name for name in (OURS, *PEERS) if name in chosen.only]
+    asked = [name for name in CONTESTANTS if name in chosen.only]
     found: dict[str, dict[str, Any]] = {}
-    with _bench(chosen, peers=len(asked) > 1 or asked[0] != OURS) as bench:
+    with _bench(chosen) as bench:
         for keys in chosen.keys:
             rounds = play(asked, chosen.rounds, partial(bench.run, keys), say, "events")
             found[str(keys)] = {**outcome(rounds, PAIRS), "spans": _spans(rounds)}
@@ -224,7 +233,11 @@ def main(argv: list[str] | None = None) -> int:
         },
         "void": {f"{name}.{keys}": why for keys, each in found.items() for name, why in each["void"].items()},
         "bar": {f"vs_{QUIX}.{BAR_KEYS}": BAR},
-        "guarantees": {OURS: "exactly-once", **{name: form.guarantee for name, form in PEERS.items()}},
+        "guarantees": {
+            OURS: "exactly-once",
+            WITH_USERS: "exactly-once",
+            **{name: form.guarantee for name, form in PEERS.items()},
+        },
         "customers": {keys: -(-int(keys) // SCENARIOS_OF_A_CUSTOMER) for keys in found},
         "keys": found,
         "commit_ms": chosen.commit_ms,

@@ -13,6 +13,7 @@ from aiohttp import web
 
 from app.http.event_format import HEARTBEAT, RETRY, event_part
 from app.http.refusals import SAFE_HEADERS
+from app.http.resets import reset
 from events.rejections import RefusedError
 
 log = logging.getLogger(__name__)
@@ -190,8 +191,8 @@ class _StreamClient:
 
     def abort(self) -> None:
         """Reset the connection, and end the stream."""
-        if isinstance(self._transport, asyncio.WriteTransport):
-            self._transport.abort()
+        if self._transport is not None:
+            reset(self._transport)
         self.end()
 
 

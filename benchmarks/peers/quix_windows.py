@@ -1,7 +1,7 @@
 """Quix Streams as its documentation teaches windows: `group_by` to the key, a tumbling window, and sums of two columns.
 
-Best form: only the fields that it counts are decoded (msgspec), and what goes through the repartition topic is small. With ``--keyed``
-the topic has the key of the windows, so there is no repartition. Windows are `final`: each is published once, when it is closed.
+Best form: only the fields that it counts are decoded (msgspec), and what goes through the repartition topic is small. With ``--live``
+its windows are `current`: an event publishes its window. Else they are `final`: a window is published once, when it is closed.
 """
 
 from typing import Any
@@ -38,8 +38,7 @@ def run(arguments: Any) -> None:
         processing_guarantee=arguments.guarantee,
         loglevel="WARNING",
     )
-    key_deserializer = "str" if arguments.keyed else "bytes"
-    source = app.topic(arguments.topic, key_deserializer=key_deserializer, value_deserializer="bytes")
+    source = app.topic(arguments.topic, key_deserializer="bytes", value_deserializer="bytes")
     decode = msgspec.json.Decoder(Shown | Clicked).decode
     is_first = True
 
@@ -50,15 +49,13 @@ def run(arguments: Any) -> None:
             print(READY)
         event = decode(value)
         shown, clicked = (len(event.items), 0) if isinstance(event, Shown) else (0, 1)
-        if arguments.keyed:
-            return {"shown": shown, "clicked": clicked}
         return {"place": f"{event.customer}|{event.scenario}", "shown": shown, "clicked": clicked}
 
     frame = app.dataframe(source).apply(counted)
-    if not arguments.keyed:
-        frame = frame.group_by("place", key_serializer="str", key_deserializer="str")
+    frame = frame.group_by("place", key_serializer="str", key_deserializer="str")
     windows = frame.tumbling_window(MINUTE_MS, grace_ms=GRACE_MS)
-    frame = windows.agg(shown=Sum("shown"), clicked=Sum("clicked")).final()
+    sums = windows.agg(shown=Sum("shown"), clicked=Sum("clicked"))
+    frame = sums.current() if arguments.live else sums.final()
     frame.to_topic(app.topic(f"{arguments.name}-windows", key_serializer="str"))
     app.run()
 

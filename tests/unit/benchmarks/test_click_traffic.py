@@ -1,10 +1,11 @@
 """The traffic of `windows` repeats, has as many keys as it says, and is equal in both of its forms."""
 
+import msgspec
 import pytest
 
 from benchmarks.click_traffic import SCENARIOS_OF_A_CUSTOMER, ClickTraffic
 from events.codec import decode
-from events.model import ClickRecommended, Rendered
+from events.model import NO_PROFILE_USER, ClickRecommended, Rendered
 from events.partitions import partition_of
 
 START_MS = 1_700_000_000_000
@@ -17,15 +18,20 @@ def events(traffic: ClickTraffic) -> list[Rendered | ClickRecommended]:
     return found  # type: ignore[return-value]
 
 
-def test_same_seed_same_records_in_both_forms() -> None:
-    by_user = list(TRAFFIC.records())
-    by_scenario = list(TRAFFIC.records(by_scenario=True))
-    assert by_user == list(TRAFFIC.records())
-    assert [record.value for record in by_user] == [record.value for record in by_scenario]
-    for record in by_scenario:
-        event = decode(record.value)
-        assert record.key == f"{event.customer}|{event.scenario}".encode()  # type: ignore[union-attr]
+def test_same_seed_same_records() -> None:
+    for record in TRAFFIC.records():
         assert record.partition == partition_of(record.key, 4)
+    assert list(TRAFFIC.records()) == list(TRAFFIC.records())
+
+
+def test_anonymous_events_are_the_same_events_in_the_same_partitions() -> None:
+    known, anonymous = TRAFFIC.records(), TRAFFIC.records(is_anonymous=True)
+    for one, other in zip(known, anonymous, strict=True):
+        event = decode(other.value)
+        assert event.user == NO_PROFILE_USER
+        assert msgspec.structs.replace(event, user=decode(one.value).user) == decode(one.value)
+        assert other.partition == one.partition == partition_of(other.key, 4)
+        assert other.key.startswith(f"{event.customer}|{NO_PROFILE_USER}".encode())
 
 
 def test_a_click_is_on_the_last_list_of_its_user() -> None:

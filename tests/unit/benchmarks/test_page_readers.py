@@ -1,7 +1,9 @@
 """The load of `page` counts each event of each client once, also when the network cuts it anywhere."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 
@@ -37,39 +39,37 @@ async def test_a_reading_has_the_slowest_client_and_the_spread() -> None:
     late.arrived = {IDS[1]: 1.25, IDS[2]: 3.5}
     found = reading([early, late], 1.0, 5.0)
     assert (found.clients, found.lost) == (2, 1)
-    assert (found.least_per_second, found.median_per_second) == (0.5, 0.5)
+    assert (found.least_updates, found.updates_per_second) == (2, 0.5)
     assert (found.spread_ms["count"], found.spread_ms["max"]) == (4, 500.0)
 
 
-@pytest.fixture
-async def serve() -> AsyncIterator[Callable[..., asyncio.Future[int]]]:
-    servers: list[asyncio.Server] = []
+@asynccontextmanager
+async def serving(answer: bytes) -> AsyncIterator[int]:
+    """Yield the port of a server that answers so, and then waits until its client goes, or goes first after a refusal."""
+    handling: list[Any] = []
 
-    async def make(answer: bytes) -> int:
-        async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            await reader.readuntil(b"\r\n\r\n")
-            writer.write(answer)
-            if not answer.startswith(HEAD):
-                writer.close()
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        handling.append(asyncio.current_task())
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer)
+        if answer.startswith(HEAD):
+            await reader.read()
+        writer.close()
+        await writer.wait_closed()
 
-        server = await asyncio.start_server(handle, "127.0.0.1", 0)
-        servers.append(server)
-        return int(server.sockets[0].getsockname()[1])
-
-    yield make  # type: ignore[misc]
-    for server in servers:
-        server.close()
+    async with await asyncio.start_server(handle, "127.0.0.1", 0) as server:
+        yield server.sockets[0].getsockname()[1]
+        await asyncio.gather(*handling)
 
 
-async def test_all_clients_are_opened_and_read(
-    serve: Callable[..., asyncio.Future[int]], capsys: pytest.CaptureFixture[str]
-) -> None:
-    found = await read(await serve(stream()), "/x", 120, 0.0)
+async def test_all_clients_are_opened_and_read(capsys: pytest.CaptureFixture[str]) -> None:
+    async with serving(stream()) as port:
+        found = await read(port, "/x", 120, 0.0)
     assert (found.clients, found.lost) == (120, 0)
     assert capsys.readouterr().out == "all clients read\n"
 
 
-async def test_a_refused_client_is_an_error(serve: Callable[..., asyncio.Future[int]]) -> None:
-    port = await serve(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n")
-    with pytest.raises(ConnectionError, match="before its first event"):
-        await read(port, "/x", 3, 0.0)
+async def test_a_refused_client_is_an_error() -> None:
+    async with serving(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n") as port:
+        with pytest.raises(ConnectionError, match="before its first event"):
+            await read(port, "/x", 1, 0.0)
