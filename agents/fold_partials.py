@@ -6,7 +6,7 @@ import msgspec
 
 from agents.partition import Partition
 from events.codec import UndecodableError
-from tables.ctr import open_windows, partials, watermarks, windows
+from tables.ctr import additions, open_windows, partials, watermarks, windows
 from tables.ctr.open_windows import track
 from tables.ctr.panes import Counts, add, is_zero
 from tables.ctr.watermarks import SourceState
@@ -21,6 +21,9 @@ def fold_partials(partition: Partition, record: Any) -> None:
     if record.value is None:
         raise UndecodableError("null", "the record has no value")
     try:
+        if additions.is_addition(record.value):
+            _fold_additions(partition, additions.decode(record.value))
+            return
         received = partials.decode(record.value)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise UndecodableError("malformed", str(error)) from None
@@ -46,6 +49,14 @@ def fold_partials(partition: Partition, record: Any) -> None:
     for (key, is_history), delta in larger.items():  # once per record, however many minutes changed
         row = key.encode()
         _put(partition, row, key, add_delta(rows.get(row), delta, received_ms), is_history)
+
+
+def _fold_additions(partition: Partition, received: additions.Additions) -> None:
+    """Keep what a flush of a source added to the items and users of a scenario."""
+    overlay = partition.overlay
+    for addition in received.hours:
+        overlay.newest_received_ms = max(overlay.newest_received_ms, addition.received_ms)
+        partition.merger.keep(received.customer, received.scenario, addition)
 
 
 def _put(partition: Partition, row: bytes, key: WindowKey, state: WindowState, is_history: bool) -> None:

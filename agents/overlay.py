@@ -1,6 +1,6 @@
 """The rows and tallies of one partition in memory, and the changes that a flush takes from them."""
 
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final, NamedTuple, Protocol, TypeVar
@@ -12,7 +12,8 @@ from events.model import user_key
 from events.partitions import partition_of
 from events.topics import PARTIALS, TRANSFERS, WINDOWS
 from tables.base.table_spec import TableSpec
-from tables.ctr import panes, partials, scenario_names, windows
+from tables.ctr import additions, panes, partials, scenario_names, windows
+from tables.ctr.item_tally import ItemTally
 from tables.ctr.panes import Tally
 from tables.ctr.window_keys import WindowKey
 from tables.ctr.windows import encode_record
@@ -45,12 +46,14 @@ class Held(NamedTuple):
 
 @dataclass(slots=True)
 class _LaneTables:
-    """The tables for the events of one lane (live or history). Both lanes share the rows; each has its own tally."""
+    """The tables for the events of one lane (live or history). Both lanes share the rows; each has its own tallies."""
 
     tally: Tally
+    items: ItemTally
     rows: _CachesByTable
     transfer: Callable[[Transfer], None]
     scenario_keepers: Container[str]
+    contests: Mapping[str, Mapping[str, str]]
 
 
 class Overlay:
@@ -63,6 +66,8 @@ class Overlay:
         partitions: int,
         max_scenarios: int = MAX_SCENARIOS,
         scenario_keepers: Container[str] = (),
+        switched_off: Mapping[str, Container[str]] | None = None,
+        contests: Mapping[str, Mapping[str, str]] | None = None,
     ) -> None:
         self._store, self._number, self._partitions = store, number, partitions
         self._room = CacheRoom()
@@ -70,11 +75,17 @@ class Overlay:
         self.rows: _CachesByTable = caches
         self.tables = {table.name: rows for table, rows in caches.items()}
         self.places = ScenarioPlaces(self.rows[scenario_names.TABLE], number, max_scenarios)
-        self.tally = Tally()
-        self.history_tally = Tally()
+        self.tally = Tally(switched_off)
+        self.history_tally = Tally(switched_off)
         self.scenario_keepers = scenario_keepers
-        self.live = _LaneTables(self.tally, self.rows, self.transfer, scenario_keepers)
-        self.history = _LaneTables(self.history_tally, self.rows, self.transfer, scenario_keepers)
+        self.contests = contests = {} if contests is None else contests
+        self.items, self.history_items = (
+            ItemTally(tally, switched_off) for tally in (self.tally, self.history_tally)
+        )
+        self.live = _LaneTables(self.tally, self.items, self.rows, self.transfer, scenario_keepers, contests)
+        self.history = _LaneTables(
+            self.history_tally, self.history_items, self.rows, self.transfer, scenario_keepers, contests
+        )
         self._transfer_outputs: list[Output] = []
         self.verified: dict[bytes, tuple[str, str]] = {}
         self.newest_received_ms = 0
@@ -88,7 +99,7 @@ class Overlay:
 
     def held(self) -> Held:
         """Return what the tables hold. Folding asks every few hundred records, so tables without rows cost one look each."""
-        changes = len(self.tally) + len(self.history_tally)
+        changes = len(self.tally) + len(self.history_tally) + len(self.items) + len(self.history_items)
         changed_memory = memory = 0.0
         for rows in self.tables.values():
             if not rows.recent and not rows.older:
@@ -121,6 +132,8 @@ class Overlay:
 
     def _publish_panes(self) -> Iterator[Output]:
         name_of = self.places.namer(self.newest_received_ms)
+        self.items.count_places()
+        self.history_items.count_places()
         drained = self.tally.drain(
             lambda key: self.rows[panes.TABLE].get(key.encode()), self.newest_received_ms, name_of
         )
@@ -139,6 +152,10 @@ class Overlay:
             self.rows[panes.TABLE].put(key.encode(), pane)
         for record_key, value in partials.records(drained, self._number, self.newest_time_ms):
             yield Output(PARTIALS, partition_of(record_key, self._partitions), record_key, value)
+        for items in (self.items, self.history_items):
+            added = items.drain(name_of)
+            for record_key, value in additions.records(added, self._number, self.newest_received_ms):
+                yield Output(PARTIALS, partition_of(record_key, self._partitions), record_key, value)
 
     def _publish_windows(self) -> Iterator[Output]:
         for key, state in self.rows[windows.TABLE].changed.items():

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
+from agents.addition_merges import AdditionMerger
 from agents.announcements import STALE, Announcing
 from agents.closing import Closer
 from agents.deadletter import dead_letter
@@ -56,8 +57,15 @@ class Partition:
         self.stats = PartitionStats()
         self.store = store
         self.overlay = Overlay(
-            store, number, limits.partitions, limits.max_scenarios, limits.scenario_keepers
+            store,
+            number,
+            limits.partitions,
+            limits.max_scenarios,
+            limits.scenario_keepers,
+            limits.switched_off,
+            limits.contests,
         )
+        self.merger = AdditionMerger(self.overlay, limits.max_items, limits.merge_after)
         self._settle()
         self.rules = WatermarkRules(limits.partitions, limits.grace_ms, STALE * limits.caught_up_ms)
         self.closer = Closer(self.overlay, number, self.rules)
@@ -205,6 +213,7 @@ class Partition:
             try:
                 is_due = self.is_open and self._announcer.is_due(self.positions, self.overlay.newest_time_ms)
                 closed = await self.closer.close_due(lambda: self.is_open) if self.is_open else 0
+                closed += await self.merger.merge_due(lambda: self.is_open) if self.is_open else 0
                 # Closing windows yields to the loop, so the partition may be lost or released by now.
                 if self.lost is not None or self._is_released:
                     return False

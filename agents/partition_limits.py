@@ -1,11 +1,13 @@
 """Limits and rules of a partition, and its counts."""
 
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 
+from agents.addition_merges import MERGE_AFTER
 from agents.overlay import MAX_SCENARIOS
 from agents.poison import PoisonRule
 from agents.unknown_customers import UnknownCustomers
+from tables.ctr.item_windows import MAX_ITEMS
 
 
 @dataclass(slots=True)
@@ -30,6 +32,14 @@ class PartitionLimits:
     """What becomes of records of unknown customers. None: every customer is known."""
     scenario_keepers: Container[str] = ()
     """Customers whose showings are remembered by scenario too. It may change at any time."""
+    switched_off: Mapping[str, Container[str]] = field(default_factory=dict)
+    """The dimensions of CTR windows that a customer does not count. It may change at any time."""
+    max_items: int = MAX_ITEMS
+    """Items of a scenario that count by themselves in a day."""
+    merge_after: int = MERGE_AFTER
+    """Additions to an hour that are merged at once."""
+    contests: Mapping[str, Mapping[str, str]] | None = None
+    """Declared experiments between scenarios: customer -> scenario -> experiment. It may change at any time."""
 
 
 @dataclass(slots=True)

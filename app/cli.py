@@ -46,6 +46,7 @@ COMMANDS: Final = (
         "Serve the page of click-through rates, visitors and health.",
     ),
     Command("ctr", "app.commands.ctr", "ctr", "Show click-through rates as they change."),
+    Command("experiments", "app.commands.experiments", "experiments", "Show experiments and their verdicts."),
     Command("topics", "app.commands.topics", "topics", "Show the topics, and differences on the broker."),
     Command(
         "customers",
@@ -59,7 +60,7 @@ COMMANDS: Final = (
         "doctor",
         "app.commands.doctor",
         "doctor",
-        "Check this machine and the broker, and print how to fix problems.",
+        "Check this machine and the broker, and print the remedies.",
     ),
     Command(
         "import",

@@ -10,6 +10,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from app.replay.http import Answer, ClientConnection, Endpoint
 
 TIMEOUT_S = 10.0
+_FIRST_USERS = 32
+"""So many users are in all partitions of a benchmark."""
 
 
 class Pool:
@@ -88,7 +90,8 @@ def exclusions(customer: str, user: str) -> str:
 class Lookups(threading.Thread):
     """Sends exclusion lookups at a steady rate from a thread of its own, for users drawn evenly.
 
-    ``milliseconds`` holds the time of each answered lookup, from when it was due.
+    It starts when the worker has answered for users of all partitions. Before its first records, a worker that catches up does not
+    know how old its state is, and refuses. ``milliseconds`` holds the time of each answered lookup, from when it was due.
     """
 
     def __init__(self, port: int, customer: str, users: int, rate: float, seed: int = 1) -> None:
@@ -104,6 +107,11 @@ class Lookups(threading.Thread):
 
     async def _ask(self) -> None:
         pool = Pool(self._port)
+        for number in range(_FIRST_USERS):
+            while not self._is_over.is_set():
+                if (await pool.get(exclusions(self._customer, f"u{number}"))).status == 200:
+                    break
+                await asyncio.sleep(0.02)
 
         async def ask(due: float) -> None:
             user = f"u{self._draw.randrange(self._users)}"

@@ -29,6 +29,14 @@ from benchmarks.transitions import transition_us
 from events.topics import JOURNAL
 
 PEERS: Final = ("quix", "plain_faust", "bare_loop")
+SWITCHED_OFF: Final = {
+    "ours_without_dimensions": ("item", "image", "users", "customer"),
+    "ours_without_items": ("item", "image"),
+    "ours_without_users": ("users",),
+    "ours_without_totals": ("customer",),
+    "ours_without_positions": ("position",),
+}
+"""Our worker where the customer does not count these dimensions of CTR windows: what they cost."""
 FEW: Final = "benchmark.events.few"
 """Fewer events, for a peer that would need minutes for all. They are of fewer users in proportion, so rows grow as large."""
 
@@ -49,14 +57,17 @@ class Bench:
         """Run one contestant with new topics and an empty directory."""
         if run.contestant == OURS:
             self.fold(run, THIS)
+        elif run.contestant in SWITCHED_OFF:
+            file = self._ours.customers_without(SWITCHED_OFF[run.contestant])
+            self.fold(run, THIS, UPTAKE_CUSTOMERS_FILE=str(file))
         else:
             with self._own_place(run) as (name, state_dir):
                 self._run_peer(run, name, state_dir)
 
-    def fold(self, run: Run, checkout: Checkout) -> None:
+    def fold(self, run: Run, checkout: Checkout, **env: str) -> None:
         """Let the worker of a checkout fold the journal into new topics and an empty directory."""
         with self._own_place(run) as (name, state_dir):
-            self._ours.of(checkout).fold(run, self._loaded[JOURNAL], name, state_dir)
+            self._ours.of(checkout).fold(run, self._loaded[JOURNAL], name, state_dir, **env)
 
     @contextmanager
     def _own_place(self, run: Run) -> Iterator[tuple[str, Path]]:
@@ -139,9 +150,9 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--only",
         nargs="*",
-        choices=(OURS, *PEERS),
+        choices=(OURS, *PEERS, *SWITCHED_OFF),
         default=(OURS, *PEERS),
-        help="run only these contestants (default: all)",
+        help="run only these contestants (default: ours and its peers)",
     )
     return against.parse(parser, argv)
 
@@ -174,7 +185,7 @@ def main(argv: list[str] | None = None) -> int:
     with _bench(chosen, traffic, min(chosen.few_events, chosen.events)) as bench:
         rounds = play(chosen.only, chosen.rounds, bench.run, say, "events")
     result = {
-        **outcome(rounds, {f"vs_{peer}": (OURS, peer) for peer in PEERS}),
+        **outcome(rounds, {f"vs_{peer}": (OURS, peer) for peer in (*PEERS, *SWITCHED_OFF)}),
         "transition_us": round(micros, 2),
         "commit_ms": chosen.commit_ms,
         "traffic": traffic.describe(),

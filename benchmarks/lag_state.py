@@ -8,8 +8,8 @@ from benchmarks.rows import Population, rows_of_visitors
 from benchmarks.traffic import CUSTOMER, Record
 from events.partitions import partition_of
 from tables.ctr.panes import Counts
-from tables.ctr.window_keys import POSITION, SCENARIO, VARIANT, WindowKey, scenario_key
-from tables.ctr.windows import HISTORY_LANE, HOUR_MS, MINUTE_MS, WindowState
+from tables.ctr.window_keys import HOUR_MS, POSITION, SCENARIO, VARIANT, WindowKey, scenario_key
+from tables.ctr.windows import HISTORY_LANE, MINUTE_MS, WindowState
 from tables.declare import BY_NAME
 
 FULL_USERS: Final = 4

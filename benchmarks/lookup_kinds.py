@@ -8,8 +8,8 @@ from typing import Any, Final
 
 from benchmarks.lag_state import HOURS, LONG, MINUTES, State
 from benchmarks.traffic import CUSTOMER
-from tables.ctr.window_keys import POSITION, SCENARIO, VARIANT
-from tables.ctr.windows import HOUR_MS, MINUTE_MS
+from tables.ctr.window_keys import HOUR_MS, POSITION, SCENARIO, VARIANT
+from tables.ctr.windows import MINUTE_MS
 
 _CANDIDATES: Final = 10_000
 _CANDIDATES_OF_MANY: Final = 200

@@ -31,6 +31,8 @@ from events.topics import JOURNAL, changelog
 
 WITHOUT, WITH = "without_lookups", "with_lookups"
 P99: Final = "lookup_p99_ms"
+STALE_MS: Final = 86_400_000
+"""A worker that catches up answers from state as old as its backlog. With the default it would refuse such lookups."""
 CHECKED: Final = {name.encode(): changelog(name) for name in ("rendered", "clicked", "purchases")}
 
 
@@ -66,7 +68,9 @@ class Bench:
         run.count = sum(self._ends.values())
         try:
             with ours.positions() as positions:
-                worker = ours.worker(run.contestant, app_id, data_dir, port)
+                worker = ours.worker(
+                    run.contestant, app_id, data_dir, port, UPTAKE_MAX_STALE_MS=str(STALE_MS)
+                )
                 with running(worker):
                     worker.wait_for(READY, START_SECONDS)
                     lookups = Lookups(port, CUSTOMER, self.shop.users, self._rate)

@@ -12,6 +12,7 @@ from typing import Final
 from confluent_kafka import Consumer, TopicPartition
 
 from app.base.settings import Settings
+from app.customers.customer import CTR_DIMENSIONS
 from app.customers.customer_registry import create_customers_file
 from app.kafka.topics import ensure_topics
 from app.local.tcp_ports import free_port
@@ -55,6 +56,14 @@ class Ours:
         self.customers_file = directory / f"{kafka.rpartition(':')[2]}.toml"
         self.customer = create_customers_file(self.customers_file, CUSTOMER)
         asyncio.run(ensure_topics(self._settings))
+
+    def customers_without(self, dimensions: Iterable[str]) -> Path:
+        """Return a customers file in which the customer does not count these dimensions of CTR windows."""
+        counted = [name for name in CTR_DIMENSIONS if name not in dimensions]
+        file = self._customers_file.with_suffix(f".{'-'.join(counted)}.toml")
+        file.write_text(f"{self._customers_file.read_text()}ctr_dimensions = {json.dumps(counted)}\n")
+        file.chmod(0o600)
+        return file
 
     def of(self, checkout: Checkout) -> "Ours":
         """Return the same broker, topics and customers with the processes of another checkout."""

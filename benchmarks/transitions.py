@@ -11,6 +11,7 @@ import msgspec
 from benchmarks.traffic import Traffic
 from events.model import Event
 from tables.base.table_spec import TableSpec
+from tables.ctr.item_tally import ItemTally
 from tables.ctr.panes import Tally
 from tables.fold.fold_event import fold
 
@@ -31,8 +32,10 @@ class MemoryTables:
 
     def __init__(self) -> None:
         self.tally = Tally()
+        self.items = ItemTally(self.tally)
         self.rows: defaultdict[TableSpec[Any], Memory] = defaultdict(Memory)
         self.scenario_keepers: frozenset[str] = frozenset()
+        self.contests: dict[str, dict[str, str]] = {}
 
     def all(self) -> dict[str, dict[bytes, Any]]:
         """Return the rows that are not deleted, of every table that has any."""

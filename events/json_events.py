@@ -74,10 +74,11 @@ class Reader:
         if is_timed and not self._is_owner:
             return None
         user, previous_user = self._user(element.get("user", _ABSENT_USER))
+        fields = {**self._stamp, **element, "user": user}
+        if previous_user is not None:
+            fields["previous_user"] = previous_user
         try:
-            event: Any = msgspec.convert(
-                {**self._stamp, **element, "user": user, "previous_user": previous_user}, kind[0]
-            )
+            event: Any = msgspec.convert(fields, kind[0])
         except msgspec.ValidationError:
             return None
         if not 1 <= event.itemtype <= self._rules.max_itemtype or not 0 < event.time_ms <= self._received_ms:
@@ -96,7 +97,8 @@ class Reader:
         own, extra = _own_fields(element, kind.shape, self._rules)
         if not kind.finish(own, self._rules):
             return None
-        if not self._rules.may_profile(_consent_of(element, self._rules)):
+        consent = _consent_of(element, self._rules) if CONSENT in element else None
+        if not self._rules.may_profile(consent):
             user, previous_user = NO_PROFILE_USER, None
             forget_target(own)
         unread = own.pop(UNREAD, None)
@@ -144,9 +146,10 @@ class Reader:
     def _user(self, raw: Any) -> tuple[str, str | None]:
         if raw is None:
             return NO_PROFILE_USER, None  # what a page without a user sends as the text null
-        known = self._users.get(raw) if type(raw) is str else None
+        is_text = type(raw) is str
+        known = self._users.get(raw) if is_text else None
         if known is None:
-            text = "" if raw is _ABSENT_USER else text_of("user", raw, "bad_user")
+            text = raw if is_text else "" if raw is _ABSENT_USER else text_of("user", raw, "bad_user")
             known = self._rules.identify(tracker_fields.raw_user(text))
             self._users[text] = known
         return known

@@ -51,7 +51,8 @@ def _finish_item(own: Own, _rules: Rules) -> bool:
 def _finish_items(own: Own, rules: Rules) -> bool:
     if "items" not in own:
         raise RefusedError("missing_item", "items: the list of items is required", "items")
-    own["fallback_scenario"] = rules.fallback_scenario(own.get("scenario"))
+    if rules.scenario_of_unlabelled is not None:
+        own["fallback_scenario"] = rules.fallback_scenario(own.get("scenario"))
     return bool(own["items"])
 
 

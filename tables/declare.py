@@ -7,11 +7,21 @@ from typing import Any, Final
 
 from events.topics import POSITIONS, SHARED_TOPICS, Topic, changelog
 from tables.base.table_spec import TableSpec
-from tables.ctr import open_windows, panes, scenario_names, watermarks, windows
+from tables.ctr import (
+    item_windows,
+    open_windows,
+    panes,
+    pending_additions,
+    scenario_names,
+    user_windows,
+    watermarks,
+    windows,
+)
 from tables.user import (
     basket,
     clicked,
     consumed,
+    experiments,
     identity,
     impressions,
     playback,
@@ -33,12 +43,16 @@ TABLES: Final[tuple[TableSpec[Any], ...]] = (
     impressions.TABLE,
     recommended.TABLE,
     identity.TABLE,
+    experiments.TABLE,
     seen.TABLE,
     scenario_names.TABLE,
     panes.TABLE,
     windows.TABLE,
     open_windows.TABLE,
     watermarks.TABLE,
+    pending_additions.TABLE,
+    item_windows.TABLE,
+    user_windows.TABLE,
 )
 
 BY_NAME: Final = {table.name: table for table in TABLES}

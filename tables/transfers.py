@@ -46,6 +46,8 @@ def encode(transfer: Transfer) -> bytes:
     record = {name: getattr(transfer, name) for name in Transfer.__struct_fields__}
     if transfer.attribution is None:
         del record["attribution"]
+    if transfer.experiments is None:
+        del record["experiments"]
     return _encode(record | {"stretch": transfer.stretch.rows})
 
 
@@ -75,6 +77,10 @@ def decode(raw: bytes | None) -> Transfer:
             raise UndecodableError("malformed", "an amount is not finite or too large")
         if any((each.call_ms or 0) < 0 for each in transfer.attribution.impressions):
             raise UndecodableError("malformed", "the time of a call is below 0")
+    if transfer.experiments is not None:
+        parts = transfer.experiments.experiments.values()
+        if not all(is_amount(each) for part in parts for each in part.values.revenue.values()):
+            raise UndecodableError("malformed", "a revenue is not finite or too large")
     return transfer
 
 

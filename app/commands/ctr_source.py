@@ -1,8 +1,9 @@
-"""Reads CTR answers of a worker over HTTP: one, or each new one of a stream."""
+"""Reads answers of a worker over HTTP: one, or each new CTR answer of a stream."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
+from urllib.parse import quote
 
 import aiohttp
 import msgspec
@@ -26,9 +27,16 @@ class CtrUpdate(NamedTuple):
 
 
 class CtrSource:
-    """The answers of one worker to one question."""
+    """The answers of one worker to one question. ``path`` is what stands behind the customer, as parts that are not encoded."""
 
-    def __init__(self, worker: str, customer: str, query: Mapping[str, str], key: str | None) -> None:
+    def __init__(
+        self,
+        worker: str,
+        customer: str,
+        query: Mapping[str, str],
+        key: str | None,
+        path: Sequence[str] = ("ctr",),
+    ) -> None:
         try:
             base = URL(worker)
             base.origin()
@@ -37,7 +45,8 @@ class CtrSource:
                 f"{worker!r} is not the address of a worker; write it as http://127.0.0.1:6067"
             ) from None
         self._worker = worker
-        self._url = (base / "v1" / customer / "ctr").with_query(query)
+        parts = [quote(part, safe="") for part in ("v1", customer, *path)]
+        self._url = base.joinpath(*parts, encoded=True).with_query(query)
         self._headers = {} if key is None else {"Authorization": f"Bearer {key}"}
 
     async def once(self) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from rich.text import Text
 from app.deadletters.dead_letters import printable
 
 _NAME_CHARS: Final = 40
-_PLACES: Final = ("scenario", "variant", "row", "rank")
+_PLACES: Final = ("scenario", "variant", "row", "rank", "item", "image")
 
 
 def ctr_view(answer: dict[str, Any] | None, problem: str | None) -> RenderableType:
@@ -32,12 +32,12 @@ def _table(answer: dict[str, Any]) -> Table:
     places = [name for name in _PLACES if windows and name in windows[0]] or ["scenario"]
     table = Table(show_footer=True)
     for name in places:
-        table.add_column(name, footer="total" if name == "scenario" else "", overflow="fold")
+        table.add_column(name, footer="total" if name == places[0] else "", overflow="fold")
     total = _numbers(answer["total"])
     for name, footer in zip(("shown", "clicked", "CTR", "95 %", "calls", "CTR of calls"), total, strict=True):
         table.add_column(name, footer=footer, justify="right", no_wrap=True)
     for window in windows:
-        table.add_row(*(_name(window[place]) for place in places), *_numbers(window))
+        table.add_row(*(shown_name(window.get(place)) for place in places), *_numbers(window))
     return table
 
 
@@ -47,21 +47,22 @@ def _numbers(counts: dict[str, Any]) -> list[Text]:
     cells = (
         f"{counts['rendered']:,}",
         f"{counts['attributed_clicks']:,}",
-        _percent(rate["value"]),
+        percent(rate["value"]),
         interval,
         "-" if counts["calls"] is None else f"{counts['calls']:,}",
-        _percent(counts["ctr_calls"]["value"]),
+        percent(counts["ctr_calls"]["value"]),
     )
     return [Text(cell) for cell in cells]
 
 
-def _percent(value: float | None) -> str:
+def percent(value: float | None) -> str:
+    """Return a share in percent, and a dash if it does not exist."""
     return "-" if value is None else f"{value:.2%}"
 
 
-def _name(value: Any) -> Text:
+def shown_name(value: Any, chars: int = _NAME_CHARS) -> Text:
     """Return a name as text: no markup, and no character that a terminal would obey."""
-    return Text("-" if value is None else printable(str(value).encode(errors="replace"), _NAME_CHARS))
+    return Text("-" if value is None else printable(str(value).encode(errors="replace"), chars))
 
 
 def _caption(answer: dict[str, Any]) -> str:

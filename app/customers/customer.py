@@ -2,12 +2,17 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
+from app.customers.declared_experiments import DeclaredExperiment
 from app.customers.exclusion_rules import ExclusionRules
 from events.rules import Rules
 
 MAX_RATING: Final = 100  # of the wire format
+
+CtrDimension = Literal["position", "item", "image", "users", "customer"]
+"""What CTR windows are split by, in addition to scenario and variant."""
+CTR_DIMENSIONS: Final[tuple[CtrDimension, ...]] = get_args(CtrDimension)
 
 BotFilter = Literal["robots", "all", "off"]
 """What counts as a bot: robots and pages that are fetched ahead, programs such as curl as well, or nothing."""
@@ -55,11 +60,26 @@ class Customer:
     """Which events are counted apart and not recorded."""
     showings_by_scenario: bool = False
     """Whether the showings of an item are remembered by scenario too, for lookups with ``scope=scenario``."""
+    experiments: Mapping[str, DeclaredExperiment] = field(default_factory=dict)
+    """The declared experiments by name."""
+
+    ctr_dimensions: frozenset[CtrDimension] = frozenset(CTR_DIMENSIONS)
+    """What the CTR windows of its events are split by. What is left out costs nothing, and is not counted later."""
 
     @property
     def id(self) -> str:
         """The customer's id. It is text: ``00000`` is not ``0``."""
         return self.rules.customer
+
+    @property
+    def contests(self) -> dict[str, str]:
+        """The experiments whose variants are scenarios: scenario -> experiment."""
+        return {
+            scenario: name
+            for name, experiment in self.experiments.items()
+            if experiment.are_scenarios
+            for scenario in experiment.variants
+        }
 
     def exclusions_of(self, scenario: str | None) -> ExclusionRules:
         """Return the rules of a scenario's lookups: its own if it has some, else the customer's."""

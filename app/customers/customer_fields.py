@@ -10,7 +10,16 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from app.customers.cors_origins import normalised_origin
-from app.customers.customer import MAX_RATING, BotFilter, Customer, RateLimit, RatingScale
+from app.customers.customer import (
+    CTR_DIMENSIONS,
+    MAX_RATING,
+    BotFilter,
+    CtrDimension,
+    Customer,
+    RateLimit,
+    RatingScale,
+)
+from app.customers.declared_experiments import DeclaredExperiment, ExperimentEntry, read_experiments
 from app.customers.exclusion_rules import MAX_THRESHOLD, ExclusionRules, Reason, Within, parse_within
 from events.money import CURRENCIES
 from events.no_profile import no_profile_ids
@@ -21,6 +30,7 @@ from events.wire_values import MAX_ITEM_NUMBER, MAX_USER_CHARS, MAX_WORD_CHARS
 KEY_BYTES: Final = 32
 CUSTOMER_ID: Final = "[A-Za-z0-9._-]{1,64}"
 _MAX_SCENARIOS: Final = 1_000
+_MAX_EXPERIMENTS: Final = 100
 _MAX_DIGITS: Final = 10  # of an item type
 _Alias = Annotated[str, msgspec.Meta(pattern=rf"^{CUSTOMER_ID}\Z")]
 _KeyId = Annotated[str, msgspec.Meta(pattern=rf"^{KEY_ID_PATTERN}\Z")]
@@ -88,9 +98,13 @@ class CustomerEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     rating_scales: dict[str, _Scale] = msgspec.field(default_factory=dict)
     bot_filter: BotFilter = "robots"
     showings_by_scenario: bool = False
+    ctr_dimensions: tuple[CtrDimension, ...] = CTR_DIMENSIONS
     exclusions: _Exclusions = _Exclusions()
     scenarios: Annotated[dict[str, _Scenario], msgspec.Meta(max_length=_MAX_SCENARIOS)] = msgspec.field(
         default_factory=dict
+    )
+    experiments: Annotated[dict[str, ExperimentEntry], msgspec.Meta(max_length=_MAX_EXPERIMENTS)] = (
+        msgspec.field(default_factory=dict)
     )
 
 
@@ -147,6 +161,8 @@ def read_customer(customer_id: str, table: Any) -> Customer:
         },
         entry.bot_filter,
         entry.showings_by_scenario,
+        _experiments(entry.experiments),
+        frozenset(entry.ctr_dimensions),
     )
 
 
@@ -225,6 +241,13 @@ def _itemtype(text: str, max_itemtype: int) -> int:
             f"rating_scales: {text[:40]!r} is not an item type from 1 to max_itemtype ({max_itemtype})"
         )
     return int(text)
+
+
+def _experiments(entries: dict[str, ExperimentEntry]) -> dict[str, DeclaredExperiment]:
+    try:
+        return read_experiments(entries)
+    except ValueError as error:
+        raise FieldError(f"experiments: {error}") from None
 
 
 def _scale(name: str, scale: _Scale) -> RatingScale:

@@ -6,13 +6,14 @@ from typing import Final, Literal, NamedTuple
 
 DEMO_COUNTERS: Final = ("impressions", "clicks", "attributed_clicks")
 
-CountPart = Literal["total", "position", "day", "hour"]
+CountPart = Literal["total", "position", "day", "hour", "item"]
 
 
 class Cell(NamedTuple):
     """The name of one number. ``group`` is ``{variant}/{scenario}``, as in ``bts/all``.
 
-    ``at`` depends on the part: empty for ``total``, ``1`` for a position, ``2019-11-24`` for a UTC day, ``2019-11-24 05`` for an hour.
+    ``at`` depends on the part: empty for ``total``, ``1`` for a position, ``2019-11-24`` for a UTC day, ``2019-11-24 05`` for an hour,
+    ``1/7`` for an item. Items count over all variants.
     """
 
     group: str

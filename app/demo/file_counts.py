@@ -10,9 +10,10 @@ from app.demo.counts import CellCounts, add, day_of, group_of, hour_of, position
 from app.replay.obd import policy_and_campaign, read_rows
 from app.replay.request import Unreadable
 from events.topics import DAY_MS
-from tables.ctr.windows import HOUR_MS
+from tables.ctr.window_keys import HOUR_MS
 
 _THRESHOLD: Final = 2
+_ITEMTYPE: Final = 1
 _SPANS: Final = (("PT30M", 30 * 60_000), ("PT6H", 6 * HOUR_MS), ("P1D", DAY_MS), ("P30D", 30 * DAY_MS))
 
 
@@ -20,11 +21,12 @@ _SPANS: Final = (("PT30M", 30 * 60_000), ("PT6H", 6 * HOUR_MS), ("P1D", DAY_MS),
 class FileCounts:
     """The counts of the files. Times are rounded down to whole seconds, the unit of ``overridetimestamp``.
 
-    ``shown`` is user -> item -> times in ms.
+    ``shown`` is user -> item -> times in ms. ``items`` has the counts by item, apart from ``counts``: expected_counts.json has none.
     """
 
     paths: tuple[Path, ...] = ()
     counts: CellCounts = field(default_factory=dict)
+    items: CellCounts = field(default_factory=dict)
     first_ms: int = 0
     last_ms: int = 0
     events: int = 0
@@ -70,6 +72,7 @@ def read_file_counts(paths: tuple[Path, ...]) -> FileCounts:
     for path in paths:
         impressions: Counter[tuple[int, int]] = Counter()  # by (hour, rank)
         clicks: Counter[tuple[int, int]] = Counter()
+        items: Counter[tuple[str, bool]] = Counter()
         times: list[int] = []
         for row in read_rows(path):
             if isinstance(row, Unreadable):
@@ -80,11 +83,13 @@ def read_file_counts(paths: tuple[Path, ...]) -> FileCounts:
             impressions[time_ms // HOUR_MS, row.rank] += 1
             if row.is_clicked:
                 clicks[time_ms // HOUR_MS, row.rank] += 1
+            items[row.item, row.is_clicked] += 1
             shown[row.user][row.item].append(time_ms)
             facts.impressions[row.user] += 1
         if times:
             ends += min(times), max(times)
         _count(facts.counts, path, impressions, clicks)
+        _count_items(facts.items, path, items)
         facts.events += len(times) + clicks.total()
     facts.events += facts.unreadable
     if not facts.counts:
@@ -107,6 +112,14 @@ def _count(
         add(counts, group, "position", position_of(0, rank), numbers)
         add(counts, group, "day", day_of(start_ms), numbers)
         add(counts, group, "hour", hour_of(start_ms), numbers)
+
+
+def _count_items(counts: CellCounts, path: Path, items: Counter[tuple[str, bool]]) -> None:
+    _, campaign = policy_and_campaign(path)
+    for (item, is_clicked), number in items.items():
+        clicked = number if is_clicked else 0
+        numbers = {"impressions": number, "clicks": clicked, "attributed_clicks": clicked}
+        add(counts, group_of(None, campaign), "item", f"{_ITEMTYPE}/{item}", numbers)
 
 
 def questions(facts: FileCounts, count: int = 2) -> list[Question]:

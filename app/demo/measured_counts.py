@@ -69,6 +69,25 @@ async def read_over_http(
     return counts
 
 
+async def read_items(
+    session: aiohttp.ClientSession, worker: str, customer: str, from_ms: int, to_ms: int
+) -> CellCounts:
+    """Return the counts of each item that a worker answers, by scenario. Raise UptakeError if there are more than one answer has."""
+    query = {"by": "item", "limit": "1000", "from": str(from_ms), "to": str(to_ms)}
+    answer = await get_json(session, (URL(worker) / "v1" / customer / "ctr").with_query(query))
+    if answer["left_out"]:
+        raise UptakeError(f"the files have {answer['left_out']} items more than one answer can hold")
+    counts: CellCounts = {}
+    for window in answer["windows"]:
+        numbers = {
+            "impressions": window["rendered"],
+            "clicks": window["clicks"],
+            "attributed_clicks": window["attributed_clicks"],
+        }
+        add(counts, group_of(None, window["scenario"]), "item", window["item"], numbers)
+    return counts
+
+
 async def read_from_topic(bootstrap: str, customer: str, partitions: int) -> CellCounts:
     """Return the counts of ``uptake.ctr.windows``: the last record of each key; totals and positions are sums of day windows."""
     latest: dict[bytes, WindowRecord] = {}

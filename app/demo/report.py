@@ -71,6 +71,10 @@ def show_what_to_try(console: Console, result: DemoResult, customer: str, from_m
         f"    curl '{worker}/v1/{customer}/ctr?scenario=all&granularity=P1D&by=variant&{span}&pretty=1'",
         f"    curl '{worker}/v1/{customer}/ctr?scenario=all&by=position&{span}&pretty=1'",
     ]
+    lines += [
+        "  the policies as an experiment: most visitors saw both, and the verdict says so",
+        f"    curl '{worker}/v1/{customer}/experiments/policies?pretty=1'",
+    ]
     if result.lookups:
         user = result.lookups[0].question.user
         lines += [

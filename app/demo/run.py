@@ -16,7 +16,7 @@ from app.demo.dashboard_address import dashboard_address
 from app.demo.drain import wait_until_drained
 from app.demo.file_counts import FileCounts, questions
 from app.demo.lookups import ask
-from app.demo.measured_counts import read_from_topic, read_over_http
+from app.demo.measured_counts import read_from_topic, read_items, read_over_http
 from app.demo.result import DemoResult, Memory
 from app.local.kafka_jars import Runtime
 from app.local.stack import FIRST_CUSTOMER, Plan, Stack, start_stack
@@ -62,6 +62,7 @@ class Demo:
             drain_seconds = time.monotonic() - drained
             facts, worker = self.facts, stack.workers[0]
             by_http = await read_over_http(session, worker, FIRST_CUSTOMER, facts.from_ms, facts.to_ms)
+            by_item = await read_items(session, worker, FIRST_CUSTOMER, facts.from_ms, facts.to_ms)
             by_topic = await read_from_topic(stack.kafka, FIRST_CUSTOMER, self.settings.partitions)
             lookups = [await ask(session, worker, FIRST_CUSTOMER, question) for question in questions(facts)]
         return DemoResult(
@@ -71,10 +72,12 @@ class Demo:
             drain_seconds=drain_seconds,
             counts=by_http,
             expected=self.expected,
-            compared=len(self.expected.keys() | by_http.keys() | by_topic.keys()),
+            compared=len(self.expected.keys() | by_http.keys() | by_topic.keys())
+            + len(facts.items.keys() | by_item.keys()),
             differences=[
                 *compare(self.expected, by_http, "HTTP"),
                 *compare(self.expected, by_topic, "uptake.ctr.windows"),
+                *compare(facts.items, by_item, "HTTP"),
             ],
             lookups=lookups,
             memory=[

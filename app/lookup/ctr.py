@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from app.lookup.ctr_items import add_users, items_of
 from app.lookup.ctr_query import CtrQuery
 from app.lookup.ctr_sort import FirstWindows
 from app.lookup.ctr_window import changed, counted, window_as_json
@@ -18,8 +19,9 @@ from app.lookup.staleness import STALE_HEADER, marked, oldest, refuse_stale
 from app.lookup.turns import Turns
 from events.rejections import RefusedError
 from tables.base.long_lists import used_up
+from tables.ctr.item_counts import as_counts
 from tables.ctr.panes import Counts, add
-from tables.ctr.window_keys import scenario_key
+from tables.ctr.window_keys import ALL_SCENARIOS, scenario_key
 from tables.ctr.window_sums import (
     StoredSpan,
     WindowRow,
@@ -29,7 +31,8 @@ from tables.ctr.window_sums import (
     segments,
 )
 
-_MAX_ROWS: Final = 200_000  # stored windows read for one answer: about 100 MB
+MAX_ROWS: Final = 200_000
+"""Stored windows that are read for one answer: about 100 MB."""
 
 
 PREVIOUS_WINDOWS: Final = "previous_windows"
@@ -65,6 +68,7 @@ class _Collected(NamedTuple):
     left_out: int
     counts: Counts
     stale_ms: int | None
+    is_bounded: bool = False
 
 
 async def answer_ctr(
@@ -95,6 +99,8 @@ async def answer_ctr(
         "windows": found.windows,
         "total": counted(found.counts, query.by),
     }
+    if query.is_of_items:
+        answer["items_bounded"] = found.is_bounded
     if query.limit is not None:
         answer["left_out"] = found.left_out
     if not query.has_previous:
@@ -127,16 +133,26 @@ class _Collector:
         self._max_stale_ms, self._encode = max_stale_ms, encode
 
     async def collect(self, query: CtrQuery) -> _Collected:
+        return await (self._items(query) if query.is_of_items else self._windows(query))
+
+    async def _items(self, query: CtrQuery) -> _Collected:
+        found = await items_of(self._service, self._router, self._customer, query, self._headers)
+        refuse_stale(found.stale_ms, self._max_stale_ms)
+        windows = [self._encode(window, query.by, found.stale_ms) for window in found.windows]
+        is_bounded = any(window.item is None for window in found.windows)
+        return _Collected(windows, found.left_out, as_counts(found.total), found.stale_ms, is_bounded)
+
+    async def _windows(self, query: CtrQuery) -> _Collected:
         parts = await self._parts(query)
         stale_ms = oldest(part.stale_ms for part in parts)
         refuse_stale(stale_ms, self._max_stale_ms)
         turns = Turns()
-        if sum(len(part.rows) for part in parts) > _MAX_ROWS:
+        if sum(len(part.rows) for part in parts) > MAX_ROWS:
             async for _ in turns.each(row for part in parts for row in used_up(part.rows)):
                 pass  # freed in slices
             raise RefusedError(
                 "bad_parameter",
-                f"the span holds more than {_MAX_ROWS} stored windows; take a shorter one, one scenario, or a larger granularity",
+                f"the span holds more than {MAX_ROWS} stored windows; take a shorter one, one scenario, or a larger granularity",
                 "from",
             )
         sums = WindowSums(query.by, query.from_ms, query.to_ms, query.step_ms, query.as_of_ms)
@@ -144,34 +160,43 @@ class _Collector:
             sums.add(row)
         counts = Counts()
         windows: list[Any] = []
-        first = None if query.limit is None else FirstWindows(query.sort, query.limit)
+        kept: list[WindowSum] = []
+        first = None if query.limit is None else FirstWindows[WindowSum](query.sort, query.limit)
         async for window in turns.each(await turns.run(sums.in_order())):
             add(counts, window.counts)
-            if first is None:
-                windows.append(self._encode(window, query.by, stale_ms))
-            else:
+            if first is not None:
                 first.offer(window)
-        if first is None:
-            return _Collected(windows, 0, counts, stale_ms)
-        async for window in turns.each(first.in_order()):
-            windows.append(self._encode(window, query.by, stale_ms))  # noqa: PERF401 - see above
-        return _Collected(windows, first.left_out, counts, stale_ms)
+            elif query.has_users:
+                kept.append(window)
+            else:
+                windows.append(self._encode(window, query.by, stale_ms))
+        if first is not None:
+            kept = list(first.in_order())
+        if query.has_users:
+            of_users = await add_users(
+                self._service, self._router, self._customer, query, self._headers, kept
+            )
+            stale_ms = oldest((stale_ms, of_users))
+        async for window in turns.each(used_up(kept)):
+            windows.append(self._encode(window, query.by, stale_ms))  # noqa: PERF401 - freed one by one
+        return _Collected(windows, 0 if first is None else first.left_out, counts, stale_ms)
 
     async def _parts(self, query: CtrQuery) -> list[MarkedRows]:
         """Return the stored windows that the answer is made of, from the workers that own them."""
-        if query.scenario is None:
+        scenario = ALL_SCENARIOS if "customer" in query.by else query.scenario
+        if scenario is None:
             partitions = list(range(self._service.partition_count))
         else:
-            partitions = [self._service.partition_of(scenario_key(self._customer, query.scenario))]
+            partitions = [self._service.partition_of(scenario_key(self._customer, scenario))]
         spans = segments(query.from_ms, query.to_ms, query.step_ms)
         dimension = dimension_of(query.by)
         asked = [
-            _rows(
+            rows_from(
                 self._service,
                 self._router,
                 self._customer,
                 owner,
-                RowsRequest(here, query.scenario, dimension, spans),
+                RowsRequest(here, scenario, dimension, spans),
                 self._headers,
             )
             for owner, here in self._router.places(partitions, is_hop=False).items()
@@ -200,14 +225,14 @@ async def local_rows(service: LookupService, customer: str, request: RowsRequest
         windows = service.windows(partition, customer, request.scenario, request.dimension, request.segments)
         async for some in turns.each(windows):
             rows += some
-            if len(rows) > _MAX_ROWS:
+            if len(rows) > MAX_ROWS:
                 break  # answer_ctr refuses so many
         # Asked for after the rows were read: the contact may have been lost meanwhile.
         stale_ms = oldest((stale_ms, service.stale_ms(partition)))
     return MarkedRows(rows, stale_ms)
 
 
-async def _rows(
+async def rows_from(
     service: LookupService,
     router: Router,
     customer: str,
@@ -215,6 +240,7 @@ async def _rows(
     request: RowsRequest,
     headers: Mapping[str, str],
 ) -> MarkedRows:
+    """Return stored windows of a worker. ``owner`` is its address, None for this one."""
     if owner is None:
         return await local_rows(service, customer, request)
     body = msgspec.json.encode(request)

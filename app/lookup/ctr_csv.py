@@ -58,7 +58,13 @@ def window_as_csv(window: WindowSum, by: Set[str], stale_ms: int | None) -> byte
 
 
 def _place(by: Set[str]) -> list[str]:
-    return ["scenario", *["variant"] * ("variant" in by), *["row", "rank"] * ("position" in by)]
+    return [
+        *["scenario"] * ("customer" not in by),
+        *["variant"] * ("variant" in by),
+        *["row", "rank"] * ("position" in by),
+        *["item"] * ("item" in by),
+        *["image"] * ("image" in by),
+    ]
 
 
 def _utc(time_ms: int) -> str:

@@ -10,21 +10,36 @@ from events.duration import parse_duration_ms
 from events.event_time import in_ms
 from events.rejections import RefusedError
 from events.topics import DAY_MS
-from tables.ctr.window_keys import MAX_TIME_MS, PANE_MS
+from tables.ctr.item_windows import ITEM_KEEP_MS
+from tables.ctr.window_keys import HOUR_MS, MAX_TIME_MS, PANE_MS
+from tables.ctr.window_sums import step_end, step_start
 
 Sort = Literal["top", "flop"]
 
 _SORTED_LIMIT: Final = 100
 """Windows of a sorted answer that names no limit."""
 _MAX_LIMIT: Final = 1_000
+_DIMENSIONS: Final = tuple(
+    frozenset(names)
+    for names in (
+        (),
+        ("variant",),
+        ("position",),
+        ("variant", "position"),
+        ("item",),
+        ("item", "image"),
+        ("customer",),
+    )
+)
 _MAX_STEPS: Final = 10_000  # windows of one scenario in one answer: a week of minutes
 
 
 @dataclass(frozen=True, slots=True)
 class CtrQuery:
-    """A checked CTR lookup. ``step_ms`` None: one window over the whole span. ``by``: ``variant``, ``position``, both or neither.
+    """A checked CTR lookup. ``step_ms`` None: one window over the whole span. ``by`` is one of _DIMENSIONS.
 
     ``sort`` None: by time. ``limit`` None: all windows. ``has_previous``: the span before of the same length is answered, too.
+    ``has_users``: windows have the numbers of unique users.
     """
 
     scenario: str | None
@@ -36,6 +51,12 @@ class CtrQuery:
     sort: Sort | None = None
     limit: int | None = None
     has_previous: bool = False
+    has_users: bool = False
+
+    @property
+    def is_of_items(self) -> bool:
+        """Whether each window is that of an item."""
+        return "item" in self.by
 
 
 def read_ctr(params: Params, now_ms: int) -> CtrQuery:
@@ -51,14 +72,51 @@ def read_ctr(params: Params, now_ms: int) -> CtrQuery:
             "granularity",
         )
     by = frozenset((params.take("by") or "").split(",")) - {""}
-    if by - {"variant", "position"}:
-        raise bad_value("by", "takes variant, position, or both with a comma", ",".join(sorted(by)))
+    if by not in _DIMENSIONS:
+        raise bad_value(
+            "by",
+            "takes variant, position, variant,position, item, item,image or customer",
+            ",".join(sorted(by)),
+        )
+    if "customer" in by and scenario is not None:
+        raise RefusedError(
+            "bad_parameter", "by=customer is over all scenarios; leave scenario out", "scenario"
+        )
     sort = _sort(params)
     limit = params.integer("limit", 1, _MAX_LIMIT)
+    if "item" in by:
+        sort = sort or "top"
+        from_ms, to_ms = _whole_hours(from_ms, to_ms, step_ms, now_ms)
     if sort is not None and limit is None:
         limit = _SORTED_LIMIT
     has_previous = read_flag(params, "previous")
-    return CtrQuery(scenario, from_ms, to_ms, step_ms, by, as_of_ms, sort, limit, has_previous)
+    has_users = read_flag(params, "users")
+    if has_users and by & {"item", "position"}:
+        raise RefusedError("bad_parameter", "users=1 takes no item and no position", "users")
+    if has_users and step_ms is not None and step_ms % HOUR_MS:
+        raise RefusedError(
+            "bad_parameter", "unique users are kept by hour; take a granularity of whole hours", "granularity"
+        )
+    return CtrQuery(scenario, from_ms, to_ms, step_ms, by, as_of_ms, sort, limit, has_previous, has_users)
+
+
+def _whole_hours(from_ms: int, to_ms: int, step_ms: int | None, now_ms: int) -> tuple[int, int]:
+    """Return the span of items, widened to what is stored: whole hours, and whole days where the hours have expired."""
+    if step_ms is not None and step_ms % HOUR_MS:
+        raise RefusedError(
+            "bad_parameter", "items are kept by hour; take a granularity of whole hours", "granularity"
+        )
+    from_unit_ms, to_unit_ms = (
+        HOUR_MS if now_ms - time_ms < ITEM_KEEP_MS["hour"] - DAY_MS else DAY_MS
+        for time_ms in (from_ms, to_ms)
+    )
+    if step_ms is not None and step_ms % DAY_MS and from_unit_ms == DAY_MS:
+        raise RefusedError(
+            "bad_parameter",
+            "items of so long ago are kept by day; take a granularity of whole days",
+            "granularity",
+        )
+    return step_start(from_ms, from_unit_ms), step_end(to_ms, to_unit_ms)
 
 
 def _sort(params: Params) -> Sort | None:
@@ -75,7 +133,7 @@ def _sort(params: Params) -> Sort | None:
 def _span(params: Params, as_of_ms: int, *, is_past: bool) -> tuple[int, int]:
     """Return begin and end: those of ``from`` and ``to``, or of the ``span`` that ends now."""
     span_ms = _minutes(params, "span")
-    to_ms, from_ms = _time(params, "to"), _time(params, "from")
+    to_ms, from_ms = read_time(params, "to"), read_time(params, "from")
     if span_ms is not None:
         if from_ms is not None or to_ms is not None:
             raise RefusedError("bad_parameter", "give span, or from and to", "span")
@@ -99,7 +157,7 @@ def _minutes(params: Params, name: str) -> int | None:
     return duration_ms
 
 
-def _time(params: Params, name: str) -> int | None:
+def read_time(params: Params, name: str) -> int | None:
     """Return a time given as epoch milliseconds or as ISO 8601 (UTC if it names no zone); None if it is absent."""
     text = params.take(name)
     if text is None:

@@ -1,5 +1,6 @@
 """HTTP routes of click-through rates: the answer, its stream, and the stored windows for other workers."""
 
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from aiohttp import web
@@ -7,6 +8,13 @@ from aiohttp import web
 from app.base.clock import Clock
 from app.lookup.ctr import PREVIOUS_WINDOWS, answer_ctr, local_rows, read_rows_request
 from app.lookup.ctr_csv import CSV_HEADERS, csv_head, wants_csv, window_as_csv
+from app.lookup.ctr_items import (
+    Stamped,
+    SumsRequest,
+    local_items,
+    local_users,
+    read_sums_request,
+)
 from app.lookup.ctr_query import read_ctr
 from app.lookup.ctr_stream import CtrStreams
 from app.lookup.ctr_window import window_as_json
@@ -42,6 +50,8 @@ class CtrRoutes:
             web.get(path, self._ctr),
             web.get(f"{path}/stream", self._stream),
             web.post(f"{path}/rows", self._rows, expect_handler=expect),
+            web.post(f"{path}/items", self._items, expect_handler=expect),
+            web.post(f"{path}/users", self._users, expect_handler=expect),
         ]
 
     async def _ctr(self, request: web.Request) -> web.Response:
@@ -50,8 +60,9 @@ class CtrRoutes:
         max_stale_ms = read_max_stale(params)
         is_pretty = pretty(params)
         is_csv = wants_csv(request.headers.get("Accept", ""))
-        if is_csv and query.has_previous:
-            raise RefusedError("bad_parameter", "previous=1 has no form in CSV; accept JSON", "previous")
+        for name, is_asked in (("previous", query.has_previous), ("users", query.has_users)):
+            if is_csv and is_asked:
+                raise RefusedError("bad_parameter", f"{name}=1 has no form in CSV; accept JSON", name)
         answer = await answer_ctr(
             self._service,
             self.router,
@@ -77,6 +88,21 @@ class CtrRoutes:
         rows, stale_ms = await local_rows(self._service, _customer_of(request), asked)
         body = await array_in_pieces(rows, _ROWS_OF_A_PART)
         return json_response(body, headers=stale_headers({"stale_ms": stale_ms}))
+
+    async def _items(self, request: web.Request) -> web.Response:
+        """Answer another worker that puts items together."""
+        return await self._sums(request, local_items)
+
+    async def _users(self, request: web.Request) -> web.Response:
+        """Answer another worker that puts unique users together."""
+        return await self._sums(request, local_users)
+
+    async def _sums(
+        self, request: web.Request, local: Callable[[LookupService, str, SumsRequest], Awaitable[Stamped]]
+    ) -> web.Response:
+        asked = read_sums_request(await body_of(request, self._body_timeout_s))
+        found = await local(self._service, _customer_of(request), asked)
+        return json_response(found.reply, headers=stale_headers({"stale_ms": found.stale_ms}))
 
 
 def _customer_of(request: web.Request) -> str:

@@ -17,6 +17,7 @@ from app.lookup.ctr_routes import CtrRoutes
 from app.lookup.ctr_stream import CtrStreams, StreamMetrics
 from app.lookup.errors import access_check, guard, json_response
 from app.lookup.exclusions import exclusion_steps
+from app.lookup.experiment_routes import ExperimentRoutes
 from app.lookup.filter_many import filter_many, filtered, has_former, user_of
 from app.lookup.large_json import object_in_pieces
 from app.lookup.operator_pages import OperatorPages
@@ -78,12 +79,13 @@ def create_lookup_app(
     app = web.Application(middlewares=[guard(check, seconds)])
     routes = _Routes(service, clock, request_timeout_s)
     ctr = CtrRoutes(service, clock, request_timeout_s, CtrStreams(service, clock, hub, check))
+    experiments = ExperimentRoutes(service, clock)
 
     async def connected(_: web.Application) -> AsyncIterator[None]:
         timeout = aiohttp.ClientTimeout(total=timeout_s, connect=min(_CONNECT_TIMEOUT_S, timeout_s))
         pool = aiohttp.TCPConnector(keepalive_timeout=request_timeout_s * _IDLE_SHARE)
         async with aiohttp.ClientSession(timeout=timeout, connector=pool) as session:
-            routes.router = ctr.router = Router(service, session)
+            routes.router = ctr.router = experiments.router = Router(service, session)
             yield
 
     async def ended(_: web.Application) -> None:
@@ -99,6 +101,7 @@ def create_lookup_app(
             web.post(f"{user}/filter", routes.filter, expect_handler=expect),
             web.post("/v1/{customer:[^/]+}/filter", routes.filter_many, expect_handler=expect),
             *ctr.routes(),
+            *experiments.routes(),
             *OperatorPages(service, registry, operators or Operators(is_private=True)).routes(),
         ]
     )

@@ -5,6 +5,7 @@ from typing import Any, Final, Protocol
 
 from app.customers.customer import Customer
 from app.lookup.user_view import UserView
+from tables.ctr.item_sums import ItemSums, SeenSums, StepOf
 from tables.ctr.window_sums import StoredSpan, WindowRow
 
 _RETRY_AFTER_S: Final = 2
@@ -115,6 +116,32 @@ class LookupService(Protocol):
         Each list is short work, after which others may run. Raise PartitionNotReady, also between two lists.
         ``scenario`` None: the windows of all scenarios.
         """
+
+    def item_sums(
+        self,
+        partition: int,
+        customer: str,
+        scenario: str | None,
+        dimension: str,
+        segments: Sequence[StoredSpan],
+        step_of: StepOf,
+    ) -> Iterable[ItemSums | None]:
+        """Return the items of one local partition by scenario and step, and None after each short piece of work.
+
+        ``dimension`` is ITEM or ITEM_IMAGE. Raise PartitionNotReady, also between two pieces.
+        """
+
+    def seen_sums(
+        self,
+        partition: int,
+        customer: str,
+        scenario: str | None,
+        segments: Sequence[StoredSpan],
+        step_of: StepOf,
+        *,
+        by_variant: bool,
+    ) -> Iterable[SeenSums | None]:
+        """Return the unique users of one local partition by scenario, as ``item_sums`` does the items."""
 
     def status(self) -> Mapping[str, Any]:
         """Return the state of this worker as JSON; ``ready`` (bool) decides /health/ready."""

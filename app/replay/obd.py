@@ -14,6 +14,7 @@ from app.replay.request import Author, Entries, Request, Unreadable
 
 _COLUMNS: Final = ("timestamp_ms", "user", "item_id", "position", "click")
 _ITEMTYPE: Final = "1"
+_EXPERIMENT: Final = "policies"
 _ROW: Final = "0"  # the three positions of a page form one row
 _ENDINGS: Final = (".csv", ".csv.gz")
 _MAX_MS: Final = 10**14
@@ -60,8 +61,8 @@ def read_rows(path: Path) -> Iterator[ObdRow | Unreadable]:
 def read_obd(path: Path, author: Author) -> Entries:
     """Yield the requests of a file: ``rendered``, and after it ``clickrecommended`` where click is 1.
 
-    The campaign is the scenario and the policy the variant; position p is row 0, rank p-1. A click has the time and the request
-    id (``{policy}_{campaign}:{row}``, the first row is 1) of its impression.
+    The campaign is the scenario, and the policy the variant of one experiment; position p is row 0, rank p-1. A click has the time and
+    the request id (``{policy}_{campaign}:{row}``, the first row is 1) of its impression.
     """
     policy, campaign = policy_and_campaign(path)
     stem = _stem(path)
@@ -72,6 +73,7 @@ def read_obd(path: Path, author: Author) -> Entries:
         where = _where(path, row.number)
         params = {
             "scenario": campaign,
+            "experiment": _EXPERIMENT,
             "variant": policy,
             "row": _ROW,
             "rank": str(row.rank),

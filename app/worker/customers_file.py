@@ -7,6 +7,7 @@ from mode import Service
 from agents.registry import Partitions
 from agents.unknown_customers import UnknownCustomers
 from app.base.clock import elapsed_ms
+from app.customers.customer import CTR_DIMENSIONS
 from app.customers.customer_registry import Customers
 from app.customers.customer_watch import follow_file
 
@@ -20,6 +21,10 @@ class FoldedCustomers:
         self.unknown = UnknownCustomers(self._is_known, elapsed_ms, wait_ms)
         self.scenario_keepers: set[str] = set()
         """Customers whose showings are remembered by scenario too: a plain set, because each event asks for it."""
+        self.switched_off: dict[str, frozenset[str]] = {}
+        """Customer -> the dimensions of CTR windows that it does not count."""
+        self.contests: dict[str, dict[str, str]] = {}
+        """Declared experiments between scenarios: customer -> scenario -> experiment."""
         self.refresh()
 
     def _is_known(self, name: str) -> bool:
@@ -32,6 +37,13 @@ class FoldedCustomers:
         keepers = {each.id for each in self._customers.values() if each.showings_by_scenario}
         self.scenario_keepers &= keepers
         self.scenario_keepers |= keepers
+        off = {each.id: frozenset(CTR_DIMENSIONS) - each.ctr_dimensions for each in self._customers.values()}
+        self.switched_off.clear()
+        self.switched_off.update({customer: names for customer, names in off.items() if names})
+        contests = {each.id: each.contests for each in self._customers.values() if each.contests}
+        for gone in self.contests.keys() - contests.keys():
+            del self.contests[gone]
+        self.contests |= contests
 
 
 class FollowFile(Service):

@@ -11,12 +11,14 @@ from app.lookup.service import PartitionNotReady
 from app.lookup.user_view import UserView
 from app.worker.answer_age import AnswerAge
 from app.worker.hidden_ends import HiddenEnd
+from app.worker.item_reads import read_items, read_seen
 from app.worker.restore import Restorer
 from app.worker.standby import Standbys
 from app.worker.watchdog import Stall
 from app.worker.window_reads import read_windows
 from events.partitions import partition_of
 from tables.base.table_spec import Stretch
+from tables.ctr.item_sums import ItemSums, SeenSums, StepOf
 from tables.ctr.window_sums import StoredSpan, WindowRow
 from tables.declare import MOVED_TABLES, TABLES
 from tables.fold.fold_ports import MOVED
@@ -155,6 +157,35 @@ class WorkerLookups:
         """
         self._open(partition)
         return read_windows(lambda: self._reading(partition), customer, scenario, dimension, segments)
+
+    def item_sums(
+        self,
+        partition: int,
+        customer: str,
+        scenario: str | None,
+        dimension: str,
+        segments: Sequence[StoredSpan],
+        step_of: StepOf,
+    ) -> Iterator[ItemSums | None]:
+        """Return the items of a partition by scenario, and None between short pieces of work; errors as in ``windows``."""
+        self._open(partition)
+        return read_items(lambda: self._reading(partition), customer, scenario, dimension, segments, step_of)
+
+    def seen_sums(
+        self,
+        partition: int,
+        customer: str,
+        scenario: str | None,
+        segments: Sequence[StoredSpan],
+        step_of: StepOf,
+        *,
+        by_variant: bool,
+    ) -> Iterator[SeenSums | None]:
+        """Return the unique users of a partition by scenario, as ``item_sums`` does the items."""
+        self._open(partition)
+        return read_seen(
+            lambda: self._reading(partition), customer, scenario, segments, step_of, by_variant=by_variant
+        )
 
     @contextmanager
     def _reading(self, partition: int) -> Iterator[Partition]:

@@ -8,12 +8,15 @@ from typing import Final
 
 from agents.partition import Partition
 from tables.ctr.window_keys import (
+    EXPERIMENT,
     MAX_TIME_MS,
     WindowKey,
     after_scenario,
     customer_range,
+    experiments_range,
     range_of,
-    scenario_key,
+    scenario_head,
+    scenario_of,
     scenario_part,
     scenario_range,
 )
@@ -35,7 +38,8 @@ def read_windows(
 
     ``scenario`` None: of all scenarios.
     """
-    span = customer_range(customer) if scenario is None else scenario_range(customer, scenario)
+    every = experiments_range if dimension == EXPERIMENT else customer_range
+    span = every(customer) if scenario is None else scenario_range(customer, scenario)
     in_memory: dict[bytes, list[bytes]] = {}
     with reading() as owned:
         keys = iter(owned.overlay.keys_in_memory("windows"))
@@ -44,9 +48,9 @@ def read_windows(
             if span[0] <= key < span[1]:
                 in_memory.setdefault(scenario_part(key), []).append(key)
         yield []
-    for each in _scenarios(reading, span, in_memory) if scenario is None else [scenario]:
+    for each in _scenarios(reading, "windows", span, in_memory) if scenario is None else [scenario]:
         yield []  # to find the next scenario takes time too, also if it has no windows here
-        fresh = in_memory.get(scenario_key(customer, each), ())
+        fresh = in_memory.get(scenario_head(customer, each), ())
         for granularity, from_ms, to_ms in segments:
             start, end = range_of(customer, each, dimension, granularity, from_ms, to_ms)
             at: bytes | None = start
@@ -67,21 +71,31 @@ def read_windows(
                 ]
 
 
+def scenarios_of(reading: Reading, table: str, span: tuple[bytes, bytes]) -> Iterator[str]:
+    """Yield the scenarios that may have rows within a range of keys of a table. Each step is short work."""
+    in_memory: dict[bytes, list[bytes]] = {}
+    with reading() as owned:
+        for key in owned.overlay.keys_in_memory(table):
+            if span[0] <= key < span[1]:
+                in_memory.setdefault(scenario_part(key), []).append(key)
+    return _scenarios(reading, table, span, in_memory)
+
+
 def _scenarios(
-    reading: Reading, span: tuple[bytes, bytes], in_memory: Mapping[bytes, Sequence[bytes]]
+    reading: Reading, table: str, span: tuple[bytes, bytes], in_memory: Mapping[bytes, Sequence[bytes]]
 ) -> Iterator[str]:
     """Yield the scenarios that may have windows here. Each read of the store skips to the next one that is not in memory."""
     at, end = span
     fresh = deque(sorted(in_memory))
     while True:
         with reading() as owned:
-            stored = owned.overlay.first_stored("windows", at, end)
+            stored = owned.overlay.first_stored(table, at, end)
         if fresh and (stored is None or fresh[0] <= scenario_part(stored)):
             found = in_memory[fresh.popleft()][0]
         elif stored is not None:
             found = stored
         else:
             return
-        key = WindowKey.decode(found)
-        yield key.scenario
-        at = after_scenario(key.customer, key.scenario)
+        customer, scenario = scenario_of(found)
+        yield scenario
+        at = after_scenario(customer, scenario)

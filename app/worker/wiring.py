@@ -224,6 +224,8 @@ def _limits(settings: Settings, folded: FoldedCustomers) -> PartitionLimits:
         caught_up_ms=settings.caught_up_ms,
         unknown_customers=folded.unknown,
         scenario_keepers=folded.scenario_keepers,
+        switched_off=folded.switched_off,
+        contests=folded.contests,
     )
 
 

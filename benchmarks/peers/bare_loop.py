@@ -1,8 +1,9 @@
 """A loop without a framework: aiokafka's `getmany`, msgspec, our transitions, and once a second WriteBatch and `send_batch`.
 
 It is the limit of what this Python can do. It has no group protocol of its own, no transactions, fences, slices, bounded memory, dead
-letters or lookups. Rows stay in a plain dictionary; panes come from our tally, in all three dimensions. A flush encodes the changed
-rows, and the loop continues while the producer sends them. When the broker has them, the loop writes to RocksDB and commits the offsets.
+letters or lookups. Rows stay in a plain dictionary; panes and counts of items come from our tallies, in all dimensions. It keeps the
+panes, and drops the counts of items, because no partition merges them. A flush encodes the changed rows, and the loop continues while
+the producer sends them. When the broker has them, the loop writes to RocksDB and commits the offsets.
 """
 
 import asyncio
@@ -19,7 +20,9 @@ from benchmarks.peers.arguments import READY, parse
 from events.model import Event
 from tables.base.table_spec import TableSpec
 from tables.ctr import panes
+from tables.ctr.item_tally import ItemTally
 from tables.ctr.panes import Tally
+from tables.ctr.window_keys import UNKNOWN_SCENARIO
 from tables.fold.fold_event import fold
 from tables.user import impressions, rendered
 from tables.user.identity import Transfer
@@ -63,7 +66,9 @@ class Tables:
             table: Rows(database.get_column_family(table.name), table) for table in TABLES
         }
         self.tally = Tally()
+        self.items = ItemTally(self.tally)
         self.scenario_keepers: frozenset[str] = frozenset()
+        self.contests: dict[str, dict[str, str]] = {}
 
     def transfer(self, transfer: Transfer) -> None:
         raise NotImplementedError(str(transfer))
@@ -125,10 +130,12 @@ class BareLoop:
         batch = rocksdict.WriteBatch(raw_mode=True)
         for number, tables in self._tables.items():
             kept = tables.rows[panes.TABLE]
+            tables.items.count_places()
             for key, pane in tables.tally.drain(
                 lambda key, kept=kept: kept.get(key.encode()), self._newest_ms
             ).items():
                 kept.put(key.encode(), pane)
+            tables.items.drain(lambda _customer, scenario: scenario or UNKNOWN_SCENARIO)
             for table, rows in tables.rows.items():
                 changes = rows.encode_changes()
                 for key, value in changes:

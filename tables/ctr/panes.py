@@ -5,7 +5,7 @@ the table ``seen`` stops it before.
 """
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Container, Mapping
 from decimal import Decimal
 from typing import Final
 
@@ -13,7 +13,11 @@ import msgspec
 
 from events.money import EXACT
 from tables.base.table_spec import TableSpec
+from tables.ctr.user_tally import UserTally
+from tables.ctr.user_totals import UserTotals, sum_of
 from tables.ctr.window_keys import (
+    ALL_SCENARIOS,
+    CUSTOMER,
     PANE_GRANULARITY,
     PANE_MS,
     POSITION,
@@ -33,6 +37,7 @@ class Counts(msgspec.Struct, array_like=True, gc=False):
     """The counters of a pane or window (docs/topics-and-tables.md). They are stored as an array, so append new ones at the end.
 
     ``rendered`` and ``viewed`` count items. ``attributed_clicks`` are in the pane of their impression. ``revenue`` is per currency.
+    ``user_totals`` is of experiments only (tables/ctr/user_totals.py).
     """
 
     calls: int = 0
@@ -47,9 +52,10 @@ class Counts(msgspec.Struct, array_like=True, gc=False):
     clicked_calls: int = 0
     unlabelled_impressions: int = 0
     bots: int = 0
+    user_totals: UserTotals | None = None
 
 
-COUNTERS: Final = tuple(name for name in Counts.__struct_fields__ if name != "revenue")
+COUNTERS: Final = tuple(name for name in Counts.__struct_fields__ if name not in ("revenue", "user_totals"))
 """The names of the whole-number counters."""
 
 
@@ -68,6 +74,8 @@ def add(into: Counts, other: Counts) -> None:
     into.bots += other.bots
     for currency, amount in other.revenue.items():
         _earn(into.revenue, currency, amount)
+    if other.user_totals is not None:
+        into.user_totals = sum_of(into.user_totals, other.user_totals)
 
 
 def _earn(revenue: dict[str, Decimal], currency: str, amount: Decimal) -> None:
@@ -97,6 +105,7 @@ def subtract(a: Counts, b: Counts) -> Counts:
         unlabelled_impressions=a.unlabelled_impressions - b.unlabelled_impressions,
         bots=a.bots - b.bots,
         revenue={currency: amount for currency, amount in revenue.items() if amount},
+        user_totals=a.user_totals if b.user_totals is None else sum_of(a.user_totals, b.user_totals, -1),
     )
 
 
@@ -115,6 +124,7 @@ def is_zero(counts: Counts) -> bool:
         or counts.unlabelled_impressions
         or counts.bots
         or any(counts.revenue.values())
+        or counts.user_totals is not None
     )
 
 
@@ -147,6 +157,10 @@ def _name_of(_customer: str, scenario: str | None) -> str:
     return scenario or UNKNOWN_SCENARIO
 
 
+_TOTALS: Final = "customer"
+_POSITIONS: Final = "position"
+"""Dimensions that a customer can switch off; those of items are in tables/ctr/item_tally.py."""
+
 _NameOf = Callable[[str, str | None], str]
 # counter or currency, customer, scenario, variant, time // PANE_MS, row, rank of the first item, number of items
 # (0: the event is not about items)
@@ -160,13 +174,16 @@ class Tally:
     distinct place. To drop the tally is to drop the counts that were not flushed.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, switched_off: Mapping[str, Container[str]] | None = None) -> None:
+        """``switched_off``: the dimensions that a customer does not count. The caller may change it at any time."""
+        self._switched_off: Mapping[str, Container[str]] = {} if switched_off is None else switched_off
         self._counted: defaultdict[_Place, int] = defaultdict(int)
         self._revenue: defaultdict[_Place, Decimal] = defaultdict(Decimal)
+        self.users = UserTally()
 
     def __len__(self) -> int:
         """Return the number of distinct places. The next drain changes about three rows for each."""
-        return len(self._counted) + len(self._revenue)
+        return len(self._counted) + len(self._revenue) + len(self.users)
 
     def count(
         self,
@@ -210,10 +227,7 @@ class Tally:
         self._revenue[place] = EXACT.add(self._revenue[place], amount)
 
     def drain(
-        self,
-        load: Callable[[WindowKey], Pane | None],
-        received_ms: int,
-        name_of: _NameOf = _name_of,
+        self, load: Callable[[WindowKey], Pane | None], received_ms: int, name_of: _NameOf = _name_of
     ) -> dict[WindowKey, Pane]:
         """Return the panes that changed since the last drain, with absolute counts, and empty the tally.
 
@@ -237,32 +251,40 @@ class Tally:
             return pane.counts
 
         for place, times in counted.items():
-            for key, amount in _panes_of(place, name_of(place[1], place[2])):
+            for key, amount in self._panes_of(place, name_of(place[1], place[2])):
                 counts = counts_of(key)
                 setattr(counts, place[0], getattr(counts, place[0]) + amount * times)
         for place, money in revenue.items():
-            for key, _ in _panes_of(place, name_of(place[1], place[2])):
+            for key, _ in self._panes_of(place, name_of(place[1], place[2])):
                 _earn(counts_of(key).revenue, place[0], money)
+        for key, totals in self.users.drain(name_of):
+            counts = counts_of(key)
+            counts.user_totals = sum_of(counts.user_totals, totals)
         return changed
 
-
-def _panes_of(place: _Place, scenario: str) -> list[tuple[WindowKey, int]]:
-    """Return the panes of all DIMENSIONS that a place counts in under a scenario's name, each with the amount to add per event."""
-    _, customer, _, variant, minute, row, rank, items = place
-    variant = variant or None
-    start_ms = pane_start(minute * PANE_MS)
-    total = items or 1
-    panes = [
-        (WindowKey(customer, scenario, SCENARIO, PANE_GRANULARITY, start_ms), total),
-        (WindowKey(customer, scenario, VARIANT, PANE_GRANULARITY, start_ms, variant), total),
-    ]
-    if items:
-        by_rank = [(None, items)] if rank is None else [(rank + i, 1) for i in range(items)]
-        panes += [
-            (WindowKey(customer, scenario, POSITION, PANE_GRANULARITY, start_ms, variant, row, at), amount)
-            for at, amount in by_rank
+    def _panes_of(self, place: _Place, scenario: str) -> list[tuple[WindowKey, int]]:
+        """Return the panes that a place counts in under a scenario's name, each with the amount to add per event."""
+        _, customer, _, variant, minute, row, rank, items = place
+        variant = variant or None
+        start_ms = pane_start(minute * PANE_MS)
+        total = items or 1
+        switched_off = self._switched_off.get(customer, ())
+        panes = [
+            (WindowKey(customer, scenario, SCENARIO, PANE_GRANULARITY, start_ms), total),
+            (WindowKey(customer, scenario, VARIANT, PANE_GRANULARITY, start_ms, variant), total),
         ]
-    return panes
+        if _TOTALS not in switched_off:
+            panes.append((WindowKey(customer, ALL_SCENARIOS, CUSTOMER, PANE_GRANULARITY, start_ms), total))
+        if items and _POSITIONS not in switched_off:
+            by_rank = [(None, items)] if rank is None else [(rank + i, 1) for i in range(items)]
+            panes += [
+                (
+                    WindowKey(customer, scenario, POSITION, PANE_GRANULARITY, start_ms, variant, row, at),
+                    amount,
+                )
+                for at, amount in by_rank
+            ]
+        return panes
 
 
 TABLE: Final = TableSpec(

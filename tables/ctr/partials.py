@@ -10,6 +10,7 @@ from typing import Annotated, Final
 import msgspec
 
 from tables.ctr.panes import COUNTERS, MAX_AMOUNT, Counts, Pane
+from tables.ctr.user_totals import are_storable
 from tables.ctr.window_keys import MAX_TIME_MS, PANE_GRANULARITY, PANE_MS, WindowKey, scenario_key
 
 MAX_PARTIALS_BYTES: Final = 500_000  # half of the broker's limit of 1 MB a batch
@@ -134,4 +135,6 @@ def decode(raw: bytes) -> Partials:
             raise msgspec.ValidationError("a counter is too large")
         if not all(amount.is_finite() and abs(amount) <= _MAX_REVENUE for amount in counts.revenue.values()):
             raise msgspec.ValidationError("a revenue is not finite or too large")
+        if counts.user_totals is not None and not are_storable(counts.user_totals):
+            raise msgspec.ValidationError("a total over users is not finite or too large")
     return partials

@@ -8,15 +8,26 @@ import msgspec
 
 PANE_MS: Final = 60_000
 PANE_GRANULARITY: Final = "minute"
+HOUR_MS: Final = 3_600_000
 MAX_TIME_MS: Final = 9_999_999_999_999  # 13 digits, the year 2286: keys sort up to this time
 
 SCENARIO: Final = "scenario"
 VARIANT: Final = "scenario.variant"
 POSITION: Final = "scenario.variant.row.rank"
-DIMENSIONS: Final = (SCENARIO, VARIANT, POSITION)
+CUSTOMER: Final = "customer"
+EXPERIMENT: Final = "experiment.variant"
+"""Totals over users. The scenario of the key is ``experiment_name`` of the experiment."""
+DIMENSIONS: Final = (SCENARIO, VARIANT, POSITION, CUSTOMER)
 """The dimensions of the counters. Append a new dimension here, and add its pane to ``_panes_of`` in tables/ctr/panes.py."""
 
+ITEM: Final = "scenario.item"
+ITEM_IMAGE: Final = "scenario.item.image"
+"""Dimensions that no pane has: their windows are stored whole, by hour and day (tables/ctr/item_windows.py)."""
+
 UNKNOWN_SCENARIO: Final = "unknown"
+ALL_SCENARIOS: Final = ""
+"""In the place of a scenario: the totals of a customer. An event without a scenario counts as UNKNOWN_SCENARIO."""
+_EXPERIMENT_PREFIX: Final = "experiment:"
 SEPARATOR: Final = b"\x1f"
 _PAST_SEPARATOR: Final = b"\x20"  # an escaped value has no byte below it, so it ends the range of a prefix
 
@@ -28,6 +39,12 @@ def pane_start(time_ms: int) -> int:
     """Return the start of the pane of an event time. Times outside the range of keys go to the first or last pane."""
     time_ms = min(max(time_ms, 0), MAX_TIME_MS)
     return time_ms - time_ms % PANE_MS
+
+
+def hour_start(time_ms: int) -> int:
+    """Return the start of the hour of an event time, within the range of keys."""
+    time_ms = min(max(time_ms, 0), MAX_TIME_MS)
+    return time_ms - time_ms % HOUR_MS
 
 
 @lru_cache(maxsize=4096)  # there are few customers, scenarios and variants, and each is in many keys
@@ -42,6 +59,16 @@ def _unescape(raw: bytes) -> str:
     """Return the value that ``escape`` was given."""
     value = raw.decode("utf-8", "surrogatepass")
     return _ESCAPED.sub(lambda match: chr(int(match[1], 16)), value) if "%" in value else value
+
+
+def experiment_name(experiment: str) -> str:
+    """Return the name that stands for an experiment where keys have a scenario."""
+    return _EXPERIMENT_PREFIX + experiment
+
+
+def experiment_of(name: str) -> str | None:
+    """Return the experiment that a scenario's name in a key stands for, or None."""
+    return name.removeprefix(_EXPERIMENT_PREFIX) if name.startswith(_EXPERIMENT_PREFIX) else None
 
 
 class WindowKey(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -100,6 +127,11 @@ def scenario_key(customer: str, scenario: str | None) -> bytes:
     return escape(customer) + SEPARATOR + escape(scenario or UNKNOWN_SCENARIO)
 
 
+def scenario_head(customer: str, scenario: str) -> bytes:
+    """Return what the keys of all rows of a scenario begin with; of ALL_SCENARIOS, those of the customer's totals."""
+    return escape(customer) + SEPARATOR + escape(scenario)
+
+
 def range_of(
     customer: str, scenario: str, dimension: str, granularity: str, from_ms: int, to_ms: int
 ) -> tuple[bytes, bytes]:
@@ -114,16 +146,28 @@ def customer_range(customer: str) -> tuple[bytes, bytes]:
     return escape(customer) + SEPARATOR, escape(customer) + _PAST_SEPARATOR
 
 
+def experiments_range(customer: str) -> tuple[bytes, bytes]:
+    """Return the half-open range of the keys of all experiments of a customer. Other scenarios may be in it, if they are named so."""
+    head = scenario_key(customer, _EXPERIMENT_PREFIX)
+    return head, head[:-1] + bytes([head[-1] + 1])
+
+
 def scenario_part(key: bytes) -> bytes:
-    """Return ``scenario_key`` of the scenario that a row's key belongs to."""
+    """Return ``scenario_head`` of the scenario that a row's key belongs to."""
     return key[: key.index(SEPARATOR, key.index(SEPARATOR) + 1)]
+
+
+def scenario_of(key: bytes) -> tuple[str, str]:
+    """Return the customer and the scenario that a row's key belongs to."""
+    customer, scenario, _ = key.split(SEPARATOR, 2)
+    return _unescape(customer), _unescape(scenario)
 
 
 def scenario_range(customer: str, scenario: str) -> tuple[bytes, bytes]:
     """Return the half-open range of the keys of all rows of a scenario."""
-    return scenario_key(customer, scenario) + SEPARATOR, after_scenario(customer, scenario)
+    return scenario_head(customer, scenario) + SEPARATOR, after_scenario(customer, scenario)
 
 
 def after_scenario(customer: str, scenario: str) -> bytes:
     """Return the first key after a scenario's rows, where a scan finds the next scenario."""
-    return scenario_key(customer, scenario) + _PAST_SEPARATOR
+    return scenario_head(customer, scenario) + _PAST_SEPARATOR

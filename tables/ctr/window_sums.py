@@ -13,7 +13,8 @@ import msgspec
 from events.topics import DAY_MS
 from tables.base.long_lists import used_up
 from tables.ctr.panes import Counts, add
-from tables.ctr.window_keys import MAX_TIME_MS, POSITION, SCENARIO, VARIANT, WindowKey
+from tables.ctr.unique_users import UniqueUsers
+from tables.ctr.window_keys import CUSTOMER, MAX_TIME_MS, POSITION, SCENARIO, VARIANT, WindowKey
 from tables.ctr.windows import GRANULARITY_MS, MINUTE_MS
 
 WEEK_MS: Final = 7 * DAY_MS
@@ -65,10 +66,16 @@ class WindowSum(msgspec.Struct, gc=False):
     counts: Counts
     revision: int
     is_final: bool
+    item: str | None = None
+    image: str | None = None
+    users: UniqueUsers | None = None
+    clickers: UniqueUsers | None = None
 
 
 def dimension_of(by: Set[str]) -> str:
-    """Return the stored dimension for ``by``, a subset of ``variant`` and ``position`` (row x rank)."""
+    """Return the stored dimension for ``by``, a subset of ``variant`` and ``position`` (row x rank), or ``customer``."""
+    if "customer" in by:
+        return CUSTOMER
     if "position" in by:
         return POSITION
     return VARIANT if "variant" in by else SCENARIO

@@ -14,10 +14,10 @@ from tables.base.table_spec import TableSpec
 from tables.ctr.panes import Counts, add, is_zero, subtract
 from tables.ctr.partials import Partial
 from tables.ctr.rates import ClickRate, rates
-from tables.ctr.window_keys import PANE_GRANULARITY, WindowKey
+from tables.ctr.user_totals import UserTotals
+from tables.ctr.window_keys import HOUR_MS, PANE_GRANULARITY, WindowKey
 
 MINUTE_MS: Final = 60_000
-HOUR_MS: Final = 3_600_000
 
 GRANULARITY_MS: Final = {PANE_GRANULARITY: MINUTE_MS, "hour": HOUR_MS, "day": DAY_MS}
 """The stored granularities and their sizes, the finest first."""
@@ -147,6 +147,7 @@ class WindowRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Fals
     unlabelled_impressions: int = 0
     clicks_per_call: ClickRate | None = None
     bots: int = 0
+    user_totals: UserTotals | msgspec.UnsetType = msgspec.UNSET
 
 
 _encoder: Final = msgspec.json.Encoder(decimal_format="string")
@@ -184,6 +185,7 @@ def _record(key: WindowKey, state: WindowState) -> WindowRecord:
         unlabelled_impressions=counts.unlabelled_impressions,
         clicks_per_call=shares["clicks_per_call"],
         bots=counts.bots,
+        user_totals=msgspec.UNSET if counts.user_totals is None else counts.user_totals,
     )
 
 

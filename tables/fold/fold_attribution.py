@@ -5,11 +5,11 @@ from decimal import Decimal
 
 from events import model
 from tables.base.table_spec import Stretch
-from tables.ctr.panes import Tally
+from tables.fold import fold_experiments
 from tables.fold.fold_ports import Tables
 from tables.user import attribution, attribution_moves, identity, impressions
 from tables.user.attribution_moves import Moved
-from tables.user.belonging import CountKey
+from tables.user.belonging import Counted, CountKey
 from tables.user.elements import Conversion, JoiningClick
 from tables.user.identity import Transfer
 from tables.user.impressions import ImpressionsState
@@ -18,15 +18,35 @@ _OF_A_LIST = frozenset({"clicked_calls", "unlabelled_impressions"})
 """Counters that are about a list, so they have no position."""
 
 
-def count_changes(tally: Tally, customer: str, changed: Mapping[CountKey, int | Decimal]) -> None:
-    """Add the changes of a row to the tally."""
+def _count_changes(
+    tables: Tables,
+    key: bytes,
+    customer: str,
+    user: str,
+    changed: Mapping[CountKey, int | Decimal],
+    now_ms: int,
+    received_ms: int,
+) -> None:
+    """Add the changes of a user's row to the tally, and to the experiments that they belong to. ``now_ms`` is when it changed."""
+    tally, of_items, is_of_experiment = tables.tally, tables.items, bool(tables.contests)
     for (counter, place, currency), amount in changed.items():
-        time_ms, scenario, variant, row, rank = place
+        time_ms, scenario, variant, row, rank, _, _, experiment = place
+        is_of_experiment = is_of_experiment or experiment is not None
         if currency is not None:
-            tally.add_revenue(customer, scenario, variant, time_ms, currency, Decimal(amount), row, rank)
+            money = Decimal(amount)
+            tally.add_revenue(customer, scenario, variant, time_ms, currency, money, row, rank)
+            of_items.add_revenue(customer, place, currency, money)
         else:
-            items = 0 if counter in _OF_A_LIST else 1
-            tally.count(counter, customer, scenario, variant, time_ms, row, rank, items, int(amount))
+            times, items = int(amount), 0 if counter in _OF_A_LIST else 1
+            tally.count(counter, customer, scenario, variant, time_ms, row, rank, items, times)
+            of_items.count_place(counter, customer, place, times)
+    if is_of_experiment:
+        fold_experiments.attribute(tables, key, customer, user, changed, now_ms, received_ms)
+
+
+def count_changes_of(tables: Tables, key: bytes, event: model.EventBase, changed: Counted) -> None:
+    """Add the changes that an event of the user makes."""
+    _count_changes(tables, key, event.customer, event.user, changed, event.time_ms, event.received_ms)
 
 
 def attribute(
@@ -54,19 +74,18 @@ def attribute(
     else:
         changed = attribution.convert(state, event.user, element)
     rows.put(key, state)
-    count_changes(tables.tally, event.customer, changed)
+    count_changes_of(tables, key, event, changed)
 
 
-def log_in(tables: Tables, key: bytes, event: model.Login) -> Moved | None:
-    """Record a login in the attribution of its source. Return what goes to its target, or None."""
+def log_in(tables: Tables, key: bytes, event: model.Login) -> tuple[Moved | None, Counted]:
+    """Record a login in the attribution of its source. Return what goes to its target, or None, and what changes in the counts."""
     rows = tables.rows[impressions.TABLE]
     state = rows.get(key) or ImpressionsState()
     moved, changed = attribution_moves.log_in(
         state, event.user, event.time_ms, event.received_ms, event.target
     )
     rows.put(key, state)
-    count_changes(tables.tally, event.customer, changed)
-    return moved or None
+    return moved or None, changed
 
 
 def receive(tables: Tables, key: bytes, transfer: Transfer, moved: Moved) -> None:
@@ -80,7 +99,15 @@ def receive(tables: Tables, key: bytes, transfer: Transfer, moved: Moved) -> Non
         return
     changed = attribution_moves.absorb(state, transfer.target, moved, transfer.login_ms, transfer.received_ms)
     rows.put(key, state)
-    count_changes(tables.tally, transfer.customer, changed)
+    _count_changes(
+        tables,
+        key,
+        transfer.customer,
+        transfer.target,
+        changed,
+        transfer.login_ms,
+        transfer.received_ms,
+    )
 
 
 def _send(

@@ -9,7 +9,7 @@ from events import model
 from events.model import NO_PROFILE_USER, user_key
 from tables.base.table_spec import Stretch
 from tables.declare import BY_NAME, MOVED_TABLES
-from tables.fold import fold_attribution
+from tables.fold import fold_attribution, fold_experiments
 from tables.fold.fold_ports import MOVED, Tables
 from tables.transfers import absorb
 from tables.user import identity, preferences
@@ -59,8 +59,13 @@ def fold_login(tables: Tables, key: bytes, event: model.Login) -> None:
     tables.rows[identity.TABLE].put(key, state)
     if transfer is None:
         return
-    moved = fold_attribution.log_in(tables, key, event)
-    tables.transfer(transfer if moved is None else msgspec.structs.replace(transfer, attribution=moved))
+    moved, changed = fold_attribution.log_in(tables, key, event)
+    seen = fold_experiments.log_in(tables, key, event)
+    if moved is not None or seen is not None:
+        transfer = msgspec.structs.replace(transfer, attribution=moved, experiments=seen)
+    tables.transfer(transfer)
+    # After the transfer: what changes may follow the login in a transfer of its own, which has a later number.
+    fold_attribution.count_changes_of(tables, key, event, changed)
     for table in MOVED_TABLES:
         if held[table] is not None:
             tables.rows[table].put(key, None)
@@ -93,10 +98,12 @@ def fold_transfer(tables: Tables, transfer: Transfer) -> bool:
     tables.rows[identity.TABLE].put(key, state)
     if verdict == "repeat":
         return False
-    moved = transfer.attribution
+    moved, seen = transfer.attribution, transfer.experiments
     if verdict == "apply":
         _absorb(tables, key, transfer.stretch)
-    elif transfer.stretch or moved is None:
+        if seen is not None:
+            fold_experiments.receive(tables, key, transfer.customer, seen)
+    elif transfer.stretch or moved is None or seen is not None:
         tables.transfer(verdict)
         _keep_moved(tables, key, transfer.stretch)
     if moved is not None:

@@ -1,9 +1,10 @@
 """Protocols for the tables of a partition, as the folds use them. agents/overlay.py implements them."""
 
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from typing import Final, Protocol, TypeVar
 
 from tables.base.table_spec import TableSpec
+from tables.ctr.item_tally import ItemTally
 from tables.ctr.panes import Tally
 from tables.user.identity import Transfer
 
@@ -31,10 +32,13 @@ class RowsByTable(Protocol):
 
 
 class Tables(Protocol):
-    """All tables of a partition, the tally of its panes, and the output for transfers."""
+    """All tables of a partition, the tallies of its panes and of its items, and the output for transfers."""
 
     @property
     def tally(self) -> Tally: ...
+
+    @property
+    def items(self) -> ItemTally: ...
 
     @property
     def rows(self) -> RowsByTable: ...
@@ -42,5 +46,9 @@ class Tables(Protocol):
     @property
     def scenario_keepers(self) -> Container[str]:
         """Customers whose showings are remembered by scenario too."""
+
+    @property
+    def contests(self) -> Mapping[str, Mapping[str, str]]:
+        """Declared experiments whose variants are scenarios: customer -> scenario -> experiment."""
 
     def transfer(self, transfer: Transfer) -> None: ...

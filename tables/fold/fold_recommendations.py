@@ -8,7 +8,8 @@ from events.model import NO_PROFILE_USER
 from events.money import revenue_of
 from events.scenarios import served_labels
 from tables.ctr.panes import is_amount
-from tables.fold.fold_attribution import attribute, count_changes
+from tables.fold import fold_experiments
+from tables.fold.fold_attribution import attribute, count_changes_of
 from tables.fold.fold_ports import Tables
 from tables.user import (
     attribution,
@@ -36,6 +37,17 @@ def fold_rendered(tables: Tables, key: bytes, event: model.Rendered) -> None:
     if event.scenario is None:
         _find_scenario(tables, key, event, shown)
     _count_items(tables, "rendered", event, shown)
+    if event.image is not None:
+        shown.image = event.image
+        tables.items.count_images(
+            "rendered",
+            event.customer,
+            shown.scenario,
+            event.time_ms,
+            event.itemtype,
+            event.items,
+            event.image,
+        )
     if event.user == NO_PROFILE_USER:
         return
     rows = tables.rows[rendered.TABLE]
@@ -45,21 +57,26 @@ def fold_rendered(tables: Tables, key: bytes, event: model.Rendered) -> None:
     rows.put(key, state)
     logged = tables.rows[impressions.TABLE]
     remembered = logged.get(key) or ImpressionsState()
-    if shown.request_id is not None:
-        _find_call(tables, key, event.customer, remembered, shown)
+    is_first = shown.request_id is not None and _find_call(tables, key, event.customer, remembered, shown)
     changed = attribution.show(remembered, event.user, shown)
     logged.put(key, remembered)
+    if shown.experiment is not None or tables.contests:
+        fold_experiments.show(tables, key, event, shown, is_first_of_call=is_first)
     if changed:
-        count_changes(tables.tally, event.customer, changed)
+        count_changes_of(tables, key, event, changed)
 
 
 def _find_call(
     tables: Tables, key: bytes, customer: str, remembered: ImpressionsState, shown: Impression
-) -> None:
-    """Note in an impression where its recommendation call counted. Count the call if this impression is the first to report it."""
+) -> bool:
+    """Note in an impression where its recommendation call counted. Count the call if this impression is the first to report it.
+
+    Return whether it is the first, also if the back end reported the call before.
+    """
     name = call_name(cast(str, shown.request_id), shown.scenario)
     calls = calls_of(remembered)
     place = find_place(calls, name)
+    is_first = place is None
     if place is None:
         place = _served_at(tables, key, shown)
         if place is None:
@@ -67,6 +84,7 @@ def _find_call(
             tables.tally.count("calls", customer, shown.scenario, shown.variant, shown.time_ms, items=0)
         report_call(calls, name, place)
     shown.call_ms, shown.call_variant = place
+    return is_first
 
 
 def _served_at(tables: Tables, key: bytes, shown: Impression) -> CallPlace | None:
@@ -96,7 +114,7 @@ def fold_viewed(tables: Tables, key: bytes, event: model.Viewed) -> None:
 
 
 def _count_items(tables: Tables, counter: str, event: model.ItemsEvent, shown: Impression) -> None:
-    tables.tally.count(
+    tables.items.count_list(
         counter,
         event.customer,
         shown.scenario,
@@ -104,7 +122,9 @@ def _count_items(tables: Tables, counter: str, event: model.ItemsEvent, shown: I
         event.time_ms,
         shown.row,
         shown.rank,
-        len(event.items),
+        event.itemtype,
+        event.items,
+        event.user,
     )
 
 
@@ -119,6 +139,7 @@ def _find_scenario(tables: Tables, key: bytes, event: model.ItemsEvent, shown: I
         return
     shown.scenario = served.scenario if served.scenario is not None else event.fallback_scenario
     shown.variant = shown.variant if shown.variant is not None else served.variant
+    shown.experiment = shown.experiment if shown.experiment is not None else served.experiment
     shown.request_id = shown.request_id if shown.request_id is not None else served.request_id
     if shown.row is None:
         shown.row = served.row
@@ -164,10 +185,11 @@ def fold_clickrecommended(tables: Tables, key: bytes, event: model.ClickRecommen
     """Count a click as it was sent, and attribute it. It takes the scenario of the list that the back end served if it has none."""
     scenario, variant, row, rank = event.scenario, event.variant, event.row, event.rank
     tally = tables.tally
+    item = item_key(event.itemtype, event.item)
     if event.user == NO_PROFILE_USER:
         tally.count("clicks", event.customer, scenario, variant, event.time_ms, row, rank)
+        tables.items.count("clicks", event.customer, scenario, event.time_ms, item)
         return
-    item = item_key(event.itemtype, event.item)
     if scenario is None:
         served = _served(tables, key, item, event.request_id, event.time_ms)
         if served is not None:
@@ -178,11 +200,15 @@ def fold_clickrecommended(tables: Tables, key: bytes, event: model.ClickRecommen
                 served.rank,
             )
     tally.count("clicks", event.customer, scenario, variant, event.time_ms, row, rank)
+    tables.items.count("clicks", event.customer, scenario, event.time_ms, item)
+    tables.items.click(event.customer, scenario, variant, event.time_ms, event.user)
     rows = tables.rows[clicked.TABLE]
     rows.put(key, clicked.click(rows.get(key), event))
     click = JoiningClick(
         event.time_ms, event.received_ms, item, event.request_id, scenario, variant, row, rank
     )
+    if event.experiment is not None:
+        fold_experiments.click(tables, key, event)
     attribute(tables, key, event, click)
 
 

@@ -8,6 +8,7 @@ from events.model import NO_PROFILE_USER
 from events.scenarios import trigger_scenario
 from tables.fold.fold_ports import Tables
 from tables.user import clicked
+from tables.user.items import item_key
 
 
 def fold_triggeropened(tables: Tables, _key: bytes, event: model.TriggerOpened) -> None:
@@ -22,6 +23,8 @@ def fold_clicktriggered(tables: Tables, key: bytes, event: model.ClickTriggered)
     tables.tally.count(
         "clicks", event.customer, trigger_scenario(event), event.variant, event.time_ms, event.row, event.rank
     )
+    item = item_key(event.itemtype, event.item)
+    tables.items.count("clicks", event.customer, trigger_scenario(event), event.time_ms, item)
     if event.user != NO_PROFILE_USER:
         rows = tables.rows[clicked.TABLE]
         rows.put(key, clicked.click(rows.get(key), event))

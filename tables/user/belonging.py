@@ -104,12 +104,13 @@ def count(elements: Iterable[ItemElements], user: str, settled_calls: Collection
     nothing. A call counts once if a click belongs to any of its showings, unless its name is in ``settled_calls``.
     """
     counted: Counted = {}
-    called: set[Call] = set()
+    called: dict[Call, str] = {}
     for item in elements:
         _count_item(item, user, counted, called)
-    for call in called:
+    for call, experiment in called.items():
         if call.name not in settled_calls:
-            _add(counted, "clicked_calls", Place(call.time_ms, call.scenario, call.variant))
+            place = Place(call.time_ms, call.scenario, call.variant, experiment=experiment or None)
+            _add(counted, "clicked_calls", place)
     return counted
 
 
@@ -118,7 +119,7 @@ def _add(counted: Counted, counter: str, place: Place) -> None:
     counted[key] = counted.get(key, 0) + 1
 
 
-def _count_item(item: ItemElements, user: str, counted: Counted, called: set[Call]) -> None:
+def _count_item(item: ItemElements, user: str, counted: Counted, called: dict[Call, str]) -> None:
     if not item.clicks:
         return
     clicked: set[int] = set()  # positions of impressions
@@ -134,7 +135,8 @@ def _count_item(item: ItemElements, user: str, counted: Counted, called: set[Cal
             _add(counted, "attributed_clicks", place)
             call = call_of(showing.element, user)
             if call is not None:
-                called.add(call)
+                # Of several experiments the same one in every order of arrival.
+                called[call] = max(called.get(call, ""), place.experiment or "")
         scenario = click.element.scenario
         if place.scenario is None and scenario is not None and (showing.position, scenario) not in unlabelled:
             unlabelled.add((showing.position, scenario))
@@ -158,8 +160,8 @@ def place_of_click(click: JoiningClick, item: ItemElements, user: str) -> Place:
 
 def _place(click: JoiningClick, showing: Ranked[Impression] | None, item: ItemElements) -> Place:
     if showing is None:
-        return Place(click.time_ms, click.scenario, click.variant, click.row, click.rank)
-    return place_of_item(showing.element, item.item)
+        return Place(click.time_ms, click.scenario, click.variant, click.row, click.rank, click.item_key)
+    return place_of_item(showing.element, item.item, click.item_key)
 
 
 def count_conversion(counted: Counted, conversion: Conversion, place: Place) -> None:

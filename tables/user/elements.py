@@ -8,7 +8,7 @@ from typing import Annotated, Final, Literal, NamedTuple
 
 import msgspec
 
-from events.model import Currency, ItemType, Millis, PlaceNumber, Word
+from events.model import Currency, ItemType, LongWord, Millis, PlaceNumber, Word
 
 # Any producer may write to the topic of transfers. These bounds keep what it writes from failing a flush.
 ItemKey = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,10}/", max_length=267)]
@@ -43,6 +43,8 @@ class Impression(msgspec.Struct, array_like=True, gc=False):
     call_ms: CallTime | None = None
     """Time of the pane in which ``calls`` counted its recommendation call. None: it has no call, or the pane is not known."""
     call_variant: Word | None = None
+    image: LongWord | None = None
+    """The picture that was shown, if one is under test."""
 
 
 class JoiningClick(msgspec.Struct, array_like=True, gc=False):
@@ -83,6 +85,11 @@ class Place(NamedTuple):
     variant: str | None = None
     row: int | None = None
     rank: int | None = None
+    item: str | None = None
+    """None: what counts is about a whole list."""
+    image: str | None = None
+    experiment: str | None = None
+    """The experiment of its impression, whose users' totals it counts in, too."""
 
 
 class Call(NamedTuple):
@@ -118,8 +125,8 @@ def call_of(impression: Impression, user: str) -> Call | None:
     )
 
 
-def place_of_item(impression: Impression, item: str) -> Place:
-    """Return where an item of an impression counts: at its first place in the list."""
+def place_of_item(impression: Impression, item: str, key: str) -> Place:
+    """Return where an item of an impression counts: at its first place in the list. ``key`` is ``{itemtype}/{item}``."""
     rank = impression.rank
     return Place(
         impression.time_ms,
@@ -127,4 +134,7 @@ def place_of_item(impression: Impression, item: str) -> Place:
         impression.variant,
         impression.row,
         None if rank is None else rank + impression.items.index(item),
+        key,
+        impression.image,
+        impression.experiment,
     )

@@ -15,6 +15,7 @@ import msgspec
 from events.model import EventBase, Login
 from tables.base.table_spec import Stretch, TableSpec
 from tables.user.attribution_moves import Moved
+from tables.user.experiments import ExperimentsState
 from tables.user.items import drop_oldest
 
 TRANSFER_VERSION: Final = 1
@@ -46,6 +47,8 @@ class Transfer(msgspec.Struct, frozen=True, gc=False):
     attribution: Moved | None = None
     """Impressions, clicks and conversions. They have a route of their own (tables/fold/fold_attribution.py)."""
     v: int = TRANSFER_VERSION
+    experiments: ExperimentsState | None = None
+    """The user's experiments (tables/fold/fold_experiments.py)."""
 
 
 class IdentityState(msgspec.Struct, array_like=True, gc=False):
@@ -143,6 +146,7 @@ def receive(
         state.login_ms,
         max(transfer.received_ms, state.login_received_ms),
         transfer.stretch,
+        experiments=transfer.experiments,
     )
 
 

@@ -141,17 +141,23 @@ _pack_header: Final = _HEADER.pack
 _read_header: Final = _HEADER.unpack_from
 
 
+_ARRAY_OF_15: Final = b"\x9f"
+_ARRAY_OF_16_BYTES: Final = 3
+
+
 def _packed(impression: Impression) -> bytes:
     """Return the entry of an impression: header and body.
 
     The body leaves out what is long: when it was received, which the header has, and the time of a call before the showing. Of that
-    call it has -1 - (ms from the call to the showing).
+    call it has -1 - (ms from the call to the showing). It has no last field if there is no image: an array of 16 takes 3 bytes more.
     """
     received_ms, call_ms, time_ms = impression.received_ms, impression.call_ms, impression.time_ms
     impression.received_ms = 0
     if call_ms is not None and call_ms <= time_ms:
         impression.call_ms = call_ms - time_ms - 1
     body = _encode(impression)
+    if impression.image is None:
+        body = _ARRAY_OF_15 + body[_ARRAY_OF_16_BYTES:-1]
     impression.received_ms, impression.call_ms = received_ms, call_ms
     return _pack_header(len(body), received_ms) + body
 

@@ -21,7 +21,7 @@ from tests.faults.oracle import COUNTERS, REVENUE, Folding, Truth, lost_and_doub
 from tests.faults.storm import Storm
 from tests.support.attribution_oracle import MINUTE, Entry, expected
 from tests.support.builders import CUSTOMER, NOW_MS
-from tests.support.overlays import Cluster
+from tests.support.overlays import Cluster, drained_panes
 
 MIXED_USERS, MIXED_EVENTS = 60, 3_000
 TABLES: dict[str, Callable[[Any], int]] = {
@@ -65,7 +65,7 @@ def folded(events: list[Event], chooser: random.Random) -> Cluster:
 def windows(cluster: Cluster) -> Counter[tuple[str, int, str]]:
     found: Counter[tuple[str, int, str]] = Counter()
     for overlay in cluster.overlays:
-        for key, pane in overlay.tally.drain(lambda _: None, NOW_MS).items():
+        for key, pane in drained_panes(overlay, lambda _: None, NOW_MS).items():
             if key.dimension == SCENARIO:
                 counts = msgspec.structs.asdict(pane.counts)
                 for name in COUNTERS:

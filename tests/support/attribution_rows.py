@@ -6,7 +6,7 @@ from tables.user.elements import Conversion, Impression, JoiningClick, Place
 from tables.user.impressions import ImpressionsState
 from tests.support.builders import NOW_MS, USER
 
-HOME = Place(NOW_MS, "home", None, None, None)
+HOME = Place(NOW_MS, "home", item="1/1")
 
 
 def shown(

@@ -1,6 +1,6 @@
 """Building blocks for tests of lookups: users with a past, and a worker that answers from memory."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -24,6 +24,10 @@ from events.model import (
 )
 from events.rules import Rules
 from tables.base.table_spec import Stretch
+from tables.ctr.additions import Seen
+from tables.ctr.item_sums import ItemSums, SeenSums, StepOf
+from tables.ctr.item_windows import ItemWindow
+from tables.ctr.window_keys import WindowKey
 from tables.ctr.window_sums import StoredSpan, WindowRow
 from tables.user import basket, clicked, consumed, preferences, purchases, rendered
 
@@ -113,6 +117,8 @@ class MemoryWorker:
         self.restoring: dict[int, float | None] = {}
         self.views: dict[bytes, UserView] = {}
         self.rows: dict[int, list[WindowRow]] = {}
+        self.items: dict[int, list[tuple[WindowKey, ItemWindow]]] = {}
+        self.seen: dict[int, list[tuple[WindowKey, Mapping[str, Seen]]]] = {}
         self.is_ready = True
         self.reads = 0
         self.copies: dict[int, int] = {}
@@ -174,6 +180,63 @@ class MemoryWorker:
                 for span in segments
             )
         ]
+
+    def item_sums(
+        self,
+        partition: int,
+        customer: str,
+        scenario: str | None,
+        dimension: str,
+        segments: Sequence[StoredSpan],
+        step_of: StepOf,
+    ) -> Iterator[ItemSums | None]:
+        self._must_be_ready(partition)
+        found: dict[str, ItemSums] = {}
+        for key, window in self._within(self.items.get(partition, []), customer, scenario, segments):
+            if key.dimension == dimension:
+                sums = found.setdefault(key.scenario, ItemSums(key.scenario, step_of))
+                yield from sums.add(key.start_ms, window.items)
+                if window.rest is not None:
+                    sums.add_rest(key.start_ms, window.rest)
+                yield None
+        yield from found.values()
+
+    def seen_sums(
+        self,
+        partition: int,
+        customer: str,
+        scenario: str | None,
+        segments: Sequence[StoredSpan],
+        step_of: StepOf,
+        *,
+        by_variant: bool,
+    ) -> Iterator[SeenSums | None]:
+        self._must_be_ready(partition)
+        found: dict[str, SeenSums] = {}
+        for key, seen in self._within(self.seen.get(partition, []), customer, scenario, segments):
+            found.setdefault(key.scenario, SeenSums(key.scenario, step_of, by_variant=by_variant)).add_marks(
+                key.start_ms, seen
+            )
+            yield None
+        yield from found.values()
+
+    @staticmethod
+    def _within(
+        rows: Sequence[tuple[WindowKey, Any]],
+        customer: str,
+        scenario: str | None,
+        segments: Sequence[StoredSpan],
+    ) -> Iterator[tuple[WindowKey, Any]]:
+        for key, row in rows:
+            if (
+                key.customer == customer
+                and scenario in (None, key.scenario)
+                and any(
+                    key.granularity == span.granularity and span.from_ms <= key.start_ms < span.to_ms
+                    for span in segments
+                )
+            ):
+                yield key, row
 
     def status(self) -> Mapping[str, Any]:
         return {"ready": self.is_ready, "partitions": {number: {} for number in sorted(self.local)}}

@@ -9,7 +9,8 @@ import msgspec
 from agents.overlay import Overlay
 from events.model import EventBase, user_key
 from events.partitions import partition_of
-from tables.ctr.window_keys import SCENARIO
+from tables.ctr.panes import Pane
+from tables.ctr.window_keys import SCENARIO, UNKNOWN_SCENARIO, WindowKey
 from tables.fold.fold_event import fold
 from tables.fold.fold_identity import fold_transfer
 from tables.transfers import decode as decode_transfer
@@ -47,7 +48,7 @@ def fold_all(overlay: Overlay, *events: Any) -> list[bool]:
 def tallied(overlay: Overlay, dimension: str = SCENARIO) -> dict[tuple[Any, ...], dict[str, Any]]:
     """Return the non-zero counters since the last call: (minute after T0, scenario[, variant, row, rank]) -> counters."""
     found = {}
-    for key, pane in overlay.tally.drain(lambda _: None, NOW_MS).items():
+    for key, pane in drained_panes(overlay, lambda _: None, NOW_MS).items():
         if key.dimension == dimension:
             place: tuple[Any, ...] = ((key.start_ms - T0) // MINUTE_MS, key.scenario)
             if dimension != SCENARIO:
@@ -114,3 +115,10 @@ class Cluster:
             for item, state in self.items(table, user).items():
                 total[item] += getattr(state, field)
         return +total
+
+
+def drained_panes(overlay: Overlay, *arguments: Any) -> dict[WindowKey, Pane]:
+    """Return the panes that changed, as a flush takes them: with the places of the lists. ``arguments`` are those of Tally.drain."""
+    overlay.items.count_places()
+    overlay.items.drain(lambda _, scenario: scenario or UNKNOWN_SCENARIO)
+    return overlay.tally.drain(*arguments)

@@ -17,8 +17,8 @@ from events.partitions import partition_of
 from events.topics import DEADLETTERS, HISTORY, JOURNAL, PARTIALS, WINDOWS
 from tables.ctr import partials
 from tables.ctr.panes import Counts, Pane
-from tables.ctr.window_keys import SCENARIO, WindowKey, scenario_key
-from tables.ctr.windows import GRANULARITY_MS, HOUR_MS, WindowRecord, WindowState, decode_record
+from tables.ctr.window_keys import HOUR_MS, SCENARIO, WindowKey, scenario_key
+from tables.ctr.windows import GRANULARITY_MS, WindowRecord, WindowState, decode_record
 from tables.declare import BY_NAME
 from tests.support.builders import CUSTOMER, MINUTE_MS, a_rendered, user_of
 from tests.support.memory_outbox import LogRecord

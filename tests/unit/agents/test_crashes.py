@@ -11,8 +11,12 @@ from hypothesis import strategies as st
 
 from agents.partition import Partition
 from events.topics import JOURNAL, PARTIALS, TRANSFERS
+from tables.ctr.item_columns import ItemColumns
+from tables.ctr.item_counts import ItemCounts
 from tables.ctr.panes import Counts, add
-from tables.ctr.window_keys import SCENARIO, WindowKey
+from tables.ctr.unique_users import UniqueUsers, add_marks, estimate, union
+from tables.ctr.user_windows import SeenSketches
+from tables.ctr.window_keys import ITEM, ITEM_IMAGE, SCENARIO, WindowKey, scenario_of
 from tables.declare import BY_NAME, STORED
 from tests.support.builders import (
     NOW_MS,
@@ -55,6 +59,8 @@ def history(seed: int, number: int) -> list[Any]:
             fields["eid"] = chooser.choice("xyz")
         if build is a_login:
             fields["target"] = chooser.choice(USERS)
+        if build is a_rendered:
+            fields |= {"experiment": chooser.choice(("e", "f", None)), "variant": chooser.choice("AB")}
         events.append(build(**fields))
     return events
 
@@ -63,7 +69,7 @@ class Ledger:
     """A partition under faults, and the order in which it folded the records that are durable."""
 
     def __init__(self, events: list[Any]) -> None:
-        self.world = World(cache_rows=4, cache_bytes=200)
+        self.world = World(cache_rows=4, cache_bytes=200, merge_after=2)
         self.world.produce(JOURNAL, *events)
         self.disk = Disk()
         self.folded: list[tuple[str, int]] = []
@@ -147,11 +153,52 @@ def rows(disk: Disk) -> dict[str, dict[bytes, bytes]]:
     return {table: disk.tables.get(table, {}) for table in STORED}
 
 
+OF_FLUSHES = ("panes", "pending_additions", "item_windows", "user_windows")
+"""Tables whose rows depend on where flushes were."""
+
+
 def answers(disk: Disk) -> dict[str, Any]:
-    """Return all rows; of the panes only the counts, because their versions depend on the flushes."""
-    return {table: rows(disk)[table] for table in BY_NAME if table != "panes"} | {
-        "panes": {key: BY_NAME["panes"].decode(raw).counts for key, raw in rows(disk)["panes"].items()}
+    """Return all rows; of those that depend on flushes only what they count."""
+    return {table: rows(disk)[table] for table in BY_NAME if table not in OF_FLUSHES} | {
+        "panes": {key: BY_NAME["panes"].decode(raw).counts for key, raw in rows(disk)["panes"].items()},
+        "items": items_of(disk),
+        "users": users_of(disk),
     }
+
+
+def items_of(disk: Disk) -> dict[tuple[str, str], dict[str, ItemCounts]]:
+    """Return the counts of each item by scenario and day, merged or not."""
+    found: dict[tuple[str, str], ItemColumns] = {}
+    for key, raw in rows(disk)["item_windows"].items():
+        window = WindowKey.decode(key)
+        if window.granularity == "day":
+            into = found.setdefault((window.scenario, window.dimension), ItemColumns())
+            into.add(BY_NAME["item_windows"].decode(raw).items)
+    for key, raw in rows(disk)["pending_additions"].items():
+        scenario, addition = scenario_of(key)[1], BY_NAME["pending_additions"].decode(raw)
+        for dimension, names in ((ITEM, addition.items), (ITEM_IMAGE, addition.images)):
+            if len(names):
+                found.setdefault((scenario, dimension), ItemColumns()).add(names)
+    return {place: dict(columns.by_item()) for place, columns in found.items()}
+
+
+def users_of(disk: Disk) -> dict[tuple[str, str], tuple[UniqueUsers, UniqueUsers]]:
+    """Return how many users and clickers each scenario and variant has, merged or not."""
+    found: dict[tuple[str, str], SeenSketches] = {}
+    for key, raw in rows(disk)["user_windows"].items():
+        window = WindowKey.decode(key)
+        for variant, seen in BY_NAME["user_windows"].decode(raw).variants.items():
+            into = found.setdefault((window.scenario, variant), SeenSketches())
+            into.users, into.clickers = (
+                union([into.users, seen.users]),
+                union([into.clickers, seen.clickers]),
+            )
+    for key, raw in rows(disk)["pending_additions"].items():
+        for variant, marks in BY_NAME["pending_additions"].decode(raw).seen.items():
+            into = found.setdefault((scenario_of(key)[1], variant), SeenSketches())
+            into.users = add_marks(into.users, marks.users)
+            into.clickers = add_marks(into.clickers, marks.clickers)
+    return {place: (estimate(seen.users), estimate(seen.clickers)) for place, seen in found.items()}
 
 
 async def folded_once(ledger: Ledger) -> Disk:
@@ -189,6 +236,13 @@ async def check(events: list[Any], commands: list[tuple[Any, ...]]) -> None:
         if (window.dimension, window.granularity) == (SCENARIO, "day"):
             add(in_windows, BY_NAME["windows"].decode(raw).counts)
     assert msgspec.structs.asdict(in_windows) == msgspec.structs.asdict(in_panes)
+    by_item = sum(
+        counts.rendered
+        for (_, dimension), names in items_of(disk).items()
+        for counts in names.values()
+        if dimension == ITEM
+    )
+    assert by_item == in_panes.rendered
     ledger.world.end()
 
 

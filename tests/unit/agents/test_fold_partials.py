@@ -10,8 +10,8 @@ import pytest
 from events.model import user_key
 from events.partitions import partition_of
 from events.topics import DAY_MS, JOURNAL, PARTIALS, WINDOWS
-from tables.ctr.window_keys import SCENARIO, WindowKey, scenario_key
-from tables.ctr.windows import HOUR_MS, WindowRecord, decode_record
+from tables.ctr.window_keys import HOUR_MS, SCENARIO, WindowKey, scenario_key
+from tables.ctr.windows import WindowRecord, decode_record
 from tests.support.builders import CUSTOMER, MINUTE_MS, a_clickrecommended, a_rendered, user_of
 from tests.support.memory_outbox import LogRecord
 from tests.support.overlays import T0

@@ -14,7 +14,14 @@ import pytest
 
 from tables import transfers
 from tables.base.table_spec import Stretch
+from tables.ctr.additions import Addition, Seen
+from tables.ctr.item_columns import ItemColumns
+from tables.ctr.item_counts import ItemCounts
+from tables.ctr.item_windows import ItemWindow
 from tables.ctr.panes import Counts, Pane
+from tables.ctr.unique_users import add_marks
+from tables.ctr.user_totals import RevenueTotals, UserTotals
+from tables.ctr.user_windows import SeenSketches, UserWindow
 from tables.ctr.windows import HISTORY_LANE, LIVE_LANE, SourceCounts, WindowState
 from tables.user.attribution_moves import Moved
 from tables.user.basket import BasketItem, BasketState
@@ -22,6 +29,7 @@ from tables.user.call_places import CallPlace, report_call
 from tables.user.clicked import Clicked, ClickedState
 from tables.user.consumed import Consumed, ConsumedState
 from tables.user.elements import Conversion, Impression, JoiningClick
+from tables.user.experiments import ExperimentsState, Participation, UserValues
 from tables.user.identity import IdentityState, Transfer
 from tables.user.impressions import (
     ImpressionsState,
@@ -45,7 +53,12 @@ IMPRESSION = Impression(T, T + 1, 1, ["7", "8"], "home", "a", "e", 0, 2, "r1", "
 CLICK = JoiningClick(T + 5, T + 6, "1/7", "r1", "home", "a", 0, 2, "k1.o", 4, T + 7)
 CONVERSION = Conversion(T + 8, T + 9, "1/7", "purchases", "EUR", Decimal("12.45"), "k1.o", 5, T + 9)
 LOGIN = PastLogin(T, T + 1, "k1.target")
+ITEM_COLUMNS = ItemColumns({"rendered/1": {"7": 3}}, {"1/7": {"EUR": Decimal("12.45")}})
+TOTALS = UserTotals(2, 5, 13, 1, 1, 2, revenue={"EUR": RevenueTotals(Decimal("1.5"), Decimal("2.25"))})
 COUNTS = Counts(1, 20, 3, 4, 5, 6, 7, 8, {"EUR": Decimal("12.45")}, 9, 10, 300)
+EXPERIMENTS = ExperimentsState(
+    {"list": Participation("A", T, UserValues(5, 2, 3, 1, 1, {"EUR": Decimal("1.5")}), True)}, T + 1
+)
 
 
 def an_impressions_state() -> ImpressionsState:
@@ -79,8 +92,15 @@ STATES: dict[str, Any] = {
     "preferences": PreferencesState({"1/7": Preference(80, T, T + 1, T + 2, T + 3, T + 4)}),
     "identity": IdentityState("k1.target", T, T + 1, 2, {"k1.source": 3}, 1, "k0.target", T + 2),
     "recommended": RecommendedState([ServedList(T, T + 1, "r1", 1, ["7", "8"], "home", "a", 0, "e")]),
+    "experiments": EXPERIMENTS,
     "panes": Pane(COUNTS, 3, T, T - 1, is_history=True),
+    "panes of an experiment": Pane(Counts(user_totals=TOTALS), 3, T, T - 1),
     "windows": WindowState(COUNTS, 2, True, T, {1: SourceCounts(T, 3, COUNTS)}, LIVE_LANE),
+    "item_windows": ItemWindow(ITEM_COLUMNS, ItemCounts(1, 2, 3, 4, 5, 6, 7, {"EUR": Decimal("12.45")}), T),
+    "pending_additions": Addition(
+        T - T % 3_600_000, ITEM_COLUMNS, ItemColumns(), {"a": Seen({"m"}, {"n"})}, T
+    ),
+    "user_windows": UserWindow({"a": SeenSketches(add_marks(b"", ["m", "n"]), b"")}, T),
     "transfer": Transfer("00000", "k1.source", "k1.target", 3, T, T + 1, Stretch({"rendered": RENDERED})),
     "attribution": Transfer(
         "00000",
@@ -91,6 +111,9 @@ STATES: dict[str, Any] = {
         T + 1,
         Stretch(),
         Moved([IMPRESSION], [CLICK], [CONVERSION], ["r0\x1f"]),
+    ),
+    "experiments transfer": Transfer(
+        "00000", "k1.source", "k1.target", 5, T, T + 1, Stretch(), experiments=EXPERIMENTS
     ),
 }
 

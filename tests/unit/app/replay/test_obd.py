@@ -42,7 +42,7 @@ def accepted(request: Request) -> Accepted:
 def test_row_without_click_is_one_impression(tmp_path: Path) -> None:
     (request,) = requests(a_file(tmp_path, "1574553617004,14929a11ec,79,2,0"))
     assert request.target.split("&signature=")[0] == (
-        "/api/00000/rendered/14929a11ec/1/79?scenario=all&variant=bts&row=0&rank=1&requestuuid=bts_all%3A1"
+        "/api/00000/rendered/14929a11ec/1/79?scenario=all&experiment=policies&variant=bts&row=0&rank=1&requestuuid=bts_all%3A1"
         "&overridetimestamp=2019-11-24T00%3A00%3A17"
     )
     assert (request.lane, request.time_ms, request.where) == ("14929a11ec", 1574553617004, "bts_all.csv:2")
@@ -59,6 +59,7 @@ def test_collector_takes_the_signature_and_reads_the_impression_and_its_click(tm
     for event in (rendered, clicked):
         assert event.time_ms == 1574553617000  # an overridetimestamp has whole seconds
         assert (event.scenario, event.variant, event.row, event.rank) == ("all", "bts", 0, 2)
+        assert event.experiment == "policies"
         assert event.request_id == "bts_all:1"
     assert rendered.user == clicked.user
 

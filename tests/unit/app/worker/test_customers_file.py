@@ -36,10 +36,31 @@ def test_alias_is_no_customer_of_a_record(customers: Customers) -> None:
             folded.unknown.is_missing(name, 0)
 
 
+NO_ITEMS = 'ctr_dimensions = ["position"]\n'
+
+
+def test_declared_experiments_between_scenarios_follow_the_file(customers: Customers) -> None:
+    folded = FoldedCustomers(customers, 0)
+    contests = folded.contests
+    assert contests == {}
+    assert customers.path is not None
+    for scenarios, expected in (('["s", "t"]', {"s": "e", "t": "e"}), ('["s", "u"]', {"s": "e", "u": "e"})):
+        written(customers.path, TABLE % "a" + f"[customers.a.experiments.e]\nscenarios = {scenarios}\n")
+        assert customers.refresh(even_unchanged=True)
+        folded.refresh()
+        assert (contests, folded.contests) == ({"a": expected}, {"a": expected})
+    written(customers.path, TABLE % "a")
+    assert customers.refresh(even_unchanged=True)
+    folded.refresh()
+    assert contests == {}
+
+
 async def test_reload_adds_and_takes_away(customers: Customers) -> None:
     folded = FoldedCustomers(customers, 0)
     keepers = folded.scenario_keepers
+    switched_off = folded.switched_off
     assert keepers == set()
+    assert switched_off == {}
     assert customers.path is not None
     forgotten = asyncio.Event()
 
@@ -50,9 +71,10 @@ async def test_reload_adds_and_takes_away(customers: Customers) -> None:
     service = FollowFile(customers, folded, Spied(1.0))
     await service.start()
     try:
-        written(customers.path, TABLE % "a" + "showings_by_scenario = true\n" + TABLE % "b")
+        written(customers.path, TABLE % "a" + "showings_by_scenario = true\n" + TABLE % "b" + NO_ITEMS)
         await asyncio.wait_for(forgotten.wait(), 20)
         assert (keepers, folded.scenario_keepers) == ({"a"}, {"a"})
         assert not folded.unknown.is_missing("b", 0)
+        assert switched_off == {"b": {"item", "image", "users", "customer"}}
     finally:
         await service.stop()

@@ -6,13 +6,15 @@ from itertools import chain
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
 from agents.overlay import Overlay
 from app.worker.window_reads import read_windows
 from tables.ctr.panes import Counts
-from tables.ctr.window_keys import SCENARIO, WindowKey
+from tables.ctr.user_totals import UserTotals
+from tables.ctr.window_keys import EXPERIMENT, SCENARIO, WindowKey, experiment_name
 from tables.ctr.window_sums import StoredSpan
 from tables.ctr.windows import WindowState
 from tables.declare import BY_NAME
@@ -88,6 +90,24 @@ def test_all_windows_of_the_span_come_once_and_in_order(
     assert reading.read() == expected
     for scenario in {place[1] for place in truth}:
         assert reading.read(scenario) == [each for each in expected if each[0] == scenario]
+
+
+def test_experiments_are_read_without_the_scenarios() -> None:
+    reading = Reading()
+    reading.put("shop", "home", 0, 1)
+    key = WindowKey("shop", experiment_name("list"), EXPERIMENT, "minute", T0, "A")
+    for each in (key, msgspec.structs.replace(key, customer="shop 2")):
+        reading.overlay.tables["windows"].put(each.encode(), WindowState(Counts(user_totals=UserTotals(1))))
+    first_stored, asked = reading.overlay.first_stored, []
+
+    def spied(table: str, start: bytes, end: bytes) -> Any:
+        asked.append(start)
+        return first_stored(table, start, end)
+
+    reading.overlay.first_stored = spied  # type: ignore[method-assign]
+    rows = list(chain.from_iterable(read_windows(reading.open, "shop", None, EXPERIMENT, SPAN)))
+    assert [(row.key, row.counts.user_totals) for row in rows] == [(key, UserTotals(1))]
+    assert len(asked) == 2  # the experiment, and the end
 
 
 def test_work_grows_with_the_rows_and_not_with_their_square() -> None:

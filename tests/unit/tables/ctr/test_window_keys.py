@@ -13,6 +13,9 @@ from tables.ctr.window_keys import (
     WindowKey,
     after_scenario,
     customer_range,
+    experiment_name,
+    experiment_of,
+    experiments_range,
     pane_start,
     range_of,
     scenario_key,
@@ -68,6 +71,18 @@ def test_seeking_past_a_scenario_skips_all_of_it_and_nothing_else(key: WindowKey
     assert key.encode() < past
     if other.scenario != key.scenario:
         assert (other.encode() < past) == (other.encode() < key.encode())
+
+
+@given(keys, words)
+def test_a_range_of_experiments_holds_all_of_a_customer_and_names_nothing_else(
+    key: WindowKey, experiment: str
+) -> None:
+    name = experiment_name(experiment)
+    assert experiment_of(name) == experiment
+    low, high = experiments_range(key.customer)
+    assert low <= replace(key, scenario=name).encode() < high
+    is_within = low <= key.encode() < high
+    assert is_within == (experiment_of(key.scenario) is not None)
 
 
 def test_rows_of_a_range_lie_in_order_of_time() -> None:

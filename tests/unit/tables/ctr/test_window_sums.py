@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from events.topics import DAY_MS
 from tables.ctr.panes import Counts
-from tables.ctr.window_keys import MAX_TIME_MS, POSITION, SCENARIO, VARIANT, WindowKey
+from tables.ctr.window_keys import HOUR_MS, MAX_TIME_MS, POSITION, SCENARIO, VARIANT, WindowKey
 from tables.ctr.window_sums import (
     WEEK_MS,
     StoredSpan,
@@ -21,7 +21,7 @@ from tables.ctr.window_sums import (
     sum_windows,
     total,
 )
-from tables.ctr.windows import GRANULARITY_MS, HOUR_MS, MINUTE_MS, floor
+from tables.ctr.windows import GRANULARITY_MS, MINUTE_MS, floor
 
 MONDAY = int(datetime(2019, 11, 25, tzinfo=UTC).timestamp() * 1_000)
 STEPS = [5 * MINUTE_MS, 15 * MINUTE_MS, HOUR_MS, 12 * HOUR_MS, DAY_MS, WEEK_MS, 7 * MINUTE_MS]

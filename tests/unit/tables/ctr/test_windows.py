@@ -10,9 +10,8 @@ from hypothesis import strategies as st
 from events.topics import DAY_MS
 from tables.ctr.panes import COUNTERS, Counts, add, is_zero, subtract
 from tables.ctr.partials import Partial
-from tables.ctr.window_keys import SCENARIO, VARIANT, WindowKey
+from tables.ctr.window_keys import HOUR_MS, SCENARIO, VARIANT, WindowKey
 from tables.ctr.windows import (
-    HOUR_MS,
     WINDOW_KEEP_MS,
     WindowState,
     add_delta,

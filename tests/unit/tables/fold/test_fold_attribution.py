@@ -11,7 +11,7 @@ from events.model import EventBase
 from tables.ctr.window_keys import SCENARIO
 from tests.support.attribution_oracle import MINUTE, Entry, expected
 from tests.support.builders import NOW_MS, a_basket, a_buy, a_clickrecommended, a_login, a_rendered
-from tests.support.overlays import Cluster
+from tests.support.overlays import Cluster, drained_panes
 
 COUNTERS = (
     "attributed_clicks",
@@ -45,7 +45,7 @@ def counted(cluster: Cluster) -> tuple[Counter[tuple[str, int, str]], Counter[tu
     found: Counter[tuple[str, int, str]] = Counter()
     shown: Counter[tuple[str, int, str]] = Counter()
     for overlay in cluster.overlays:
-        for key, pane in overlay.tally.drain(lambda _: None, NOW_MS).items():
+        for key, pane in drained_panes(overlay, lambda _: None, NOW_MS).items():
             if key.dimension != SCENARIO:
                 continue
             minute = (key.start_ms - START_MS) // MINUTE

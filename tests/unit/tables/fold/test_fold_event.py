@@ -38,7 +38,7 @@ from tests.support.builders import (
     a_wishlist,
     an_owns,
 )
-from tests.support.overlays import T0, SpiedOverlay, fold_all, tallied
+from tests.support.overlays import T0, SpiedOverlay, drained_panes, fold_all, tallied
 
 KEY = user_key(CUSTOMER, USER)
 TARGET = user_key(CUSTOMER, OTHER_USER)
@@ -112,7 +112,7 @@ def test_same_eid_is_one_event_for_24_hours_after_its_receipt(overlay: SpiedOver
         return fold(overlay, user_key(CUSTOMER, event.user), event)
 
     assert folded(T0)
-    first, counts = dict(overlay.tables["seen"].changed), overlay.tally.drain(lambda _: None, T0)
+    first, counts = dict(overlay.tables["seen"].changed), drained_panes(overlay, lambda _: None, T0)
     overlay.encode_changes()
     assert not folded(T0)
     assert not folded(T0 + DAY_MS - 1)

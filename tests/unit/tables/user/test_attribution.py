@@ -23,7 +23,7 @@ def test_click_and_purchase_count_at_their_impression_when_they_come_in_order() 
 def test_click_and_purchase_that_come_before_what_they_follow_from_are_joined() -> None:
     state = ImpressionsState()
     assert converted(state, NOW_MS + 2) == {}
-    at_click = Place(NOW_MS + 1, "mail")
+    at_click = Place(NOW_MS + 1, "mail", item="1/1")
     assert clicked(state, NOW_MS + 1) == {("purchases", at_click, None): 1}
     assert shown(stored(state)) == {
         ("attributed_clicks", HOME, None): 1,
@@ -38,7 +38,7 @@ def test_late_showing_takes_the_click_from_an_earlier_one() -> None:
     clicked(state, NOW_MS + 1)
     later, earlier = (
         ("attributed_clicks", HOME, None),
-        ("attributed_clicks", Place(NOW_MS - MINUTE_MS, "home"), None),
+        ("attributed_clicks", Place(NOW_MS - MINUTE_MS, "home", item="1/1"), None),
     )
     assert shown(state) == {later: 1, earlier: -1}
 

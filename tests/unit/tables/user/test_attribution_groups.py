@@ -68,7 +68,7 @@ def test_group_that_is_dropped_changes_no_count_and_cannot_count_again() -> None
         assert shown(state, NOW_MS + 2, items=("9",), received_ms=NOW_MS + number) == {}
     assert state.clicks == ()
     assert clicked(state, NOW_MS + 3) == {}
-    assert converted(state, NOW_MS + 4) == {("purchases", Place(NOW_MS + 3, "mail"), None): 1}
+    assert converted(state, NOW_MS + 4) == {("purchases", Place(NOW_MS + 3, "mail", item="1/1"), None): 1}
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,8 @@ def test_beyond_all_bounds_no_total_is_negative_and_no_rate_above_one(seed: int)
             impression = Impression(at, received_ms, 1, [item, "9"], "home", request_id=request)
             impression.call_ms = None if request is None else NOW_MS
             changed = show(state, USER, impression)
-            showings[Place(at, "home")] += 2
+            for each in (item, "9"):
+                showings[Place(at, "home", item=f"1/{each}")] += 1
         elif kind == "click":
             changed = click(state, USER, JoiningClick(at, received_ms, f"1/{item}", None, "mail"))
         else:

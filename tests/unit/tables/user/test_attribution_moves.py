@@ -115,7 +115,7 @@ def test_call_that_is_settled_for_one_user_still_counts_for_another() -> None:
     assert len(source.settled_calls) == 1
     show(target, OTHER_USER, impression())
     own = click(target, OTHER_USER, JoiningClick(NOW_MS + 1, NOW_MS + 1, "1/1"))
-    assert own["clicked_calls", HOME, None] == 1
+    assert own["clicked_calls", Place(NOW_MS, "home"), None] == 1
     assert absorb(target, OTHER_USER, logged_in(source, NOW_MS + MINUTE_MS), NOW_MS, NOW_MS) == {}
 
 
@@ -123,7 +123,7 @@ def test_target_takes_back_what_its_click_counted_when_the_showing_comes() -> No
     source, target = ImpressionsState(), ImpressionsState()
     shown(source)
     convert(target, OTHER_USER, Conversion(NOW_MS + 3, NOW_MS + 3, "1/1", "purchases"))
-    at_click = Place(NOW_MS + 2, "mail")
+    at_click = Place(NOW_MS + 2, "mail", item="1/1")
     later = JoiningClick(NOW_MS + 2, NOW_MS + 2, "1/1", None, "mail")
     assert click(target, OTHER_USER, later) == {("purchases", at_click, None): 1}
     assert absorb(target, OTHER_USER, logged_in(source, NOW_MS + 1), NOW_MS + 1, NOW_MS + 1) == {

@@ -55,7 +55,7 @@ def a_showing(
     )
 
 
-PLACE = Place(NOW_MS, "home", "a", 0, 2)
+PLACE = Place(NOW_MS, "home", "a", 0, 2, "1/1")
 
 
 def shown_to(click: JoiningClick, *shown: Impression) -> Impression | None:
@@ -176,13 +176,15 @@ def test_revenue_is_exact_whatever_the_order_so_nothing_is_left_of_a_difference(
 
 
 def test_conversion_of_a_click_without_a_showing_counts_at_the_click() -> None:
-    assert counted([], [a_click()], [a_conversion()]) == {("purchases", Place(NOW_MS, "mail"), None): 1}
+    assert counted([], [a_click()], [a_conversion()]) == {
+        ("purchases", Place(NOW_MS, "mail", item="1/1"), None): 1
+    }
 
 
 def test_place_of_a_click_is_that_of_its_showing_or_its_own() -> None:
     item = elements("2", [a_showing()], [])
     assert place_of_click(a_click(), item, USER) == PLACE._replace(rank=3)
-    assert place_of_click(a_click(NOW_MS - 1), item, USER) == Place(NOW_MS - 1, "mail")
+    assert place_of_click(a_click(NOW_MS - 1), item, USER) == Place(NOW_MS - 1, "mail", item="1/1")
 
 
 def test_conversion_without_a_click_counts_nothing() -> None:
@@ -191,14 +193,14 @@ def test_conversion_without_a_click_counts_nothing() -> None:
 
 def test_basket_and_consume_count_once_for_each_click() -> None:
     conversions = [a_conversion(name, number=n) for n, name in enumerate(("basket", "consumed") * 3)]
-    place = Place(NOW_MS, "mail")
+    place = Place(NOW_MS, "mail", item="1/1")
     assert counted([], [a_click()], conversions) == {("basket", place, None): 1, ("consumed", place, None): 1}
 
 
 def test_showing_without_a_scenario_counts_where_it_was_and_is_reported_to_that_of_the_click() -> None:
     found = counted([a_showing(scenario=None)], [a_click(), a_click(number=11, scenario=None)])
     assert found == {
-        ("attributed_clicks", Place(NOW_MS, None, "a", 0, 2), None): 1,
+        ("attributed_clicks", Place(NOW_MS, None, "a", 0, 2, "1/1"), None): 1,
         ("unlabelled_impressions", Place(NOW_MS, "mail"), None): 1,
     }
 
