@@ -45,7 +45,7 @@ class ClickTraffic:
     def records(self, *, is_anonymous: bool = False) -> Iterator[Record]:
         """Yield the events in the order of their times, the same at each call.
 
-        With ``is_anonymous`` nobody is known to have sent them, so they count in windows and in no row of a user. They are in the same
+        With ``is_anonymous`` their users are not known, so they count in windows and in no row of a user. They are in the same
         partitions.
         """
         draw = random.Random(self.seed)
@@ -57,7 +57,7 @@ class ClickTraffic:
         places: dict[bytes, int] = {}
 
         @cache
-        def nobody(customer: str, partition: int) -> bytes:
+        def anonymous_key(customer: str, partition: int) -> bytes:
             """Return a key of anonymous events that is in a partition."""
             keys = (user_key(customer, f"{NO_PROFILE_USER}{number}") for number in itertools.count())
             return next(key for key in keys if partition_of(key, self.partitions) == partition)
@@ -91,7 +91,7 @@ class ClickTraffic:
             partition = places[key]
             if is_anonymous:
                 event = msgspec.structs.replace(event, user=NO_PROFILE_USER)
-                key = nobody(event.customer, partition)
+                key = anonymous_key(event.customer, partition)
             yield Record(partition, key, encode(event), time_ms)
 
     def of_keys(self, keys: int) -> "ClickTraffic":

@@ -30,7 +30,9 @@ from benchmarks.window_ledger import WindowReader, count_minutes, total, window_
 from events.topics import JOURNAL, META, WINDOWS
 
 WITH_USERS: Final = "ours_with_users"
-"""Ours with the same events of users, whose rows it keeps, too. Alone, ``ours`` gets events of nobody in particular: they only count."""
+"""Ours with the same events of users, whose rows it keeps, too. Alone, ``ours`` gets events of unknown users: they only count."""
+PLAIN: Final = "ours_plain"
+"""Ours without the further dimensions of `ctr_dimensions`: windows of scenarios and variants only, as a peer has of scenarios only."""
 QUIX: Final = "quix"
 COPY: Final = "benchmark.events"
 """The same records. In the journal a record has the time of the broker, and Quix Streams would take that as the time of the event."""
@@ -51,9 +53,10 @@ PEERS: Final = {
     "quix_at_least_once": QuixForm("at-least-once", is_live=True),
     "quix_final": QuixForm("exactly-once", is_live=False),
 }
-CONTESTANTS: Final = (OURS, WITH_USERS, *PEERS)
+CONTESTANTS: Final = (OURS, PLAIN, WITH_USERS, *PEERS)
 PAIRS: Final = {
     **{f"vs_{peer}": (OURS, peer) for peer in PEERS},
+    **{f"plain_vs_{peer}": (PLAIN, peer) for peer in PEERS},
     **{f"with_users_vs_{peer}": (WITH_USERS, peer) for peer in PEERS},
 }
 
@@ -79,6 +82,8 @@ class Bench:
     def fold(self, keys: int, run: Run, checkout: Checkout) -> None:
         """Let the worker of a checkout fold the events into new topics and an empty directory."""
         self._fill_journal(keys, is_anonymous=run.contestant != WITH_USERS)
+        customers = self.traffic.of_keys(keys).customers
+        write_customers(self._ours.customers_file, customers, is_plain=run.contestant == PLAIN)
         ours = self._ours.of(checkout)
         ours.fresh_topics(keep=(JOURNAL, META))
         run.count = self.traffic.events
@@ -96,9 +101,6 @@ class Bench:
         if self._journal == (keys, is_anonymous):
             return
         traffic = self.traffic.of_keys(keys)
-        for customer in traffic.customers:
-            if customer not in Customers.load(self._ours.customers_file):
-                add_customer(self._ours.customers_file, customer)
         self._ours.fresh_topics(keep=())
         journal.load(self._kafka, JOURNAL, traffic.records(is_anonymous=is_anonymous))
         self._journal, self._expected = (keys, is_anonymous), count_minutes(self._kafka, JOURNAL)
@@ -153,6 +155,17 @@ class Bench:
             for topic in journal.topics_with(self._kafka, name):
                 journal.delete_topics(self._kafka, topic)
             shutil.rmtree(state_dir, ignore_errors=True)
+
+
+def write_customers(path: Path, customers: list[str], *, is_plain: bool) -> None:
+    """Add customers to a file that lack there, and write for all of them that they have further dimensions of windows, or none."""
+    for customer in customers:
+        if customer not in Customers.load(path):
+            add_customer(path, customer)
+    lines = [line for line in path.read_text().splitlines() if not line.startswith("ctr_dimensions")]
+    if is_plain:
+        lines = [line + "\nctr_dimensions = []" * line.startswith("[customers.") for line in lines]
+    path.write_text("\n".join(lines) + "\n")
 
 
 def _parse(argv: list[str] | None) -> argparse.Namespace:
