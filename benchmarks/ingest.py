@@ -30,10 +30,9 @@ from events.topics import JOURNAL
 
 PEERS: Final = ("quix", "plain_faust", "bare_loop")
 SWITCHED_OFF: Final = {
-    "ours_without_dimensions": ("item", "image", "users", "customer"),
+    "ours_without_dimensions": ("item", "image", "users"),
     "ours_without_items": ("item", "image"),
     "ours_without_users": ("users",),
-    "ours_without_totals": ("customer",),
     "ours_without_positions": ("position",),
 }
 """Our worker where the customer does not count these dimensions of CTR windows: what they cost."""

@@ -131,6 +131,9 @@ class Settings(BaseSettings):
         le=1_000_000,
         description="scenario names of a customer that count by themselves in a source partition; more count as `other`",
     )
+    scenario_metrics: int = Field(
+        200, ge=0, le=10_000, description="scenarios of a worker that have gauges in /metrics; 0: none"
+    )
     caught_up_ms: int = Field(
         10_000,
         ge=100,

@@ -10,7 +10,7 @@ from events.rules import Rules
 
 MAX_RATING: Final = 100  # of the wire format
 
-CtrDimension = Literal["position", "item", "image", "users", "customer"]
+CtrDimension = Literal["position", "item", "image", "users"]
 """What CTR windows are split by, in addition to scenario and variant."""
 CTR_DIMENSIONS: Final[tuple[CtrDimension, ...]] = get_args(CtrDimension)
 

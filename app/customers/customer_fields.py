@@ -3,9 +3,8 @@
 docs/customers.md lists the fields; a test compares the page with this module.
 """
 
-from datetime import UTC, tzinfo
+from datetime import tzinfo
 from typing import Annotated, Any, Final
-from zoneinfo import ZoneInfo
 
 import msgspec
 
@@ -21,6 +20,7 @@ from app.customers.customer import (
 )
 from app.customers.declared_experiments import DeclaredExperiment, ExperimentEntry, read_experiments
 from app.customers.exclusion_rules import MAX_THRESHOLD, ExclusionRules, Reason, Within, parse_within
+from app.customers.time_zones import find_time_zone
 from events.money import CURRENCIES
 from events.no_profile import no_profile_ids
 from events.pseudonym import KEY_ID_PATTERN
@@ -190,12 +190,10 @@ def _key(name: str, text: str) -> bytes:
 
 
 def _time_zone(name: str) -> tzinfo:
-    if name == "UTC":
-        return UTC
-    try:
-        return ZoneInfo(name)
-    except (ValueError, OSError, LookupError):
-        raise FieldError(f"time_zone {name!r} is not a zone of the IANA list, as in Europe/Berlin") from None
+    zone = find_time_zone(name)
+    if zone is None:
+        raise FieldError(f"time_zone {name!r} is not a zone of the IANA list, as in Europe/Berlin")
+    return zone
 
 
 def _currency(code: str) -> str:

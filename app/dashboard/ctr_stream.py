@@ -20,10 +20,12 @@ _DEFAULT_SPAN: Final = "P1D"
 _PASSED_ON: Final = (
     "scenario",
     "granularity",
+    "time_zone",
     "by",
     "sort",
     "limit",
     "previous",
+    "users",
     "max_stale_ms",
     "from",
     "to",

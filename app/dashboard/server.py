@@ -38,7 +38,7 @@ _ANSWER_SECONDS: Final = 30.0
 _QUIET_SECONDS: Final = 5.0  # a worker that hangs sends nothing for this long
 _LOOK_SECONDS: Final = 10.0
 """How often the session of an open stream is checked."""
-_USER_SEGMENT: Final = 4  # of /dashboard/{customer}/users/{user}
+_LOOKUP_SEGMENT: Final = 3  # of /dashboard/{customer}/users/{user}
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +79,10 @@ def create_dashboard_app(
             web.get("/dashboard/health/stream", routes.health_stream),
             web.get(f"{of_customer}/ctr", routes.ctr),
             web.get(f"{of_customer}/ctr/stream", routes.ctr_stream),
-            web.get(f"{of_customer}/users/{{user:[^/]+}}", routes.user),
-            web.get(f"{of_customer}/users/{{user:[^/]+}}/exclusions", routes.user),
+            web.get(f"{of_customer}/experiments", routes.lookup),
+            web.get(f"{of_customer}/experiments/{{experiment:[^/]+}}", routes.lookup),
+            web.get(f"{of_customer}/users/{{user:[^/]+}}", routes.lookup),
+            web.get(f"{of_customer}/users/{{user:[^/]+}}/exclusions", routes.lookup),
             web.get(f"{of_customer}/refused", routes.refused),
             web.get("/health/live", routes.live),
             web.get("/health/ready", routes.ready),
@@ -155,11 +157,11 @@ class _PageRoutes:
         finally:
             self._polls.leave(question, poll)
 
-    async def user(self, request: web.Request) -> web.Response:
-        """Answer with the page of one user, or the exclusions: the worker has the same path below /v1."""
+    async def lookup(self, request: web.Request) -> web.Response:
+        """Answer with a lookup that a worker has at the same path below /v1: one user, or experiments."""
         customer = self._customer(request)
-        user, *rest = request.rel_url.raw_path.split("/")[_USER_SEGMENT:]
-        path = "/".join((f"/v1/{quote(customer.id, safe='')}/users", user, *rest))
+        rest = request.rel_url.raw_path.split("/")[_LOOKUP_SEGMENT:]
+        path = "/".join((f"/v1/{quote(customer.id, safe='')}", *rest))
         query = request.rel_url.raw_query_string
         answer = await self._workers.ask(f"{path}?{query}" if query else path, customer.api_key)
         return json_answer(answer.body)

@@ -19,7 +19,7 @@ _WANTED: Final = {(VARIANT.encode(), b"hour"), (VARIANT.encode(), b"day"), (POSI
 _QUESTIONS: Final = (
     {"by": "variant"},
     {"by": "variant,position"},
-    {"by": "variant", "granularity": "P1D"},
+    {"by": "variant", "granularity": "P1D", "time_zone": "UTC"},
     {"by": "variant", "granularity": "PT1H"},
 )
 

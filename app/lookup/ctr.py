@@ -2,37 +2,33 @@
 
 import asyncio
 from collections.abc import Callable, Mapping, Set
-from dataclasses import replace
 from typing import Any, Final, NamedTuple
-from urllib.parse import quote
-
-import msgspec
 
 from app.lookup.ctr_items import add_users, items_of
-from app.lookup.ctr_query import CtrQuery
+from app.lookup.ctr_query import CtrQuery, query_before
+from app.lookup.ctr_rows import MAX_ROWS, MarkedRows, RowsRequest, rows_from
 from app.lookup.ctr_sort import FirstWindows
 from app.lookup.ctr_window import changed, counted, window_as_json
-from app.lookup.large_json import cut
-from app.lookup.routing import MOVING_S, PeerRefusedError, Router
-from app.lookup.service import LookupService, UnavailableError
-from app.lookup.staleness import STALE_HEADER, marked, oldest, refuse_stale
+from app.lookup.routing import Router
+from app.lookup.service import LookupService
+from app.lookup.staleness import marked, oldest, refuse_stale
 from app.lookup.turns import Turns
 from events.rejections import RefusedError
 from tables.base.long_lists import used_up
 from tables.ctr.item_counts import as_counts
+from tables.ctr.local_days import LocalSteps
+from tables.ctr.local_windows import LocalReading
 from tables.ctr.panes import Counts, add
-from tables.ctr.window_keys import ALL_SCENARIOS, scenario_key
+from tables.ctr.window_keys import scenario_key
 from tables.ctr.window_sums import (
     StoredSpan,
-    WindowRow,
     WindowSum,
     WindowSums,
     dimension_of,
     segments,
 )
 
-MAX_ROWS: Final = 200_000
-"""Stored windows that are read for one answer: about 100 MB."""
+_RUN: Final = 16  # windows of local days read at once: many more hours are read for them
 
 
 PREVIOUS_WINDOWS: Final = "previous_windows"
@@ -40,25 +36,6 @@ PREVIOUS_WINDOWS: Final = "previous_windows"
 
 Encode = Callable[[WindowSum, Set[str], int | None], Any]
 """Returns the entry of a window, by its dimensions and the mark of the answer."""
-
-
-class RowsRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A worker's request to another: the stored windows of these partitions."""
-
-    partitions: list[int]
-    scenario: str | None
-    dimension: str
-    segments: list[StoredSpan]
-
-
-class MarkedRows(NamedTuple):
-    """Stored windows, and the ``stale_ms`` of the oldest partition that they come from."""
-
-    rows: list[WindowRow]
-    stale_ms: int | None
-
-
-_rows_decoder: Final = msgspec.json.Decoder(list[WindowRow])
 
 
 class _Collected(NamedTuple):
@@ -84,8 +61,7 @@ async def answer_ctr(
 
     Raise TooStaleError if one of them may lack events of a longer time than ``max_stale_ms``. ``encode`` makes an entry of ``windows``.
     """
-    spans = segments(query.from_ms, query.to_ms, query.step_ms)
-    from_ms, to_ms = (spans[0].from_ms, spans[-1].to_ms) if spans else (query.from_ms, query.to_ms)
+    from_ms, to_ms = _widened(query)
     collector = _Collector(service, router, customer, headers, max_stale_ms, encode)
     found = await collector.collect(query)
     answer: dict[str, Any] = {
@@ -94,6 +70,7 @@ async def answer_ctr(
         "from_ms": from_ms,
         "to_ms": to_ms,
         "step_ms": query.step_ms,
+        "time_zone": str(query.zone),
         "by": sorted(query.by),
         "as_of_ms": query.as_of_ms,
         "windows": found.windows,
@@ -105,7 +82,7 @@ async def answer_ctr(
         answer["left_out"] = found.left_out
     if not query.has_previous:
         return marked(answer, found.stale_ms)
-    earlier = replace(query, from_ms=max(0, 2 * from_ms - to_ms), to_ms=from_ms)
+    earlier = query_before(query, from_ms, to_ms)
     before = await collector.collect(earlier)
     answer["previous"] = {
         "from_ms": earlier.from_ms,
@@ -143,21 +120,11 @@ class _Collector:
         return _Collected(windows, found.left_out, as_counts(found.total), found.stale_ms, is_bounded)
 
     async def _windows(self, query: CtrQuery) -> _Collected:
-        parts = await self._parts(query)
-        stale_ms = oldest(part.stale_ms for part in parts)
-        refuse_stale(stale_ms, self._max_stale_ms)
-        turns = Turns()
-        if sum(len(part.rows) for part in parts) > MAX_ROWS:
-            async for _ in turns.each(row for part in parts for row in used_up(part.rows)):
-                pass  # freed in slices
-            raise RefusedError(
-                "bad_parameter",
-                f"the span holds more than {MAX_ROWS} stored windows; take a shorter one, one scenario, or a larger granularity",
-                "from",
-            )
-        sums = WindowSums(query.by, query.from_ms, query.to_ms, query.step_ms, query.as_of_ms)
-        async for row in turns.each(row for part in parts for row in used_up(part.rows)):
-            sums.add(row)
+        bounds = () if query.local is None else query.local.bounds
+        sums = WindowSums(query.by, query.from_ms, query.to_ms, query.step_ms, query.as_of_ms, bounds)
+        turns, stale_ms = Turns(), None
+        for steps in [None] if query.local is None else query.local.runs(_RUN):
+            stale_ms = oldest((stale_ms, await self._fill(sums, query, steps, turns)))
         counts = Counts()
         windows: list[Any] = []
         kept: list[WindowSum] = []
@@ -181,14 +148,40 @@ class _Collector:
             windows.append(self._encode(window, query.by, stale_ms))  # noqa: PERF401 - freed one by one
         return _Collected(windows, 0 if first is None else first.left_out, counts, stale_ms)
 
-    async def _parts(self, query: CtrQuery) -> list[MarkedRows]:
+    async def _fill(
+        self, sums: WindowSums, query: CtrQuery, steps: LocalSteps | None, turns: Turns
+    ) -> int | None:
+        """Add the stored windows of ``steps``, or of the whole query, to their sums; return their ``stale_ms``."""
+        reading = None if steps is None else LocalReading(steps)
+        parts = await self._parts(query, reading)
+        stale_ms = oldest(part.stale_ms for part in parts)
+        refuse_stale(stale_ms, self._max_stale_ms)
+        if len(sums) + sum(len(part.rows) for part in parts) > MAX_ROWS:
+            for rest in (
+                (row for part in parts for row in used_up(part.rows)),
+                await turns.run(sums.in_order()),
+            ):
+                async for _ in turns.each(rest):
+                    pass  # freed in slices
+            raise RefusedError(
+                "bad_parameter",
+                f"the span holds more than {MAX_ROWS} stored windows; take a shorter one, one scenario, or a larger granularity",
+                "from",
+            )
+        async for row in turns.each(row for part in parts for row in used_up(part.rows)):
+            if reading is None or reading.takes(row):
+                sums.add(row)
+        if reading is not None:
+            _refuse_incomplete(reading.missing(), str(query.zone))
+        return stale_ms
+
+    async def _parts(self, query: CtrQuery, reading: LocalReading | None) -> list[MarkedRows]:
         """Return the stored windows that the answer is made of, from the workers that own them."""
-        scenario = ALL_SCENARIOS if "customer" in query.by else query.scenario
-        if scenario is None:
+        if query.scenario is None:
             partitions = list(range(self._service.partition_count))
         else:
-            partitions = [self._service.partition_of(scenario_key(self._customer, scenario))]
-        spans = segments(query.from_ms, query.to_ms, query.step_ms)
+            partitions = [self._service.partition_of(scenario_key(self._customer, query.scenario))]
+        spans = _spans(query) if reading is None else reading.segments
         dimension = dimension_of(query.by)
         asked = [
             rows_from(
@@ -196,7 +189,7 @@ class _Collector:
                 self._router,
                 self._customer,
                 owner,
-                RowsRequest(here, scenario, dimension, spans),
+                RowsRequest(here, query.scenario, dimension, spans),
                 self._headers,
             )
             for owner, here in self._router.places(partitions, is_hop=False).items()
@@ -204,51 +197,24 @@ class _Collector:
         return await asyncio.gather(*asked)
 
 
-def read_rows_request(raw: bytes) -> RowsRequest:
-    """Return the request of another worker; raise RefusedError if it is not valid."""
-    try:
-        return msgspec.json.decode(raw, type=RowsRequest)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise RefusedError("bad_body", f"the body does not ask for windows: {error}") from None
+def _spans(query: CtrQuery) -> list[StoredSpan]:
+    return segments(query.from_ms, query.to_ms, query.step_ms)
 
 
-async def local_rows(service: LookupService, customer: str, request: RowsRequest) -> MarkedRows:
-    """Return the stored windows of these partitions; raise UnavailableError if this worker does not own one of them."""
-    rows: list[WindowRow] = []
-    stale_ms: int | None = None
-    turns = Turns()
-    for partition in request.partitions:
-        if not service.is_local(partition):
-            raise UnavailableError(
-                f"partition {partition} is not at this worker any more", MOVING_S, partition
-            )
-        windows = service.windows(partition, customer, request.scenario, request.dimension, request.segments)
-        async for some in turns.each(windows):
-            rows += some
-            if len(rows) > MAX_ROWS:
-                break  # answer_ctr refuses so many
-        # Asked for after the rows were read: the contact may have been lost meanwhile.
-        stale_ms = oldest((stale_ms, service.stale_ms(partition)))
-    return MarkedRows(rows, stale_ms)
+def _widened(query: CtrQuery) -> tuple[int, int]:
+    """Return the span of the windows of a query."""
+    if query.local is not None:
+        return query.local.bounds[0], query.local.bounds[-1]
+    spans = _spans(query)
+    return (spans[0].from_ms, spans[-1].to_ms) if spans else (query.from_ms, query.to_ms)
 
 
-async def rows_from(
-    service: LookupService,
-    router: Router,
-    customer: str,
-    owner: str | None,
-    request: RowsRequest,
-    headers: Mapping[str, str],
-) -> MarkedRows:
-    """Return stored windows of a worker. ``owner`` is its address, None for this one."""
-    if owner is None:
-        return await local_rows(service, customer, request)
-    body = msgspec.json.encode(request)
-    reply = await router.ask(owner, "POST", f"/v1/{quote(customer, safe='')}/ctr/rows", body, headers)
-    if reply.status != 200:
-        raise PeerRefusedError(reply)
-    mark = reply.headers.get(STALE_HEADER)
-    rows: list[WindowRow] = []
-    async for some in Turns().each(cut(reply.body)):
-        rows += _rows_decoder.decode(b"[%b]" % some)
-    return MarkedRows(rows, None if mark is None else int(mark))
+def _refuse_incomplete(missing: str | None, zone: str) -> None:
+    """Raise RefusedError if ``missing``, a granularity, is needed and no longer stored."""
+    if missing is not None:
+        raise RefusedError(
+            "bad_parameter",
+            f"some {missing}s that windows of {zone} are made of are no longer kept; "
+            "take granularity=PT1H, time_zone=UTC, or a later span",
+            "time_zone",
+        )

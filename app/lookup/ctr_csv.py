@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Set
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from typing import Any, Final
 
 from app.http.request_headers import accepted
@@ -32,11 +32,14 @@ def csv_head(by: Set[str]) -> bytes:
     """Return the header line."""
     rates = [f"{name}{end}" for name in _RATES for end in ("", "_low", "_high")]
     own = [*_place(by), *COUNTERS, "revenue", *rates, "clicks_per_call", "final", "revision", "stale_ms"]
-    return _line(["start_utc", "end_utc", "start_ms", "end_ms", *own])
+    return _line(["start_utc", "end_utc", "start_ms", "end_ms", *own, "start_local"])
 
 
-def window_as_csv(window: WindowSum, by: Set[str], stale_ms: int | None) -> bytes:
-    """Return the line of a window. Each line carries the mark of the answer, because a file has no header of HTTP."""
+def window_as_csv(window: WindowSum, by: Set[str], stale_ms: int | None, zone: tzinfo = UTC) -> bytes:
+    """Return the line of a window. Each line carries the mark of the answer, because a file has no header of HTTP.
+
+    ``start_local`` is the start in ``zone``.
+    """
     fields = window_fields(window, by)
     revenue = " ".join(f"{amount}{currency}" for currency, amount in sorted(window.counts.revenue.items()))
     rates = [getattr(fields[name], end) for name in _RATES for end in ("value", "low", "high")]
@@ -53,6 +56,7 @@ def window_as_csv(window: WindowSum, by: Set[str], stale_ms: int | None) -> byte
             window.is_final,
             window.revision,
             stale_ms,
+            datetime.fromtimestamp(window.start_ms // 1_000, zone).isoformat(),
         ]
     )
 

@@ -14,9 +14,13 @@ from app.lookup.service import LookupService, UnavailableError
 from app.lookup.staleness import STALE_HEADER, oldest
 from app.lookup.turns import Turns
 from events.rejections import RefusedError
+from events.topics import DAY_MS
 from tables.ctr.item_columns import IMAGE_SEPARATOR
 from tables.ctr.item_counts import ItemCounts, add_item, as_counts
 from tables.ctr.item_sums import ItemSums, StepOf
+from tables.ctr.item_windows import ITEM_KEEP_MS
+from tables.ctr.local_days import LocalSteps
+from tables.ctr.local_windows import LocalReading, window_at
 from tables.ctr.unique_users import UniqueUsers, estimate
 from tables.ctr.window_keys import ALL_SCENARIOS, HOUR_MS, ITEM, ITEM_IMAGE, scenario_key
 from tables.ctr.window_sums import StoredSpan, WindowSum, segments, step_end, step_start
@@ -26,7 +30,7 @@ _REST: Final = ""
 
 
 class SumsRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A worker's request to another: sums of what these partitions store. ``by_image`` and ``by_variant`` split them further."""
+    """A worker's request to another: sums of what these partitions store. With ``bounds``, a window lasts from one to the next."""
 
     partitions: list[int]
     scenario: str | None
@@ -37,6 +41,13 @@ class SumsRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     limit: int = 100
     by_image: bool = False
     by_variant: bool = False
+    bounds: list[int] = []
+
+    def end_of(self, start_ms: int) -> int:
+        """Return the end of the window that starts at a time."""
+        if self.bounds:
+            return window_at(self.bounds, start_ms)[1]
+        return self.to_ms if self.step_ms is None else start_ms + self.step_ms
 
 
 class _ItemRow(msgspec.Struct, array_like=True, gc=False):
@@ -100,6 +111,7 @@ async def items_of(
         query.sort or "top",
         query.limit or 1,
         by_image="image" in query.by,
+        bounds=_bounds(query),
     )
     parts = await _ask_owners(service, router, customer, query.scenario, asked, headers, "items", _ItemsReply)
     first = FirstWindows[_ItemRow](asked.sort, asked.limit)
@@ -113,12 +125,12 @@ async def items_of(
         for row in reply.rows:
             first.offer(row)
     rows = [*first.in_order(), *rests]
-    windows = [_window(row, query) for row in rows]
+    windows = [_window(row, asked, query.as_of_ms) for row in rows]
     return SummedItems(windows, left_out + first.left_out, total, oldest(part.stale_ms for part in parts))
 
 
-def _window(row: _ItemRow, query: CtrQuery) -> WindowSum:
-    start_ms, end_ms = row.start_ms, _end(row.start_ms, query)
+def _window(row: _ItemRow, asked: SumsRequest, as_of_ms: int) -> WindowSum:
+    start_ms, end_ms = row.start_ms, asked.end_of(row.start_ms)
     item, _, image = row.name.partition(IMAGE_SEPARATOR)
     return WindowSum(
         start_ms,
@@ -129,14 +141,25 @@ def _window(row: _ItemRow, query: CtrQuery) -> WindowSum:
         None,
         as_counts(row.counts),
         0,
-        row.is_final and end_ms <= query.as_of_ms,
+        row.is_final and end_ms <= as_of_ms,
         item or None,
         image or None,
     )
 
 
-def _end(start_ms: int, query: CtrQuery) -> int:
-    return query.to_ms if query.step_ms is None else start_ms + query.step_ms
+def _bounds(query: CtrQuery) -> list[int]:
+    """Return the bounds of days of a time zone, if the query is by such; raise RefusedError if what they need is not stored."""
+    if query.local is None:
+        return []
+    bounds, now_ms = query.local
+    if any(bound % HOUR_MS for bound in bounds):
+        sentence = f"items and users are kept by hour, and a day of {query.zone} begins within one; take time_zone=UTC"
+        raise RefusedError("bad_parameter", sentence, "time_zone")
+    oldest_ms = now_ms - ITEM_KEEP_MS["hour"] + DAY_MS
+    if query.is_of_items and any(bound % DAY_MS and bound < oldest_ms for bound in bounds):
+        sentence = "items of so long ago are kept by days of UTC; take time_zone=UTC, or a later span"
+        raise RefusedError("bad_parameter", sentence, "time_zone")
+    return list(bounds)
 
 
 async def add_users(
@@ -156,6 +179,7 @@ async def add_users(
         step_end(query.to_ms, HOUR_MS),
         query.step_ms,
         by_variant="variant" in query.by,
+        bounds=_bounds(query),
     )
     parts = await _ask_owners(service, router, customer, scenario, asked, headers, "users", list[_SeenRow])
     found = {(row.start_ms, row.scenario, row.variant): row for part in parts for row in part.reply}
@@ -208,7 +232,9 @@ def read_sums_request(raw: bytes) -> SumsRequest:
 
 def _spans(asked: SumsRequest) -> tuple[list[StoredSpan], StepOf]:
     """Return the stored spans of a request, of whole hours, and the function from their starts to steps."""
-    step_ms, from_ms = asked.step_ms, asked.from_ms
+    step_ms, from_ms, bounds = asked.step_ms, asked.from_ms, tuple(asked.bounds)
+    if bounds:
+        return LocalReading(LocalSteps(bounds, 0)).segments, lambda time_ms: window_at(bounds, time_ms)[0]
     spans = segments(from_ms, asked.to_ms, step_ms)
     if step_ms is None:
         return spans, lambda _: from_ms
@@ -238,8 +264,7 @@ async def _offer(
     sums: ItemSums, asked: SumsRequest, first: FirstWindows[_ItemRow], reply: _ItemsReply, turns: Turns
 ) -> None:
     for start_ms, columns in sums.steps.items():
-        end_ms = asked.to_ms if asked.step_ms is None else start_ms + asked.step_ms
-        is_final = end_ms <= sums.over_ms
+        is_final = asked.end_of(start_ms) <= sums.over_ms
         async for name, counts in turns.each(columns.by_item()):
             add_item(reply.total, counts)
             first.offer(_ItemRow(start_ms, sums.scenario, name, counts, is_final))

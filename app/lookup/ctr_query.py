@@ -1,9 +1,10 @@
 """Query parameters of CTR lookups, parsed and checked. An invalid one raises RefusedError with a sentence."""
 
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, tzinfo
 from typing import Final, Literal, get_args
 
+from app.customers.time_zones import find_time_zone
 from app.lookup.query_params import Params, bad_value, bounded, read_flag
 from app.lookup.requests import read_as_of
 from events.duration import parse_duration_ms
@@ -11,6 +12,7 @@ from events.event_time import in_ms
 from events.rejections import RefusedError
 from events.topics import DAY_MS
 from tables.ctr.item_windows import ITEM_KEEP_MS
+from tables.ctr.local_days import LocalSteps, bounds_before, day_bounds
 from tables.ctr.window_keys import HOUR_MS, MAX_TIME_MS, PANE_MS
 from tables.ctr.window_sums import step_end, step_start
 
@@ -32,6 +34,7 @@ _DIMENSIONS: Final = tuple(
     )
 )
 _MAX_STEPS: Final = 10_000  # windows of one scenario in one answer: a week of minutes
+_MAX_LOCAL_STEPS: Final = 1_000  # to find where as many days begin takes a few milliseconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,7 @@ class CtrQuery:
 
     ``sort`` None: by time. ``limit`` None: all windows. ``has_previous``: the span before of the same length is answered, too.
     ``has_users``: windows have the numbers of unique users.
+    ``local`` are the windows of a granularity of whole days in another ``zone`` than UTC. None: all windows have ``step_ms``.
     """
 
     scenario: str | None
@@ -52,6 +56,8 @@ class CtrQuery:
     limit: int | None = None
     has_previous: bool = False
     has_users: bool = False
+    zone: tzinfo = UTC
+    local: LocalSteps | None = None
 
     @property
     def is_of_items(self) -> bool:
@@ -59,12 +65,16 @@ class CtrQuery:
         return "item" in self.by
 
 
-def read_ctr(params: Params, now_ms: int) -> CtrQuery:
-    """Return the CTR lookup that the parameters describe. By default: the last 24 hours. No window begins after ``as_of_ms``."""
+def read_ctr(params: Params, now_ms: int, zone: tzinfo = UTC) -> CtrQuery:
+    """Return the CTR lookup that the parameters describe. By default: the last 24 hours. No window begins after ``as_of_ms``.
+
+    ``zone`` is that of the customer.
+    """
     as_of_ms = read_as_of(params, now_ms)
     scenario = params.take("scenario")
     step_ms = _minutes(params, "granularity")
-    from_ms, to_ms = _span(params, as_of_ms, is_past=as_of_ms != now_ms)
+    zone = _zone(params) or zone
+    from_ms, to_ms = _span(params, as_of_ms, zone, is_past=as_of_ms != now_ms)
     if step_ms is not None and (to_ms - from_ms) // step_ms > _MAX_STEPS:
         raise RefusedError(
             "bad_parameter",
@@ -84,9 +94,11 @@ def read_ctr(params: Params, now_ms: int) -> CtrQuery:
         )
     sort = _sort(params)
     limit = params.integer("limit", 1, _MAX_LIMIT)
+    local = _local_steps(zone, step_ms, from_ms, to_ms, now_ms)
     if "item" in by:
         sort = sort or "top"
-        from_ms, to_ms = _whole_hours(from_ms, to_ms, step_ms, now_ms)
+        if local is None:
+            from_ms, to_ms = _whole_hours(from_ms, to_ms, step_ms, now_ms)
     if sort is not None and limit is None:
         limit = _SORTED_LIMIT
     has_previous = read_flag(params, "previous")
@@ -97,7 +109,43 @@ def read_ctr(params: Params, now_ms: int) -> CtrQuery:
         raise RefusedError(
             "bad_parameter", "unique users are kept by hour; take a granularity of whole hours", "granularity"
         )
-    return CtrQuery(scenario, from_ms, to_ms, step_ms, by, as_of_ms, sort, limit, has_previous, has_users)
+    return CtrQuery(
+        scenario, from_ms, to_ms, step_ms, by, as_of_ms, sort, limit, has_previous, has_users, zone, local
+    )
+
+
+def query_before(query: CtrQuery, from_ms: int, to_ms: int) -> CtrQuery:
+    """Return the query of the span before ``[from_ms, to_ms)``, which is that of the windows of ``query``: as long, or as many days."""
+    if query.local is None or query.step_ms is None:
+        return replace(query, from_ms=max(0, 2 * from_ms - to_ms), to_ms=from_ms)
+    bounds = bounds_before(query.zone, query.step_ms // DAY_MS, query.local.bounds)
+    return replace(query, from_ms=bounds[0], to_ms=bounds[-1], local=query.local._replace(bounds=bounds))
+
+
+def _local_steps(
+    zone: tzinfo, step_ms: int | None, from_ms: int, to_ms: int, now_ms: int
+) -> LocalSteps | None:
+    """Return the windows of whole days of a zone; None if they have another length, or the zone is UTC."""
+    if step_ms is None or step_ms % DAY_MS or zone is UTC:
+        return None
+    if (to_ms - from_ms) // step_ms > _MAX_LOCAL_STEPS:
+        raise RefusedError(
+            "bad_parameter",
+            f"at most {_MAX_LOCAL_STEPS} windows are days of a time zone; take a shorter span, larger steps or time_zone=UTC",
+            "granularity",
+        )
+    return LocalSteps(day_bounds(zone, step_ms // DAY_MS, from_ms, to_ms), now_ms)
+
+
+def _zone(params: Params) -> tzinfo | None:
+    """Return the time zone of the parameter ``time_zone``; None if it is absent."""
+    name = params.take("time_zone")
+    if name is None:
+        return None
+    zone = find_time_zone(name)
+    if zone is None:
+        raise bad_value("time_zone", "must be a zone of the IANA list, as in Europe/Berlin", name)
+    return zone
 
 
 def _whole_hours(from_ms: int, to_ms: int, step_ms: int | None, now_ms: int) -> tuple[int, int]:
@@ -130,10 +178,10 @@ def _sort(params: Params) -> Sort | None:
     return None
 
 
-def _span(params: Params, as_of_ms: int, *, is_past: bool) -> tuple[int, int]:
+def _span(params: Params, as_of_ms: int, zone: tzinfo, *, is_past: bool) -> tuple[int, int]:
     """Return begin and end: those of ``from`` and ``to``, or of the ``span`` that ends now."""
     span_ms = _minutes(params, "span")
-    to_ms, from_ms = read_time(params, "to"), read_time(params, "from")
+    to_ms, from_ms = read_time(params, "to", zone), read_time(params, "from", zone)
     if span_ms is not None:
         if from_ms is not None or to_ms is not None:
             raise RefusedError("bad_parameter", "give span, or from and to", "span")
@@ -157,8 +205,8 @@ def _minutes(params: Params, name: str) -> int | None:
     return duration_ms
 
 
-def read_time(params: Params, name: str) -> int | None:
-    """Return a time given as epoch milliseconds or as ISO 8601 (UTC if it names no zone); None if it is absent."""
+def read_time(params: Params, name: str, zone: tzinfo) -> int | None:
+    """Return a time given as epoch milliseconds or as ISO 8601 (in ``zone`` if it names none); None if it is absent."""
     text = params.take(name)
     if text is None:
         return None
@@ -171,5 +219,5 @@ def read_time(params: Params, name: str) -> int | None:
         raise bad_value(
             name, "must be milliseconds since 1970 or ISO 8601, as in 2019-11-24T00:00:00Z", text
         ) from None
-    moment = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+    moment = moment if moment.tzinfo is not None else moment.replace(tzinfo=zone)
     return bounded(name, round(moment.timestamp() * 1_000), 0, MAX_TIME_MS)

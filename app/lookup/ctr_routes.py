@@ -1,12 +1,14 @@
 """HTTP routes of click-through rates: the answer, its stream, and the stored windows for other workers."""
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Final
 
 from aiohttp import web
 
 from app.base.clock import Clock
-from app.lookup.ctr import PREVIOUS_WINDOWS, answer_ctr, local_rows, read_rows_request
+from app.customers.customer import Customer
+from app.lookup.ctr import PREVIOUS_WINDOWS, answer_ctr
 from app.lookup.ctr_csv import CSV_HEADERS, csv_head, wants_csv, window_as_csv
 from app.lookup.ctr_items import (
     Stamped,
@@ -16,6 +18,7 @@ from app.lookup.ctr_items import (
     read_sums_request,
 )
 from app.lookup.ctr_query import read_ctr
+from app.lookup.ctr_rows import local_rows, read_rows_request
 from app.lookup.ctr_stream import CtrStreams
 from app.lookup.ctr_window import window_as_json
 from app.lookup.errors import json_response
@@ -55,8 +58,8 @@ class CtrRoutes:
         ]
 
     async def _ctr(self, request: web.Request) -> web.Response:
-        params = Params(request.query)
-        query = read_ctr(params, self._clock.now_ms())
+        params, customer = Params(request.query), self._customer(request)
+        query = read_ctr(params, self._clock.now_ms(), customer.rules.time_zone)
         max_stale_ms = read_max_stale(params)
         is_pretty = pretty(params)
         is_csv = wants_csv(request.headers.get("Accept", ""))
@@ -66,11 +69,11 @@ class CtrRoutes:
         answer = await answer_ctr(
             self._service,
             self.router,
-            _customer_of(request),
+            customer.id,
             query,
             request.headers,
             max_stale_ms,
-            window_as_csv if is_csv else window_as_json,
+            partial(window_as_csv, zone=query.zone) if is_csv else window_as_json,
         )
         headers = {**stale_headers(answer), "Vary": "Accept"}
         if is_csv:
@@ -80,12 +83,12 @@ class CtrRoutes:
         return json_response(await object_in_pieces(answer, *names, is_pretty=is_pretty), headers=headers)
 
     async def _stream(self, request: web.Request) -> web.StreamResponse:
-        return await self._streams.serve(request, _customer_of(request), self.router)
+        return await self._streams.serve(request, self._customer(request).id, self.router)
 
     async def _rows(self, request: web.Request) -> web.Response:
         """Answer another worker that collects windows."""
         asked = read_rows_request(await body_of(request, self._body_timeout_s))
-        rows, stale_ms = await local_rows(self._service, _customer_of(request), asked)
+        rows, stale_ms = await local_rows(self._service, self._customer(request).id, asked)
         body = await array_in_pieces(rows, _ROWS_OF_A_PART)
         return json_response(body, headers=stale_headers({"stale_ms": stale_ms}))
 
@@ -101,9 +104,9 @@ class CtrRoutes:
         self, request: web.Request, local: Callable[[LookupService, str, SumsRequest], Awaitable[Stamped]]
     ) -> web.Response:
         asked = read_sums_request(await body_of(request, self._body_timeout_s))
-        found = await local(self._service, _customer_of(request), asked)
+        found = await local(self._service, self._customer(request).id, asked)
         return json_response(found.reply, headers=stale_headers({"stale_ms": found.stale_ms}))
 
-
-def _customer_of(request: web.Request) -> str:
-    return request.match_info["customer"]  # the guard has checked it
+    def _customer(self, request: web.Request) -> Customer:
+        """Return the customer of a request, whose path may have an alias."""
+        return self._service.customers[request.match_info["customer"]]  # the guard has checked it

@@ -30,20 +30,20 @@ class CtrStreams:
 
     async def serve(self, request: web.Request, customer: str, router: Router) -> web.StreamResponse:
         """Stream the answers of a query until its client goes. Raise RefusedError if the query is not valid."""
-        self._read(request.query)
+        self._read(request.query, customer)
         key = request.headers.get("Authorization")
 
         async def fetch() -> bytes:
             self._check(request, customer)  # the key may have been replaced since the stream began
-            query, max_stale_ms = self._read(request.query)
+            query, max_stale_ms = self._read(request.query, customer)
             return await self._data(router, customer, query, request.headers, max_stale_ms)
 
         topic = ("ctr", customer, frozenset(request.query.items()), key)
         return await self._hub.serve(request, topic, fetch, event="ctr")
 
-    def _read(self, given: MultiMapping[str]) -> tuple[CtrQuery, int | None]:
-        params = Params(given)
-        query, max_stale_ms = read_ctr(params, self._clock.now_ms()), read_max_stale(params)
+    def _read(self, given: MultiMapping[str], customer: str) -> tuple[CtrQuery, int | None]:
+        params, zone = Params(given), self._service.customers[customer].rules.time_zone
+        query, max_stale_ms = read_ctr(params, self._clock.now_ms(), zone), read_max_stale(params)
         params.done()
         return query, max_stale_ms
 

@@ -29,7 +29,7 @@ def read_experiment(params: Params, customer: Customer, now_ms: int) -> Experime
     currency = params.take("currency") or customer.rules.currency
     if currency not in CURRENCIES:
         raise bad_value("currency", "takes a code of ISO 4217, as in EUR", currency)
-    from_ms, to_ms = read_time(params, "from"), read_time(params, "to")
+    from_ms, to_ms = (read_time(params, name, customer.rules.time_zone) for name in ("from", "to"))
     to_ms = kept_end(now_ms if to_ms is None else min(to_ms, now_ms), now_ms)
     if from_ms is not None and from_ms >= to_ms:
         raise RefusedError("bad_parameter", "from must be before to, and before now", "from")

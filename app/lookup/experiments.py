@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from app.customers.customer import Customer
 from app.customers.declared_experiments import DeclaredExperiment, Metric
-from app.lookup.ctr import MAX_ROWS, MarkedRows, RowsRequest, rows_from
+from app.lookup.ctr_rows import MAX_ROWS, MarkedRows, RowsRequest, rows_from
 from app.lookup.experiment_query import ExperimentQuery, kept_end
 from app.lookup.experiment_totals import (
     AssessedExperiment,

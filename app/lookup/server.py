@@ -36,6 +36,7 @@ from app.lookup.routing import (
 )
 from app.lookup.service import LookupService, UnavailableError
 from app.lookup.staleness import marked, oldest, owned_view, stale_headers
+from app.lookup.statistic_summary import StatisticSummary
 from app.lookup.turns import Turns
 from app.lookup.user_page import page_steps
 from app.lookup.user_view import UserView
@@ -80,12 +81,13 @@ def create_lookup_app(
     routes = _Routes(service, clock, request_timeout_s)
     ctr = CtrRoutes(service, clock, request_timeout_s, CtrStreams(service, clock, hub, check))
     experiments = ExperimentRoutes(service, clock)
+    statistic = StatisticSummary(service, clock)
 
     async def connected(_: web.Application) -> AsyncIterator[None]:
         timeout = aiohttp.ClientTimeout(total=timeout_s, connect=min(_CONNECT_TIMEOUT_S, timeout_s))
         pool = aiohttp.TCPConnector(keepalive_timeout=request_timeout_s * _IDLE_SHARE)
         async with aiohttp.ClientSession(timeout=timeout, connector=pool) as session:
-            routes.router = ctr.router = experiments.router = Router(service, session)
+            routes.router = ctr.router = experiments.router = statistic.router = Router(service, session)
             yield
 
     async def ended(_: web.Application) -> None:
@@ -102,6 +104,7 @@ def create_lookup_app(
             web.post("/v1/{customer:[^/]+}/filter", routes.filter_many, expect_handler=expect),
             *ctr.routes(),
             *experiments.routes(),
+            *statistic.routes(),
             *OperatorPages(service, registry, operators or Operators(is_private=True)).routes(),
         ]
     )

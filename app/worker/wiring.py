@@ -40,6 +40,7 @@ from app.worker.lag import ConsumerFeed
 from app.worker.lookups import WorkerLookups
 from app.worker.metrics import ContactMetrics, StoreMetrics, WindowMetrics
 from app.worker.restore import Restorer
+from app.worker.scenario_metrics import scenario_gauges
 from app.worker.standby import Standbys
 from app.worker.stopping import StoppableWorker, Stopping
 from app.worker.stores import Stores
@@ -173,7 +174,8 @@ class Worker:
         )
         contact_log = ContactLog(rule, self.lookups.contact_age_ms, settings.kafka)
         follow = FollowFile(customers, folded, self.partitions)
-        for service in (watch, follow, server, contact_log):
+        gauges = scenario_gauges(settings, registry, self.partitions, customers, self.lookups, rule)
+        for service in (watch, follow, server, contact_log, *gauges):
             self.app.add_dependency(service)
 
     def run(self, stopping: Stopping) -> int:

@@ -16,8 +16,6 @@ from tables.base.table_spec import TableSpec
 from tables.ctr.user_tally import UserTally
 from tables.ctr.user_totals import UserTotals, sum_of
 from tables.ctr.window_keys import (
-    ALL_SCENARIOS,
-    CUSTOMER,
     PANE_GRANULARITY,
     PANE_MS,
     POSITION,
@@ -157,9 +155,8 @@ def _name_of(_customer: str, scenario: str | None) -> str:
     return scenario or UNKNOWN_SCENARIO
 
 
-_TOTALS: Final = "customer"
 _POSITIONS: Final = "position"
-"""Dimensions that a customer can switch off; those of items are in tables/ctr/item_tally.py."""
+"""A dimension that a customer can switch off; those of items are in tables/ctr/item_tally.py."""
 
 _NameOf = Callable[[str, str | None], str]
 # counter or currency, customer, scenario, variant, time // PANE_MS, row, rank of the first item, number of items
@@ -273,8 +270,6 @@ class Tally:
             (WindowKey(customer, scenario, SCENARIO, PANE_GRANULARITY, start_ms), total),
             (WindowKey(customer, scenario, VARIANT, PANE_GRANULARITY, start_ms, variant), total),
         ]
-        if _TOTALS not in switched_off:
-            panes.append((WindowKey(customer, ALL_SCENARIOS, CUSTOMER, PANE_GRANULARITY, start_ms), total))
         if items and _POSITIONS not in switched_off:
             by_rank = [(None, items)] if rank is None else [(rank + i, 1) for i in range(items)]
             panes += [

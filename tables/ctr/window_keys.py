@@ -14,12 +14,13 @@ MAX_TIME_MS: Final = 9_999_999_999_999  # 13 digits, the year 2286: keys sort up
 SCENARIO: Final = "scenario"
 VARIANT: Final = "scenario.variant"
 POSITION: Final = "scenario.variant.row.rank"
-CUSTOMER: Final = "customer"
 EXPERIMENT: Final = "experiment.variant"
 """Totals over users. The scenario of the key is ``experiment_name`` of the experiment."""
-DIMENSIONS: Final = (SCENARIO, VARIANT, POSITION, CUSTOMER)
+DIMENSIONS: Final = (SCENARIO, VARIANT, POSITION)
 """The dimensions of the counters. Append a new dimension here, and add its pane to ``_panes_of`` in tables/ctr/panes.py."""
 
+CUSTOMER: Final = "customer"
+"""The totals of a customer: no row has it, a worker sums the windows of all scenarios on reading."""
 ITEM: Final = "scenario.item"
 ITEM_IMAGE: Final = "scenario.item.image"
 """Dimensions that no pane has: their windows are stored whole, by hour and day (tables/ctr/item_windows.py)."""

@@ -3,7 +3,8 @@
 Only minutes, hours and days are stored. Other windows, such as 5 minutes, 12 hours, an ISO week or a sliding span, are sums of them.
 """
 
-from collections.abc import Generator, Iterable, Iterator, Set
+from bisect import bisect_right
+from collections.abc import Generator, Iterable, Iterator, Sequence, Set
 from heapq import merge
 from itertools import islice
 from typing import Final, NamedTuple
@@ -102,7 +103,7 @@ def segments(from_ms: int, to_ms: int, step_ms: int | None = None) -> list[Store
     start_ms = max(0, step_start(from_ms, unit_ms))
     stop_ms = step_end(min(to_ms, MAX_TIME_MS), unit_ms)
     if step_ms is None:
-        return _cover(start_ms, stop_ms, _COARSEST_FIRST)
+        return cover(start_ms, stop_ms)
     fitting = next(name for name in _COARSEST_FIRST if step_ms % GRANULARITY_MS[name] == 0)
     return [StoredSpan(fitting, start_ms, stop_ms)] if start_ms < stop_ms else []
 
@@ -125,15 +126,31 @@ def sum_windows(
 class WindowSums:
     """The sums of ``sum_windows``, built row by row, so that a caller can pause between two rows."""
 
-    def __init__(self, by: Set[str], from_ms: int, to_ms: int, step_ms: int | None, as_of_ms: int) -> None:
+    def __init__(
+        self,
+        by: Set[str],
+        from_ms: int,
+        to_ms: int,
+        step_ms: int | None,
+        as_of_ms: int,
+        bounds: Sequence[int] = (),
+    ) -> None:
+        """With ``bounds`` a window lasts from one bound to the next, whatever the step."""
         self._by, self._from_ms, self._to_ms = by, from_ms, to_ms
-        self._step_ms, self._as_of_ms = step_ms, as_of_ms
+        self._step_ms, self._as_of_ms, self._bounds = step_ms, as_of_ms, bounds
         self._sums: dict[_Place, WindowSum] = {}
+
+    def __len__(self) -> int:
+        """Return the number of sums."""
+        return len(self._sums)
 
     def add(self, window: WindowRow) -> None:
         """Add a stored window to its sum."""
         key, step_ms = window.key, self._step_ms
-        if step_ms is None:
+        if self._bounds:
+            at = bisect_right(self._bounds, key.start_ms)
+            start_ms, end_ms = self._bounds[at - 1], self._bounds[at]
+        elif step_ms is None:
             start_ms, end_ms = step_start(self._from_ms, MINUTE_MS), step_end(self._to_ms, MINUTE_MS)
         else:
             start_ms = step_start(key.start_ms, step_ms)
@@ -172,7 +189,8 @@ def total(windows: Iterable[WindowSum]) -> Counts:
     return counts
 
 
-def _cover(start_ms: int, stop_ms: int, coarsest_first: tuple[str, ...]) -> list[StoredSpan]:
+def cover(start_ms: int, stop_ms: int, coarsest_first: tuple[str, ...] = _COARSEST_FIRST) -> list[StoredSpan]:
+    """Return the stored spans of whole minutes that make up a span, in order of time, each of the coarsest windows that fit."""
     if start_ms >= stop_ms:
         return []
     granularity, *finer = coarsest_first
@@ -180,11 +198,11 @@ def _cover(start_ms: int, stop_ms: int, coarsest_first: tuple[str, ...]) -> list
     inner_start_ms = step_end(start_ms, size_ms)
     inner_stop_ms = step_start(stop_ms, size_ms)
     if inner_start_ms >= inner_stop_ms:
-        return _cover(start_ms, stop_ms, tuple(finer))
+        return cover(start_ms, stop_ms, tuple(finer))
     return [
-        *_cover(start_ms, inner_start_ms, tuple(finer)),
+        *cover(start_ms, inner_start_ms, tuple(finer)),
         StoredSpan(granularity, inner_start_ms, inner_stop_ms),
-        *_cover(inner_stop_ms, stop_ms, tuple(finer)),
+        *cover(inner_stop_ms, stop_ms, tuple(finer)),
     ]
 
 

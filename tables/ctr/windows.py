@@ -1,7 +1,7 @@
 """Windows, merged from the panes of all partitions, and their stored granularities.
 
 Table ``windows``. Key: WindowKey bytes. Value: WindowState. Expires, by received time: minutes after 8 days (a day later than panes),
-hours after 90 days, days after 2 years. A partial that comes twice, or after a newer one, changes nothing.
+hours after 400 days, days after 2 years. A partial that comes twice, or after a newer one, changes nothing.
 """
 
 from decimal import Decimal
@@ -22,9 +22,9 @@ MINUTE_MS: Final = 60_000
 GRANULARITY_MS: Final = {PANE_GRANULARITY: MINUTE_MS, "hour": HOUR_MS, "day": DAY_MS}
 """The stored granularities and their sizes, the finest first."""
 
-WINDOW_KEEP_MS: Final = {PANE_GRANULARITY: 8 * DAY_MS, "hour": 90 * DAY_MS, "day": 730 * DAY_MS}
+WINDOW_KEEP_MS: Final = {PANE_GRANULARITY: 8 * DAY_MS, "hour": 400 * DAY_MS, "day": 730 * DAY_MS}
 """How long a row is kept after its last event was received. Minutes outlive their panes by a day. Otherwise the old counts of a pane
-could be merged a second time, into a new window."""
+could be merged a second time, into a new window. Days of a time zone are sums of hours: 400 days hold a year and the month before."""
 
 
 LIVE_LANE: Final = 1
@@ -204,7 +204,7 @@ TABLE: Final = TableSpec(
     WindowState,
     key="a window",
     value="merged counts; of minutes also the latest of each source partition; revision, and whether it is final",
-    expiry="minutes after 8 days, hours after 90, days after 730",
+    expiry="minutes after 8 days, hours after 400, days after 730",
     is_user_table=False,
     has_expired=lambda key, state, now_ms: has_expired(state, WindowKey.decode(key).granularity, now_ms),
 )

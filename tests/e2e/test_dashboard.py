@@ -18,7 +18,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, Route, ViewportSize, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, Route, ViewportSize, expect, sync_playwright
 
 from tests.e2e.test_browser import browser as chromium
 from tests.e2e.test_up import Up
@@ -36,14 +36,16 @@ CUSTOMERS = "".join(
         ("many", "3"),
         ("odd", "4"),
         ("late", "6"),
+        ("trial", "7"),
     )
 )
-VIEWS = ("overview", "positions", "variants", "visitor", "health")
+VIEWS = ("overview", "items", "positions", "variants", "experiments", "visitor", "health")
 THEMES = ("light", "dark")
 DESK: ViewportSize = {"width": 1360, "height": 900}
 PHONE: ViewportSize = {"width": 360, "height": 740}
 SCENARIOS = 10_000
 RESTART_SECONDS = 120  # the group waits for the session timeout of a worker that was killed
+IMAGE = "https://images.example/a.jpg"
 LONG_AGO_MS = 1_575_115_200_000  # 2019-11-30T12:00Z
 ODD = (
     "<script>document.title='hacked'</script>",
@@ -77,13 +79,36 @@ class Shop:
             "scenario": scenario,
             "time_ms": time_ms,
         }
+        self.send_all(customer, [event])
+
+    def send_all(self, customer: str, events: list[dict[str, Any]]) -> None:
         key = b64encode(f"{customer}:8695-1828".encode()).decode()
         headers = {"Content-Type": "application/json", "Authorization": f"Basic {key}"}
         request = urllib.request.Request(
-            f"{self.collector}/v1/{customer}/events", json.dumps([event]).encode(), headers
+            f"{self.collector}/v1/{customer}/events", json.dumps(events).encode(), headers
         )
         with urllib.request.urlopen(request, timeout=20) as answer:
-            assert json.load(answer)["accepted"] == 1
+            assert json.load(answer)["accepted"] == len(events)
+
+    def send_experiment(self, name: str, users: dict[str, int], clicks: dict[str, int]) -> None:
+        """Show two items to so many users of each variant. So many of them click one."""
+        events = []
+        for at, (variant, number) in enumerate(users.items()):
+            for n in range(number):
+                user = f"{name[:9]}-{at}-{n}"
+                common = {"user": user, "scenario": "home", "request_id": user}
+                events.append(
+                    {
+                        "type": "rendered",
+                        "items": ["1", "2"],
+                        "experiment": name,
+                        "variant": variant,
+                        **common,
+                    }
+                )
+                if n < clicks.get(variant, 0):
+                    events.append({"type": "clickrecommended", "item": "1", **common})
+        self.send_all("trial", events)
 
     def kill(self, part: str) -> None:
         """End one process as the kernel would. `uptake up` starts it again."""
@@ -113,13 +138,16 @@ def shop(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]
         for rank in ("0", "10", "20", "30"):
             items = ",".join(str(int(rank) + n) for n in range(10))
             shop.send("shop", "rendered", items, scenario="home", row="0", rank=rank, variant="b")
-        shop.send("shop", "rendered", "1,2,3,4,5", scenario="basket", row="1", rank="0")
+        shop.send("shop", "rendered", "1,2,3,4,5", scenario="basket", row="1", rank="0", image=IMAGE)
         for item in ("1", "2", "7"):
             shop.send("shop", "clickrecommended", item, scenario="home" if item == "7" else "basket")
         shop.send("shop", "buy", "1", fullprice="12.45EUR")
         for n, name in enumerate(ODD):
             shop.send("odd", "rendered", ",".join(str(n * 10 + i) for i in range(3)), scenario=name)
         shop.send_past("past", LONG_AGO_MS, "old")
+        shop.send_experiment("list", {"A": 200, "B": 200}, {"A": 40, "B": 160})
+        shop.send_experiment("uneven", {"A": 60, "B": 240}, {})
+        shop.send_experiment(ODD[0], {ODD[1]: 2, ODD[2]: 2, ODD[3]: 2}, {})
         yield shop
     finally:
         up.process.send_signal(signal.SIGINT)
@@ -175,6 +203,11 @@ def tile(page: Page, label: str) -> str:
     return found or ""
 
 
+def part(page: Page, title: str) -> Locator:
+    """Return the part of the page with this title."""
+    return page.locator("section", has=page.get_by_role("heading", name=title, exact=True))
+
+
 def wait_for(page: Page, label: str, number: str, seconds: int = 30) -> None:
     expect(page.locator(".tile", has=page.get_by_text(label, exact=True)).locator("strong")).to_have_text(
         number, timeout=seconds * 1_000
@@ -205,6 +238,8 @@ def test_the_page_shows_the_true_numbers(open_page: OpenPage) -> None:
     wait_for(page, "CTR", "6.67%")
     wait_for(page, "Bought", "1")
     wait_for(page, "Revenue", "€12.45")
+    wait_for(page, "Users", "1")
+    expect(page.locator(".tile.users")).to_contain_text("1 clicked (1 to ")
     rows = page.locator("section", has=page.get_by_role("heading", name="Scenarios")).locator("tbody tr")
     cells = [[(cell.text_content() or "") for cell in row.locator("th, td").all()] for row in rows.all()]
     assert [row[1:5] for row in cells] == [["home", "40", "1", "2.50%"], ["basket", "5", "2", "40.0%"]]
@@ -213,6 +248,21 @@ def test_the_page_shows_the_true_numbers(open_page: OpenPage) -> None:
 
     page.get_by_text("Table of these charts").click()
     expect(page.locator(".behind tbody tr").first).to_contain_text("not final")
+    page.get_by_role("link", name="Items").click()
+    top = part(page, "Top").locator("tbody tr")
+    expect(top).to_have_count(20)
+    cells = [row.locator("th, td").all_text_contents() for row in top.all()]
+    best = [[row[0], *row[2:7]] for row in cells[:3]]
+    assert sorted(best) == [
+        [item, where, "1", "1", "100%", "20.7%"]
+        for item, where in (("1/1", "basket"), ("1/2", "basket"), ("1/7", "home"))
+    ]
+    assert [row[4] for row in cells[3:]] == ["0"] * 17
+    expect(part(page, "Flop").get_by_text("25 more are not shown.")).to_be_visible()
+    page.get_by_role("radio", name="Items and images").check()
+    expect(top).to_have_count(5)
+    assert [row.locator("td").first.text_content() for row in top.all()] == [IMAGE] * 5
+    expect(part(page, "Flop").locator("tbody tr").first).to_contain_text("1/3")
     page.get_by_role("link", name="Positions").click()
     expect(page.locator(".heat tbody tr")).to_have_count(2)
     assert "1 / 1" in (page.locator(".heat tbody tr").first.text_content() or "")
@@ -292,6 +342,102 @@ def test_odd_names_are_shown_as_text(open_page: OpenPage) -> None:
         wait_for(page, "Shown", "3")
         page.go_back()
     assert page.title().endswith("Uptake")
+
+
+def test_an_experiment_has_its_verdict_first(open_page: OpenPage) -> None:
+    page = open_page("#customer=trial&view=experiments")
+    row = page.locator("tbody tr", has=page.get_by_role("button", name="list", exact=True))
+    expect(row).to_contain_text("Better B is better than A by", timeout=30_000)
+    expect(row.locator("td").nth(1)).to_have_text("400")
+    uneven = page.locator("tbody tr", has=page.get_by_role("button", name="uneven"))
+    expect(uneven).to_contain_text("Split wrong")
+    row.get_by_role("button").click()
+    assert "experiment=list" in page.url
+    expect(page.locator(".verdict")).to_contain_text("you may stop")
+    expect(page.locator(".alarm")).to_be_hidden()
+    variants = part(page, "Variants").locator("tbody tr")
+    cells = [row.locator("th, td").all_text_contents() for row in variants.all()]
+    assert [row[:5] for row in cells] == [
+        ["A", "200", "40", "400", "10.0%"],
+        ["B", "200", "160", "400", "40.0%"],
+    ]
+    assert [row[6][:7] for row in cells] == ["baselin", "+300%+1"], (
+        "the lift, and the beginning of its interval"
+    )
+    assert [
+        row.locator("td").all_text_contents()
+        for row in part(page, "Split of users").locator("tbody tr").all()
+    ] == [
+        ["200", "50.0%", "50.0%"],
+        ["200", "50.0%", "50.0%"],
+    ]
+    page.get_by_role("group", name="Lift over the baseline").focus()
+    page.keyboard.press("End")
+    expect(page.locator("#announce")).to_contain_text("B +300%")
+    page.get_by_text("Table of this chart").click()
+    expect(page.locator(".behind tbody tr").first).to_contain_text("300%")
+
+    page.get_by_label("Compare", exact=True).select_option("Revenue per list")
+    expect(page.locator(".verdict")).to_contain_text("Too early")
+    expect(page.get_by_label("Currency")).to_have_value("EUR")
+    page.get_by_label("Currency").fill("chf")
+    page.keyboard.press("Enter")
+    expect(page.locator(".verdict")).to_contain_text("Too early")
+    other = open_page(f"#{urlsplit(page.url).fragment}")
+    expect(other.locator(".verdict")).to_contain_text("Too early")
+    expect(other.get_by_label("Currency")).to_have_value("CHF")
+    expect(other.get_by_label("Compare", exact=True)).to_have_value("revenue_per_call")
+    other.get_by_role("button", name="All experiments").click()
+    other.get_by_role("button", name="uneven").click()
+    expect(other.locator(".alarm")).to_contain_text("Do not compare the rates below")
+    assert [
+        row.locator("td").all_text_contents()
+        for row in part(other, "Split of users").locator("tbody tr").all()
+    ] == [
+        ["60", "20.0%", "50.0%"],
+        ["240", "80.0%", "50.0%"],
+    ]
+
+
+def test_experiments_are_accessible_and_fit_a_phone(open_page: OpenPage) -> None:
+    page = open_page("#customer=trial&view=experiments&tz=utc")
+    for picture, name in (("all", ""), ("list", "list"), ("uneven", "uneven"), ("odd", ODD[0])):
+        page.set_viewport_size(DESK)
+        page.emulate_media(color_scheme="light")
+        page.goto(f"{page.url.partition('#')[0]}#customer=trial&view=experiments&tz=utc")
+        if name:
+            page.get_by_role("button", name=name, exact=True).click()
+            expect(part(page, "Split of users")).to_be_visible()
+        settled(page, "experiments")
+        assert violations(page) == [], picture
+        page.screenshot(path=PICTURES / f"experiments-{picture}-light.png", full_page=True)
+        page.emulate_media(color_scheme="dark")
+        page.set_viewport_size(PHONE)
+        assert not is_too_wide(page), picture
+        assert violations(page) == [], picture
+        page.screenshot(path=PICTURES / f"experiments-{picture}-phone-dark.png", full_page=True)
+
+
+def test_odd_names_of_an_experiment_are_shown_as_text(open_page: OpenPage) -> None:
+    page = open_page(f"#customer=trial&view=experiments&experiment={quote(ODD[0])}")
+    expect(page.locator("h2 bdi")).to_have_text(ODD[0])
+    names = part(page, "Variants").locator("tbody bdi")
+    expect(names).to_have_count(3)
+    assert sorted(names.all_text_contents()) == sorted(ODD[1:])
+    assert [name.get_attribute("title") for name in names.all()] == names.all_text_contents()
+    long = names.filter(has_text="xxx")
+    assert long.evaluate("it => it.scrollWidth > it.clientWidth && it.clientWidth < 500"), "it is cut"
+
+
+def test_an_experiment_that_nobody_saw_is_said_to_be_unknown(open_page: OpenPage, said: list[str]) -> None:
+    page = open_page("#customer=trial&view=experiments&experiment=nothing")
+    expect(page.get_by_role("alert")).to_contain_text("Choose another experiment or metric.")
+    expect(page.locator("#freshness.still")).to_be_visible()
+    expect(page.locator("#banner")).to_be_hidden()
+    page.get_by_role("button", name="All experiments").click()
+    expect(page.get_by_role("button", name="uneven")).to_be_visible()
+    expect(page.get_by_role("alert")).to_be_hidden()
+    said[:] = [line for line in said if "404" not in line]
 
 
 def test_keyboard(open_page: OpenPage) -> None:
@@ -392,6 +538,75 @@ def test_ten_thousand_scenarios_are_searched_and_paged(open_page: OpenPage) -> N
     dialog.get_by_role("searchbox").fill("list-9876")
     dialog.get_by_role("button", name="list-9876").click()
     wait_for(page, "Shown", "2")
+
+
+def test_items_beyond_the_bound_are_one_row(open_page: OpenPage) -> None:
+    """The answers are made up: to have more than 10,000 items folded would take longer than the test."""
+    asked: list[dict[str, list[str]]] = []
+
+    def answer(route: Route) -> None:
+        query = parse_qs(urlsplit(route.request.url).query)
+        asked.append(query)
+        from_ms, to_ms = int(query["from"][0]), int(query["to"][0])
+        names = [f"1/{name}" for name in (*ODD, "4711")]
+        windows = []
+        for n, item in enumerate([*(names if query["sort"] == ["top"] else names[::-1]), None]):
+            low, high = (0.01, 0.02) if item is None else (0.1 - n / 100, 0.5)
+            rate = {"value": 0.1, "numerator": 1, "denominator": 10, "low": low, "high": high}
+            counts = {
+                "rendered": 10 if item else 90_000,
+                "attributed_clicks": 1 if item else 900,
+                "clicks": 1,
+            }
+            place = {"scenario": "home", "item": item, "image": None if n else "https://images.example/1.jpg"}
+            state = {
+                "start_ms": from_ms,
+                "end_ms": to_ms,
+                "final": False,
+                "revision": 0,
+                "ctr_rendered": rate,
+            }
+            windows.append({**place, **counts, "calls": None, "revenue": {}, **state})
+        span = {"from_ms": from_ms, "to_ms": to_ms, "step_ms": None, "as_of_ms": to_ms}
+        route.fulfill(json={**span, "windows": windows, "left_out": 12_345, "items_bounded": True})
+
+    page = open_page()
+    page.route(re.compile("/dashboard/many/ctr[?].*by=item"), answer)
+    page.goto(
+        page.url.partition("#")[0] + "#customer=many&view=items&span=PT15M&until=2026-11-20T12:10Z&tz=utc"
+    )
+    top, flop = part(page, "Top").locator("tbody tr"), part(page, "Flop").locator("tbody tr")
+    expect(top).to_have_count(len(ODD) + 2)
+    assert [row.locator("th").text_content() for row in top.all()][:-1] == [
+        f"1/{name}" for name in (*ODD, "4711")
+    ]
+    for rows in (top, flop):
+        cells = rows.last.locator("th, td").all_text_contents()
+        assert [cells[0], *cells[3:6]] == ["Other items", "90,000", "900", "1.00%"], (
+            "not where the sort would have it"
+        )
+    assert flop.first.locator("th").text_content() == "1/4711"
+    long = top.locator("th bdi").filter(has_text="xxx")
+    assert long.get_attribute("title") == f"1/{'x' * 256}"
+    assert long.evaluate("it => it.scrollWidth > it.clientWidth && it.clientWidth < 500"), "it is cut"
+    expect(page.get_by_text("12,345 more are not shown.")).to_have_count(2)
+    expect(page.get_by_text("so the span is widened to 20 Nov 2026, 11:00–13:00")).to_be_visible()
+    assert {int(query["from"][0]) % 3_600_000 for query in asked} == {0}
+    assert {int(query["to"][0]) % 3_600_000 for query in asked} == {0}
+    assert sorted((query["by"][0], query["sort"][0]) for query in asked) == [
+        ("item", "flop"),
+        ("item", "top"),
+    ]
+    expect(top.first.get_by_text("images.example")).to_be_hidden()
+
+    page.get_by_role("radio", name="Items and images").check()
+    expect(top.first.get_by_text("https://images.example/1.jpg")).to_be_visible()
+    assert "images=1" in page.url
+    assert asked[-1]["by"] == ["item,image"]
+    assert violations(page) == []
+    page.set_viewport_size(PHONE)
+    assert not is_too_wide(page)
+    assert page.title() == "Items · many · Uptake"
 
 
 def test_the_page_survives_the_death_of_a_worker_and_of_the_dashboard(

@@ -110,7 +110,7 @@ def clocks(broker: LocalBroker, directory: Path, *, events: int, kills: int) -> 
 
 
 def forget_old_windows(totals: Truth) -> None:
-    """Remove what is older than the tables keep: minutes after a week, hours after 90 days."""
+    """Remove what is older than the tables keep: minutes after a week, hours after 400 days."""
     now_ms = int(time.time() * 1000)
     totals.minutes = {(name, start) for name, start in totals.minutes if start > now_ms - 7 * DAY_MS}
     for name in [name for name in totals.windows if name[1] < now_ms - KEEP_HOURS_MS]:

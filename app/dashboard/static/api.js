@@ -5,6 +5,9 @@ const REOPEN_MS = 2_000;
 const SILENCE_MS = 25_000; // the server repeats an answer that has not changed every 10 s
 const SKEW_MS = 5_000; // the Date header has whole seconds, so a smaller difference says nothing
 
+/** Answers that are larger cost a worker and the page much, so they are asked for rarely. */
+export const LARGE_BYTES = 1_000_000;
+
 let skew_ms = 0;
 
 /** Return the server's time. The clock of a reader's machine may be wrong. */

@@ -1,22 +1,22 @@
 // The charts: click-through rates as lines with bands, and what was shown and clicked as bars. uPlot draws them.
 
-import uPlot from "./vendor/uPlot.esm.js";
 import { announce, h, nameOf } from "./dom.js";
 import { count, interval, share, shortCount } from "./numbers.js";
 import { DAY } from "./state.js";
 import { topOf } from "./windows.js";
 
+const { uPlot } = globalThis; // set by vendor/uPlot.iife.min.js, which runs before all modules
 const AXIS_WIDTH = 58; // the same in all charts, so that their times stand below each other
 const SYNC = uPlot.sync("time");
 const FEW = 40; // so many windows have a point each
 const axisPercent = new Intl.NumberFormat(undefined, { style: "percent", maximumFractionDigits: 3 });
 
 /** Return a colour of the style sheet; the theme may have changed. */
-const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+export const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 export const lineColour = (at) => colour(`line-${at + 1}`);
 
 /** The common part: size, axes, cursor and keyboard. A chart is built again when its shape changes, else only its data. */
-class TimeChart {
+export class TimeChart {
   constructor(height, label) {
     this.height = height;
     this.canvas = h("div.plot", { tabindex: "0", role: "group", "aria-label": label, "aria-roledescription": "chart" });
@@ -35,8 +35,9 @@ class TimeChart {
     return Math.max(200, this.canvas.clientWidth);
   }
 
-  /** Draw; `shape` names what the series depend on. */
-  draw(shape, options, data) {
+  /** Draw; `series` names what the series depend on. */
+  draw(series, options, data) {
+    const shape = `${options.isUtc} ${options.clock.zone} ${series}`;
     if (this.shape === shape) {
       this.plot.setData(data);
       return;
@@ -51,7 +52,7 @@ class TimeChart {
     this.shape = null;
   }
 
-  #complete({ clock, isUtc, series, bands, bounds, top, values, isLast, hooks = {} }) {
+  #complete({ clock, isUtc, series, bands, bounds, top, bottom = () => 0, values, isLast, sync = { key: SYNC.key }, hooks = {} }) {
     const line = { stroke: colour("grid"), width: 1 };
     const axis = { stroke: colour("muted"), font: "12px system-ui, sans-serif", grid: line, ticks: { ...line, size: 4 } };
     return {
@@ -61,8 +62,8 @@ class TimeChart {
       tzDate: (ms) => (isUtc ? uPlot.tzDate(new Date(ms), "Etc/UTC") : new Date(ms)),
       legend: { show: false },
       padding: [8, 22, isLast ? 0 : 7, 0],
-      cursor: { drag: { x: false, y: false }, y: false, sync: { key: SYNC.key }, points: { size: 7 } },
-      scales: { x: { range: () => bounds() }, y: { range: () => [0, top()] } },
+      cursor: { drag: { x: false, y: false }, y: false, sync, points: { size: 7 } },
+      scales: { x: { range: () => bounds() }, y: { range: () => [bottom(), top()] } },
       axes: [
         {
           ...axis,
@@ -150,7 +151,7 @@ export class RateChart extends TimeChart {
       data.push(before);
       series.push({ ...plain, stroke: colour("muted"), width: 1.5, dash: [2, 3], spanGaps: true });
     }
-    const shape = JSON.stringify([lines.map(({ name, colour: stroke }) => [name, stroke]), before !== null, clock.zone, step_ms]);
+    const shape = JSON.stringify([lines.map(({ name, colour: stroke }) => [name, stroke]), before !== null, step_ms]);
     this.draw(
       shape,
       {
@@ -250,7 +251,7 @@ export class BarChart extends TimeChart {
     const paths = uPlot.paths.bars({ size: [0.86, Infinity, 1] });
     const bar = { paths, width: 1, stroke: fill, points: { show: false } };
     this.draw(
-      JSON.stringify([fill, clock.zone, step_ms]),
+      JSON.stringify([fill, step_ms]),
       {
         clock,
         isUtc,

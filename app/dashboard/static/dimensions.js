@@ -1,55 +1,30 @@
 // The views of positions (a heat map of row and rank) and of variants, side by side.
 
-import { ask, now, pathOf, repeat } from "./api.js";
+import { ask, now, pathOf } from "./api.js";
+import { AskedView } from "./asked_view.js";
 import { h, panel, setText, whisker } from "./dom.js";
 import { count, interval, share } from "./numbers.js";
 import { bounds } from "./state.js";
 import { DataTable, nameCell } from "./table.js";
 import { byVariant, places } from "./windows.js";
 
-const AGAIN_MS = 10_000;
 const MOST_RANKS = 60;
 
-/** What both views share: one question, asked again and again. */
-class DimensionView {
+/** What both views share: a question about one dimension. */
+class DimensionView extends AskedView {
   constructor(context, by) {
-    Object.assign(this, { context, by, key: null });
+    super(context);
+    this.by = by;
   }
 
-  show(state) {
-    const key = JSON.stringify([state.customer, state.scenario, state.span, state.until]);
-    this.state = state;
-    if (key === this.key) return;
-    this.hide();
-    this.key = key;
-    this.hasAnswer = false;
-    this.element.classList.add("loading");
-    const { signal } = (this.abort = new AbortController());
-    repeat(signal, async () => {
-      const [from, to] = bounds(state, now());
-      const parameters = { from, to, by: this.by, scenario: state.scenario };
-      try {
-        const { answer } = await ask(pathOf(state.customer, "ctr", parameters), { signal });
-        this.hasAnswer = true;
-        this.element.classList.remove("loading");
-        this.draw(answer);
-        this.context.fresh(answer);
-        this.context.describe(answer);
-        return AGAIN_MS;
-      } catch (error) {
-        if (signal.aborted) return null;
-        this.context.problem(error, this.hasAnswer);
-        return error.status === 400 || error.status === 401 ? null : AGAIN_MS / 4;
-      }
-    });
+  keyOf({ customer, scenario, span, until }) {
+    return [customer, scenario, span, until];
   }
 
-  hide() {
-    this.abort?.abort();
-    this.key = null;
+  ask(state, signal) {
+    const [from, to] = bounds(state, now());
+    return ask(pathOf(state.customer, "ctr", { from, to, by: this.by, scenario: state.scenario }), { signal });
   }
-
-  restyle() {}
 }
 
 /** A table of rows and ranks. Its cells have numbers and a colour, so that it needs no other table behind it. */
@@ -141,7 +116,7 @@ export class Variants extends DimensionView {
         "Variants side by side",
         { note: h("p.note", "of the parameter "), className: ".wide-bars" },
         this.table.element,
-        h("p.note", "Each interval holds for one look at its own rate. It is no verdict about an experiment: whoever looks often will sooner or later see two intervals apart."),
+        h("p.note", "Each interval holds for one look at its own rate. It is no verdict about an experiment: whoever looks often will sooner or later see two intervals apart. “Experiments” has verdicts."),
       ),
     );
     this.element.querySelector(".note").append(h("code", "variant"));

@@ -27,7 +27,8 @@ export function emptyPanel(context, state, older) {
   return panel(title, { className: ".empty" }, ...children);
 }
 
-function command(text) {
+/** Return a command with a button that copies it. */
+export function command(text) {
   const button = h("button", { type: "button" }, "Copy");
   button.addEventListener("click", async () => {
     try {

@@ -1,12 +1,12 @@
 // The numbers of one view, kept up to date: a stream where that is cheap, else questions again and again.
 
-import { LiveAnswers, ask, now, pathOf, repeat } from "./api.js";
+import { LARGE_BYTES, LiveAnswers, ask, now, pathOf, repeat } from "./api.js";
 import { DAY, SPANS, STEPS, bounds, boundsBefore, spanFor, stepFor, widened } from "./state.js";
 import { byScenario, largest } from "./windows.js";
 
 const STREAM_WINDOWS = 6_000; // a stream sends all its windows each second: some 3 MB of JSON at most
-const LARGE_BYTES = 1_000_000;
 const HIDDEN_MS = 30_000;
+const USERS_MS = 15_000;
 const LINES = 5;
 const OLDEST_MS = 9_000 * DAY; // an answer has 10,000 windows at most
 
@@ -21,7 +21,8 @@ function rest(state, answer, size) {
  * The feed of the overview.
  *
  * `on.scenarios(answer)`: sums of the span by scenario. `on.windows({ windows, from_ms, to_ms, step_ms, total })`: what the
- * charts show. `on.before({ totals, series })`: the span before. `on.problem(error)` and `on.fresh(answer)`: whether it moves.
+ * charts show. `on.before({ totals, series })`: the span before. `on.users(window)`: the window that knows how many users there were, or
+ * null. `on.problem(error)` and `on.fresh(answer)`: whether it moves.
  */
 export class Feed {
   constructor(state, on) {
@@ -31,6 +32,7 @@ export class Feed {
     repeat(signal, () => this.#askScenarios());
     this.following = new AbortController();
     if (state.compare) repeat(signal, () => this.#askBefore());
+    repeat(signal, () => this.#askUsers());
     document.addEventListener("visibilitychange", () => this.#rest(), { signal });
   }
 
@@ -52,8 +54,9 @@ export class Feed {
     return widened(bounds(this.state, now()), this.step);
   }
 
+  /** Ask for days of UTC, whatever the zone of the customer: the charts have windows of one length. */
   #ask(parameters) {
-    return ask(pathOf(this.state.customer, "ctr", parameters), { signal: this.abort.signal });
+    return ask(pathOf(this.state.customer, "ctr", { ...parameters, time_zone: "UTC" }), { signal: this.abort.signal });
   }
 
   async #guarded(task, rest_ms) {
@@ -97,7 +100,7 @@ export class Feed {
     else if (this.state.until !== null) repeat(this.following.signal, () => this.#askWindows());
     else {
       const { customer, span, scenario } = this.state;
-      const path = pathOf(customer, "ctr/stream", { span, granularity: this.step, scenario });
+      const path = pathOf(customer, "ctr/stream", { span, granularity: this.step, scenario, time_zone: "UTC" });
       this.listen = () => {
         this.stream ??= new LiveAnswers(path, (answer) => this.#got(answer), (error) => this.on.problem(error));
       };
@@ -147,6 +150,20 @@ export class Feed {
       this.stream?.close();
       this.stream = null;
     }, HIDDEN_MS);
+  }
+
+  /** Ask for the users of all scenarios or of one: users of several scenarios, or of parts of an hour, cannot be added up. */
+  async #askUsers() {
+    const [from, to] = widened(bounds(this.state, now()), "PT1H");
+    const { scenario } = this.state;
+    try {
+      const { answer } = await this.#ask({ from, to, users: 1, scenario, by: scenario === null ? "customer" : null });
+      this.on.users(answer.windows.length === 1 ? answer.windows[0] : null);
+    } catch (error) {
+      // The question about scenarios says it if nothing answers.
+      if (this.abort.signal.aborted || error.status === 400) return null;
+    }
+    return USERS_MS;
   }
 
   #askBefore() {

@@ -31,6 +31,12 @@ export class Freshness {
     this.#draw();
   }
 
+  /** The question was refused: there is nothing to wait for. */
+  refused() {
+    this.reset(false);
+    this.got({});
+  }
+
   /** Answers have stopped. */
   fail(reason, since_ms = this.since_ms ?? this.fresh_ms ?? now()) {
     Object.assign(this, { reason, since_ms });

@@ -14,8 +14,13 @@ export class Headlines {
       ctr: tile("CTR", "95 % interval", this.interval.element),
       purchases: tile("Bought", "purchases that followed a click"),
       revenue: tile("Revenue", "of these purchases"),
+      users: tile("Users", ""),
     };
-    this.element = h("ul.tiles", { "aria-label": "Headline numbers" }, Object.values(this.of).map((one) => one.element));
+    this.clickers = h("span.tile-note");
+    this.of.users.element.append(this.clickers);
+    this.of.users.element.classList.add("users");
+    this.of.users.element.hidden = true;
+    this.element = h("ul.tiles.headlines", { "aria-label": "Headline numbers" }, Object.values(this.of).map((one) => one.element));
   }
 
   show(sums, earlier, state) {
@@ -33,10 +38,24 @@ export class Headlines {
     const [first] = amounts;
     setText(this.of.revenue.value, first ? money(first[1], first[0]) : "–");
     setText(this.of.revenue.note, amounts.length > 1 ? `and ${amounts.slice(1).map(([currency, amount]) => money(amount, currency)).join(", ")}` : "of these purchases");
-    this.of.revenue.value.classList.toggle("long", this.of.revenue.value.textContent.length > 11);
+    this.of.revenue.value.classList.toggle("long", this.of.revenue.value.textContent.length > 9);
     this.of.revenue.change(earlier && first ? growth(Number(first[1]), Number(earlier.revenue[first[0]] ?? 0), span) : null);
   }
+
+  /** Show how many users there were, of a window that knows it; the tile is hidden without one. */
+  showUsers(window) {
+    const { element, value, note } = this.of.users;
+    const { users = null, clickers = null } = window ?? {};
+    element.hidden = users === null;
+    if (users === null) return;
+    setText(value, count(users.value));
+    setText(note, `95 %: ${within(users)}, in whole hours`);
+    this.clickers.hidden = clickers === null;
+    if (clickers !== null) setText(this.clickers, `${count(clickers.value)} clicked (${within(clickers)})`);
+  }
 }
+
+const within = ({ low, high }) => `${count(low)} to ${count(high)}`;
 
 function tile(label, note, extra = null) {
   const value = h("strong");

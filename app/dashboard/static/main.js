@@ -3,13 +3,15 @@
 import { ask, now, repeat } from "./api.js";
 import { Positions, Variants } from "./dimensions.js";
 import { h, panel, setText } from "./dom.js";
+import { Experiments } from "./experiments.js";
 import { Freshness } from "./freshness.js";
 import { Health } from "./health.js";
+import { Items } from "./items.js";
 import { customerLogin, logOut } from "./login.js";
 import { clockIn, count } from "./numbers.js";
 import { Overview } from "./overview.js";
 import { ScenarioPicker } from "./picker.js";
-import { MINUTE, SPANS, VIEWS, bounds, moved, readState, writeState } from "./state.js";
+import { MINUTE, SPANS, VIEWS, bounds, hasSpan, moved, readState, writeState } from "./state.js";
 import { Visitor } from "./visitor.js";
 
 const HEALTH_MS = 15_000;
@@ -27,8 +29,10 @@ class Page {
     at("scenario").append(this.picker.element);
     this.views = {
       overview: new Overview(this),
+      items: new Items(this),
       positions: new Positions(this),
       variants: new Variants(this),
+      experiments: new Experiments(this),
       visitor: new Visitor(this),
       health: new Health(this),
     };
@@ -60,7 +64,8 @@ class Page {
       return;
     }
     if (!hasAnswer) this.#wrong(error);
-    this.freshness.fail(error.message);
+    if (!hasAnswer && isOver(error)) this.freshness.refused();
+    else this.freshness.fail(error.message);
   }
 
   scenarios(names) {
@@ -101,7 +106,7 @@ class Page {
     if (old !== view) old.hide();
     if (isOther || !this.hasView) {
       this.#wrong(null);
-      this.freshness.reset(state.until === null || state.view === "health");
+      this.freshness.reset(state.until === null || !hasSpan(state.view));
     }
     if (!this.hasView || old !== view) at("view").replaceChildren(view.element);
     this.hasView = true;
@@ -113,8 +118,8 @@ class Page {
   #wrong(error) {
     at("wrong").hidden = error === null;
     if (error === null) return;
-    const isOver = error.status === 400 || error.status === 404;
-    const words = isOver ? "Choose another span or scenario." : "The page tries again by itself.";
+    const choice = this.state.view === "experiments" ? "experiment or metric" : "span or scenario";
+    const words = isOver(error) ? `Choose another ${choice}.` : "The page tries again by itself.";
     at("wrong").replaceChildren(panel("No numbers", { className: ".wrong" }, h("p", error.message), h("p.muted", words)));
   }
 
@@ -123,7 +128,7 @@ class Page {
   #controls() {
     const customer = at("customer");
     customer.append(...this.session.customers.map((id) => h("option", { value: id }, id)));
-    customer.addEventListener("change", () => this.change({ ...this.state, customer: customer.value, scenario: null, lines: [] }));
+    customer.addEventListener("change", () => this.change({ ...this.state, customer: customer.value, scenario: null, lines: [], experiment: null }));
     at("spans").append(
       ...Object.entries(SPANS).map(([span, { label, words }]) =>
         h("label", { title: `The last ${words}` }, h("input", { type: "radio", name: "span", value: span, onchange: () => this.change({ ...this.state, span }) }), h("span", label)),
@@ -159,9 +164,9 @@ class Page {
     const { state } = this;
     at("customer").value = state.customer;
     this.picker.show(state.scenario);
-    const hasSpan = state.view !== "visitor" && state.view !== "health";
-    at("span-controls").hidden = !hasSpan;
-    at("scenario").hidden = !hasSpan;
+    const isOfSpan = hasSpan(state.view);
+    at("span-controls").hidden = !isOfSpan;
+    at("scenario").hidden = !isOfSpan;
     at("compare-control").hidden = state.view !== "overview";
     for (const radio of at("spans").querySelectorAll("input")) radio.checked = radio.value === state.span;
     at("compare").checked = state.compare;
@@ -178,8 +183,8 @@ class Page {
       else link.removeAttribute("aria-current");
     }
     const [from, to] = bounds(state, now());
-    setText(at("range"), hasSpan ? `${this.clock.range(from, Math.min(to, now()))} (${this.clock.zone})` : "");
-    document.title = [state.scenario, VIEWS[state.view], state.customer, "Uptake"].filter(Boolean).join(" · ");
+    setText(at("range"), isOfSpan ? `${this.clock.range(from, Math.min(to, now()))} (${this.clock.zone})` : "");
+    document.title = [state.view === "experiments" ? state.experiment : state.scenario, VIEWS[state.view], state.customer, "Uptake"].filter(Boolean).join(" · ");
   }
 
   #nextTheme() {
@@ -217,6 +222,9 @@ class Page {
     return HEALTH_MS;
   }
 }
+
+/** Whether a question was refused, so that it need not be asked again. */
+const isOver = ({ status }) => status === 400 || status === 404;
 
 /** Return a time as an input of type datetime-local takes it. */
 function inputTime(ms, isUtc) {

@@ -16,12 +16,14 @@ const change = new Intl.NumberFormat(undefined, {
   maximumFractionDigits: 1,
   signDisplay: "exceptZero",
 });
+const digits = new Intl.NumberFormat(undefined, { maximumSignificantDigits: 2 });
 const points = new Intl.NumberFormat(undefined, { minimumSignificantDigits: 2, maximumSignificantDigits: 2, signDisplay: "exceptZero" });
 
 export const count = (number) => (number === null || number === undefined ? NO_VALUE : whole.format(number));
 export const shortCount = (number) => short.format(number);
 export const oneDecimal = (number) => (number === null || number === undefined ? NO_VALUE : decimal.format(number));
 export const share = (value) => (value === null || value === undefined ? NO_VALUE : percent.format(value));
+export const small = (value) => (value === null || value === undefined ? NO_VALUE : value < 0.0001 ? "< 0.0001" : digits.format(value));
 export const relative = (value) => change.format(value);
 export const inPoints = (value) => points.format(value * 100);
 
@@ -30,10 +32,15 @@ export function interval(low, high) {
   return low === null || low === undefined ? "no interval" : `${share(low)} to ${share(high)}`;
 }
 
-/** Return an exact decimal as money. The currency need not be one that the browser knows. */
-export function money(amount, currency) {
+/** Return a change with its interval, all relative; a dash if there is none. */
+export function lift(estimate) {
+  return estimate ? `${relative(estimate.value)} (${relative(estimate.low)} to ${relative(estimate.high)})` : NO_VALUE;
+}
+
+/** Return an exact decimal as money. The currency need not be one that the browser knows. `options`: of Intl.NumberFormat. */
+export function money(amount, currency, options = {}) {
   try {
-    return new Intl.NumberFormat(undefined, { style: "currency", currency }).format(amount);
+    return new Intl.NumberFormat(undefined, { style: "currency", currency, ...options }).format(amount);
   } catch {
     return `${amount} ${currency}`;
   }

@@ -76,6 +76,7 @@ export class Overview {
     this.key = key;
     Object.assign(this, { answer: null, rows: null, before: null, changed: [], looked: false });
     this.rates.forget();
+    this.tiles.showUsers(null);
     this.element.classList.add("loading");
     this.feed = new Feed(state, {
       scenarios: (answer, rows) => this.#gotScenarios(answer, rows),
@@ -84,6 +85,7 @@ export class Overview {
         this.before = before;
         this.#draw();
       },
+      users: (window) => this.tiles.showUsers(window),
       fresh: (answer) => this.context.fresh(answer),
       problem: (error) => this.context.problem(error, this.answer !== null),
     });

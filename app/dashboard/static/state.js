@@ -29,10 +29,23 @@ const FEW_CLICKS = 5; // a window with fewer has an interval that is wider than 
 
 export const VIEWS = {
   overview: "Overview",
+  items: "Items",
   positions: "Positions",
   variants: "Variants",
+  experiments: "Experiments",
   visitor: "Visitor",
   health: "Health",
+};
+
+/** Whether the numbers of a view are those of the span that was chosen. */
+export const hasSpan = (view) => !["experiments", "visitor", "health"].includes(view);
+
+// What an experiment compares: `value` over `weight` of each user.
+export const METRICS = {
+  ctr_rendered: { label: "CTR of items", value: "Clicked", weight: "Shown" },
+  ctr_calls: { label: "CTR of lists", value: "Clicked lists", weight: "Lists" },
+  conversion_per_click: { label: "Conversion of clicks", value: "Bought", weight: "Clicked" },
+  revenue_per_call: { label: "Revenue per list", value: "Revenue", weight: "Lists" },
 };
 
 export const MAX_LINES = 6;
@@ -47,12 +60,16 @@ const DEFAULTS = {
   compare: false,
   utc: false,
   lines: [], // the scenarios in the chart; none: those with the most showings
+  images: false, // items, or each image of an item apart
+  experiment: null, // null: the list of experiments
+  metric: null, // null: the one that was declared
+  currency: null, // of revenue; null: the customer's
 };
 
 /** Return the state that a hash describes. What it does not say, or says wrongly, has its default. */
 export function readState(hash) {
   const given = new URLSearchParams(hash.replace(/^#/, ""));
-  const state = { ...DEFAULTS, customer: given.get("customer"), scenario: given.get("scenario") };
+  const state = { ...DEFAULTS, customer: given.get("customer"), scenario: given.get("scenario"), experiment: given.get("experiment") };
   if (Object.hasOwn(VIEWS, given.get("view") ?? "")) state.view = given.get("view");
   if (Object.hasOwn(SPANS, given.get("span") ?? "")) state.span = given.get("span");
   if (SPANS[state.span].steps.includes(given.get("step"))) state.step = given.get("step");
@@ -61,6 +78,9 @@ export function readState(hash) {
   state.compare = given.get("compare") === "1";
   state.utc = given.get("tz") === "utc";
   state.lines = [...new Set(given.getAll("line"))].slice(0, MAX_LINES);
+  state.images = given.get("images") === "1";
+  if (Object.hasOwn(METRICS, given.get("metric") ?? "")) state.metric = given.get("metric");
+  if (/^[A-Z]{3}$/.test(given.get("currency") ?? "")) state.currency = given.get("currency");
   return state;
 }
 
@@ -76,6 +96,8 @@ export function writeState(state) {
   if (state.compare) hash.set("compare", "1");
   if (state.utc) hash.set("tz", "utc");
   for (const line of state.lines) hash.append("line", line);
+  if (state.images) hash.set("images", "1");
+  for (const name of ["experiment", "metric", "currency"]) if (state[name] !== DEFAULTS[name]) hash.set(name, state[name]);
   return `#${hash}`;
 }
 

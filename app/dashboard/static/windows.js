@@ -56,6 +56,21 @@ export const byVariant = (windows) =>
     (window) => ({ scenario: window.scenario, variant: window.variant }),
   );
 
+/**
+ * Return the rows of an answer by item, in its order, and apart from them the sum of the items that are not counted one by one:
+ * null if there are none.
+ */
+export function itemRows(windows) {
+  const keyOf = ({ scenario, item, image }) => JSON.stringify([scenario, item, image ?? null]);
+  const rows = sumBy(
+    windows.filter((window) => window.item !== null),
+    keyOf,
+    ({ scenario, item, image }) => ({ scenario, item, image: image ?? null }),
+  );
+  const rest = windows.filter((window) => window.item === null);
+  return { rows, others: rest.length ? { ...total(rest), key: "others", item: null } : null };
+}
+
 /** Return the names of the scenarios with the most showings. */
 export function largest(rows, most) {
   return [...rows].sort(comparing((row) => row.rendered, true)).slice(0, most).map((row) => row.scenario);

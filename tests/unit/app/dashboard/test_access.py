@@ -24,6 +24,8 @@ CTR = b'{"customer":"00000","as_of_ms":1,"windows":[],"total":{"rendered":1}}'
 DATA = [
     "/dashboard/00000/ctr",
     "/dashboard/00000/ctr/stream",
+    "/dashboard/00000/experiments",
+    "/dashboard/00000/experiments/a",
     "/dashboard/00000/users/max",
     "/dashboard/00000/users/max/exclusions",
     "/dashboard/00000/refused",

@@ -23,6 +23,8 @@ CTR = b'{"customer":"00000","as_of_ms":1,"windows":[],"total":{"rendered":1}}'
         ("/dashboard/login", 405),
         ("/dashboard/00000/ctr", 200),
         ("/dashboard/nobody/ctr", 404),
+        ("/dashboard/nobody/experiments", 404),
+        ("/dashboard/00000/experiments/", 404),
         ("/dashboard/00000/ctr/stream", 200),
         ("/dashboard/health", 200),
         ("/health/ready", 200),
@@ -113,18 +115,45 @@ async def test_a_user_is_passed_on_as_it_was_encoded(
     assert workers[0].paths() == [f"/v1/00000{path}?threshold=1"]
 
 
+@pytest.mark.parametrize("name", ["", "/a%2Fb%20%C3%A4%2e%2e", "/%3Cscript%3E", f"/{'x' * 256}"])
+async def test_experiments_are_passed_on_as_they_were_encoded(
+    start: Start, workers: list[SmallServer], name: str
+) -> None:
+    workers[0].set(f"/v1/00000/experiments{name}", {"verdict": "better"})
+    client = await start()
+    query = "metric=revenue_per_call&currency=EUR&steps=1"
+    answer = await client.get(URL(f"/dashboard/shop/experiments{name}?{query}", encoded=True))
+    assert (answer.status, await answer.json()) == (200, {"verdict": "better"})
+    (asked,) = workers[0].asked
+    assert asked.raw_path == f"/v1/00000/experiments{name}?{query}"
+    assert asked.headers["Authorization"] == f"Bearer {API_KEY}"
+
+
+async def test_an_experiment_that_a_worker_does_not_know_is_not_found(
+    start: Start, workers: list[SmallServer]
+) -> None:
+    refusal = {"code": "unknown_experiment", "sentence": "no user saw it"}
+    workers[0].set("/v1/00000/experiments/nothing", refusal, 404)
+    client = await start()
+    answer = await client.get("/dashboard/00000/experiments/nothing")
+    assert (answer.status, await answer.json()) == (
+        404,
+        {"error": "unknown_experiment", "detail": "no user saw it"},
+    )
+
+
 @pytest.mark.parametrize(
     "user", ["..", "%2e%2e", "..%2F..%2Fshop-2%2Fctr", "a%3Fb=1", "a%23b", "%2F%2Fevil.example", "a;b"]
 )
-async def test_no_user_leads_to_another_address_of_a_worker(
+async def test_no_name_leads_to_another_address_of_a_worker(
     start: Start, workers: list[SmallServer], user: str
 ) -> None:
     client = await start()
-    for rest in ("", "/exclusions"):
-        await client.get(URL(f"/dashboard/00000/users/{user}{rest}", encoded=True))
+    for rest in (f"users/{user}", f"users/{user}/exclusions", f"experiments/{user}"):
+        await client.get(URL(f"/dashboard/00000/{rest}", encoded=True))
     assert workers[0].paths() or user == "..", "a client may resolve it by itself"
     for path in workers[0].paths():
-        assert path.startswith("/v1/00000/users/")
+        assert path.startswith(("/v1/00000/users/", "/v1/00000/experiments/"))
         assert path.count("/") == 4 + path.endswith("/exclusions")
 
 

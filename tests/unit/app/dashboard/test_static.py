@@ -64,9 +64,16 @@ def test_every_module_is_loaded_ahead(tags: list[tuple[str, dict[str, str | None
     modules = {
         f"/static/{path.relative_to(PAGE_DIRECTORY).as_posix()}" for path in PAGE_DIRECTORY.rglob("*.js")
     }
-    assert scripts == {"/static/main.js", "/static/theme.js"}
+    assert scripts == {"/static/main.js", "/static/theme.js", "/static/vendor/uPlot.iife.min.js"}
     assert ahead | scripts == modules
     assert not ahead & scripts
+
+
+def test_the_library_of_charts_runs_before_the_modules(tags: list[tuple[str, dict[str, str | None]]]) -> None:
+    """A deferred script and a module run in the order in which the page names them."""
+    scripts = [attributes for tag, attributes in tags if tag == "script"]
+    later = [each["src"] for each in scripts if "defer" in each or each.get("type") == "module"]
+    assert later == ["/static/vendor/uPlot.iife.min.js", "/static/main.js"]
 
 
 def test_both_ways_to_the_dark_theme_have_the_same_colours() -> None:
@@ -98,7 +105,7 @@ def test_pure_modules() -> None:
     if node is None:
         pytest.skip("no Node.js on this machine, so the pure modules of the page were not tested apart")
     tests = sorted((Path(__file__).parent / "static").glob("*.test.mjs"))
-    assert len(tests) == 3
+    assert len(tests) == 4
     done = subprocess.run(
         [node, "--test", *map(str, tests)], capture_output=True, text=True, check=False, timeout=60
     )

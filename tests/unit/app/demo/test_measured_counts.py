@@ -74,7 +74,7 @@ async def test_windows_become_cells_of_every_part(worker: Worker) -> None:
     assert [dict(url.query) for url in worker.asked] == [
         {"by": "variant", "from": "1000", "to": "2000"},
         {"by": "variant,position", "from": "1000", "to": "2000"},
-        {"by": "variant", "granularity": "P1D", "from": "1000", "to": "2000"},
+        {"by": "variant", "granularity": "P1D", "time_zone": "UTC", "from": "1000", "to": "2000"},
         {"by": "variant", "granularity": "PT1H", "from": "1000", "to": "2000"},
     ]
 

@@ -11,7 +11,6 @@ from tables.ctr.item_windows import ItemWindow
 from tables.ctr.panes import Counts
 from tables.ctr.window_keys import (
     ALL_SCENARIOS,
-    CUSTOMER,
     HOUR_MS,
     ITEM,
     ITEM_IMAGE,
@@ -191,13 +190,17 @@ async def test_users_are_distinct_over_hours_variants_and_workers(start: Start) 
 
 async def test_totals_of_the_customer_have_no_scenario(start: Start) -> None:
     worker = MemoryWorker()
+    for scenario, hour in (("home", 0), ("mail", 0), ("mail", 1)):
+        key = WindowKey("00000", scenario, SCENARIO, "hour", TODAY + hour * HOUR_MS)
+        partition = worker.partition_of(scenario_key("00000", scenario))
+        row = WindowRow(key, Counts(rendered=7), 1, is_final=True)
+        worker.rows.setdefault(partition, []).append(row)
     partition = worker.partition_of(scenario_key("00000", ALL_SCENARIOS))
-    key = WindowKey("00000", ALL_SCENARIOS, CUSTOMER, "hour", TODAY)
-    worker.rows[partition] = [WindowRow(key, Counts(rendered=7))]
     seen = {"": Seen(marks(1, 2, 3), marks(1))}
     worker.seen[partition] = [(WindowKey("00000", ALL_SCENARIOS, SCENARIO, "hour", TODAY), seen)]
     client = await start(worker)
     answer = await answered(client, f"{SPAN}&by=customer&users=1&granularity=PT1H")
-    (window,) = answer["windows"]
-    assert "scenario" not in window
-    assert (window["rendered"], window["users"]["value"]) == (7, 3)
+    first, second = answer["windows"]
+    assert "scenario" not in first
+    assert (first["rendered"], first["users"]["value"], first["revision"], first["final"]) == (14, 3, 2, True)
+    assert (second["rendered"], second["users"]["value"]) == (7, 0)

@@ -1,6 +1,8 @@
 """Query parameters of CTR lookups: valid values, defaults, and the answers to everything else."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
+from itertools import pairwise
+from zoneinfo import ZoneInfo
 
 import pytest
 from multidict import MultiDict
@@ -16,8 +18,8 @@ MILLISECONDS = [0, 5, 946_684_799, 4_102_444_800]
 """Small values, and the neighbours of those that can only be seconds."""
 
 
-def ctr(**query: str) -> CtrQuery:
-    return read_ctr(Params(MultiDict({name.rstrip("_"): value for name, value in query.items()})), NOW)
+def ctr(zone: tzinfo = UTC, **query: str) -> CtrQuery:
+    return read_ctr(Params(MultiDict({name.rstrip("_"): value for name, value in query.items()})), NOW, zone)
 
 
 @pytest.mark.parametrize("seconds", SECONDS)
@@ -105,6 +107,9 @@ def test_a_sorted_answer_has_a_limit() -> None:
         {"limit": "1001"},
         {"previous": "yes"},
         {"granularity": "PT1M", "from_": "2019-01-01", "to": "2019-02-01"},
+        {"time_zone": "Mars/Olympus"},
+        {"time_zone": "../../etc/passwd"},
+        {"time_zone": "Europe/Berlin", "granularity": "P1D", "from_": "2015-01-01", "to": "2019-01-01"},
     ],
 )
 def test_a_wrong_question_about_ctr_is_refused_with_a_sentence(query: dict[str, str]) -> None:
@@ -119,3 +124,29 @@ def test_ctr_as_of_a_time_leaves_out_what_began_later() -> None:
     assert (asked.from_ms, asked.to_ms, asked.as_of_ms) == (past - 86_400_000, past, past)
     assert ctr(as_of_ms=str(past), from_="0", to=str(NOW)).to_ms == past
     assert ctr(as_of_ms=str(past), from_="0", to=str(past - 60_000)).to_ms == past - 60_000
+
+
+@pytest.mark.parametrize(
+    ("granularity", "time_zone", "hours"),
+    [
+        ("P1D", "", [24, 25, 24]),
+        ("P1D", "America/New_York", [24, 24, 24]),
+        ("P1D", "UTC", None),
+        ("PT12H", "", None),
+        ("PT1H", "Asia/Kolkata", None),
+    ],
+)
+def test_whole_days_are_those_of_a_zone(granularity: str, time_zone: str, hours: list[int] | None) -> None:
+    berlin = ZoneInfo("Europe/Berlin")
+    query = ctr(berlin, granularity=granularity, time_zone=time_zone, from_="2019-10-26", to="2019-10-29")
+    assert str(query.zone) == (time_zone or "Europe/Berlin")
+    midnight = datetime(2019, 10, 26, tzinfo=query.zone)
+    assert query.from_ms == midnight.timestamp() * 1_000, "a time without an offset is one of the zone"
+    bounds = None if query.local is None else query.local.bounds
+    lengths = None if bounds is None else [(end - start) // 3_600_000 for start, end in pairwise(bounds)]
+    assert lengths == hours
+
+
+def test_the_customer_in_utc_has_stored_days() -> None:
+    assert ctr(granularity="P1D").local is None
+    assert ctr(ZoneInfo("Europe/Berlin"), granularity="P1D", time_zone="UTC").zone is UTC

@@ -3,21 +3,26 @@
 import gzip
 import random
 import re
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
+from multidict import MultiDict
 
 from app.customers.customer import Customer
 from app.customers.declared_experiments import DeclaredExperiment
-from app.lookup.experiment_query import kept_end
+from app.lookup.experiment_query import kept_end, read_experiment
+from app.lookup.query_params import Params
 from events.rules import Rules
 from tables.ctr.panes import Counts
 from tables.ctr.user_totals import UserTotals, sum_of
 from tables.ctr.window_keys import EXPERIMENT, WindowKey, experiment_name, scenario_key
 from tables.ctr.window_sums import WindowRow
 from tests.support.builders import a_clickrecommended, a_rendered
-from tests.support.lookups import DAY, MINUTE, NOW, Client, MemoryWorker, Start, two_workers
+from tests.support.lookups import CUSTOMER, DAY, MINUTE, NOW, Client, MemoryWorker, Start, two_workers
 from tests.support.overlays import SpiedOverlay, fold_all
 from tests.support.user_totals import of_user
 
@@ -292,3 +297,12 @@ async def test_generated_users_have_a_good_split_and_the_true_lift(start: Start)
     assert (answer["verdict"], answer["of_several"]) == ("better", 0)
     lift = answer["differences"][0]["lift"]
     assert lift["low"] < 0.5 < lift["high"]
+
+
+def test_times_without_an_offset_are_in_the_zone_of_the_customer() -> None:
+    customer = replace(CUSTOMER, rules=replace(CUSTOMER.rules, time_zone=ZoneInfo("Europe/Berlin")))
+    query = read_experiment(Params(MultiDict({"from": "2023-11-10", "to": "2023-11-11"})), customer, NOW)
+    assert (query.from_ms, query.to_ms) == tuple(
+        round(datetime(2023, 11, day, tzinfo=ZoneInfo("Europe/Berlin")).timestamp()) * 1_000
+        for day in (10, 11)
+    )

@@ -285,6 +285,7 @@ async def test_ctr_has_the_form_of_the_specification(start: Start) -> None:
         "from_ms": key.start_ms,
         "to_ms": key.start_ms + DAY,
         "step_ms": HOUR,
+        "time_zone": "UTC",
         "by": [],
         "as_of_ms": NOW,
         "windows": [

@@ -75,6 +75,6 @@ async def test_reload_adds_and_takes_away(customers: Customers) -> None:
         await asyncio.wait_for(forgotten.wait(), 20)
         assert (keepers, folded.scenario_keepers) == ({"a"}, {"a"})
         assert not folded.unknown.is_missing("b", 0)
-        assert switched_off == {"b": {"item", "image", "users", "customer"}}
+        assert switched_off == {"b": {"item", "image", "users"}}
     finally:
         await service.stop()

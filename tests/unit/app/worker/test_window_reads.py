@@ -1,10 +1,12 @@
 """Windows are read in key order from memory and store, and no scenario costs a look at the rows of the others."""
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import chain
 from types import SimpleNamespace
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import msgspec
 from hypothesis import given
@@ -12,11 +14,14 @@ from hypothesis import strategies as st
 
 from agents.overlay import Overlay
 from app.worker.window_reads import read_windows
+from events.topics import DAY_MS
+from tables.ctr.local_days import LocalSteps, day_bounds
+from tables.ctr.local_windows import LocalReading
 from tables.ctr.panes import Counts
 from tables.ctr.user_totals import UserTotals
 from tables.ctr.window_keys import EXPERIMENT, SCENARIO, WindowKey, experiment_name
 from tables.ctr.window_sums import StoredSpan
-from tables.ctr.windows import WindowState
+from tables.ctr.windows import GRANULARITY_MS, WindowState, add_delta, floor
 from tables.declare import BY_NAME
 from tests.support.builders import MINUTE_MS
 from tests.support.memory_store import MemoryStore
@@ -119,3 +124,27 @@ def test_work_grows_with_the_rows_and_not_with_their_square() -> None:
             reading.keep("shop", scenario, 1, 1)
     assert {each[0] for each in reading.read()} == set(scenarios)
     assert reading.looked_at == len(scenarios)
+
+
+def test_a_split_day_or_hour_is_read_before_its_parts() -> None:
+    """Events may be counted between two reads, and then the parts must not lack them (tables/ctr/local_windows.py)."""
+    reading, kolkata = Reading(), ZoneInfo("Asia/Kolkata")
+    steps = LocalSteps(day_bounds(kolkata, 1, T0, T0 + DAY_MS), T0 + 99 * DAY_MS)
+    for scenario in ("a", "b"):
+        for minute_ms in range(steps.bounds[0] - MINUTE_MS, steps.bounds[-1] + MINUTE_MS, 10 * MINUTE_MS):
+            for granularity in GRANULARITY_MS:
+                key = WindowKey("shop", scenario, SCENARIO, granularity, floor(minute_ms, granularity))
+                states = reading.overlay.tables["windows"]
+                states.put(key.encode(), add_delta(states.get(key.encode()), Counts(clicks=1), T0))
+    local = LocalReading(steps)
+    rows = list(chain.from_iterable(read_windows(reading.open, "shop", None, SCENARIO, local.segments)))
+    assert Counter(row.key for row in rows).most_common(1)[0][1] == 1
+    for scenario in ("a", "b"):
+        read = [row.key.granularity for row in rows if row.key.scenario == scenario]
+        assert read == sorted(read, key=["day", "hour", "minute"].index)
+    clicks = Counter[str]()
+    for row in rows:
+        if local.takes(row):
+            clicks[row.key.scenario] += row.counts.clicks
+    expected = len(range(steps.bounds[0] + 9 * MINUTE_MS, steps.bounds[-1], 10 * MINUTE_MS))
+    assert (clicks, local.missing()) == ({"a": expected, "b": expected}, None)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tables.ctr import partials
 from tables.ctr.panes import COUNTERS, PANE_KEEP_MS, Counts, Pane, Tally, add, is_zero, subtract
-from tables.ctr.window_keys import ALL_SCENARIOS, CUSTOMER, POSITION, SCENARIO, VARIANT, WindowKey
+from tables.ctr.window_keys import POSITION, SCENARIO, VARIANT, WindowKey
 
 T = 1_700_000_040_000  # the start of a minute
 counts = st.builds(
@@ -32,15 +32,11 @@ def pane_key(
     return WindowKey("c", "s", dimension, "minute", T, variant, row, rank)
 
 
-TOTAL = WindowKey("c", ALL_SCENARIOS, CUSTOMER, "minute", T)
-
-
 def test_four_items_shown_count_once_each_by_position_and_four_by_scenario_and_variant() -> None:
     tally = Tally()
     tally.count("rendered", "c", "s", "A", T + 59_999, row=2, rank=3, items=4)
     panes = drained(tally)
     assert {key: pane.counts.rendered for key, pane in panes.items()} == {
-        TOTAL: 4,
         pane_key(SCENARIO): 4,
         pane_key(VARIANT, "A"): 4,
         pane_key(POSITION, "A", 2, 3): 1,
@@ -61,7 +57,6 @@ def test_a_call_counts_once_and_at_no_position() -> None:
     tally.count("calls", "c", "s", "A", T, row=1, items=0)
     panes = drained(tally)
     assert {key: pane.counts.calls for key, pane in panes.items()} == {
-        TOTAL: 1,
         pane_key(SCENARIO): 1,
         pane_key(VARIANT, "A"): 1,
     }
@@ -73,8 +68,7 @@ def test_no_scenario_is_unknown_and_an_empty_variant_is_none() -> None:
     tally.count("clicks", "c", "unknown", None, T)
     panes = drained(tally)
     assert {(key.scenario, key.variant, pane.counts.clicks) for key, pane in panes.items()} == {
-        ("unknown", None, 2),
-        ("", None, 2),
+        ("unknown", None, 2)
     }
 
 
@@ -166,7 +160,6 @@ def test_every_dimension_sums_to_what_was_counted(
         tally.count(counter, "c", scenario, variant, time_ms, row, rank, items)
         expected[SCENARIO, counter] += items or 1
         expected[VARIANT, counter] += items or 1
-        expected[CUSTOMER, counter] += items or 1
         expected[POSITION, counter] += items
         if number % flush_every == 0:
             stored |= tally.drain(stored.get, T)
@@ -210,7 +203,7 @@ def test_partials_come_back_from_their_record() -> None:
     tally.count("clicks", "c", "other", None, T)
     changed = drained(tally)
     published = list(partials.records(changed, partition=3, watermark_ms=T))
-    assert [key for key, _ in published] == [b"c\x1fs", b"c\x1funknown", b"c\x1fother"]
+    assert [key for key, _ in published] == [b"c\x1fs", b"c\x1fother"]
     found = {}
     for _, value in published:
         record = partials.decode(value)

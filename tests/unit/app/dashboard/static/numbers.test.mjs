@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { addDecimals, bytes, clockIn, difference, duration, money, share, wilson } from "../../../../../app/dashboard/static/numbers.js";
+import { addDecimals, bytes, clockIn, difference, duration, lift, money, share, small, wilson } from "../../../../../app/dashboard/static/numbers.js";
 
 const close = (a, b) => assert.ok(Math.abs(a - b) < 1e-9, `${a} is not ${b}`);
 
@@ -54,6 +54,12 @@ test("a difference that may be none is not clear", () => {
   assert.equal(difference(rate, rate).isClear, false);
   assert.equal(difference(rate, { value: null, low: null, high: null }), null);
   assert.equal(difference(rate, undefined), null);
+});
+
+test("a change of nothing is a dash, and a tiny number is not 0", () => {
+  assert.equal(lift(null), "–");
+  assert.match(lift({ value: 0.12, low: 0.03, high: -0.001 }), /^\+12.?% \(\+3.?% to -0[.,]1.?%\)$/);
+  assert.deepEqual([0.00001, 0.043219, null].map(small).map((text) => text.replace(",", ".")), ["< 0.0001", "0.043", "–"]);
 });
 
 test("what is not there is a dash", () => {

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { DAY, HOUR, MINUTE, SPANS, STEPS, bounds, boundsBefore, moved, readState, spanFor, stepFor, widened, writeState } from "../../../../../app/dashboard/static/state.js";
+import { DAY, HOUR, MINUTE, SPANS, STEPS, VIEWS, bounds, boundsBefore, hasSpan, moved, readState, spanFor, stepFor, widened, writeState } from "../../../../../app/dashboard/static/state.js";
 
 const NOW = Date.UTC(2026, 10, 28, 12, 30, 20);
 
@@ -13,6 +13,9 @@ test("an address gives back the state that it was made of", () => {
     { ...readState(""), view: "positions", customer: "00000", scenario: "a&b=c #%", span: "P90D" },
     { ...readState(""), scenario: "<script>", lines: ["x", "\u202ey", "🛒"], compare: true, utc: true },
     { ...readState(""), scenario: "", until: Date.UTC(2019, 11, 1) },
+    { ...readState(""), view: "items", images: true },
+    { ...readState(""), view: "experiments", experiment: "a/b <script>", metric: "revenue_per_call", currency: "CHF" },
+    { ...readState(""), view: "experiments", experiment: "" },
   ];
   for (const state of states) assert.deepEqual(readState(writeState(state)), state);
 });
@@ -23,13 +26,17 @@ test("an address without a state is short", () => {
 });
 
 test("what an address says wrongly has its default", () => {
-  const state = readState("#view=constructor&span=toString&until=soon&compare=yes&tz=Mars&foo=1");
+  const state = readState("#view=constructor&span=toString&until=soon&compare=yes&tz=Mars&foo=1&images=yes&metric=valueOf&currency=euro");
   assert.deepEqual(state, readState(""));
 });
 
 test("a view has at most six lines, each once", () => {
   const hash = `#${"abcabcdefgh".split("").map((name) => `line=${name}`).join("&")}`;
   assert.deepEqual(readState(hash).lines, ["a", "b", "c", "d", "e", "f"]);
+});
+
+test("experiments, visitors and health are not of a span", () => {
+  assert.deepEqual(Object.keys(VIEWS).filter((view) => !hasSpan(view)), ["experiments", "visitor", "health"]);
 });
 
 test("a live span holds the minute that has begun", () => {

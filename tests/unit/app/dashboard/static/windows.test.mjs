@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { byScenario, byVariant, comparing, corrections, funnel, grid, largest, lineOf, places, topOf, total, volumes } from "../../../../../app/dashboard/static/windows.js";
+import { byScenario, byVariant, comparing, corrections, funnel, grid, itemRows, largest, lineOf, places, topOf, total, volumes } from "../../../../../app/dashboard/static/windows.js";
 
 const window = (scenario, start_ms, rendered, clicked, more = {}) => ({
   scenario,
@@ -41,6 +41,19 @@ test("nothing adds up to nothing", () => {
 test("a variant without a name is one of its own", () => {
   const rows = byVariant([window("a", 0, 1, 0, { variant: null }), window("a", 0, 2, 0, { variant: "null" }), window("a", 1, 4, 0, { variant: null })]);
   assert.deepEqual(rows.map((row) => [row.variant, row.rendered]), [[null, 5], ["null", 2]]);
+});
+
+test("items keep the order of the answer, and what is beyond the bound is apart", () => {
+  const one = (scenario, item, rendered, clicked, more = {}) => window(scenario, 0, rendered, clicked, { item, ...more });
+  const { rows, others } = itemRows([one("b", "1/9", 10, 5), one("a", null, 70, 7), one("a", "1/9", 10, 1), one("b", null, 30, 3)]);
+  assert.deepEqual(rows.map((row) => [row.scenario, row.item, row.image, row.rendered]), [["b", "1/9", null, 10], ["a", "1/9", null, 10]]);
+  assert.deepEqual([others.item, others.rendered, others.ctr.value], [null, 100, 0.1]);
+  assert.equal(itemRows([one("a", "1/9", 1, 0)]).others, null);
+});
+
+test("an item without an image is a row of its own", () => {
+  const images = [null, "null", "https://images.example/1.jpg"].map((image) => window("a", 0, 1, 0, { item: "1/9", image }));
+  assert.deepEqual(itemRows(images).rows.map((row) => row.image), [null, "null", "https://images.example/1.jpg"]);
 });
 
 test("the largest scenarios come first", () => {
