@@ -17,6 +17,8 @@ BENCHMARKS: Final = {
     "soak": "memory of a worker over half an hour",
     "collector": "events over HTTP, one by one and in batches",
     "loop_lag": "how long each kind of lookup keeps other requests waiting",
+    "windows": "shown and clicked items counted in windows of a minute, compared with Quix Streams",
+    "page": "time from an accepted event to its number on the page, and how many open pages one process serves",
     "experiments": "false claims and power of experiments that are looked at after each user",
 }
 """Name -> what the benchmark measures."""

@@ -70,9 +70,16 @@ def figure(name: str, better: str) -> Measure:
 
 
 def parse(
-    parser: argparse.ArgumentParser, argv: Sequence[str] | None, trials: Sequence[str] = ()
+    parser: argparse.ArgumentParser,
+    argv: Sequence[str] | None,
+    trials: Sequence[str] = (),
+    *,
+    small: Mapping[str, Any] | None = None,
 ) -> argparse.Namespace:
-    """Add the options of now / before to those of a benchmark, and parse the command line. ``--trials`` chooses from ``trials``."""
+    """Add the options of now / before to those of a benchmark, and parse the command line. ``--trials`` chooses from ``trials``.
+
+    ``small`` are the sizes that ``--smoke`` sets where no other is given. With them, ``--smoke`` needs no other checkout.
+    """
     group = parser.add_argument_group(
         "now / before",
         "Compare this checkout (now) with another one (before), without peers. docs/benchmarks.md describes the method.",
@@ -94,7 +101,11 @@ def parse(
             "--trials", nargs="+", choices=trials, default=trials, help="run only these parts (default: all)"
         )
     chosen = parser.parse_args(argv)
-    complaint = _complaint(parser, chosen)
+    if chosen.smoke and small is not None:
+        for name, size in small.items():
+            if getattr(chosen, name) == parser.get_default(name):
+                setattr(chosen, name, size)
+    complaint = _complaint(parser, chosen, may_be_small=small is not None)
     if complaint is not None:
         parser.error(complaint)
     if chosen.against is not None and chosen.pairs is None:
@@ -102,10 +113,13 @@ def parse(
     return chosen
 
 
-def _complaint(parser: argparse.ArgumentParser, chosen: argparse.Namespace) -> str | None:
+def _complaint(
+    parser: argparse.ArgumentParser, chosen: argparse.Namespace, *, may_be_small: bool
+) -> str | None:
     """Return what is wrong with the options, or None if they are valid."""
     if chosen.against is None:
-        return "--pairs and --smoke belong to --against CHECKOUT" if chosen.pairs or chosen.smoke else None
+        is_alone = chosen.pairs or (chosen.smoke and not may_be_small)
+        return "--pairs and --smoke belong to --against CHECKOUT" if is_alone else None
     for name in OF_ROUNDS:
         if getattr(chosen, name, None) != parser.get_default(name):
             return f"--{name} is about peers, and --against has no peers"

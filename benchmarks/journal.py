@@ -133,6 +133,11 @@ def delete_topics(bootstrap: str, prefix: str, keep: Iterable[str] = ()) -> None
     _wait(lambda: not set(names) & _listed(admin), "the deleted topics still exist")
 
 
+def topics_with(bootstrap: str, words: str) -> list[str]:
+    """Return the topics whose names hold some words."""
+    return [name for name in sorted(_listed(AdminClient({"bootstrap.servers": bootstrap}))) if words in name]
+
+
 def _listed(admin: AdminClient) -> set[str]:
     try:
         topics = admin.list_topics(timeout=10).topics

@@ -37,7 +37,7 @@ class Verdict:
 def count_journal(bootstrap: str, topic: str) -> Shown:
     """Return how many lists of a journal show each item to each user, by plain counting."""
     shown: Shown = {}
-    for key, value in _committed(bootstrap, topic):
+    for key, value in committed(bootstrap, topic):
         event = json.loads(value)
         items = shown.setdefault(key, {})
         for item in dict.fromkeys(event["items"]):
@@ -48,7 +48,7 @@ def count_journal(bootstrap: str, topic: str) -> Shown:
 def count_changelog(bootstrap: str, topic: str, user_of: UserOf) -> Shown:
     """Return the same counts from the last row of each user in a changelog of `rendered` rows (docs/topics-and-tables.md)."""
     rows: dict[bytes, Any] = {}
-    for key, value in _committed(bootstrap, topic):
+    for key, value in committed(bootstrap, topic):
         user = user_of(key)
         if user is not None:
             rows[user] = value
@@ -69,7 +69,7 @@ def _count(entry: bytes) -> tuple[str, int]:
 def count_items(bootstrap: str, topic: str) -> Shown:
     """Return the totals of a shop's journal: for each table, how often each item was shown or clicked, or how many were bought."""
     totals: Shown = {b"rendered": {}, b"clicked": {}, b"purchases": {}}
-    for _, value in _committed(bootstrap, topic):
+    for _, value in committed(bootstrap, topic):
         event = json.loads(value)
         if event["type"] == "rendered":
             for item in dict.fromkeys(event["items"]):
@@ -88,7 +88,7 @@ def count_kept_items(bootstrap: str, changelogs: Mapping[bytes, str]) -> Shown:
     """
     totals: Shown = {}
     for table, topic in changelogs.items():
-        rows = dict(_committed(bootstrap, topic))
+        rows = dict(committed(bootstrap, topic))
         items = totals[table] = {}
         for key, row in rows.items():
             if row is None or key.endswith(b"\0moved"):
@@ -124,14 +124,14 @@ def compare(expected: Shown, found: Shown) -> Verdict:
 
 def count_rendered(bootstrap: str, topic: str, since: Mapping[int, int]) -> int:
     """Return how many `rendered` events with items a topic holds, from the offsets ``since`` on."""
-    found = (json.loads(value) for _, value in _committed(bootstrap, topic, since))
+    found = (json.loads(value) for _, value in committed(bootstrap, topic, since))
     return sum(event["type"] == "rendered" and bool(event["items"]) for event in found)
 
 
-def _committed(
+def committed(
     bootstrap: str, topic: str, since: Mapping[int, int] | None = None
 ) -> Iterator[tuple[bytes, Any]]:
-    """Yield key and value of every committed record from the offsets ``since`` on, in log order per partition."""
+    """Yield key and value of every committed record of a topic from the offsets ``since`` on, in log order per partition."""
     consumer = Consumer(
         {
             "bootstrap.servers": bootstrap,

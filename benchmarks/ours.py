@@ -53,8 +53,8 @@ class Ours:
         self.kafka, self._directory, self.partitions, self._flush_ms = kafka, directory, partitions, flush_ms
         self._checkout = THIS
         self._settings = Settings(kafka=kafka, partitions=partitions)
-        self._customers_file = directory / f"{kafka.rpartition(':')[2]}.toml"
-        self.customer = create_customers_file(self._customers_file, CUSTOMER)
+        self.customers_file = directory / f"{kafka.rpartition(':')[2]}.toml"
+        self.customer = create_customers_file(self.customers_file, CUSTOMER)
         asyncio.run(ensure_topics(self._settings))
 
     def customers_without(self, dimensions: Iterable[str]) -> Path:
@@ -96,7 +96,7 @@ class Ours:
             "UPTAKE_KAFKA": self.kafka,
             "UPTAKE_APP_ID": app_id,
             "UPTAKE_PARTITIONS": str(self.partitions),
-            "UPTAKE_CUSTOMERS_FILE": str(self._customers_file),
+            "UPTAKE_CUSTOMERS_FILE": str(self.customers_file),
             "UPTAKE_DATA_DIR": str(data_dir),
             "UPTAKE_FLUSH_INTERVAL_MS": str(self._flush_ms),
         }

@@ -89,6 +89,11 @@ class Contestant:
         log = self._log.read_bytes()
         return any(text.encode() in log for text in ([words] if isinstance(words, str) else words))
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether it has ended."""
+        return self._process.poll() is not None
+
     def check(self) -> None:
         """Raise ContestantError if it has ended."""
         status = self._process.poll()

@@ -13,6 +13,7 @@ from aiohttp import web
 
 from app.http.event_format import HEARTBEAT, RETRY, event_part
 from app.http.refusals import SAFE_HEADERS
+from app.http.resets import reset
 from events.rejections import RefusedError
 
 log = logging.getLogger(__name__)
@@ -29,6 +30,7 @@ _AT_ONCE: Final = 32
 _REST: Final = 4
 """A long computation is followed by a rest of so many times its length, so that a stream takes a fifth of a core at most."""
 _LONGEST_REST_S: Final = 5.0
+_IF_SAME: Final = 0.5  # of an interval: what changes once an interval is then found soon after each change
 _FRESH_INTERVALS: Final = 3
 """A newcomer gets the latest answer at once if it was confirmed within so many intervals."""
 _END_SECONDS: Final = 0.4
@@ -49,8 +51,9 @@ class StreamProblemError(Exception):
 class EventHub:
     """The event streams of one process.
 
-    Every ``interval_s`` a topic's data is fetched, and sent if its bytes changed. A client gets a comment line as a heartbeat after
-    ``heartbeat_s`` without an event. A client that does not read is dropped when ``max_waiting`` events wait for it.
+    Every ``interval_s`` a topic's data is fetched, and sent if its bytes changed; if not, it is fetched again after half of that. A
+    client gets a comment line as a heartbeat after ``heartbeat_s`` without an event. A client that does not read is dropped when
+    ``max_waiting`` events wait for it.
     """
 
     def __init__(
@@ -190,8 +193,8 @@ class _StreamClient:
 
     def abort(self) -> None:
         """Reset the connection, and end the stream."""
-        if isinstance(self._transport, asyncio.WriteTransport):
-            self._transport.abort()
+        if self._transport is not None:
+            reset(self._transport)
         self.end()
 
 
@@ -227,10 +230,12 @@ class _SharedStream:
 
     async def _run(self) -> None:
         while True:
-            start_s = self._loop.time()
+            start_s, before = self._loop.time(), self._latest
             fetch_s = await self._look()
             took_s = self._loop.time() - start_s
-            await asyncio.sleep(_rest_s(self._interval_s, took_s, fetch_s))
+            is_same = self._latest is before and self._problem is None
+            interval_s = self._interval_s * (_IF_SAME if is_same else 1)
+            await asyncio.sleep(_rest_s(interval_s, took_s, fetch_s))
 
     async def _look(self) -> float:
         """Fetch the data, and tell the clients what changed. Return the seconds that the fetch took."""

@@ -12,7 +12,7 @@ RECOVERED = "every table is recovered"
 
 
 def parse() -> argparse.Namespace:
-    """Return kafka, topic, name (of group and own topics), partitions, state_dir, commit_seconds and tables."""
+    """Return kafka, topic, name (of group and own topics), partitions, state_dir, commit_seconds, tables, guarantee and live."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--kafka", required=True)
     parser.add_argument("--topic", required=True)
@@ -21,4 +21,6 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--state-dir", type=Path, required=True)
     parser.add_argument("--commit-seconds", type=float, required=True)
     parser.add_argument("--tables", nargs="*", default=[], help="tables to restore")
+    parser.add_argument("--guarantee", default="at-least-once", help="of Quix Streams: or exactly-once")
+    parser.add_argument("--live", action="store_true", help="publish windows while they are open")
     return parser.parse_args()

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from app.http import event_stream
 from app.http.event_stream import EventHub, StreamProblemError, _rest_s
 from events.rejections import RefusedError
 
@@ -337,6 +338,31 @@ async def test_a_client_that_goes_while_nothing_changes_is_missed_too(site: Site
 )
 def test_a_long_fetch_is_followed_by_a_long_rest(took_s: float, fetch_s: float, rest_s: float) -> None:
     assert _rest_s(1.0, took_s, fetch_s) == pytest.approx(rest_s)
+
+
+async def test_data_that_are_the_same_are_fetched_again_after_half_an_interval(
+    site: Sites, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[float] = []
+
+    def rest_s(interval_s: float, _took_s: float, _fetch_s: float) -> float:
+        asked.append(interval_s)
+        return 0.001
+
+    monkeypatch.setattr(event_stream, "_rest_s", rest_s)
+    numbers = Numbers()
+    reader = await (await site(numbers.fetch, interval_s=8.0)).reader()
+    await until(lambda: len(asked) > 3)
+    assert set(asked) == {8.0}
+    numbers.changes = False
+    asked.clear()
+    await until(lambda: len(asked) > 3)
+    assert set(asked[2:]) == {4.0}
+    numbers.error = StreamProblemError("unavailable", "ask again in 2 s")
+    asked.clear()
+    await until(lambda: len(asked) > 3)
+    assert set(asked[2:]) == {8.0}, "who has a problem is not asked more often"
+    await reader.next()
 
 
 async def test_the_shared_task_ends_with_its_last_client(site: Sites) -> None:
