@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from benchmarks.lag_state import HOURS, LONG, MINUTES, State
+from benchmarks.lag_state import HOURS, ITEM_DAYS, LONG, MINUTES, State
 from benchmarks.traffic import CUSTOMER
 from tables.ctr.window_keys import HOUR_MS, POSITION, SCENARIO, VARIANT
 from tables.ctr.windows import MINUTE_MS
@@ -62,6 +62,9 @@ def kinds(state: State) -> list[Lookup]:
         ctr("ctr_by_both", HOURS[POSITION] - 2, f"{hourly}&by=variant,position"),
         ctr("ctr_too_many", HOURS[POSITION], f"{hourly}&by=variant,position", status=400),
         ctr("ctr_one_window", HOURS[SCENARIO], "&granularity=P1W"),
+        ctr("ctr_users", HOURS[VARIANT] - 2, f"{hourly}&by=variant&users=1"),
+        ctr("ctr_of_customer", HOURS[SCENARIO], f"{hourly}&by=customer"),
+        ctr("ctr_by_item", (ITEM_DAYS - 2) * 24, f"&by=item&scenario={LONG}&granularity=P1D&limit=1000"),
         Lookup(
             "ctr_minutes",
             f"/v1/{CUSTOMER}/ctr?from={now_ms - minutes * MINUTE_MS}&to={now_ms}&granularity=PT1M&scenario={LONG}",

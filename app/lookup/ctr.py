@@ -4,10 +4,11 @@ import asyncio
 from collections.abc import Callable, Mapping, Set
 from typing import Any, Final, NamedTuple
 
-from app.lookup.ctr_items import add_users, items_of
+from app.lookup.ctr_items import items_of
 from app.lookup.ctr_query import CtrQuery, query_before
 from app.lookup.ctr_rows import MAX_ROWS, MarkedRows, RowsRequest, rows_from
 from app.lookup.ctr_sort import FirstWindows
+from app.lookup.ctr_users import add_users
 from app.lookup.ctr_window import changed, counted, window_as_json
 from app.lookup.routing import Router
 from app.lookup.service import LookupService

@@ -1,6 +1,5 @@
 """HTTP routes of click-through rates: the answer, its stream, and the stored windows for other workers."""
 
-from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final
 
@@ -10,16 +9,12 @@ from app.base.clock import Clock
 from app.customers.customer import Customer
 from app.lookup.ctr import PREVIOUS_WINDOWS, answer_ctr
 from app.lookup.ctr_csv import CSV_HEADERS, csv_head, wants_csv, window_as_csv
-from app.lookup.ctr_items import (
-    Stamped,
-    SumsRequest,
-    local_items,
-    local_users,
-    read_sums_request,
-)
+from app.lookup.ctr_items import local_items
 from app.lookup.ctr_query import read_ctr
 from app.lookup.ctr_rows import local_rows, read_rows_request
 from app.lookup.ctr_stream import CtrStreams
+from app.lookup.ctr_sums import read_sums_request
+from app.lookup.ctr_users import local_users
 from app.lookup.ctr_window import window_as_json
 from app.lookup.errors import json_response
 from app.lookup.large_json import array_in_pieces, lines_in_pieces, object_in_pieces
@@ -94,18 +89,16 @@ class CtrRoutes:
 
     async def _items(self, request: web.Request) -> web.Response:
         """Answer another worker that puts items together."""
-        return await self._sums(request, local_items)
+        asked = read_sums_request(await body_of(request, self._body_timeout_s))
+        found = await local_items(self._service, self._customer(request).id, asked)
+        return json_response(found.reply, headers=stale_headers({"stale_ms": found.stale_ms}))
 
     async def _users(self, request: web.Request) -> web.Response:
         """Answer another worker that puts unique users together."""
-        return await self._sums(request, local_users)
-
-    async def _sums(
-        self, request: web.Request, local: Callable[[LookupService, str, SumsRequest], Awaitable[Stamped]]
-    ) -> web.Response:
         asked = read_sums_request(await body_of(request, self._body_timeout_s))
-        found = await local(self._service, self._customer(request).id, asked)
-        return json_response(found.reply, headers=stale_headers({"stale_ms": found.stale_ms}))
+        rows, stale_ms = await local_users(self._service, self._customer(request).id, asked)
+        body = await array_in_pieces(rows, _ROWS_OF_A_PART)
+        return json_response(body, headers=stale_headers({"stale_ms": stale_ms}))
 
     def _customer(self, request: web.Request) -> Customer:
         """Return the customer of a request, whose path may have an alias."""
