@@ -21,7 +21,7 @@ from app.local.broker import LocalBroker
 from tests.faults.cluster import CUSTOMER, Cluster
 from tests.faults.ledger import Outcome
 from tests.faults.load import Event, Load
-from tests.faults.oracle import DAY_MS, HOUR_MS, MINUTE_MS, fold, latest
+from tests.faults.oracle import DAY_MS, HOUR_MS, MINUTE_MS, dump, fold, latest
 from tests.faults.reader import Reader
 
 GRACE_MS = 600_000
@@ -179,6 +179,65 @@ def answered(cluster: Cluster, day: Day, past_ms: int) -> dict[Window, dict[str,
     return found
 
 
+def true_items(cluster: Cluster) -> Counter[tuple[str, int, str, str]]:
+    """Return (scenario, hour start, item, counter) -> count, by plain counting of both lanes.
+
+    A visitor comes once, so its click belongs to its only impression.
+    """
+    truth: Counter[tuple[str, int, str, str]] = Counter()
+    for topic in ("uptake.events", "uptake.events.history"):
+        shown: dict[str, int] = {}
+        clicked: list[dict[str, Any]] = []
+        for message in dump(cluster.broker.bootstrap, topic):
+            event = json.loads(message.value())
+            if event.get("scenario") not in (*SCENARIOS, PAST):
+                continue
+            hour_ms = event["time_ms"] - event["time_ms"] % HOUR_MS
+            if event["type"] == "rendered":
+                shown[event["user"]] = hour_ms
+                for item in event["items"]:
+                    truth[event["scenario"], hour_ms, f"1/{item}", "rendered"] += 1
+            else:
+                truth[event["scenario"], hour_ms, f"1/{event['item']}", "clicks"] += 1
+                clicked.append(event)
+        for event in clicked:
+            hour_ms = shown[event["user"]]
+            truth[event["scenario"], hour_ms, f"1/{event['item']}", "attributed_clicks"] += 1
+    return truth
+
+
+def answered_items(cluster: Cluster, day: Day, past_ms: int) -> tuple[Counter[Any], Counter[Any]]:
+    """Return the counts of items by hour of the day, and by day of all, from lookups."""
+    hours: Counter[Any] = Counter()
+    days: Counter[Any] = Counter()
+    for scenario, from_ms, size, found in (
+        *((each, day.start_ms, "PT1H", hours) for each in SCENARIOS),
+        *((each, day.start_ms, "P1D", days) for each in SCENARIOS),
+        (PAST, past_ms - past_ms % DAY_MS, "P1D", days),
+    ):
+        span = f"from={from_ms}&to={from_ms + 3 * DAY_MS}&granularity={size}"
+        status, answer = cluster.get(f"/v1/{CUSTOMER}/ctr?scenario={scenario}&{span}&by=item&limit=1000")
+        assert status == 200, answer
+        assert (answer["left_out"], answer["items_bounded"]) == (0, False)
+        for window in answer["windows"]:
+            for counter in COUNTERS:
+                if window[counter]:
+                    found[scenario, window["start_ms"], window["item"], counter] += window[counter]
+    return hours, days
+
+
+def items_differ(cluster: Cluster, day: Day, past_ms: int) -> tuple[int, int]:
+    """Return how many counts of items are missing, and how many are too many, in hours and days together."""
+    truth = true_items(cluster)
+    true_days: Counter[Any] = Counter()
+    for (scenario, hour_ms, item, counter), count in truth.items():
+        true_days[scenario, hour_ms - hour_ms % DAY_MS, item, counter] += count
+    true_hours = Counter({at: count for at, count in truth.items() if at[0] in SCENARIOS})
+    hours, days = answered_items(cluster, day, past_ms)
+    missing = (true_hours - hours).total() + (true_days - days).total()
+    return missing, (hours - true_hours).total() + (days - true_days).total()
+
+
 def difference(truth: Counter[Any], windows: dict[Window, dict[str, Any]]) -> tuple[int, int]:
     """Return how many counts of the windows are missing, and how many are too many."""
     have = Counter(
@@ -250,6 +309,8 @@ def late_events(broker: LocalBroker, directory: Path, *, visits: int, kills: int
             assert is_meant, (place, "was revised, and nothing was late in it")
         lost, doubled = difference(truth, found)
         seen = answered(cluster, day, now_ms - 366 * DAY_MS)
+        items = items_differ(cluster, day, now_ms - 366 * DAY_MS)
+        assert items == (0, 0), f"lookups by item miss or double {items}"
         unseen = difference(Counter({at: count for at, count in truth.items() if at[0] != CLOSING}), seen)
         assert unseen == (0, 0), f"lookups miss or double {unseen}"
         for place, each in seen.items():
