@@ -185,11 +185,16 @@ class Overlay:
         rest = keys[-1] + b"\x00" if len(keys) == most else None
         return {key: found[key] for key in keys if found[key] is not None}, rest
 
-    def stored(self, table: str, start: bytes, end: bytes) -> Iterator[tuple[bytes, Any]]:
-        """Yield the rows of a key range that are in the store, each with its state in memory if it has one (None: deleted)."""
+    def stored(
+        self, table: str, start: bytes, end: bytes, decode: Callable[[bytes], Any] | None = None
+    ) -> Iterator[tuple[bytes, Any]]:
+        """Yield the rows of a key range that are in the store, each with its state in memory if it has one (None: deleted).
+
+        ``decode`` reads stored rows in part.
+        """
         rows = self.tables[table]
         for key, value in self._store.scan(table, start, end):
-            yield key, rows.peek(key, value)
+            yield key, rows.peek(key, value, decode)
 
     def first_stored(self, table: str, start: bytes, end: bytes) -> bytes | None:
         """Return the first key in a range that has a row in the store."""

@@ -122,10 +122,10 @@ class RowCache(Generic[_S]):
             self.recent[key] = state
         return state
 
-    def peek(self, key: bytes, stored: bytes) -> _S | None:
-        """Return the row as ``get`` does, given the stored value, without a change of the cache."""
+    def peek(self, key: bytes, stored: bytes, decode: Callable[[bytes], Any] | None = None) -> _S | None:
+        """Return the row as ``get`` does, given the stored value, without a change of the cache. ``decode`` reads it in part."""
         state = self._in_memory(key)
-        return self._decode(stored) if state is _ABSENT else state
+        return (decode or self._decode)(stored) if state is _ABSENT else state
 
     def _in_memory(self, key: bytes) -> Any:
         state = self.recent.get(key, _ABSENT)

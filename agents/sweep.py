@@ -9,6 +9,7 @@ live for a day or longer, so an hour finds few more. Without the rest, a table w
 """
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -21,12 +22,14 @@ _ROWS_PER_WRITE: Final = 2  # with 1, a cycle would never end: the table would g
 _MOST_ROWS: Final = 50_000
 """Rows of each table that a flush checks at most. What is left is checked by the next flushes."""
 _ROWS_A_SLICE: Final = 200  # then the sweep yields to the event loop; at 3 to 10 us per row
+_SLICE_SECONDS: Final = 0.003  # or after this time: a row of many items takes longer
 _REST_MS: Final = 3_600_000
 """Received time from the end of a walk to the beginning of the next one."""
 _END: Final = b"\xff"  # no key begins with it, because keys are ASCII or UTF-8
 
 _HasExpired = Callable[[bytes, Any, int], bool]
 _SWEPT: Final = tuple((table.name, table.has_expired) for table in TABLES if table.has_expired is not None)
+_DECODE: Final = {table.name: table.decode_for_sweep for table in TABLES}
 
 
 class Sweeper:
@@ -81,8 +84,9 @@ class Sweeper:
             self._walks_all.add(table)
         self._next[table] = b""  # from the beginning again, unless the walk stops early
         looked = swept = 0
-        for key, state in overlay.stored(table, start, _END):
-            if looked == rows:
+        deadline = time.perf_counter() + _SLICE_SECONDS
+        for key, state in overlay.stored(table, start, _END, _DECODE[table]):
+            if looked == rows or (looked and time.perf_counter() >= deadline):
                 self._next[table] = key
                 break
             looked += 1

@@ -36,11 +36,15 @@ class TableSpec(Generic[_S]):
     """Decides whether a sweep deletes a row, by its key, its state and the receipt of the newest event (ms). None: no sweep."""
     memory_per_byte: float = _OBJECTS_PER_ENCODED_BYTE
     """Bytes of memory that a decoded row takes per byte of its encoding."""
+    row_of_sweep: type[Any] | None = None
+    """Type as which a sweep reads a stored row, if not as a whole: the first fields of ``row``, enough for ``has_expired``."""
 
     encode: Callable[[_S], bytes] = field(init=False)
     """Encodes a row."""
     decode: Callable[[bytes], _S] = field(init=False)
     """Decodes a row."""
+    decode_for_sweep: Callable[[bytes], Any] = field(init=False)
+    """Decodes what ``has_expired`` needs of a row."""
 
     @property
     def is_moved(self) -> bool:
@@ -51,6 +55,7 @@ class TableSpec(Generic[_S]):
         set_once = object.__setattr__
         set_once(self, "encode", msgspec.msgpack.Encoder(decimal_format="string").encode)
         set_once(self, "decode", msgspec.msgpack.Decoder(self.row).decode)
+        set_once(self, "decode_for_sweep", msgspec.msgpack.Decoder(self.row_of_sweep or self.row).decode)
 
 
 class Stretch:

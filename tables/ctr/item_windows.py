@@ -23,8 +23,14 @@ ITEM_KEEP_MS: Final = {"hour": 35 * DAY_MS, "day": 400 * DAY_MS}
 class ItemWindow(msgspec.Struct, array_like=True, gc=False):
     """The counts of each item, and of the ``rest`` beyond the first ``MAX_ITEMS`` of the day (None: there is no rest)."""
 
+    received_ms: int = 0
     items: ItemColumns = msgspec.field(default_factory=ItemColumns)
     rest: ItemCounts | None = None
+
+
+class _Received(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """The first field of a row: a sweep reads no items."""
+
     received_ms: int = 0
 
 
@@ -65,7 +71,7 @@ def _split(day: ItemColumns, added: ItemColumns, limit: int) -> tuple[ItemColumn
     return kept, None if rest == ItemCounts() else rest
 
 
-def _has_expired(key: bytes, window: ItemWindow, received_ms: int) -> bool:
+def _has_expired(key: bytes, window: ItemWindow | _Received, received_ms: int) -> bool:
     return received_ms - window.received_ms > ITEM_KEEP_MS[WindowKey.decode(key).granularity]
 
 
@@ -77,4 +83,5 @@ TABLE: Final = TableSpec(
     expiry="hours after 35 days, days after 400",
     is_user_table=False,
     has_expired=_has_expired,
+    row_of_sweep=_Received,
 )

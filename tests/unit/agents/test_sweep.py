@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 from agents import sweep
 from agents.overlay import Overlay
 from agents.sweep import Sweeper
+from tables.ctr.item_columns import ItemColumns
+from tables.ctr.item_windows import ItemWindow
 from tables.ctr.panes import Counts, Pane
-from tables.ctr.window_keys import SCENARIO, WindowKey
+from tables.ctr.window_keys import ITEM, SCENARIO, WindowKey
 from tables.ctr.windows import WindowState
 from tables.declare import BY_NAME
 from tables.user.seen import SEEN_KEEP_MS, row_key
@@ -50,6 +52,39 @@ def swept(overlay: Overlay, sweeper: Sweeper) -> int:
 
 def deleted(overlay: Overlay, table: str) -> set[bytes]:
     return {key for key, state in overlay.tables[table].changed.items() if state is None}
+
+
+def item_rows(*received_ms: int) -> dict[bytes, object]:
+    """Return an hour of many items for each time of receipt."""
+    items = ItemColumns({"rendered/1": {f"item-{number}": 1 for number in range(2_000)}})
+    return {
+        WindowKey("c", "s", ITEM, "hour", at * HOUR_MS).encode(): ItemWindow(each, items)
+        for at, each in enumerate(received_ms)
+    }
+
+
+def test_hours_of_items_go_after_35_days_and_a_sweep_reads_none_of_their_items(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    overlay = an_overlay(a_store(item_windows=item_rows(NOW_MS - 35 * DAY_MS - 1, NOW_MS - 35 * DAY_MS)))
+    monkeypatch.setattr(overlay.tables["item_windows"], "_decode", None)
+    assert swept(overlay, Sweeper()) == 1
+    assert deleted(overlay, "item_windows") == {WindowKey("c", "s", ITEM, "hour", 0).encode()}
+
+
+def test_slow_rows_end_a_slice_before_it_is_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time counts too: a slice of 200 rows of many items took 90 ms."""
+    overlay = an_overlay(a_store(seen={b"%d" % number: 0 for number in range(50)}))
+    monkeypatch.setattr(sweep, "_SLICE_SECONDS", -1.0)
+    yields = 0
+
+    async def counted(_: float) -> None:
+        nonlocal yields
+        yields += 1
+
+    monkeypatch.setattr(asyncio, "sleep", counted)
+    assert swept(overlay, Sweeper()) == 50
+    assert yields > 10
 
 
 def test_only_expired_rows_go() -> None:
@@ -98,8 +133,8 @@ def test_a_table_rests_for_an_hour_of_received_time_after_a_walk_over_all_of_it(
     looked: list[bytes] = []
     stored = overlay.stored
 
-    def count_looks(table: str, start: bytes, end: bytes) -> Iterator[tuple[bytes, Any]]:
-        for key, state in stored(table, start, end):
+    def count_looks(table: str, start: bytes, end: bytes, decode: Any) -> Iterator[tuple[bytes, Any]]:
+        for key, state in stored(table, start, end, decode):
             if table == "seen":
                 looked.append(key)
             yield key, state

@@ -96,7 +96,7 @@ STATES: dict[str, Any] = {
     "panes": Pane(COUNTS, 3, T, T - 1, is_history=True),
     "panes of an experiment": Pane(Counts(user_totals=TOTALS), 3, T, T - 1),
     "windows": WindowState(COUNTS, 2, True, T, {1: SourceCounts(T, 3, COUNTS)}, LIVE_LANE),
-    "item_windows": ItemWindow(ITEM_COLUMNS, ItemCounts(1, 2, 3, 4, 5, 6, 7, {"EUR": Decimal("12.45")}), T),
+    "item_windows": ItemWindow(T, ITEM_COLUMNS, ItemCounts(1, 2, 3, 4, 5, 6, 7, {"EUR": Decimal("12.45")})),
     "pending_additions": Addition(
         T - T % 3_600_000, ITEM_COLUMNS, ItemColumns(), {"a": Seen({"m"}, {"n"})}, T
     ),

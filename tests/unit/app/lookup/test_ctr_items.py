@@ -45,7 +45,7 @@ def keep(
         }
     )
     key = WindowKey("00000", scenario, dimension, "hour", TODAY + hour * HOUR_MS)
-    worker.items.setdefault(partition, []).append((key, ItemWindow(columns, rest)))
+    worker.items.setdefault(partition, []).append((key, ItemWindow(NOW, columns, rest)))
 
 
 async def answered(client: Client, query: str, status: int = 200) -> Any:

@@ -14,7 +14,7 @@ from tables.ctr.panes import Counts
 from tables.ctr.window_keys import HOUR_MS, ITEM, SCENARIO, WindowKey, scenario_key
 from tables.ctr.window_sums import WindowRow
 from tables.ctr.windows import floor
-from tests.support.lookups import CUSTOMER, OTHER, Client, MemoryWorker, Start, two_workers
+from tests.support.lookups import CUSTOMER, NOW, OTHER, Client, MemoryWorker, Start, two_workers
 
 BERLIN = ZoneInfo("Europe/Berlin")
 MIDNIGHT = round(datetime(2023, 10, 28, tzinfo=BERLIN).timestamp()) * 1_000
@@ -31,7 +31,7 @@ def count(worker: MemoryWorker, scenario: str, hours: int, shown: dict[str, int]
     items = ItemColumns()
     items.add_column("rendered/1", dict(shown))
     key = WindowKey("00000", scenario, ITEM, "hour", start_ms)
-    worker.items.setdefault(partition, []).append((key, ItemWindow(items)))
+    worker.items.setdefault(partition, []).append((key, ItemWindow(NOW, items)))
     for granularity in ("hour", "day"):
         key = WindowKey("00000", scenario, SCENARIO, granularity, floor(start_ms, granularity))
         worker.rows.setdefault(partition, []).append(
