@@ -72,7 +72,7 @@ class State:
             f"{counter}/1": {f"item-{item}": each for item in range(MAX_ITEMS)}
             for counter, each in (("rendered", 160), ("clicks", 9), ("attributed_clicks", 7))
         }
-        value = BY_NAME["item_windows"].encode(ItemWindow(ItemColumns(columns), received_ms=now_ms))
+        value = BY_NAME["item_windows"].encode(ItemWindow(now_ms, ItemColumns(columns)))
         partition = partition_of(scenario_key(CUSTOMER, LONG), partitions)
         for at in range(ITEM_DAYS):
             key = WindowKey(CUSTOMER, LONG, ITEM, "day", now_ms // DAY_MS * DAY_MS - at * DAY_MS)

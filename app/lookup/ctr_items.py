@@ -128,7 +128,8 @@ async def local_items(service: LookupService, customer: str, asked: SumsRequest)
 async def _offer(
     sums: ItemSums, asked: SumsRequest, first: FirstWindows[_ItemRow], reply: _ItemsReply, turns: Turns
 ) -> None:
-    for start_ms, columns in sums.steps.items():
+    for start_ms in list(sums.steps):
+        columns = sums.steps.pop(start_ms)  # freed step by step: all at once would take 30 ms
         is_final = asked.end_of(start_ms) <= sums.over_ms
         async for name, counts in turns.each(columns.by_item()):
             add_item(reply.total, counts)
