@@ -26,8 +26,10 @@ MERGE_AFTER: Final = 32
 """Additions to an hour that are merged at once."""
 _MANY_NAMES: Final = 4_000
 _QUIET_S: Final = 30.0
-_MOST_MERGES: Final = 8
-"""Hours that a flush merges at most."""
+_LEAST_MERGES: Final = 8
+_MERGE_SECONDS: Final = 0.05
+"""A flush merges so many hours, and more while it has this time: additions that come faster must not pile up."""
+_BYTES_OF_NAME: Final = 16
 _END: Final = b"\xff"  # no key begins with it
 
 
@@ -56,9 +58,8 @@ class AdditionMerger:
         self._waiting: dict[bytes, _Waiting] = {}
         self._merges: dict[bytes, int] = {}
         now = clock()
-        for row, addition in overlay.stored("pending_additions", b"", _END):
-            if addition is not None:
-                self._note(hour_of(row), len(addition), now)
+        for row, size in overlay.stored("pending_additions", b"", _END, len):
+            self._note(hour_of(row), size // _BYTES_OF_NAME, now)  # nothing is in memory yet
 
     def keep(self, customer: str, scenario: str, addition: Addition) -> None:
         """Let an addition wait until it is merged. Lookups see it at once."""
@@ -81,7 +82,7 @@ class AdditionMerger:
         return self._merges.get(scenario_head(customer, scenario), 0)
 
     async def merge_due(self, is_open: Callable[[], bool]) -> int:
-        """Merge the hours that are due, at most _MOST_MERGES. Return how many were merged. Stop early unless ``is_open()``.
+        """Merge hours that are due. Return how many were merged. Stop early unless ``is_open()``.
 
         No flush may be in flight: its rows are neither among the changed ones nor in the store.
         """
@@ -92,11 +93,12 @@ class AdditionMerger:
             hour
             for hour, each in self._waiting.items()
             if each.names >= _MANY_NAMES or each.rows >= self._merge_after or each.touched <= quiet_since
-        ][:_MOST_MERGES]
+        ]
+        deadline = self._clock() + _MERGE_SECONDS
         for merged, hour in enumerate(due):
             if merged:
                 await asyncio.sleep(0)
-                if not is_open():
+                if not is_open() or (merged >= _LEAST_MERGES and self._clock() >= deadline):
                     return merged
             self._merge(hour)
         return len(due)
