@@ -245,6 +245,7 @@ def breakings(
 
 
 @pytest.mark.fault("F5")
+@pytest.mark.slow_fault
 @pytest.mark.timeout(1_800)
 def test_broken_links_lose_and_double_nothing_and_no_old_answer_seems_fresh(
     broker_factory: BrokerFactory, tmp_path: Path, is_long: bool

@@ -107,7 +107,7 @@ def test_truth_of_a_storm_is_what_the_tables_hold_in_every_order(seed: int) -> N
 
 def test_truth_notices_logins_that_leave_impressions_behind(monkeypatch: pytest.MonkeyPatch) -> None:
     events = stormy(0)
-    monkeypatch.setattr(fold_attribution, "log_in", lambda *_: None)
+    monkeypatch.setattr(fold_attribution, "log_in", lambda *_: (None, {}))
     counted = windows(folded(events, random.Random(0)))
     truth = truth_of(events)
     found = Truth(windows=counted)
