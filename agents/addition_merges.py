@@ -18,6 +18,7 @@ from tables.ctr.additions import Addition, Seen
 from tables.ctr.item_columns import ItemColumns
 from tables.ctr.item_windows import MAX_ITEMS, ItemWindow, add_to_windows
 from tables.ctr.pending_additions import hour_key, hour_of, row_key
+from tables.ctr.unique_users import library
 from tables.ctr.user_windows import UserWindow, add_users
 from tables.ctr.window_keys import ITEM_IMAGE, SCENARIO, WindowKey, scenario_head
 from tables.ctr.windows import at
@@ -55,6 +56,7 @@ class AdditionMerger:
         """``max_items``: items of a scenario that count by themselves in a day. ``clock`` returns seconds."""
         self._overlay, self._max_items, self._merge_after = overlay, max_items, merge_after
         self._clock = clock
+        library()  # loaded here, and not between two lookups
         self._waiting: dict[bytes, _Waiting] = {}
         self._merges: dict[bytes, int] = {}
         now = clock()

@@ -6,11 +6,12 @@ leaves both ids counted.
 """
 
 from collections.abc import Iterable
+from functools import cache
+from importlib import import_module
 from math import ceil, floor
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import msgspec
-from datasketches import hll_sketch, hll_union, tgt_hll_type
 
 _LG_K: Final = 12
 _DEVIATIONS: Final = 2
@@ -29,6 +30,12 @@ class UniqueUsers(msgspec.Struct, frozen=True, gc=False):
     high: int
 
 
+@cache
+def library() -> Any:
+    """Return the library of sketches. It needs numpy, 22 MB, which only a process that counts users shall load."""
+    return import_module("datasketches")
+
+
 def mark_of(user: str) -> str:
     """Return the last characters of a pseudonym: 60 random bits, which tell users of one window apart."""
     return user[-_MARK_CHARS:]
@@ -36,7 +43,8 @@ def mark_of(user: str) -> str:
 
 def add_marks(sketch: bytes, marks: Iterable[str]) -> bytes:
     """Return a sketch with more users. Empty bytes are a sketch without users."""
-    grown = hll_sketch.deserialize(sketch) if sketch else hll_sketch(_LG_K, tgt_hll_type.HLL_4)
+    new, types = library().hll_sketch, library().tgt_hll_type
+    grown = new.deserialize(sketch) if sketch else new(_LG_K, types.HLL_4)
     for mark in marks:
         grown.update(mark)
     return bytes(grown.serialize_compact())
@@ -47,16 +55,16 @@ def union(sketches: Iterable[bytes]) -> bytes:
     filled = [sketch for sketch in sketches if sketch]
     if len(filled) < 2:
         return filled[0] if filled else b""
-    whole = hll_union(_LG_K)
+    whole = library().hll_union(_LG_K)
     for sketch in filled:
-        whole.update(hll_sketch.deserialize(sketch))
-    return bytes(whole.get_result(tgt_hll_type.HLL_4).serialize_compact())
+        whole.update(library().hll_sketch.deserialize(sketch))
+    return bytes(whole.get_result(library().tgt_hll_type.HLL_4).serialize_compact())
 
 
 def estimate(sketch: bytes) -> UniqueUsers:
     """Return the number of users of a sketch."""
     if not sketch:
         return UniqueUsers(0, 0, 0)
-    read = hll_sketch.deserialize(sketch)
+    read = library().hll_sketch.deserialize(sketch)
     low, high = read.get_lower_bound(_DEVIATIONS), read.get_upper_bound(_DEVIATIONS)
     return UniqueUsers(round(read.get_estimate()), floor(low), ceil(round(high, 3)))

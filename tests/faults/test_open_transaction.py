@@ -122,6 +122,7 @@ def hidden(broker: LocalBroker, directory: Path, *, open_seconds: float) -> Outc
 
 
 @pytest.mark.fault("F18")
+@pytest.mark.slow_fault
 @pytest.mark.timeout(300)
 def test_open_transaction_is_reported_and_no_answer_behind_it_seems_fresh(
     own_broker: LocalBroker, tmp_path: Path, is_long: bool
@@ -131,6 +132,7 @@ def test_open_transaction_is_reported_and_no_answer_behind_it_seems_fresh(
 
 
 @pytest.mark.fault("F18")
+@pytest.mark.slow_fault
 @pytest.mark.timeout(120)
 def test_restore_that_waits_for_a_transaction_says_so_and_goes_on_after_it(
     own_broker: LocalBroker, tmp_path: Path

@@ -253,6 +253,7 @@ def take(events: Iterator[Any], count: int) -> Iterator[Any]:
 
 
 @pytest.mark.fault("F9")
+@pytest.mark.slow_fault
 @pytest.mark.timeout(300)
 def test_poison_harms_no_neighbour_and_a_stream_of_it_is_paused(
     own_broker: LocalBroker, tmp_path: Path, is_long: bool
