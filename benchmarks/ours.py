@@ -60,8 +60,8 @@ class Ours:
     def customers_without(self, dimensions: Iterable[str]) -> Path:
         """Return a customers file in which the customer does not count these dimensions of CTR windows."""
         counted = [name for name in CTR_DIMENSIONS if name not in dimensions]
-        file = self._customers_file.with_suffix(f".{'-'.join(counted)}.toml")
-        file.write_text(f"{self._customers_file.read_text()}ctr_dimensions = {json.dumps(counted)}\n")
+        file = self.customers_file.with_suffix(f".{'-'.join(counted)}.toml")
+        file.write_text(f"{self.customers_file.read_text()}ctr_dimensions = {json.dumps(counted)}\n")
         file.chmod(0o600)
         return file
 
