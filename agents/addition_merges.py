@@ -123,9 +123,7 @@ class AdditionMerger:
             items.add(addition.items)
             images.add(addition.images)
             for variant, marks in addition.seen.items():
-                into = seen.setdefault(variant, Seen())
-                into.users |= marks.users
-                into.clickers |= marks.clickers
+                seen.setdefault(variant, Seen()).add(marks)
             received_ms = max(received_ms, addition.received_ms)
         if items:
             self._add_items(key, items, received_ms)

@@ -18,7 +18,7 @@ _TABLE_LINES: Final = 30
 
 
 def ctr(
-    customer: Annotated[str, typer.Option(help="id of the customer")] = "00000",
+    customer: options.CustomerId = "00000",
     scenario: Annotated[
         str | None, typer.Option(help="only this scenario", show_default="all, each for itself")
     ] = None,
@@ -33,15 +33,8 @@ def ctr(
         int | None,
         typer.Option(help="at most so many windows", min=1, max=1_000, show_default="30; all with --json"),
     ] = None,
-    worker: Annotated[str, typer.Option(help="address of any worker")] = "http://127.0.0.1:6067",
-    api_key: Annotated[
-        str | None,
-        typer.Option(
-            help="the customer's key, for a worker off loopback",
-            envvar="UPTAKE_API_KEY",
-            show_default=False,
-        ),
-    ] = None,
+    worker: options.Worker = options.WORKER,
+    api_key: options.ApiKey = None,
     once: Annotated[bool, typer.Option("--once", help="print the rates of now, and end")] = False,
     as_json: options.AsJson = False,
 ) -> None:

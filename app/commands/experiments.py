@@ -18,7 +18,7 @@ def experiments(
     name: Annotated[
         str | None, typer.Argument(help="only this experiment, with its variants", show_default="all")
     ] = None,
-    customer: Annotated[str, typer.Option(help="id of the customer")] = "00000",
+    customer: options.CustomerId = "00000",
     metric: Annotated[
         str | None,
         typer.Option(
@@ -26,15 +26,8 @@ def experiments(
             show_default="the declared one",
         ),
     ] = None,
-    worker: Annotated[str, typer.Option(help="address of any worker")] = "http://127.0.0.1:6067",
-    api_key: Annotated[
-        str | None,
-        typer.Option(
-            help="the customer's key, for a worker off loopback",
-            envvar="UPTAKE_API_KEY",
-            show_default=False,
-        ),
-    ] = None,
+    worker: options.Worker = options.WORKER,
+    api_key: options.ApiKey = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Show which variant is better, and whether you may stop.

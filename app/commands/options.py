@@ -4,7 +4,7 @@ To add one, write its option here and its line in GivenSettings; a command takes
 """
 
 from pathlib import Path
-from typing import Annotated, Any, TypedDict, Unpack
+from typing import Annotated, Any, Final, TypedDict, Unpack
 
 import typer
 from pydantic import ValidationError
@@ -50,6 +50,15 @@ AcceptBad = Annotated[
         help="pause nothing: all records that cannot be folded go to the dead letters",
         envvar="UPTAKE_ACCEPT_BAD",
         show_default=False,
+    ),
+]
+CustomerId = Annotated[str, typer.Option(help="id of the customer")]
+Worker = Annotated[str, typer.Option(help="address of any worker")]
+WORKER: Final = "http://127.0.0.1:6067"
+ApiKey = Annotated[
+    str | None,
+    typer.Option(
+        help="the customer's key, for a worker off loopback", envvar="UPTAKE_API_KEY", show_default=False
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="print JSON to standard output, for programs")]

@@ -1,15 +1,15 @@
 """Answers of CTR lookups: collects windows from the workers that own them, sums them, and adds rates."""
 
-import asyncio
 from collections.abc import Callable, Mapping, Set
 from typing import Any, Final, NamedTuple
 
 from app.lookup.ctr_items import items_of
 from app.lookup.ctr_query import CtrQuery, query_before
-from app.lookup.ctr_rows import MAX_ROWS, MarkedRows, RowsRequest, rows_from
+from app.lookup.ctr_rows import MAX_ROWS, rows_of_owners
 from app.lookup.ctr_sort import FirstWindows
 from app.lookup.ctr_users import add_users
 from app.lookup.ctr_window import changed, counted, window_as_json
+from app.lookup.owners import Stamped
 from app.lookup.routing import Router
 from app.lookup.service import LookupService
 from app.lookup.staleness import marked, oldest, refuse_stale
@@ -20,9 +20,9 @@ from tables.ctr.item_counts import as_counts
 from tables.ctr.local_days import LocalSteps
 from tables.ctr.local_windows import LocalReading
 from tables.ctr.panes import Counts, add
-from tables.ctr.window_keys import scenario_key
 from tables.ctr.window_sums import (
     StoredSpan,
+    WindowRow,
     WindowSum,
     WindowSums,
     dimension_of,
@@ -157,9 +157,9 @@ class _Collector:
         parts = await self._parts(query, reading)
         stale_ms = oldest(part.stale_ms for part in parts)
         refuse_stale(stale_ms, self._max_stale_ms)
-        if len(sums) + sum(len(part.rows) for part in parts) > MAX_ROWS:
+        if len(sums) + sum(len(part.reply) for part in parts) > MAX_ROWS:
             for rest in (
-                (row for part in parts for row in used_up(part.rows)),
+                (row for part in parts for row in used_up(part.reply)),
                 await turns.run(sums.in_order()),
             ):
                 async for _ in turns.each(rest):
@@ -169,33 +169,25 @@ class _Collector:
                 f"the span holds more than {MAX_ROWS} stored windows; take a shorter one, one scenario, or a larger granularity",
                 "from",
             )
-        async for row in turns.each(row for part in parts for row in used_up(part.rows)):
+        async for row in turns.each(row for part in parts for row in used_up(part.reply)):
             if reading is None or reading.takes(row):
                 sums.add(row)
         if reading is not None:
             _refuse_incomplete(reading.missing(), str(query.zone))
         return stale_ms
 
-    async def _parts(self, query: CtrQuery, reading: LocalReading | None) -> list[MarkedRows]:
+    async def _parts(self, query: CtrQuery, reading: LocalReading | None) -> list[Stamped[list[WindowRow]]]:
         """Return the stored windows that the answer is made of, from the workers that own them."""
-        if query.scenario is None:
-            partitions = list(range(self._service.partition_count))
-        else:
-            partitions = [self._service.partition_of(scenario_key(self._customer, query.scenario))]
         spans = _spans(query) if reading is None else reading.segments
-        dimension = dimension_of(query.by)
-        asked = [
-            rows_from(
-                self._service,
-                self._router,
-                self._customer,
-                owner,
-                RowsRequest(here, query.scenario, dimension, spans),
-                self._headers,
-            )
-            for owner, here in self._router.places(partitions, is_hop=False).items()
-        ]
-        return await asyncio.gather(*asked)
+        return await rows_of_owners(
+            self._service,
+            self._router,
+            self._customer,
+            query.scenario,
+            dimension_of(query.by),
+            spans,
+            self._headers,
+        )
 
 
 def _spans(query: CtrQuery) -> list[StoredSpan]:

@@ -7,7 +7,8 @@ import msgspec
 
 from app.lookup.ctr_query import CtrQuery
 from app.lookup.ctr_sort import FirstWindows
-from app.lookup.ctr_sums import Stamped, SumsRequest, ask_owners, bounds_of, must_own, spans_of
+from app.lookup.ctr_sums import SumsRequest, bounds_of, spans_of
+from app.lookup.owners import Stamped, ask_owners, must_own
 from app.lookup.routing import Router
 from app.lookup.service import LookupService
 from app.lookup.staleness import oldest

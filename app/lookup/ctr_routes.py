@@ -1,7 +1,7 @@
 """HTTP routes of click-through rates: the answer, its stream, and the stored windows for other workers."""
 
 from functools import partial
-from typing import Final
+from typing import Final, TypeVar
 
 from aiohttp import web
 
@@ -11,13 +11,14 @@ from app.lookup.ctr import PREVIOUS_WINDOWS, answer_ctr
 from app.lookup.ctr_csv import CSV_HEADERS, csv_head, wants_csv, window_as_csv
 from app.lookup.ctr_items import local_items
 from app.lookup.ctr_query import read_ctr
-from app.lookup.ctr_rows import local_rows, read_rows_request
+from app.lookup.ctr_rows import RowsRequest, local_rows
 from app.lookup.ctr_stream import CtrStreams
-from app.lookup.ctr_sums import read_sums_request
+from app.lookup.ctr_sums import SumsRequest
 from app.lookup.ctr_users import local_users
 from app.lookup.ctr_window import window_as_json
 from app.lookup.errors import json_response
 from app.lookup.large_json import array_in_pieces, lines_in_pieces, object_in_pieces
+from app.lookup.owners import read_request
 from app.lookup.query_params import Params
 from app.lookup.request_parts import body_of, expect, pretty
 from app.lookup.requests import read_max_stale
@@ -26,6 +27,7 @@ from app.lookup.service import LookupService
 from app.lookup.staleness import stale_headers
 from events.rejections import RefusedError
 
+_T = TypeVar("_T")
 _ROWS_OF_A_PART: Final = 64
 """Stored windows that another worker decodes at once."""
 
@@ -82,23 +84,26 @@ class CtrRoutes:
 
     async def _rows(self, request: web.Request) -> web.Response:
         """Answer another worker that collects windows."""
-        asked = read_rows_request(await body_of(request, self._body_timeout_s))
+        asked = await self._asked(request, RowsRequest, "windows")
         rows, stale_ms = await local_rows(self._service, self._customer(request).id, asked)
         body = await array_in_pieces(rows, _ROWS_OF_A_PART)
         return json_response(body, headers=stale_headers({"stale_ms": stale_ms}))
 
     async def _items(self, request: web.Request) -> web.Response:
         """Answer another worker that puts items together."""
-        asked = read_sums_request(await body_of(request, self._body_timeout_s))
+        asked = await self._asked(request, SumsRequest, "sums")
         found = await local_items(self._service, self._customer(request).id, asked)
         return json_response(found.reply, headers=stale_headers({"stale_ms": found.stale_ms}))
 
     async def _users(self, request: web.Request) -> web.Response:
         """Answer another worker that puts unique users together."""
-        asked = read_sums_request(await body_of(request, self._body_timeout_s))
+        asked = await self._asked(request, SumsRequest, "sums")
         rows, stale_ms = await local_users(self._service, self._customer(request).id, asked)
         body = await array_in_pieces(rows, _ROWS_OF_A_PART)
         return json_response(body, headers=stale_headers({"stale_ms": stale_ms}))
+
+    async def _asked(self, request: web.Request, kind: type[_T], what: str) -> _T:
+        return read_request(await body_of(request, self._body_timeout_s), kind, what)
 
     def _customer(self, request: web.Request) -> Customer:
         """Return the customer of a request, whose path may have an alias."""

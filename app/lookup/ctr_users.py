@@ -6,8 +6,8 @@ from typing import Final
 import msgspec
 
 from app.lookup.ctr_query import CtrQuery
-from app.lookup.ctr_sums import Stamped, SumsRequest, ask_owners, bounds_of, must_own, spans_of
-from app.lookup.large_json import cut
+from app.lookup.ctr_sums import SumsRequest, bounds_of, spans_of
+from app.lookup.owners import Stamped, ask_owners, decode_list, must_own
 from app.lookup.routing import Router
 from app.lookup.service import LookupService
 from app.lookup.staleness import oldest
@@ -42,10 +42,7 @@ _decoder: Final = msgspec.json.Decoder(list[_SeenRow])
 
 
 async def _decode(raw: bytes) -> list[_SeenRow]:
-    rows: list[_SeenRow] = []
-    async for some in Turns().each(cut(raw)):
-        rows += _decoder.decode(b"[%b]" % some)
-    return rows
+    return await decode_list(raw, _decoder)
 
 
 async def add_users(

@@ -1,12 +1,11 @@
 """Answers of lookups of experiments: collects the totals from the workers that merge them, and assesses them."""
 
-import asyncio
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from app.customers.customer import Customer
 from app.customers.declared_experiments import DeclaredExperiment, Metric
-from app.lookup.ctr_rows import MAX_ROWS, MarkedRows, RowsRequest, rows_from
+from app.lookup.ctr_rows import MAX_ROWS, rows_of_owners
 from app.lookup.experiment_query import ExperimentQuery, kept_end
 from app.lookup.experiment_totals import (
     AssessedExperiment,
@@ -21,7 +20,8 @@ from app.lookup.staleness import marked, oldest, refuse_stale
 from app.lookup.turns import Turns
 from events.rejections import RefusedError
 from events.topics import DAY_MS
-from tables.ctr.window_keys import EXPERIMENT, HOUR_MS, experiment_name, scenario_key
+from tables.base.long_lists import used_up
+from tables.ctr.window_keys import EXPERIMENT, HOUR_MS, experiment_name
 from tables.ctr.window_sums import StoredSpan, WindowRow, segments, step_end, step_start
 from tables.ctr.windows import WINDOW_KEEP_MS, end_ms
 
@@ -142,30 +142,23 @@ class ExperimentAnswers:
     async def _rows(self, name: str | None, spans: list[StoredSpan]) -> Iterator[WindowRow]:
         """Return the stored windows of one experiment, or of all, from the workers that own them."""
         scenario = None if name is None else experiment_name(name)
-        partitions = list(range(self._service.partition_count))
-        if scenario is not None:
-            partitions = [self._service.partition_of(scenario_key(self._customer.id, scenario))]
-        parts: list[MarkedRows] = await asyncio.gather(
-            *(
-                rows_from(
-                    self._service,
-                    self._router,
-                    self._customer.id,
-                    owner,
-                    RowsRequest(here, scenario, EXPERIMENT, spans),
-                    self._headers,
-                )
-                for owner, here in self._router.places(partitions, is_hop=False).items()
-            )
+        parts = await rows_of_owners(
+            self._service,
+            self._router,
+            self._customer.id,
+            scenario,
+            EXPERIMENT,
+            spans,
+            self._headers,
         )
         self._stale_ms = oldest((self._stale_ms, *(part.stale_ms for part in parts)))
         refuse_stale(self._stale_ms, self._max_stale_ms)
-        if sum(len(part.rows) for part in parts) > MAX_ROWS:
+        if sum(len(part.reply) for part in parts) > MAX_ROWS:
             raise RefusedError(
                 "bad_parameter",
                 f"the experiments have more than {MAX_ROWS} stored windows; ask for one of them by its name",
             )
-        return (row for part in parts for row in part.rows)
+        return (row for part in parts for row in used_up(part.reply))
 
 
 def _step(begin_ms: int, to_ms: int, now_ms: int) -> tuple[str, int]:

@@ -24,6 +24,11 @@ class Seen(msgspec.Struct, array_like=True, gc=False):
     users: set[Mark] = msgspec.field(default_factory=set)
     clickers: set[Mark] = msgspec.field(default_factory=set)
 
+    def add(self, other: "Seen") -> None:
+        """Add the users of ``other``, in place."""
+        self.users |= other.users
+        self.clickers |= other.clickers
+
 
 class Addition(msgspec.Struct, array_like=True, gc=False):
     """What an hour of a scenario gets. ``seen`` is by variant; "" stands for none."""

@@ -10,14 +10,12 @@ from typing import Annotated, Final
 import msgspec
 
 from events.model import Currency
-from events.money import EXACT
 from tables.ctr.item_counts import ITEM_COUNTERS, ItemCounts
-from tables.ctr.panes import MAX_AMOUNT
+from tables.ctr.panes import MAX_AMOUNT, earn
 
 IMAGE_SEPARATOR: Final = "\x1f"
 """Stands between an item and its image."""
 SHOWN: Final = "rendered"
-_NOTHING: Final = Decimal(0)
 _MAX_REVENUE: Final = MAX_AMOUNT * 1_000_000
 _COLUMN: Final = rf"^({'|'.join(ITEM_COUNTERS)})/[0-9]{{1,10}}\Z"
 
@@ -41,13 +39,9 @@ class ItemColumns(msgspec.Struct, array_like=True, gc=False):
     def earn(self, name: str, currency: str, amount: Decimal) -> None:
         """Add revenue, which may take back what was counted before. A currency without revenue is left out."""
         revenue = self.revenue.setdefault(name, {})
-        earned = EXACT.add(revenue.get(currency, _NOTHING), amount)
-        if earned:
-            revenue[currency] = earned
-        else:
-            revenue.pop(currency, None)
-            if not revenue:
-                del self.revenue[name]
+        earn(revenue, currency, amount)
+        if not revenue:
+            del self.revenue[name]
 
     def add(self, other: "ItemColumns") -> None:
         """Add all counts of ``other``, in place."""

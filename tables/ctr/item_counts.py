@@ -5,10 +5,7 @@ from typing import Final
 
 import msgspec
 
-from events.money import EXACT
-from tables.ctr.panes import Counts
-
-_NOTHING: Final = Decimal(0)
+from tables.ctr.panes import Counts, earn
 
 
 class ItemCounts(msgspec.Struct, array_like=True, gc=False):
@@ -43,8 +40,8 @@ def add_item(into: ItemCounts, other: ItemCounts) -> None:
     if other.revenue:
         revenue = dict(into.revenue or ())
         for currency, amount in other.revenue.items():
-            revenue[currency] = EXACT.add(revenue.get(currency, _NOTHING), amount)
-        into.revenue = {currency: amount for currency, amount in revenue.items() if amount} or None
+            earn(revenue, currency, amount)
+        into.revenue = revenue or None
 
 
 def as_counts(counts: ItemCounts) -> Counts:

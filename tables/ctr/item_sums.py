@@ -59,9 +59,7 @@ class SeenSums:
     def add_marks(self, start_ms: int, seen: Mapping[str, Seen]) -> None:
         """Add users who are in no sketch yet."""
         for variant, marks in seen.items():
-            into = self._marks.setdefault(self._key(start_ms, variant), Seen())
-            into.users |= marks.users
-            into.clickers |= marks.clickers
+            self._marks.setdefault(self._key(start_ms, variant), Seen()).add(marks)
 
     def _key(self, start_ms: int, variant: str) -> tuple[int, str]:
         return self._step_of(start_ms), variant if self._by_variant else ""

@@ -71,12 +71,12 @@ def add(into: Counts, other: Counts) -> None:
     into.unlabelled_impressions += other.unlabelled_impressions
     into.bots += other.bots
     for currency, amount in other.revenue.items():
-        _earn(into.revenue, currency, amount)
+        earn(into.revenue, currency, amount)
     if other.user_totals is not None:
         into.user_totals = sum_of(into.user_totals, other.user_totals)
 
 
-def _earn(revenue: dict[str, Decimal], currency: str, amount: Decimal) -> None:
+def earn(revenue: dict[str, Decimal], currency: str, amount: Decimal) -> None:
     """Add an amount, which may take back what was counted before. A currency without revenue is left out."""
     earned = EXACT.add(revenue.get(currency, _NOTHING), amount)
     if earned:
@@ -253,7 +253,7 @@ class Tally:
                 setattr(counts, place[0], getattr(counts, place[0]) + amount * times)
         for place, money in revenue.items():
             for key, _ in self._panes_of(place, name_of(place[1], place[2])):
-                _earn(counts_of(key).revenue, place[0], money)
+                earn(counts_of(key).revenue, place[0], money)
         for key, totals in self.users.drain(name_of):
             counts = counts_of(key)
             counts.user_totals = sum_of(counts.user_totals, totals)
