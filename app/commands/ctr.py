@@ -24,7 +24,10 @@ def ctr(
     ] = None,
     span: Annotated[str, typer.Option(help="the time up to now, as in PT15M, P1D or P90D")] = "PT1H",
     by: Annotated[
-        str | None, typer.Option(help="variant, position, or both with a comma", show_default=False)
+        str | None,
+        typer.Option(
+            help="variant, position, or both with a comma; item; item,image; customer", show_default=False
+        ),
     ] = None,
     sort: Annotated[
         str | None, typer.Option(help="top or flop: by the bounds of the rate", show_default="by name")
