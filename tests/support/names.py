@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 ROOT: Final = Path(__file__).parents[2]
-PACKAGES: Final = ("events", "tables", "agents", "app")
+PACKAGES: Final = ("compiled", "events", "tables", "agents", "app")
 USERS: Final = (*PACKAGES, "tests", "benchmarks")
 
 

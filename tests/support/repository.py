@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Final
 
 ROOT: Final = Path(__file__).resolve().parents[2]
-CODE_FOLDERS: Final = ("events", "tables", "agents", "app", "benchmarks")
+CODE_FOLDERS: Final = ("compiled", "events", "tables", "agents", "app", "benchmarks")
 
-_NOT_OURS: Final = {"build", "dist", "__pycache__", "venv", "node_modules"}
+_NOT_OURS: Final = {"build", "built", "dist", "__pycache__", "venv", "node_modules"}
 _TEXT: Final = {
     *(".py", ".md", ".toml", ".yml", ".yaml", ".json", ".html", ".js", ".css", ".xml", ".properties", ".lua", ".sh"),
 }  # fmt: skip

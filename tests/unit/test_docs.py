@@ -33,14 +33,16 @@ OURS = [
 DECISIONS = sorted((DOCS / "decisions").glob("*.md"))
 CODE = sorted(
     path
-    for top in ("events", "tables", "agents", "app", "tests")
+    for top in ("compiled", "events", "tables", "agents", "app", "tests")
     for path in (ROOT / top).rglob("*.py")
     if path != Path(__file__)
 )
 
 _FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 _SPAN = re.compile(r"`([^`\n]+)`")
-_PATH = re.compile(r"((?:events|tables|agents|app|tests|data|docs)/[\w./-]+\.(?:py|json|md))(?:::([\w.]+))?")
+_PATH = re.compile(
+    r"((?:compiled|events|tables|agents|app|tests|data|docs)/[\w./-]+\.(?:py|json|md))(?:::([\w.]+))?"
+)
 
 
 def text(name: str) -> str:

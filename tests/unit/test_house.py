@@ -3,7 +3,7 @@
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-ROOMS = ("events", "tables", "agents", "app", "benchmarks")
+ROOMS = ("compiled", "events", "tables", "agents", "app", "benchmarks")
 MOST_LINES = 300
 
 

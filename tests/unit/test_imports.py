@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[2]
-FOLDERS = ("events", "tables", "agents", "app", "tests", "benchmarks")
+FOLDERS = ("compiled", "events", "tables", "agents", "app", "tests", "benchmarks")
 
 
 class Import(NamedTuple):

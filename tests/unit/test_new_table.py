@@ -92,8 +92,10 @@ print("the new table is everywhere")
 
 
 def test_new_table_touches_one_module_and_one_list(tmp_path: Path) -> None:
-    for package in ("events", "tables", "agents"):
-        shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
+    for package in ("compiled", "events", "tables", "agents"):
+        shutil.copytree(
+            ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__", "built")
+        )
     (tmp_path / "tests" / "support").mkdir(parents=True)
     shutil.copy(ROOT / "tests" / "support" / "memory_store.py", tmp_path / "tests" / "support")
     (tmp_path / "tables" / "user" / "shared.py").write_text(MODULE.lstrip())

@@ -9,6 +9,7 @@ from app.base.settings import Settings
 from app.customers.customer_registry import create_customers_file
 from app.kafka.open_transactions import OpenTransaction
 from app.local import doctor, kafka_jars
+from app.local.check import Check
 from app.local.tcp_ports import free_port
 from events.topics import JOURNAL
 
@@ -134,7 +135,7 @@ def test_port_of_another_program_is_named() -> None:
 
 
 def test_only_a_failure_is_unhealthy() -> None:
-    ok, warn, fail = (doctor.Check("x", level, "") for level in ("ok", "warn", "fail"))
+    ok, warn, fail = (Check("x", level, "") for level in ("ok", "warn", "fail"))
     assert doctor.is_healthy([ok, warn])
     assert not doctor.is_healthy([ok, fail])
 
