@@ -23,7 +23,7 @@ class Answers:
     failed: int = 0
 
 
-async def steady(port: int, customer: str, rate: float, seconds: float, users: int, seed: int) -> Answers:
+async def open_loop(port: int, customer: str, rate: float, seconds: float, users: int, seed: int) -> Answers:
     """Send ``rate`` `rendered` events per second for ``seconds``; return when all are answered."""
     draw, pool, answers = random.Random(seed), Pool(port), Answers()
     ends = time.monotonic() + seconds
