@@ -16,14 +16,14 @@ from tables.user.rendered import (
     check,
     merge,
     session_start_ms,
-    show,
     show_times,
     shown_within,
-    view,
+    take_in,
 )
 from tables.user.shown_bytes import MAX_TIMES, Shown
 from tests.support.builders import MINUTE_MS, NOW_MS, a_rendered, a_viewed
 from tests.support.laws import assert_merge_laws, stored
+from tests.support.showings import entry_of, show
 
 times = st.integers(0, 40).map(lambda step: NOW_MS + step * 10 * MINUTE_MS)
 lists = st.lists(st.sampled_from("12345"), min_size=1, max_size=4).map(tuple)
@@ -35,7 +35,7 @@ streams = st.lists(showings | viewings, min_size=1, max_size=60)
 def folded(events: list[Rendered | Viewed]) -> RenderedState:
     state: RenderedState | None = None
     for event in events:
-        state = show(state, event) if isinstance(event, Rendered) else view(state, event)
+        state = show(state, event)
     assert state is not None
     return state
 
@@ -74,10 +74,20 @@ def test_a_row_that_was_loaded_goes_on_as_if_it_had_stayed_in_memory(
     stayed, loaded = folded(before), stored(folded(before))
     assert dict(ShownItems(loaded)) == counted(before)
     for event in after:
-        change = show if isinstance(event, Rendered) else view
-        stayed, loaded = change(stayed, event), change(loaded, event)
+        stayed, loaded = show(stayed, event), show(loaded, event)
     assert dict(ShownItems(loaded)) == dict(ShownItems(stayed)) == counted(before + after)
     assert msgspec.msgpack.encode(loaded) == msgspec.msgpack.encode(stayed)
+
+
+@given(streams, streams)
+def test_entries_count_the_same_together_and_one_by_one(
+    before: list[Rendered | Viewed], after: list[Rendered | Viewed]
+) -> None:
+    one_by_one, together = folded(before + after), folded(before)
+    read = ShownItems(together, log=[entry_of(event) for event in after])
+    assert list(read.items()) == list(ShownItems(one_by_one).items())
+    take_in(together, [entry_of(event) for event in after])
+    assert together == one_by_one
 
 
 def test_item_is_counted_with_its_times() -> None:
@@ -196,12 +206,11 @@ def test_session_is_the_run_of_showings_up_to_as_of(events: list[Rendered], as_o
     assert session_start_ms(times_of(folded(events)), as_of_ms) == expected
 
 
-@pytest.mark.parametrize("verb", [show, view])
-def test_items_longest_untouched_go(verb) -> None:
-    an_event = a_rendered if verb is show else a_viewed
-    state = verb(None, an_event(items=tuple(map(str, range(MAX_ITEMS)))))
-    state = verb(state, an_event(items=("0",), time_ms=1))  # touched again, with an old time
-    state = verb(state, an_event(items=("new", "newer")))
+@pytest.mark.parametrize("an_event", [a_rendered, a_viewed])
+def test_items_longest_untouched_go(an_event) -> None:
+    state = show(None, an_event(items=tuple(map(str, range(MAX_ITEMS)))))
+    state = show(state, an_event(items=("0",), time_ms=1))  # touched again, with an old time
+    state = show(state, an_event(items=("new", "newer")))
     items = items_of(state)
     assert len(items) == MAX_ITEMS
     assert {"1/0", "1/3", "1/new", "1/newer"} <= items.keys()
@@ -225,9 +234,7 @@ labelled = st.lists(st.tuples(showings, scenarios), min_size=1, max_size=40)
 def shown_in(pairs: list[tuple[Rendered, str | None]]) -> RenderedState:
     state: RenderedState | None = None
     for event, scenario in pairs:
-        state = show(state, event)
-        if scenario is not None:
-            state = show(state, event, scenario)
+        state = show(state, event, scenario)
     assert state is not None
     return state
 
@@ -248,7 +255,7 @@ def test_showings_of_a_scenario_are_counted_apart_and_in_all(
 
 def test_row_of_a_customer_without_scenarios_has_one_byte_more() -> None:
     state = show(None, a_rendered())
-    assert len(msgspec.msgpack.encode(state)) == len(msgspec.msgpack.encode([state.items])) + 1
+    assert msgspec.msgpack.encode(state) == msgspec.msgpack.encode([state.items, None, 0])
 
 
 def test_long_lists_of_a_scenario_are_counted_as_short_ones() -> None:
@@ -259,7 +266,16 @@ def test_long_lists_of_a_scenario_are_counted_as_short_ones() -> None:
         parts = show(parts, a_rendered(items=(item,)), "home")
     assert whole == parts
     assert dict(ShownItems(whole, "home")).keys() == {f"1/{item}" for item in items}
-    assert items_of(whole) == {}
+
+
+@given(labelled, labelled)
+def test_log_counts_in_its_scenarios_before_the_row_takes_it_in(one, other) -> None:
+    other = [(msgspec.structs.replace(event, scenario=scenario), scenario) for event, scenario in other]
+    state, log = shown_in(one), [entry_of(event) for event, _ in other]
+    for scenario in ("home", "ä"):
+        assert dict(ShownItems(state, scenario, log)) == expected_in(one + other, scenario)
+    take_in(state, log, by_scenario=True)
+    assert state == shown_in(one + other)
 
 
 @given(labelled, labelled)
