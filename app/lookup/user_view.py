@@ -15,8 +15,9 @@ from tables.user.basket import BasketItem
 from tables.user.identity import IdentityState
 from tables.user.impressions import ImpressionsState
 from tables.user.recommended import RecommendedState
-from tables.user.rendered import TABLE, RenderedState, ShownItems, session_start_ms, show_times
+from tables.user.rendered import TABLE, RenderedState, ShownItems
 from tables.user.shown_bytes import Shown
+from tables.user.shown_spans import session_start_ms, show_times
 
 
 @dataclass(frozen=True, slots=True)

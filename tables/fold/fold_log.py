@@ -16,7 +16,7 @@ from tables.user.call_places import CallPlace, find_place
 from tables.user.elements import Impression
 from tables.user.impression_buckets import (
     MERGE_AFTER,
-    Bucket,
+    SealedLog,
     bucket_key,
     buckets_of_call,
     drop_oldest,
@@ -135,7 +135,7 @@ def _take_in(tables: Tables, owner: LogOwner, base: RenderedState, entries: list
     rendered.take_in(base, entries, by_scenario=owner.customer in tables.scenario_keepers)
 
 
-def _bucket(tables: Tables, key: bytes, number: int) -> Bucket:
+def _bucket(tables: Tables, key: bytes, number: int) -> SealedLog:
     bucket = tables.rows[impression_buckets.TABLE].get_once(bucket_key(key, number))
     if bucket is None:
         raise LookupError(f"bucket {number} of {key!r} is missing: its row and its log do not fit together")
@@ -177,7 +177,7 @@ def _drop_old(tables: Tables, owner: LogOwner, state: ImpressionsState, received
         tables.rows[impression_buckets.TABLE].put(bucket_key(owner.key, number), None)
 
 
-def _is_clicked(bucket: Bucket, state: ImpressionsState) -> bool:
+def _is_clicked(bucket: SealedLog, state: ImpressionsState) -> bool:
     """Tell whether a bucket may have an item that was clicked: its key may also be the beginning of another one."""
     return any(click.item_key.encode() in bucket.log for click in state.clicks)
 

@@ -25,12 +25,12 @@ MERGE_AFTER: Final = 64
 """Entries after which the row of ``rendered`` takes them in."""
 _FACTS: Final = struct.Struct(">BBBI")
 FACTS_BYTES: Final = _FACTS.size
-MARK_BYTES: Final = 2
+_MARK_BYTES: Final = 2
 _MINUTE_MS: Final = 60_000
 _MOST_CALLS: Final = 255
 
 
-class Bucket(msgspec.Struct, array_like=True, gc=False):
+class SealedLog(msgspec.Struct, array_like=True, gc=False):
     """Entries of the log and the calls that they reported, in the forms of the row ``impressions``."""
 
     log: bytes
@@ -83,7 +83,7 @@ def unmerged_buckets(state: ImpressionsState, merged: int | None = None) -> int:
 
 
 def unmerged_entries(
-    state: ImpressionsState, merged: int, load: Callable[[int], Bucket | None]
+    state: ImpressionsState, merged: int, load: Callable[[int], SealedLog | None]
 ) -> list[bytes]:
     """Return the entries of a user's log that a row of ``rendered`` with this ``merged`` does not include, in log order.
 
@@ -106,7 +106,7 @@ def unmerged_entries(
     return entries[-missing:]
 
 
-def seal(state: ImpressionsState) -> tuple[int, Bucket]:
+def seal(state: ImpressionsState) -> tuple[int, SealedLog]:
     """Take the oldest entries of the log, as many as a bucket has, and all calls out of the row. Return the bucket and its number."""
     log, calls = log_of(state), calls_of(state)
     length = views = count = minute = 0
@@ -120,7 +120,7 @@ def seal(state: ImpressionsState) -> tuple[int, Bucket]:
     while (called := calls.count(START)) > _MOST_CALLS:
         del calls[: calls.index(START, 1)]
     number = state.first_bucket + len(state.buckets) // FACTS_BYTES
-    bucket = Bucket(bytes(log[:length]), bytes(calls))
+    bucket = SealedLog(bytes(log[:length]), bytes(calls))
     state.buckets += _FACTS.pack(count - views, views, called, minute)
     if called:
         state.call_marks += b"".join([_mark_of(name) for name, _ in named_places(calls)])
@@ -135,7 +135,7 @@ def drop_oldest(state: ImpressionsState) -> int:
     """Take the oldest bucket off the row, and return its number."""
     facts = Facts(*_FACTS.unpack_from(state.buckets))
     state.buckets = state.buckets[FACTS_BYTES:]
-    state.call_marks = state.call_marks[facts.calls * MARK_BYTES :]
+    state.call_marks = state.call_marks[facts.calls * _MARK_BYTES :]
     state.first_bucket += 1
     return state.first_bucket - 1
 
@@ -150,8 +150,8 @@ def buckets_of_call(state: ImpressionsState, name: str) -> Iterator[int]:
     marks, mark = state.call_marks, _mark_of(name.encode())
     at = marks.find(mark)
     while at >= 0:
-        if at % MARK_BYTES == 0:
-            yield state.first_bucket + _bucket_at(state, at // MARK_BYTES)
+        if at % _MARK_BYTES == 0:
+            yield state.first_bucket + _bucket_at(state, at // _MARK_BYTES)
         at = marks.find(mark, at + 1)
 
 
@@ -164,7 +164,7 @@ def _bucket_at(state: ImpressionsState, call: int) -> int:
 
 
 def _mark_of(name: bytes) -> bytes:
-    return (crc32(name) & 0xFFFF).to_bytes(MARK_BYTES, "big")
+    return (crc32(name) & 0xFFFF).to_bytes(_MARK_BYTES, "big")
 
 
 def _minute_of(received_ms: int) -> int:
@@ -173,7 +173,7 @@ def _minute_of(received_ms: int) -> int:
 
 TABLE: Final = TableSpec(
     "impression_buckets",
-    Bucket,
+    SealedLog,
     key="user, number",
     value="16 of a user's last 100 impressions, and the recommendation calls that they reported",
     expiry="with its impressions",

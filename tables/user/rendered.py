@@ -7,7 +7,6 @@ the log touched longest ago, and beyond as many pairs of scenario and item; none
 an eid, the table ``seen`` stops it before.
 """
 
-from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
@@ -37,8 +36,6 @@ from tables.user.shown_bytes import (
     time_of,
 )
 
-SILENCE_MS: Final = 30 * 60_000
-"""A user's session ends after this long without a showing."""
 _MIN_ENTRY_BYTES: Final = len(opening_of(b"1/")) + STAMP_BYTES
 
 
@@ -94,7 +91,7 @@ class ShownItems(Mapping[str, Shown]):
             }
             log = [each for each in log if not is_view(each) and scenario_of(each) == scenario]
         if log:
-            count_entries(found, log)
+            _count_entries(found, log)
         self._parts = {key.decode(): part for key, part in found.items()}
 
     def __getitem__(self, key: str) -> Shown:
@@ -114,18 +111,18 @@ def take_in(state: RenderedState, entries: Sequence[bytes], *, by_scenario: bool
     showings of each scenario, too.
     """
     parts = parts_in(packed_of(state))
-    count_entries(parts, entries)
+    _count_entries(parts, entries)
     state.items = _newest(parts)
     if by_scenario:
         parts = parts_in(state.by_scenario or b"")
         for entry in entries:
             scenario = None if is_view(entry) else scenario_of(entry)
             if scenario is not None:
-                count_entries(parts, [entry], scope_of(scenario))
+                _count_entries(parts, [entry], scope_of(scenario))
         state.by_scenario = _newest(parts) if parts else state.by_scenario
 
 
-def count_entries(parts: dict[bytes, bytes], entries: Iterable[bytes], scope: bytes = b"") -> None:
+def _count_entries(parts: dict[bytes, bytes], entries: Iterable[bytes], scope: bytes = b"") -> None:
     """Count entries of a log into items (tables/user/shown_bytes.py, ``parts_in``). The item that was touched last is the last one.
 
     ``scope`` goes before each item key.
@@ -273,42 +270,6 @@ def _merge_shown(own: Shown, moved: Shown) -> Shown:
     own.viewed += moved.viewed
     own.viewed_last_ms = max(own.viewed_last_ms, moved.viewed_last_ms)
     return own
-
-
-def shown_within(shown: Shown, since_ms: int | None, as_of_ms: int) -> int:
-    """Return how often the item was shown in ``(since_ms, as_of_ms]``; ``since_ms=None`` means from the beginning.
-
-    The result is exact if it needs no time older than the last 16. Otherwise a limited span saturates at 16, so only a span from the
-    beginning can reach a threshold above 16.
-    """
-    times = shown.times
-    if not times or as_of_ms < shown.first_ms:
-        return 0
-    up_to = bisect_right(times, as_of_ms)
-    if since_ms is None or since_ms < shown.first_ms:
-        return shown.total - (len(times) - up_to)
-    return max(0, up_to - bisect_right(times, since_ms))
-
-
-def session_start_ms(times_ms: Iterable[int], as_of_ms: int, silence_ms: int = SILENCE_MS) -> int | None:
-    """Return the start of the session that contains ``as_of_ms``, given a user's show times, or None if there is no session.
-
-    A session is a run of showings of any items with less than ``silence_ms`` between neighbours. It contains ``as_of_ms`` if its last
-    showing up to then is less than ``silence_ms`` ago. Only kept times count, the last 16 of each item.
-    """
-    start_ms: int | None = None
-    reached_ms = as_of_ms
-    for time_ms in sorted((time_ms for time_ms in times_ms if time_ms <= as_of_ms), reverse=True):
-        if reached_ms - time_ms >= silence_ms:
-            break
-        start_ms = reached_ms = time_ms
-    return start_ms
-
-
-def show_times(items: Mapping[str, Shown]) -> Iterator[int]:
-    """Yield all kept show times of the items."""
-    for shown in items.values():
-        yield from shown.times
 
 
 TABLE: Final = TableSpec(

@@ -1,4 +1,4 @@
-"""What users were shown and viewed, counted into rows of ``rendered`` event by event."""
+"""Rows of ``rendered`` that take in events one by one."""
 
 from events.model import Rendered, Viewed
 from tables.user.impressions import impression_of

@@ -31,7 +31,7 @@ from tables.user.consumed import Consumed, ConsumedState
 from tables.user.elements import Conversion, Impression, JoiningClick
 from tables.user.experiments import ExperimentsState, Participation, UserValues
 from tables.user.identity import IdentityState, Transfer
-from tables.user.impression_buckets import Bucket, is_full, seal
+from tables.user.impression_buckets import SealedLog, is_full, seal
 from tables.user.impressions import (
     ImpressionsState,
     PastLogin,
@@ -96,7 +96,7 @@ STATES: dict[str, Any] = {
     "rendered": RENDERED,
     "impressions": an_impressions_state(),
     "impressions with a bucket": a_sealed_state(),
-    "impression_buckets": Bucket(pack_impression(IMPRESSION), b"\xc1r1\x1fhome\xff"),
+    "impression_buckets": SealedLog(pack_impression(IMPRESSION), b"\xc1r1\x1fhome\xff"),
     "clicked": ClickedState({"1/7": Clicked(2, T + 9, 1, T)}),
     "consumed": ConsumedState({"1/7": Consumed(90, T, T + 9, 5_000, 200, 300)}),
     "playback": PlaybackState(

@@ -6,8 +6,8 @@ from tables.user.call_places import CallPlace, find_place, report_call
 from tables.user.elements import Impression
 from tables.user.impression_buckets import (
     BUCKET_ENTRIES,
-    Bucket,
     Facts,
+    SealedLog,
     TornRowError,
     bucket_key,
     buckets_of_call,
@@ -25,7 +25,9 @@ from tests.support.builders import MINUTE_MS, NOW_MS, a_viewed
 from tests.support.laws import stored
 
 
-def grown(entries: int, state: ImpressionsState | None = None) -> tuple[ImpressionsState, dict[int, Bucket]]:
+def grown(
+    entries: int, state: ImpressionsState | None = None
+) -> tuple[ImpressionsState, dict[int, SealedLog]]:
     """Return a row after so many entries, every third a view, and its buckets."""
     state = ImpressionsState() if state is None else state
     buckets = {}
