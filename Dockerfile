@@ -1,6 +1,6 @@
 # One image for every process of Uptake: `docker run uptake collector`, `... worker`, `... dashboard`, `... topics`.
 FROM python:3.11-slim AS build
-# The compiler makes the hot modules faster; without it, the same modules run as pure Python.
+# gcc compiles the hot modules; without it, the same modules run as pure Python.
 RUN apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev
 WORKDIR /src
 RUN python -m venv /opt/uptake

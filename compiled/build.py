@@ -4,6 +4,7 @@ It compiles what changed and nothing else. Where that is impossible, one sentenc
 """
 
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -18,6 +19,9 @@ from compiled.manifest import ROOT, SUFFIX, Manifest, built_directory, digest_of
 from compiled.toolchain import Obstacle, Toolchain
 
 _RECIPE: Final = "compiled/compile_modules.py"
+_OTHER_TYPES: Final = re.compile(
+    r"\b(?:events|tables|agents)\b[\w.]* cimport|cimport (?:events|tables|agents)\b"
+)
 _PACKAGES: Final = ("events", "tables", "agents")
 """Packages that install the finder. A module elsewhere would be compiled and never imported."""
 
@@ -39,7 +43,7 @@ def build(root: Path = ROOT, environ: Mapping[str, str] = os.environ) -> Manifes
         made = Manifest(failure=str(error), cure=f"mend that, then run `{BUILD_COMMAND}`")
     if made.failure:
         print(
-            f"Uptake runs as pure Python, with the same results but slower: {made.failure}. Cure: {made.cure}.",
+            f"Uptake runs as pure Python, with the same results: {made.failure}. Cure: {made.cure}.",
             file=sys.stderr,
         )
     return made
@@ -50,7 +54,7 @@ def _brought_up_to_date(root: Path, directory: Path, environ: Mapping[str, str])
     tools = Toolchain.find(environ)
     modules = listed_modules(root)
     sources = _digests(root, modules)
-    keys = {name: _key_of(name, sources, tools) for name in modules}
+    keys = {name: _key_of(root, name, sources, tools) for name in modules}
     request = _digest(repr((keys, tools)))
     former = Manifest.read(directory) or Manifest()
     if former.request == request and not _missing(directory, former.modules):
@@ -66,17 +70,24 @@ def _brought_up_to_date(root: Path, directory: Path, environ: Mapping[str, str])
 
 
 def _digests(root: Path, modules: Sequence[str]) -> dict[str, str]:
-    """Return the digest of every source. The types of one module may be used by another, so each depends on all of them."""
+    """Return the digest of every source: of the recipe, the modules and all types."""
     types = [path for package in _PACKAGES for path in (root / package).rglob("*.pxd")]
     paths = [_RECIPE, *sorted(path.relative_to(root).as_posix() for path in types)]
     paths += [_source_of(name) for name in modules]
     return {path: digest_of(root / path) for path in paths}
 
 
-def _key_of(module: str, sources: Mapping[str, str], tools: Toolchain) -> str:
-    own = _source_of(module)
-    used = [(path, digest) for path, digest in sources.items() if path == own or not path.endswith(".py")]
-    return _digest(repr((used, sources[_RECIPE], tools)))
+def _key_of(root: Path, module: str, sources: Mapping[str, str], tools: Toolchain) -> str:
+    """Return the digest of all that a module is built from. Types that use those of other modules may change with any of them."""
+    source = _source_of(module)
+    types = source.removesuffix("py") + "pxd"
+    uses_others = types in sources and _OTHER_TYPES.search((root / types).read_text()) is not None
+    used = [
+        (path, digest)
+        for path, digest in sources.items()
+        if path in (_RECIPE, source, types) or (uses_others and path.endswith(".pxd"))
+    ]
+    return _digest(repr((used, tools)))
 
 
 def _source_of(module: str) -> str:

@@ -36,7 +36,7 @@ class Core:
         """What runs compiled, or why nothing does, as one sentence."""
         if self.modules:
             return f"{len(self.modules)} modules run compiled: {', '.join(sorted(self.modules))}"
-        return f"all modules run as pure Python, with the same results but slower: {self.reason}"
+        return f"all modules run as pure Python, with the same results: {self.reason}"
 
 
 def judge(root: Path, switch: str) -> Core:

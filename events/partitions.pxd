@@ -1,7 +1,7 @@
-# C types of the hash: it is masked to 32 bits, so no product exceeds 64.
+# C types for the loop of the hash. Each product is masked to 32 bits before the next, so none exceeds 64 bits.
 cimport cython
 
 cdef unsigned long long _M, _SEED, _MASK
 
-@cython.locals(length=cython.Py_ssize_t, words=cython.Py_ssize_t, index=cython.Py_ssize_t, h=cython.ulonglong, k=cython.ulonglong, word=cython.ulonglong)
-cpdef unsigned long long murmur2(bytes data) except? 0
+@cython.locals(h=cython.ulonglong, k=cython.ulonglong, word=cython.ulonglong)
+cpdef object murmur2(object data)
