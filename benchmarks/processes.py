@@ -62,13 +62,14 @@ class Contestant:
         directory: Path,
         env: Mapping[str, str],
         checkout: Checkout = THIS,
+        program: str | None = None,
     ) -> None:
+        """Start the Python of a checkout, or a ``program`` in its place."""
         self.name = name
         self._log = directory / f"{name}.log"
+        command = checkout.command(arguments) if program is None else [program, *arguments]
         with self._log.open("wb") as log:
-            self._process = spawn(
-                checkout.command(arguments), env=checkout.environ(env), cwd=checkout.root, stdout=log
-            )
+            self._process = spawn(command, env=checkout.environ(env), cwd=checkout.root, stdout=log)
 
     @property
     def pid(self) -> int:
