@@ -1,6 +1,6 @@
-"""Measures the lookups per CPU-second of a worker with many users, compared with FastAPI and Redis that hold the same facts.
+"""Measures the lookups per CPU-second of a worker with many users, compared with servers that have the same facts in Redis.
 
-A worker folds a journal, and a Redis gets the state that follows from the same events. Before anything is measured, both answer about the
+A worker folds a journal, and a Redis gets the state that follows from the same events. Before anything is measured, all answer about the
 same users; a kind of lookup with different answers has no ratio. wrk then sends each kind without a pause, to one server at a time. CPU is
 that of a server's whole process tree, that of Redis included. At the end, an open loop measures response times at steady rates, of an idle
 worker and of one that folds half of the events per second that it can.
@@ -9,20 +9,21 @@ worker and of one that folds half of the events per second that it can.
 import argparse
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any, Final
 
 from benchmarks import against
 from benchmarks.checkouts import Checkout
 from benchmarks.command import finish, options, say, scratch
 from benchmarks.lookup_bench import FOLDING_RATE, MOST_BEHIND_SECONDS, Bench, p99_ratio
-from benchmarks.lookup_servers import FASTAPI_REDIS, Filled, Server, filled_redis, filled_worker
+from benchmarks.lookup_servers import Filled, Server, filled_peers, filled_worker
 from benchmarks.ours import OURS
 from benchmarks.profiles import KINDS_OF_TRAFFIC, SHOP, Profiles
 from benchmarks.questions import KINDS, questions
-from benchmarks.redis_server import missing_redis
+from benchmarks.redis_peers import FASTAPI_REDIS, PEERS, MissingPeerError, Program, program_of
 from benchmarks.rounds import Run, outcome, play
 from benchmarks.wrk import require_wrk
 
@@ -80,8 +81,8 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--only",
         nargs="*",
-        choices=(OURS, FASTAPI_REDIS),
-        default=(OURS, FASTAPI_REDIS),
+        choices=(OURS, *PEERS),
+        default=(OURS, *PEERS),
         help="run only these contestants (default: all)",
     )
     small = {"users": 2_000, "seconds": 1, "steady_seconds": 1.0}
@@ -121,35 +122,35 @@ def _trials(chosen: argparse.Namespace) -> Iterator[list[against.Trial]]:
         ]
 
 
-def _measure(chosen: argparse.Namespace, profiles: Profiles, missing: str | None) -> dict[str, Any]:
+def _programs(chosen: argparse.Namespace, directory: Path) -> tuple[dict[str, Program], dict[str, str]]:
+    """Return the programs of the peers that were chosen, and why the others of them are left out."""
+    programs: dict[str, Program] = {}
+    left_out: dict[str, str] = {}
+    for peer in [name for name in PEERS if name in chosen.only]:
+        try:
+            programs[peer] = program_of(peer, directory)
+        except MissingPeerError as error:
+            left_out[peer] = str(error)
+            say(f"lookup: {peer} is left out: {error}")
+    return programs, left_out
+
+
+def _measure(chosen: argparse.Namespace, profiles: Profiles) -> dict[str, Any]:
     bench = _bench(chosen, profiles)
-    ratios: dict[str, float | None] = {}
-    void: dict[str, str] = {}
-    kinds: dict[str, Any] = {}
+    result: dict[str, Any] = {"ratios": {}, "void": {}, "kinds": {}}
     with scratch("lookup") as directory, ExitStack() as stack:
+        programs, result["left_out"] = _programs(chosen, directory)
         servers: dict[str, Server] = {}
         filled = None
         if OURS in chosen.only:
             worker = filled_worker(directory, OURS, profiles, chosen.partitions, chosen.cache_bytes)
             filled = stack.enter_context(worker)
             servers[OURS] = filled.server
-        if FASTAPI_REDIS in chosen.only and missing is None:
-            servers[FASTAPI_REDIS] = stack.enter_context(filled_redis(directory, profiles))
-        for server in servers.values():
-            bench.compare(server, chosen.kinds)
-        pairs = {f"vs_{FASTAPI_REDIS}": (OURS, FASTAPI_REDIS)} if len(servers) > 1 else {}
+        peers = stack.enter_context(filled_peers(directory, profiles, programs))
+        servers |= {server.name: server for server in peers}
         for kind in chosen.kinds:
-            rounds = play(
-                list(servers),
-                chosen.rounds,
-                lambda run, kind=kind: bench.answer(kind, run, servers[run.contestant]),
-                lambda line, kind=kind: say(f"{kind}: {line}"),
-                "lookups",
-            )
-            kinds[kind] = outcome(rounds, pairs)
-            ratios |= {f"{kind}_{name}": ratio for name, ratio in kinds[kind].pop("ratios").items()}
-            void |= {f"{kind}_{name}": reason for name, reason in kinds[kind].pop("void").items()}
-        result: dict[str, Any] = {"ratios": ratios, "void": void, "kinds": kinds}
+            asked = {name: each for name, each in servers.items() if kind in PEERS.get(name, KINDS)}
+            _add_kind(result, bench, kind, asked, chosen.rounds)
         if chosen.steady_seconds:
             result["steady"] = bench.rates(servers, chosen.rates, chosen.rounds, chosen.steady_seconds)
             if filled is not None:
@@ -160,13 +161,33 @@ def _measure(chosen: argparse.Namespace, profiles: Profiles, missing: str | None
     return result
 
 
+def _add_kind(
+    result: dict[str, Any], bench: Bench, kind: str, servers: Mapping[str, Server], rounds: int
+) -> None:
+    """Compare the answers to one kind of lookup, and measure all servers in turn."""
+    for server in servers.values():
+        bench.compare(server, [kind])
+    played = play(
+        list(servers),
+        rounds,
+        lambda run: bench.answer(kind, run, servers[run.contestant]),
+        lambda line: say(f"{kind}: {line}"),
+        "lookups",
+    )
+    pairs = {f"vs_{peer}": (OURS, peer) for peer in servers if OURS in servers and peer != OURS}
+    found = outcome(played, pairs)
+    for key in ("ratios", "void"):
+        result[key] |= {f"{kind}_{name}": value for name, value in found.pop(key).items()}
+    result["kinds"][kind] = found
+
+
 def _add_latencies(result: dict[str, Any]) -> None:
     """Add the ratios of p99: at each rate, and while folding to that of the idle peer at the same rate."""
     ratios, void, steady = result["ratios"], result["void"], result.get("steady", {})
     for rate, runs in steady.items():
-        if {OURS, FASTAPI_REDIS} <= set(runs):
-            name = f"p99_at_{rate}_vs_{FASTAPI_REDIS}"
-            ratios[name] = p99_ratio(runs, FASTAPI_REDIS)
+        for peer in [name for name in runs if name != OURS and OURS in runs]:
+            name = f"p99_at_{rate}_vs_{peer}"
+            ratios[name] = p99_ratio(runs, peer)
             if ratios[name] is None:
                 void[name] = "requests failed"
     folding, idle = result.get("folding"), steady.get(f"{FOLDING_RATE:g}", {}).get(FASTAPI_REDIS)
@@ -186,13 +207,9 @@ def main(argv: list[str] | None = None) -> int:
     if chosen.against is not None:
         return against.run("lookup", chosen, _trials)
     profiles = _profiles(chosen)
-    missing = missing_redis() if FASTAPI_REDIS in chosen.only else None
-    if missing is not None:
-        say(f"lookup: {FASTAPI_REDIS} is left out: {missing}")
     say(f"lookup: {profiles.users:,} users, {profiles.events_per_user} events each")
     result = {
-        **_measure(chosen, profiles, missing),
-        "left_out": {} if missing is None else {FASTAPI_REDIS: missing},
+        **_measure(chosen, profiles),
         "profiles": profiles.describe(),
         "cache_bytes": chosen.cache_bytes,
         "connections": chosen.connections,

@@ -37,8 +37,8 @@ class Bench:
     def __init__(self, asked: Mapping[str, Question], seconds: int, connections: int, seed: int) -> None:
         self._asked, self._seconds, self._connections, self._seed = asked, seconds, connections, seed
         self._answers: dict[str, list[Any]] = {}
-        self.differences: dict[str, str] = {}
-        """Kind of lookup -> how the answers of two servers differ."""
+        self._differences: dict[tuple[str, str], str] = {}
+        """Kind of lookup and server -> how its answers differ from those of the server that was compared first."""
 
     def compare(self, server: Server, kinds: Sequence[str]) -> None:
         """Compare the answers of a server with those of the server that was compared first."""
@@ -48,7 +48,7 @@ class Bench:
             ]
             difference = difference_of(found, self._answers.setdefault(kind, found))
             if difference is not None:
-                self.differences[kind] = f"{server.name}: {difference}"
+                self._differences[kind, server.name] = difference
             say(f"lookup: {kind} of {server.name}: {difference or f'{len(found)} equal answers'}")
 
     def answer(self, kind: str, run: Run, server: Server) -> None:
@@ -67,7 +67,7 @@ class Bench:
         run.verdict = f"{told.refused} refused, p50 {told.p50_ms:.1f} ms, p99 {told.p99_ms:.1f} ms"
         if told.refused or told.broken:
             run.void = f"{told.refused} lookups were refused, {told.broken} answers are missing"
-        run.void = self.differences.get(kind, run.void)
+        run.void = self._differences.get((kind, server.name), run.void)
 
     def steadily(self, server: Server, rate: float, seconds: float) -> dict[str, Any]:
         """Ask for exclusions at a steady rate; return the percentiles of the response times, and the number of failed requests."""

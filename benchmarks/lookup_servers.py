@@ -1,7 +1,7 @@
-"""Servers that `lookup` asks: our worker after it folded a journal, and a peer with the same facts in Redis."""
+"""Servers that `lookup` asks: our worker after it folded a journal, and peers with the same facts in Redis."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -13,11 +13,11 @@ from benchmarks.command import own_kafka, say
 from benchmarks.ours import READY, START_SECONDS, Ours
 from benchmarks.processes import Contestant, measure, running
 from benchmarks.profiles import Profiles
+from benchmarks.redis_peers import Program
 from benchmarks.redis_server import REDIS_READY, load_profiles, start_redis
 from benchmarks.rounds import Run
 from events.topics import JOURNAL
 
-FASTAPI_REDIS: Final = "fastapi_redis"
 _LEAST_RATE: Final = 1_000
 """Events per second; a worker that folds fewer is given up."""
 _STALE_MS: Final = 86_400_000
@@ -76,18 +76,25 @@ def filled_worker(
 
 
 @contextmanager
-def filled_redis(directory: Path, profiles: Profiles) -> Iterator[Server]:
-    """Yield FastAPI in front of a Redis that holds the same facts."""
-    place = directory / FASTAPI_REDIS
-    place.mkdir()
-    redis, socket = start_redis(place)
-    with running(redis):
+def filled_peers(
+    directory: Path, profiles: Profiles, programs: Mapping[str, Program]
+) -> Iterator[list[Server]]:
+    """Yield the peers in front of one Redis that holds the same facts. Its CPU counts for the peer that is asked."""
+    if not programs:
+        yield []
+        return
+    redis, socket = start_redis(directory)
+    with running(redis), ExitStack() as stack:
         redis.wait_for(REDIS_READY, START_SECONDS)
         seconds = load_profiles(socket, profiles.histories())
-        say(f"lookup: {FASTAPI_REDIS} loaded {profiles.users:,} profiles in {seconds:.0f} s")
-        port = free_port()
-        arguments = ["-m", f"benchmarks.peers.{FASTAPI_REDIS}", "--socket", str(socket), "--port", str(port)]
-        api = Contestant(FASTAPI_REDIS, arguments, place, {})
-        with running(api):
+        say(f"lookup: Redis loaded {profiles.users:,} profiles in {seconds:.0f} s")
+        servers = []
+        for name, (program, arguments) in programs.items():
+            place, port = directory / name, free_port()
+            place.mkdir()
+            told = [*arguments, "--socket", str(socket), "--port", str(port)]
+            api = Contestant(name, told, place, {}, program=program)
+            stack.enter_context(running(api))
             api.wait_for_port(port, START_SECONDS)
-            yield Server(FASTAPI_REDIS, port, (api, redis), place)
+            servers.append(Server(name, port, (api, redis), place))
+        yield servers

@@ -1,15 +1,16 @@
 """`lookup` says what is missing, and gives no ratio where answers differ, requests fail or the worker does not keep up."""
 
-import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from benchmarks import lookup, redis_server, wrk
+from benchmarks import lookup, redis_peers, redis_server, wrk
 from benchmarks.lookup import FOLDING
-from benchmarks.lookup_bench import MOST_BEHIND_SECONDS, difference_of, p99_ratio
-from benchmarks.lookup_servers import FASTAPI_REDIS
+from benchmarks.lookup_bench import MOST_BEHIND_SECONDS, Bench, difference_of, p99_ratio
+from benchmarks.lookup_servers import Server
 from benchmarks.ours import OURS
+from benchmarks.redis_peers import FASTAPI_REDIS, GO_REDIS, PEERS, MissingPeerError, program_of
 
 
 def test_missing_wrk_is_said_before_anything_starts(
@@ -21,17 +22,58 @@ def test_missing_wrk_is_said_before_anything_starts(
     assert capsys.readouterr().out == ""
 
 
-def test_missing_redis_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_redis_is_one_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(redis_server.shutil, "which", lambda _name: None)
-    assert redis_server.missing_redis() == redis_server.HINT
-    assert "apt install redis-server" in redis_server.HINT
+    for peer in PEERS:
+        with pytest.raises(MissingPeerError, match="apt install redis-server"):
+            program_of(peer, tmp_path)
 
 
-def test_missing_libraries_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(redis_server.shutil, "which", lambda name: f"/usr/bin/{name}")
-    monkeypatch.setitem(sys.modules, "redis", None)
-    monkeypatch.setitem(sys.modules, "fastapi", None)
-    assert "make bench" in (redis_server.missing_redis() or "")
+def test_missing_libraries_and_a_missing_go_are_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(
+        redis_server.shutil, "which", lambda name: None if name == "go" else f"/usr/bin/{name}"
+    )
+    monkeypatch.setattr(redis_server, "find_spec", lambda _name: object())
+    monkeypatch.setattr(redis_peers, "find_spec", lambda _name: None)
+    with pytest.raises(MissingPeerError, match="make bench"):
+        program_of(FASTAPI_REDIS, tmp_path)
+    with pytest.raises(MissingPeerError, match="needs Go"):
+        program_of(GO_REDIS, tmp_path)
+    monkeypatch.setattr(redis_server, "find_spec", lambda _name: None)
+    with pytest.raises(MissingPeerError, match="redis-py"):
+        program_of(FASTAPI_REDIS, tmp_path)
+
+
+def test_go_program_that_does_not_build_is_left_out(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    go = tmp_path / "go"
+    go.write_text("#!/bin/sh\necho 'go: go.mod requires go >= 1.26' >&2\nexit 1\n")
+    go.chmod(0o755)
+    monkeypatch.setattr(redis_peers, "missing_redis", lambda: None)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    with pytest.raises(MissingPeerError, match=r"requires go >= 1\.26"):
+        program_of(GO_REDIS, tmp_path)
+
+
+class Answering:
+    """A kind of lookup whose answers are given."""
+
+    def __init__(self, answers: list[Any]) -> None:
+        self._answers = answers
+
+    async def sample(self, port: int, count: int) -> list[Any]:
+        return [self._answers[port]] * count
+
+
+def test_only_the_server_that_answers_otherwise_has_no_ratio() -> None:
+    answers = [
+        {"known": True, "excluded": []},
+        {"known": True, "excluded": []},
+        {"known": False, "excluded": []},
+    ]
+    bench = Bench({"exclusions": Answering(answers)}, 1, 1, 1)  # type: ignore[dict-item]
+    for port, name in enumerate((OURS, FASTAPI_REDIS, GO_REDIS)):
+        bench.compare(Server(name, port, (), Path()), ["exclusions"])
+    assert list(bench._differences) == [("exclusions", GO_REDIS)]
 
 
 def test_differences_and_refusals_are_told() -> None:
