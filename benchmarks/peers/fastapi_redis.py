@@ -121,7 +121,7 @@ def main() -> None:
     gc.freeze()
     gc.set_threshold(
         50_000, 100, 1_000
-    )  # as our worker does; with Python's own, p99 under load is four times as long
+    )  # as our worker does; with Python's own, p99 under load is three times as long
     uvicorn.run(app, port=told.port, loop="uvloop", http="httptools", access_log=False)
 
 
