@@ -65,8 +65,8 @@ class Bench:
                 asking.stop()
             run.wall_seconds, run.count = seconds, told.taken
         run.verdict = f"{told.refused} refused, p50 {told.p50_ms:.1f} ms, p99 {told.p99_ms:.1f} ms"
-        if told.refused or told.broken:
-            run.void = f"{told.refused} lookups were refused, {told.broken} answers are missing"
+        if told.refused or told.broken or not told.taken:
+            run.void = f"{told.taken} answers, {told.refused} lookups were refused, {told.broken} answers are missing"
         run.void = self._differences.get((kind, server.name), run.void)
 
     def steadily(self, server: Server, rate: float, seconds: float) -> dict[str, Any]:
