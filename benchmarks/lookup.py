@@ -21,9 +21,10 @@ from benchmarks.command import finish, options, say, scratch
 from benchmarks.lookup_bench import FOLDING_RATE, MOST_BEHIND_SECONDS, Bench, p99_ratio
 from benchmarks.lookup_servers import Filled, Server, filled_peers, filled_worker
 from benchmarks.ours import OURS
+from benchmarks.processes import Program
 from benchmarks.profiles import KINDS_OF_TRAFFIC, SHOP, Profiles
 from benchmarks.questions import KINDS, questions
-from benchmarks.redis_peers import FASTAPI_REDIS, PEERS, MissingPeerError, Program, program_of
+from benchmarks.redis_peers import FASTAPI_REDIS, PEERS, MissingPeerError, program_of
 from benchmarks.rounds import Run, outcome, play
 from benchmarks.wrk import require_wrk
 

@@ -11,9 +11,8 @@ from benchmarks import journal
 from benchmarks.checkouts import THIS, Checkout
 from benchmarks.command import own_kafka, say
 from benchmarks.ours import READY, START_SECONDS, Ours
-from benchmarks.processes import Contestant, measure, running
+from benchmarks.processes import Contestant, Program, measure, running
 from benchmarks.profiles import Profiles
-from benchmarks.redis_peers import Program
 from benchmarks.redis_server import REDIS_READY, load_profiles, start_redis
 from benchmarks.rounds import Run
 from events.topics import JOURNAL
@@ -89,11 +88,11 @@ def filled_peers(
         seconds = load_profiles(socket, profiles.histories())
         say(f"lookup: Redis loaded {profiles.users:,} profiles in {seconds:.0f} s")
         servers = []
-        for name, (program, arguments) in programs.items():
+        for name, program in programs.items():
             place, port = directory / name, free_port()
             place.mkdir()
-            told = [*arguments, "--socket", str(socket), "--port", str(port)]
-            api = Contestant(name, told, place, {}, program=program)
+            told = ["--socket", str(socket), "--port", str(port)]
+            api = Contestant(name, told, place, {}, program)
             stack.enter_context(running(api))
             api.wait_for_port(port, START_SECONDS)
             servers.append(Server(name, port, (api, redis), place))

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from app.replay.http import Answer, NoAnswerError, NoConnectionError
 from benchmarks.clients import Pool, paced
-from benchmarks.steady import Answers
+from benchmarks.open_loop import Answers
 from benchmarks.traffic import CUSTOMER
 from benchmarks.wrk import TAIL_SECONDS, Running, start_wrk
 

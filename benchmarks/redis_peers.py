@@ -2,13 +2,14 @@
 
 import shutil
 import subprocess
+import sys
 from collections.abc import Collection, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
 from benchmarks.questions import KINDS
-from benchmarks.redis_server import missing_redis
+from benchmarks.redis_server import WordsProgram, missing_redis
 
 FASTAPI_REDIS: Final = "fastapi_redis"
 GO_REDIS: Final = "go_redis"
@@ -21,24 +22,21 @@ GO_HINT: Final = "this peer needs Go 1.26 or newer on the PATH"
 _GO: Final = Path(__file__).with_name("peers") / GO_REDIS
 _BUILD_SECONDS: Final = 600
 
-Program = tuple[str | None, list[str]]
-"""A program with its first arguments; None is the Python that runs the benchmark."""
-
 
 class MissingPeerError(Exception):
     """A peer cannot run on this machine; the message says what it needs."""
 
 
-def program_of(peer: str, directory: Path) -> Program:
+def program_of(peer: str, directory: Path) -> WordsProgram:
     """Return the program of a peer, built in ``directory`` if needed; MissingPeerError if this machine lacks something."""
     missing = missing_redis()
     if missing is not None:
         raise MissingPeerError(missing)
     if peer == GO_REDIS:
-        return str(_build(directory / f"{peer}.program")), []
+        return WordsProgram((str(_build(directory / f"{peer}.program")),))
     if find_spec("fastapi") is None or find_spec("uvicorn") is None:
         raise MissingPeerError("this peer needs FastAPI and Uvicorn: make bench installs them")
-    return None, ["-m", f"benchmarks.peers.{peer}"]
+    return WordsProgram((sys.executable, "-m", f"benchmarks.peers.{peer}"))
 
 
 def _build(program: Path) -> Path:
