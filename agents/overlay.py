@@ -94,7 +94,12 @@ class Overlay:
     def _cache(self, table: TableSpec[Any]) -> RowCache[Any]:
         get, name = self._store.get, table.name
         return RowCache(
-            lambda key: get(name, key), table.decode, table.encode, table.memory_per_byte, self._room
+            lambda key: get(name, key),
+            table.decode,
+            table.encode,
+            table.memory_per_byte,
+            self._room,
+            stays_in_memory=table.stays_in_memory,
         )
 
     def held(self) -> Held:
@@ -205,6 +210,8 @@ class Overlay:
 
         Call it only when no flush is in flight.
         """
+        for table in self.tables.values():
+            table.let_go()
         rows, memory = self._rows, self.held().memory
         if rows > max_rows or memory > max_bytes or self._room.is_short:
             for table in self.tables.values():

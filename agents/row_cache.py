@@ -55,9 +55,11 @@ class RowCache(Generic[_S]):
     __slots__ = (
         "_decode",
         "_encode",
+        "_leaving",
         "_load",
         "_memory_per_byte",
         "_room",
+        "_stays",
         "changed",
         "older",
         "recent",
@@ -71,8 +73,15 @@ class RowCache(Generic[_S]):
         encode: Callable[[_S], bytes],
         memory_per_byte: float = 8.0,
         room: CacheRoom | None = None,
+        *,
+        stays_in_memory: bool = True,
     ) -> None:
-        """``memory_per_byte``: bytes of memory that a decoded row takes per byte of its encoding. ``room``: see ``read``."""
+        """``memory_per_byte``: bytes of memory that a decoded row takes per byte of its encoding. ``room``: see ``read``.
+
+        ``stays_in_memory``: whether a row stays when it is stored.
+        """
+        self._stays = stays_in_memory
+        self._leaving: list[bytes] = []
         self._room = CacheRoom() if room is None else room
         self._load, self._decode, self._encode = load, decode, encode
         self._memory_per_byte = memory_per_byte
@@ -94,6 +103,11 @@ class RowCache(Generic[_S]):
             state, _ = self._stored(key)
         self.recent[key] = state
         return state
+
+    def get_once(self, key: bytes) -> _S | None:
+        """Return the row as ``get`` does, but do not keep it in memory for this."""
+        state = self._in_memory(key)
+        return self._stored(key)[0] if state is _ABSENT else state
 
     def _stored(self, key: bytes) -> tuple[_S | None, int]:
         """Return the row in the store with the length of its encoding, or (None, 0) for a missing row. The length enters the mean."""
@@ -139,6 +153,8 @@ class RowCache(Generic[_S]):
     def encode_changes(self) -> list[Change]:
         """Return the changed rows, encoded, and start a new set of changes."""
         changed, self.changed = self.changed, {}
+        if not self._stays:
+            self._leaving = list(changed)
         encode = self._encode
         changes: list[Change] = []
         for key, state in changed.items():
@@ -178,6 +194,14 @@ class RowCache(Generic[_S]):
     def memory(self) -> int:
         """Estimated memory of all rows, in bytes."""
         return int(len(self) * self.row_memory)
+
+    def let_go(self) -> None:
+        """Drop the rows of the last flush, which is in the store by now, if the table keeps no such rows in memory."""
+        for key in self._leaving:
+            if key not in self.changed:
+                self.recent.pop(key, None)
+                self.older.pop(key, None)
+        self._leaving = []
 
     def age(self, max_memory: int) -> None:
         """Drop the older half of the cache, and as much of the recent half as exceeds ``max_memory``.

@@ -131,7 +131,7 @@ class Ours:
 
     def check(self, run: Run, loaded: Loaded) -> None:
         """Compare the changelog of `rendered` with the journal; void the run if they differ."""
-        judge(run, loaded, ledger.count_changelog(self.kafka, changelog("rendered"), lambda key: key))
+        judge(run, loaded, ledger.count_tables(self.kafka, changelog))
 
     @contextmanager
     def positions(self) -> Iterator[Callable[[], dict[int, int]]]:

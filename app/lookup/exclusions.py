@@ -19,8 +19,8 @@ from tables.user.consumed import Consumed
 from tables.user.items import item_key, split_item_key
 from tables.user.preferences import BLACKLISTED_FOR_MS, Preference, is_on_blacklist
 from tables.user.purchases import Purchase, units
-from tables.user.rendered import shown_within
 from tables.user.shown_bytes import Shown
+from tables.user.shown_spans import shown_within
 
 _PartT = TypeVar("_PartT", Clicked, Purchase, Consumed)
 

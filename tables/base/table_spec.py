@@ -36,6 +36,8 @@ class TableSpec(Generic[_S]):
     """Decides whether a sweep deletes a row, by its key, its state and the receipt of the newest event (ms). None: no sweep."""
     memory_per_byte: float = _OBJECTS_PER_ENCODED_BYTE
     """Bytes of memory that a decoded row takes per byte of its encoding."""
+    stays_in_memory: bool = True
+    """Whether a row that a fold changed stays in memory when it is stored. False for rows that folds seldom need again."""
     row_of_sweep: type[Any] | None = None
     """Type as which a sweep reads a stored row, if not as a whole: the first fields of ``row``, enough for ``has_expired``."""
 
