@@ -28,7 +28,7 @@ _PLAIN_FAUST: Final = "plain_faust"
 _BARE_LOOP: Final = "bare_loop"
 PYTHON_PEERS: Final = ("quix", _PLAIN_FAUST, _BARE_LOOP)
 _CREATES_NOTHING: Final = (_BARE_LOOP, _PLAIN_FAUST)
-"""Peers whose changelogs are created for them. Faust ends on a busy machine if the broker is slow to tell of one that it created."""
+"""Peers whose changelogs are created for them. Faust ends on a busy machine if its metadata lack a topic that it created just now."""
 
 
 class _StreamsForm(NamedTuple):
