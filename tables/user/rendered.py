@@ -97,6 +97,15 @@ class ShownItems(Mapping[str, Shown]):
     def __getitem__(self, key: str) -> Shown:
         return read(self._parts[key].partition(KEY_END)[2])
 
+    def total(self, key: str) -> int:
+        """Return how often an item was shown in all, without decoding its times; 0 if it was not."""
+        part = self._parts.get(key)
+        if part is None:
+            return 0
+        body = part.index(KEY_END) + 1
+        end = part.find(b";", body)
+        return (len(part) - body) // STAMP_BYTES if end < 0 else int(part[body : part.index(b",", body)])
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._parts)
 
