@@ -24,6 +24,7 @@ from tables.declare import MOVED_TABLES, TABLES
 from tables.fold.fold_ports import MOVED
 from tables.store import StoreError
 from tables.user import rendered
+from tables.user.identity import IdentityState
 from tables.user.impression_buckets import TornRowError, bucket_key, unmerged_entries
 from tables.user.impressions import ImpressionsState
 
@@ -276,15 +277,17 @@ def _view(read: Callable[[str, bytes], Any], key: bytes, stale_ms: int | None = 
 
     Raise TornRowError if a copy has part of a flush.
     """
-    own, moved = (
-        Stretch({table.name: read(table.name, row) for table in MOVED_TABLES}) for row in (key, key + MOVED)
-    )
+    own = Stretch({table.name: read(table.name, key) for table in MOVED_TABLES})
+    known: IdentityState | None = read("identity", key)
+    moved = None
+    if known is not None and known.sent:  # only a login, or what follows it, writes the second rows
+        moved = Stretch({table.name: read(table.name, key + MOVED) for table in MOVED_TABLES})
     log: ImpressionsState | None = read("impressions", key)
     shown = own[rendered.TABLE]
     return UserView(
         own,
         moved or None,
-        read("identity", key),
+        known,
         log,
         read("recommended", key),
         ()
