@@ -4,6 +4,7 @@ from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 
 from agents.addition_merges import MERGE_AFTER
+from agents.cache_budget import CacheBudget
 from agents.overlay import MAX_SCENARIOS
 from agents.poison import PoisonRule
 from agents.unknown_customers import UnknownCustomers
@@ -16,9 +17,8 @@ class PartitionLimits:
 
     flush_interval_ms: int = 1_000
     flush_max_changes: int = 20_000
-    cache_rows: int = 2_500
-    cache_bytes: int = 12_582_912
-    """Estimated memory, not encoded size. It also bounds the changes that wait for a flush."""
+    budget: CacheBudget = field(default_factory=CacheBudget)
+    """The memory for rows, which all partitions of a worker share. It also bounds the changes that wait for a flush."""
     partitions: int = 8
     poison: PoisonRule | None = field(default_factory=PoisonRule)
     """When a source topic is paused. None: never, so that all of its records may go to the dead letters."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from app.base.addresses import http_url, local_host
+from app.base.cache_size import MODEST_BYTES
 from app.base.errors import NoBrokerError
 from app.base.listening import cannot_listen
 from app.base.settings import COLLECTOR_PORT, DASHBOARD_PORT, WORKER_PORT, Settings
@@ -139,8 +140,10 @@ def settings_env(settings: Settings) -> dict[str, str]:
 
 def _add(supervisor: Supervisor, settings: Settings, command: str, name: str, port: int, stage: int) -> str:
     url = http_url(local_host(settings.host), port)
-    own = {"port": port, "advertise": url}
+    own: dict[str, object] = {"port": port, "advertise": url}
     if command == "worker":
+        # All parts share this machine with its user, so no worker takes a share of all that is free.
+        own["cache_bytes"] = settings.cache_bytes or MODEST_BYTES
         own["data_dir"] = settings.data_dir / name  # RocksDB admits one process a directory
     supervisor.add(
         name,

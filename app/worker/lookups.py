@@ -61,6 +61,7 @@ class WorkerLookups:
         stalls: Callable[[Iterable[int]], Sequence[Stall]] = lambda _: (),
         warnings: Callable[[], Sequence[str]] = tuple,
         open_transactions: Callable[[Iterable[int]], Sequence[HiddenEnd]] = lambda _: (),
+        cache: Callable[[], Mapping[str, Any]] = dict,
     ) -> None:
         """``lag`` returns the lag of a partition; ``answer_age`` says how old the answers of a partition may be.
 
@@ -68,9 +69,11 @@ class WorkerLookups:
 
         ``warnings`` returns sentences for an operator; they do not make the worker unready.
         ``open_transactions`` returns the active alarms of transactions that hide the ends of these partitions.
+        ``cache`` returns the state of the rows in memory.
         """
         self.customers, self.partition_count = customers, partition_count
         self._stalls, self._warnings, self._open_transactions = stalls, warnings, open_transactions
+        self._cache = cache
         self._partitions, self._restorer, self._standbys = partitions, restorer, standbys
         self._url, self._owners, self._lag = url, owners, lag
         self._answer_age = answer_age
@@ -254,6 +257,7 @@ class WorkerLookups:
             "kafka_contact_ms": age_ms,
             "damaged_stores": [each.as_dict() for each in self._restorer.stores.damaged()],
             "partitions": partitions,
+            "cache": self._cache(),
             "standbys": self._standbys.status(),
             "restoring": None
             if progress is None

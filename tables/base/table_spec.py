@@ -8,7 +8,9 @@ import msgspec
 
 _S = TypeVar("_S")
 
-_OBJECTS_PER_ENCODED_BYTE: Final = 8.0
+MEMORY_PER_ROW: Final = 400
+"""Bytes of memory that a cached row takes beside its content: its key, its places in dictionaries, the objects around the content."""
+OBJECTS_PER_ENCODED_BYTE: Final = 8.0
 """Bytes of memory that a decoded row of Python objects takes per byte of its encoding; measured 7 to 9."""
 PACKED_PER_ENCODED_BYTE: Final = 1.25
 """The same for a row that is kept in memory as one run of bytes."""
@@ -34,7 +36,9 @@ class TableSpec(Generic[_S]):
     """Merges a row that a login moved into the target's row. None: a login does not move the table."""
     has_expired: Callable[[bytes, _S, int], bool] | None = None
     """Decides whether a sweep deletes a row, by its key, its state and the receipt of the newest event (ms). None: no sweep."""
-    memory_per_byte: float = _OBJECTS_PER_ENCODED_BYTE
+    memory_per_row: float = MEMORY_PER_ROW
+    """Bytes of memory that a cached row takes beside what follows from the length of its encoding."""
+    memory_per_byte: float = OBJECTS_PER_ENCODED_BYTE
     """Bytes of memory that a decoded row takes per byte of its encoding."""
     row_of_sweep: type[Any] | None = None
     """Type as which a sweep reads a stored row, if not as a whole: the first fields of ``row``, enough for ``has_expired``."""

@@ -9,6 +9,7 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agents.cache_budget import CacheBudget
 from agents.partition import Partition
 from events.topics import JOURNAL, PARTIALS, TRANSFERS
 from tables.ctr.item_columns import ItemColumns
@@ -69,7 +70,7 @@ class Ledger:
     """A partition under faults, and the order in which it folded the records that are durable."""
 
     def __init__(self, events: list[Any]) -> None:
-        self.world = World(cache_rows=4, cache_bytes=200, merge_after=2)
+        self.world = World(budget=CacheBudget(200), merge_after=2)
         self.world.produce(JOURNAL, *events)
         self.disk = Disk()
         self.folded: list[tuple[str, int]] = []

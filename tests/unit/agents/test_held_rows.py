@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from agents.cache_budget import CacheBudget
 from agents.partition import SLICE_RECORDS, Partition
 from app.worker.lookups import WorkerLookups
 from events.model import user_key
@@ -18,7 +19,7 @@ CACHE_BYTES = 400_000
 
 @pytest.fixture
 async def small() -> AsyncIterator[World]:
-    world = World(cache_bytes=CACHE_BYTES, cache_rows=100_000)
+    world = World(budget=CacheBudget(CACHE_BYTES))
     yield world
     world.end()
 

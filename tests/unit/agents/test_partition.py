@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from agents.cache_budget import CacheBudget
 from agents.deadletter import MAX_DEAD_BYTES
 from agents.partition import SLICE_RECORDS, Partition
 from agents.partition_limits import PartitionLimits
@@ -296,7 +297,7 @@ async def test_long_chunk_is_flushed_in_between_and_lets_others_run(monkeypatch:
 
 
 async def test_rows_are_read_fresh_before_any_flush_and_after_each(world: World) -> None:
-    world.limits = PartitionLimits(flush_interval_ms=3_600_000, cache_rows=0, cache_bytes=10**9, partitions=1)
+    world.limits = PartitionLimits(flush_interval_ms=3_600_000, budget=CacheBudget(0), partitions=1)
     partition = world.open()
     for offset in range(6):
         await fold_records(partition, JOURNAL, clicks(offset))
