@@ -13,7 +13,7 @@ from agents.ports import Change
 from tables.base.table_spec import MEMORY_PER_ROW, OBJECTS_PER_ENCODED_BYTE
 
 _S = TypeVar("_S")
-ABSENT_MEMORY: Final = 220
+ABSENT_MEMORY: Final = 140
 """Bytes that a key without a row takes: the key itself and its place in a dictionary (benchmarks/cached_rows.py)."""
 _TYPICAL_BYTES: Final = 100  # of an encoded row, until the first flush has measured some
 _SAMPLE_ROWS: Final = 32  # encoded to measure a cache; more would stop the event loop for longer
