@@ -32,6 +32,8 @@ READY: Final[Words] = ("ready: partitions",)
 TAKES: Final[Words] = ("answers, all topics are there",)
 """What a collector logs when it can accept events."""
 START_SECONDS: Final = 90.0
+_CACHE_BYTES: Final = 96 * 1_048_576
+"""What the rows in a worker's memory may take. By default it follows from the machine, and so would the figures."""
 
 
 @dataclass
@@ -99,6 +101,7 @@ class Ours:
             "UPTAKE_CUSTOMERS_FILE": str(self.customers_file),
             "UPTAKE_DATA_DIR": str(data_dir),
             "UPTAKE_FLUSH_INTERVAL_MS": str(self._flush_ms),
+            "UPTAKE_CACHE_BYTES": str(_CACHE_BYTES),
         }
         return Contestant(name, arguments, self._directory, {**settings, **env}, self._checkout)
 

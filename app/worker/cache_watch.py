@@ -56,6 +56,7 @@ class CacheWatch(Service):
         return {
             "max_bytes": int(budget.max_memory),
             "reason": self._reason,
+            "is_too_small": self._warning is not None,
             "held_bytes": round(budget.memory),
             "waiting_bytes": round(budget.waiting),
             "fold_loads": sum(each.fold_loads for each in counts),
