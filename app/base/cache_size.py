@@ -11,7 +11,7 @@ _LEAST_BYTES: Final = 32 * _MEBIBYTE
 _MOST_BYTES: Final = 1_024 * _MEBIBYTE
 """A share of a large machine is not larger; a setting may be."""
 MODEST_BYTES: Final = 96 * _MEBIBYTE
-"""Where nobody can say what is free for a worker."""
+"""Where the system does not say what is free, or a worker is one of many processes."""
 _SHARE: Final = 4
 """One part in so many of what is free. A cache may take twice its size, and as much should stay free for the system's page cache."""
 

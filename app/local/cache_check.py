@@ -1,4 +1,4 @@
-"""What `uptake doctor` finds out about the memory for rows: the size that a worker takes here, and how the running one does."""
+"""Checks the memory for rows: the size that a worker takes on this machine, and whether that of the running one is enough."""
 
 import http.client
 import json
@@ -13,7 +13,7 @@ from app.local.check import Check
 
 _MEBIBYTE: Final = 1_048_576
 _OF_PROCESS: Final = 200 * _MEBIBYTE
-"""What a worker takes beside its rows: Python with its libraries, and RocksDB's caches."""
+"""What a worker takes in addition to its rows: Python with its libraries, and RocksDB's caches."""
 
 
 def check_cache(settings: Settings) -> Check:

@@ -10,7 +10,7 @@ _S = TypeVar("_S")
 
 # The memory of a cached row, measured by `python -m benchmarks.cached_rows`. What differs by more than a quarter stands in its table.
 MEMORY_PER_ROW: Final = 265
-"""Bytes that a cached row takes beside its content: its key, its place in a dictionary, the objects around the content."""
+"""Bytes that a cached row takes in addition to its content: its key, its place in a dictionary, the objects around the content."""
 OBJECTS_PER_ENCODED_BYTE: Final = 8.0
 """Bytes of memory that a decoded row of Python objects takes per byte of its encoding."""
 PACKED_PER_ENCODED_BYTE: Final = 1.25
@@ -38,7 +38,7 @@ class TableSpec(Generic[_S]):
     has_expired: Callable[[bytes, _S, int], bool] | None = None
     """Decides whether a sweep deletes a row, by its key, its state and the receipt of the newest event (ms). None: no sweep."""
     memory_per_row: float = MEMORY_PER_ROW
-    """Bytes of memory that a cached row takes beside what follows from the length of its encoding."""
+    """Bytes of memory that a cached row takes in addition to what follows from the length of its encoding."""
     memory_per_byte: float = OBJECTS_PER_ENCODED_BYTE
     """Bytes of memory that a decoded row takes per byte of its encoding."""
     row_of_sweep: type[Any] | None = None

@@ -1,4 +1,4 @@
-"""What a table says of the memory of its rows is what they take."""
+"""Each table knows what its rows take in memory."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What the doctor says of the cache: of a worker that runs, and of one that would be started."""
+"""The doctor checks the cache of a worker that runs, or else of one that would be started."""
 
 import json
 import threading
