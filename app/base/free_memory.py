@@ -1,4 +1,4 @@
-"""How much memory a process may still take: by the limits of its control groups, or else by what the kernel has available."""
+"""The memory that a process may still take: by the limits of its control groups, or else by what the kernel has available."""
 
 from collections.abc import Iterator
 from pathlib import Path
