@@ -10,8 +10,8 @@ _MEBIBYTE: Final = 1_048_576
 _LEAST_BYTES: Final = 32 * _MEBIBYTE
 _MOST_BYTES: Final = 1_024 * _MEBIBYTE
 """A share of a large machine is not larger; a setting may be."""
-MODEST_BYTES: Final = 96 * _MEBIBYTE
-"""Where the system does not say what is free, or a worker is one of many processes."""
+_MODEST_BYTES: Final = 96 * _MEBIBYTE
+"""Where the system does not say what is free."""
 _SHARE: Final = 4
 """One part in so many of what is free. A cache may take twice its size, and as much should stay free for the system's page cache."""
 
@@ -29,7 +29,7 @@ def cache_size(setting: int | None, root: Path = Path("/"), cores: int | None = 
         return CacheSize(setting, "UPTAKE_CACHE_BYTES")
     free = free_memory(root)
     if free is None:
-        return CacheSize(MODEST_BYTES, "the system does not say how much memory is free")
+        return CacheSize(_MODEST_BYTES, "the system does not say how much memory is free")
     # One worker a core shares a machine, but a container has one worker.
     workers = 1 if free.is_own else cores or os.cpu_count() or 1
     size_bytes = free.size_bytes // (_SHARE * workers)

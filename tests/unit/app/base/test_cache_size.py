@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from app.base.cache_size import MODEST_BYTES, cache_size
+from app.base.cache_size import cache_size
 from tests.unit.app.base.test_free_memory import MIB, machine, v2
 
 
@@ -39,4 +39,4 @@ def test_share_of_a_small_machine_is_bounded(tmp_path: Path) -> None:
 
 
 def test_system_that_says_nothing_gets_a_modest_size(tmp_path: Path) -> None:
-    assert cache_size(None, tmp_path).size_bytes == MODEST_BYTES == 96 * MIB
+    assert cache_size(None, tmp_path).size_bytes == 96 * MIB
