@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
-from agents.cache_budget import CacheBudget
 from agents.ports import Change, Output, Store
+from agents.row_budget import RowBudget
 from agents.row_cache import RowCache
 from agents.scenario_places import ScenarioPlaces
 from events.model import user_key
@@ -67,11 +67,11 @@ class Overlay:
         scenario_keepers: Container[str] = (),
         switched_off: Mapping[str, Container[str]] | None = None,
         contests: Mapping[str, Mapping[str, str]] | None = None,
-        budget: CacheBudget | None = None,
+        budget: RowBudget | None = None,
     ) -> None:
         """``budget`` bounds the rows of this partition together with those of others."""
         self._store, self._number, self._partitions = store, number, partitions
-        budget = CacheBudget() if budget is None else budget
+        budget = RowBudget() if budget is None else budget
         caches = {table: self._cache(table, budget) for table in TABLES}
         self.rows: _CachesByTable = caches
         self.tables = {table.name: rows for table, rows in caches.items()}
@@ -93,7 +93,7 @@ class Overlay:
         self.newest_received_ms = 0
         self.newest_time_ms = 0
 
-    def _cache(self, table: TableSpec[Any], budget: CacheBudget) -> RowCache[Any]:
+    def _cache(self, table: TableSpec[Any], budget: RowBudget) -> RowCache[Any]:
         get, name = self._store.get, table.name
         return RowCache(
             lambda key: get(name, key),
@@ -103,6 +103,7 @@ class Overlay:
             table.memory_per_byte,
             budget.room,
             budget.counts(name),
+            stays_in_memory=table.stays_in_memory,
         )
 
     def held(self) -> Held:

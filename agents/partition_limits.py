@@ -4,9 +4,9 @@ from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 
 from agents.addition_merges import MERGE_AFTER
-from agents.cache_budget import CacheBudget
 from agents.overlay import MAX_SCENARIOS
 from agents.poison import PoisonRule
+from agents.row_budget import RowBudget
 from agents.unknown_customers import UnknownCustomers
 from tables.ctr.item_windows import MAX_ITEMS
 
@@ -17,7 +17,7 @@ class PartitionLimits:
 
     flush_interval_ms: int = 1_000
     flush_max_changes: int = 20_000
-    budget: CacheBudget = field(default_factory=CacheBudget)
+    budget: RowBudget = field(default_factory=RowBudget)
     """The memory for rows, which all partitions of a worker share. It also bounds the changes that wait for a flush."""
     partitions: int = 8
     poison: PoisonRule | None = field(default_factory=PoisonRule)

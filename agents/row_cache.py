@@ -76,10 +76,12 @@ class RowCache(Generic[_S]):
         "_change_memory",
         "_decode",
         "_encode",
+        "_leaving",
         "_load",
         "_memory_per_byte",
         "_memory_per_row",
         "_room",
+        "_stays",
         "changed",
         "counts",
         "older",
@@ -96,8 +98,12 @@ class RowCache(Generic[_S]):
         memory_per_byte: float = OBJECTS_PER_ENCODED_BYTE,
         room: CacheRoom | None = None,
         counts: CacheCounts | None = None,
+        *,
+        stays_in_memory: bool = True,
     ) -> None:
-        """``memory_per_row``, ``memory_per_byte``: see TableSpec. ``room``: see ``read``."""
+        """``memory_per_row``, ``memory_per_byte``, ``stays_in_memory``: see TableSpec. ``room``: see ``read``."""
+        self._stays = stays_in_memory
+        self._leaving: list[bytes] = []
         self._room = CacheRoom() if room is None else room
         self.counts = CacheCounts() if counts is None else counts
         self._load, self._decode, self._encode = load, decode, encode
@@ -124,6 +130,14 @@ class RowCache(Generic[_S]):
             self._learn(memory)
             self.counts.fold_loads += state is not None
         self.recent[key] = state
+        return state
+
+    def get_once(self, key: bytes) -> _S | None:
+        """Return the row as ``get`` does, but do not keep it in memory for this."""
+        state: _S | None = self._in_memory(key)
+        if state is _ABSENT:
+            state, _ = self._stored(key)
+            self.counts.fold_loads += state is not None
         return state
 
     def _stored(self, key: bytes) -> tuple[_S | None, float]:
@@ -177,6 +191,8 @@ class RowCache(Generic[_S]):
     def encode_changes(self) -> list[Change]:
         """Return the changed rows, encoded, and start a new set of changes."""
         changed, self.changed = self.changed, {}
+        if not self._stays:
+            self._leaving = list(changed)
         encode = self._encode
         changes: list[Change] = []
         for key, state in changed.items():
@@ -230,6 +246,14 @@ class RowCache(Generic[_S]):
     def aged_memory(self) -> float:
         """Estimated memory of the rows that were not used between the last two turns, in bytes."""
         return min(self._aged, len(self.older)) * self.row_memory
+
+    def let_go(self) -> None:
+        """Drop the rows of the last flush, which is in the store by now, if the table keeps no such rows in memory."""
+        for key in self._leaving:
+            if key not in self.changed:
+                self.recent.pop(key, None)
+                self.older.pop(key, None)
+        self._leaving = []
 
     def turn(self) -> None:
         """Make all rows older that did not change since the last flush, and measure some. A row that is used then becomes recent again.

@@ -9,6 +9,7 @@ from benchmarks.against import PAIRS
 BENCHMARKS: Final = {
     "ingest": "rendered events that a worker folds and makes durable",
     "mixed": "events of all kinds, with and without lookups",
+    "steady": "events at a steady rate, compared with the same events from a backlog",
     "users": "the same number of events from ten times as many users",
     "scale": "two workers instead of one",
     "recovery": "records that a worker restores after it lost its disk",

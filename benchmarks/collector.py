@@ -23,10 +23,10 @@ from benchmarks import against, journal, ledger
 from benchmarks.checkouts import THIS, Checkout
 from benchmarks.clients import percentiles
 from benchmarks.command import finish, options, own_kafka, say, scratch
+from benchmarks.open_loop import open_loop
 from benchmarks.ours import OURS, START_SECONDS, TAKES, Ours
 from benchmarks.processes import Contestant, Words, measure, running
 from benchmarks.rounds import Run, order, outcome, play
-from benchmarks.steady import steady
 from benchmarks.traffic import CUSTOMER
 from benchmarks.wrk import Load, require_wrk
 from events.topics import JOURNAL
@@ -123,7 +123,9 @@ class Bench:
         self._number += 1
         with self._started(contestant) as (_, port):
             answers = uvloop.run(
-                steady(port, CUSTOMER, rate, chosen.steady_seconds, chosen.users, chosen.seed + self._number)
+                open_loop(
+                    port, CUSTOMER, rate, chosen.steady_seconds, chosen.users, chosen.seed + self._number
+                )
             )
         return {**percentiles(answers.milliseconds), "failed": answers.failed}
 

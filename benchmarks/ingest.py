@@ -1,135 +1,61 @@
-"""Measures the `rendered` events per CPU-second that a worker folds and makes durable, compared with its peers.
+"""Measures the `rendered` events per CPU-second that a worker folds and makes durable, compared with its peers, by fill of the profiles.
 
 Every contestant is a process that consumes the same journal on the same broker, and writes into topics of its own. Wall time, and CPU
-of the whole process tree, are measured from its first event until everything is folded and committed. An independent reader then folds
-its changelog. A contestant whose counts differ from those of the journal has no ratio.
+of the whole process tree, are measured from its first event until everything is folded and committed, and in each tenth of the events.
+An independent reader then folds its changelog. A contestant whose counts differ from those of the journal has no ratio.
 """
 
 import argparse
-import shutil
 import sys
-import uuid
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from confluent_kafka import Consumer, TopicPartition
-
-from benchmarks import against, journal, ledger
-from benchmarks.checkouts import THIS, Checkout
+from benchmarks import against
+from benchmarks.against import HIGHER, LOWER, figure
+from benchmarks.cache_budget import budget_of
 from benchmarks.command import finish, options, own_kafka, say, scratch
-from benchmarks.ours import OURS, START_SECONDS, Ours, judge
-from benchmarks.peers.arguments import READY
-from benchmarks.processes import Contestant, measure, running
-from benchmarks.rounds import Run, outcome, play
-from benchmarks.traffic import Traffic, start_ms
+from benchmarks.fills import Fill, fills_of, numbers
+from benchmarks.ingest_runs import PYTHON_PEERS, STREAMS, SWITCHED_OFF, Bench
+from benchmarks.ours import OURS
+from benchmarks.progress import FIRST_HALF, SECOND_HALF, SECOND_VS_FIRST
+from benchmarks.rounds import Rounds, Run, outcome, play, ratios_of
+from benchmarks.streams_program import NoStreamsError, StreamsProgram, build_streams
+from benchmarks.topic_bytes import KEEPS_ALL
+from benchmarks.traffic import Traffic
 from benchmarks.transitions import transition_us
-from events.topics import JOURNAL
 
-PEERS: Final = ("quix", "plain_faust", "bare_loop")
-SWITCHED_OFF: Final = {
-    "ours_without_dimensions": ("item", "image", "users"),
-    "ours_without_items": ("item", "image"),
-    "ours_without_users": ("users",),
-    "ours_without_positions": ("position",),
-}
-"""Our worker where the customer does not count these dimensions of CTR windows: what they cost."""
-FEW: Final = "benchmark.events.few"
-"""Fewer events, for a peer that would need minutes for all. They are of fewer users in proportion, so rows grow as large."""
-
-
-class Bench:
-    """Runs contestants on a broker that holds the journal."""
-
-    def __init__(self, kafka: str, directory: Path, traffic: Traffic, few: int, commit_ms: int):
-        self._kafka, self._directory, self._traffic, self._commit_ms = kafka, directory, traffic, commit_ms
-        self._ours = Ours(kafka, directory, traffic.partitions, commit_ms)
-        self._loaded = {JOURNAL: self._ours.load(traffic.records())}
-        if few < traffic.events:
-            journal.create_topics(kafka, [FEW], traffic.partitions, is_compacted=False)
-            users = max(1, traffic.users * few // traffic.events)
-            self._loaded[FEW] = self._ours.load(replace(traffic, events=few, users=users).records(), FEW)
-
-    def run(self, run: Run) -> None:
-        """Run one contestant with new topics and an empty directory."""
-        if run.contestant == OURS:
-            self.fold(run, THIS)
-        elif run.contestant in SWITCHED_OFF:
-            file = self._ours.customers_without(SWITCHED_OFF[run.contestant])
-            self.fold(run, THIS, UPTAKE_CUSTOMERS_FILE=str(file))
-        else:
-            with self._own_place(run) as (name, state_dir):
-                self._run_peer(run, name, state_dir)
-
-    def fold(self, run: Run, checkout: Checkout, **env: str) -> None:
-        """Let the worker of a checkout fold the journal into new topics and an empty directory."""
-        with self._own_place(run) as (name, state_dir):
-            self._ours.of(checkout).fold(run, self._loaded[JOURNAL], name, state_dir, **env)
-
-    @contextmanager
-    def _own_place(self, run: Run) -> Iterator[tuple[str, Path]]:
-        """Yield the name and the empty directory of a run; delete the directory and the topics with this prefix afterwards."""
-        name = f"bench-{run.contestant}-{uuid.uuid4().hex[:8]}"
-        state_dir = self._directory / name
-        state_dir.mkdir()
-        try:
-            yield name, state_dir
-        finally:
-            journal.delete_topics(self._kafka, name)
-            shutil.rmtree(state_dir, ignore_errors=True)
-
-    def _run_peer(self, run: Run, name: str, state_dir: Path) -> None:
-        """Run a program of benchmarks/peers until its group has committed the end of the journal, which follows its changelog."""
-        topic = FEW if run.contestant == "plain_faust" and FEW in self._loaded else JOURNAL
-        loaded = self._loaded[topic]
-        run.count = loaded.events
-        if run.contestant == "bare_loop":
-            tables = [f"{name}-{table}-changelog" for table in ("rendered", "impressions", "panes")]
-            journal.create_topics(self._kafka, tables, self._traffic.partitions, is_compacted=True)
-        arguments = ["-m", f"benchmarks.peers.{run.contestant}", "--kafka", self._kafka, "--topic", topic]
-        arguments += ["--name", name, "--partitions", str(self._traffic.partitions)]
-        arguments += ["--state-dir", str(state_dir), "--commit-seconds", str(self._commit_ms / 1000)]
-        peer = Contestant(run.contestant, arguments, self._directory, {})
-        with running(peer):
-            peer.wait_for(READY, START_SECONDS)
-            if run.contestant == "plain_faust":
-                # Faust's commits fall behind for good after a start with a backlog, because it counts gaps in offsets twice. So this
-                # peer need not commit: it is done when the broker has its last changelog record of every event, one per event.
-                last = f"{name}-panes-changelog"
-                measure(run, [peer], lambda: sum(journal.ends(self._kafka, last).values()) >= run.count)
-            else:
-                with _committed_offsets(self._kafka, name, topic, loaded.ends) as offsets:
-                    measure(run, [peer], lambda: offsets() == loaded.ends)
-        rows, user_of = _changelog_of(run.contestant, name, topic)
-        judge(run, loaded, ledger.count_changelog(self._kafka, rows, user_of))
-
-
-@contextmanager
-def _committed_offsets(
-    bootstrap: str, group: str, topic: str, ends: dict[int, int]
-) -> Iterator[Callable[[], dict[int, int]]]:
-    """Yield a function that returns the offsets that a group has committed so far."""
-    with closing(Consumer({"bootstrap.servers": bootstrap, "group.id": group})) as consumer:
-        asked = [TopicPartition(topic, number) for number in ends]
-        yield lambda: {found.partition: found.offset for found in consumer.committed(asked, timeout=10)}
-
-
-def _changelog_of(peer: str, name: str, topic: str) -> tuple[str, ledger.UserOf]:
-    """Return a peer's changelog of `rendered` rows, and the function that returns the user of a key in it."""
-    if peer == "quix":
-        return (
-            f"changelog__{name}--{topic}--default",
-            lambda key: key.removesuffix(b"|rendered") if key.endswith(b"|rendered") else None,
-        )
-    return f"{name}-rendered-changelog", lambda key: key
+DEFAULT: Final = (OURS, *PYTHON_PEERS, "kafka_streams", "kafka_streams_at_least_once")
+PEERS: Final = (*PYTHON_PEERS, *STREAMS)
+MEASURES: Final = (
+    *against.rates(),
+    figure(SECOND_HALF, HIGHER),
+    figure(SECOND_VS_FIRST, HIGHER),
+    figure("kafka_bytes_per_event", LOWER),
+    figure("disk_bytes_per_event", LOWER),
+)
+_TRANSITION_USERS: Final = 1_000
 
 
 def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser = options("ingest", __doc__)
     parser.add_argument(
-        "--events", type=int, default=500_000, help="events in the journal (default: %(default)s)"
+        "--events-per-user",
+        type=numbers,
+        default=(25, 100),
+        metavar="N,N",
+        help="fills: events that each user has at the end, on average (default: 25,100)",
+    )
+    parser.add_argument(
+        "--users", type=int, default=20_000, help="users in each journal (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--events",
+        type=int,
+        default=2_000_000,
+        help="most events in a journal (default: %(default)s); a fill that needs more has fewer users",
     )
     parser.add_argument(
         "--few-events",
@@ -138,38 +64,102 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
         help="events for plain Faust, which is slow (default: %(default)s); rates are per event",
     )
     parser.add_argument(
-        "--users", type=int, default=20_000, help="users in the journal (default: %(default)s)"
-    )
-    parser.add_argument(
         "--commit-ms",
         type=int,
         default=1_000,
         help="flush or commit interval of every contestant, in milliseconds (default: %(default)s)",
     )
     parser.add_argument(
+        "--cache-bytes",
+        type=int,
+        help="memory for rows of ours, and of Kafka Streams in proportion (default: what our worker uses by default)",
+    )
+    parser.add_argument(
         "--only",
         nargs="*",
         choices=(OURS, *PEERS, *SWITCHED_OFF),
-        default=(OURS, *PEERS),
-        help="run only these contestants (default: ours and its peers)",
+        default=DEFAULT,
+        help="run only these contestants (default: ours, and its peers with one thread each)",
     )
     return against.parse(parser, argv)
 
 
-def _traffic(chosen: argparse.Namespace) -> Traffic:
-    return Traffic(chosen.events, chosen.users, chosen.partitions, chosen.seed, start_ms(chosen.events))
+def _fills(chosen: argparse.Namespace) -> list[Fill]:
+    return fills_of(chosen.events_per_user, chosen.users, chosen.events, chosen.partitions, chosen.seed)
 
 
 @contextmanager
-def _bench(chosen: argparse.Namespace, traffic: Traffic, few: int) -> Iterator[Bench]:
-    with scratch("ingest") as directory, own_kafka(directory) as broker:
-        yield Bench(broker.bootstrap, directory, traffic, few, chosen.commit_ms)
+def _bench(
+    chosen: argparse.Namespace, directory: Path, fill: Fill, few: int, streams: StreamsProgram | None = None
+) -> Iterator[Bench]:
+    with own_kafka(directory, f"kafka-{fill.name}", **KEEPS_ALL) as broker:
+        budget = budget_of(chosen.cache_bytes)
+        yield Bench(broker, directory, fill.traffic, few, chosen.commit_ms, budget, streams)
 
 
 @contextmanager
 def _trials(chosen: argparse.Namespace) -> Iterator[list[against.Trial]]:
-    with _bench(chosen, _traffic(chosen), few=chosen.events) as bench:
-        yield [against.Trial("ingest", bench.fold, against.rates())]
+    with scratch("ingest") as directory, ExitStack() as brokers:
+        yield [
+            against.Trial(
+                fill.name,
+                brokers.enter_context(_bench(chosen, directory, fill, fill.traffic.events)).fold,
+                MEASURES,
+            )
+            for fill in _fills(chosen)
+        ]
+
+
+def _streams(contestants: Sequence[str]) -> tuple[StreamsProgram | None, dict[str, str]]:
+    """Return the program of Kafka Streams if a contestant needs it, and the contestants that must be left out, with the reason."""
+    needing = [each for each in contestants if each in STREAMS]
+    if not needing:
+        return None, {}
+    try:
+        return build_streams(say), {}
+    except NoStreamsError as error:
+        say(f"ingest: without Kafka Streams: {error}")
+        return None, dict.fromkeys(needing, str(error))
+
+
+def ratios_of_fill(rounds: Rounds, contestants: Sequence[str]) -> dict[str, Any]:
+    """Return the outcome of the rounds of one fill: ours / each peer, with Kafka Streams also in the second halves of the runs."""
+    pairs = {f"vs_{peer}": (OURS, peer) for peer in contestants if peer != OURS}
+    found = outcome(rounds, pairs if OURS in contestants else {})
+    if OURS not in contestants:
+        return found
+    warm = {f"vs_{peer}_warm": (OURS, peer) for peer in contestants if peer in STREAMS}
+    ratios, reasons = ratios_of(rounds, warm, _second_half)
+    found["ratios"] |= ratios
+    found["void"] |= reasons
+    found["ratios"][SECOND_VS_FIRST] = found["contestants"][OURS]["figures"].get(SECOND_VS_FIRST)
+    void = [run.void for run in (runs[OURS] for runs in rounds) if run.void]
+    if void or found["ratios"][SECOND_VS_FIRST] is None:
+        found["ratios"][SECOND_VS_FIRST] = None
+        found["void"][SECOND_VS_FIRST] = f"{OURS}: {next(iter(void), 'it measured nothing')}"
+    return found
+
+
+def _second_half(run: Run) -> float:
+    return run.figures.get(SECOND_HALF, 0.0)
+
+
+def _few_users(traffic: Traffic) -> Traffic:
+    """Return the traffic of fewer users, for what is measured in memory."""
+    users = min(traffic.users, _TRANSITION_USERS)
+    return replace(traffic, users=users, events=traffic.events // traffic.users * users)
+
+
+def _say_parts(name: str, rounds: Rounds) -> None:
+    for runs in rounds:
+        for run in runs.values():
+            tenths = " ".join(f"{rate:,.0f}" for rate in run.tenths)
+            figures = run.figures
+            say(
+                f"{name} {run.contestant}: halves {figures.get(FIRST_HALF, 0):,.0f} and {_second_half(run):,.0f}, tenths {tenths}; "
+                f"bytes an event: {figures.get('kafka_bytes_per_event', 0):,.0f} to Kafka, "
+                f"{figures.get('disk_bytes_per_event', 0):,.0f} to disk"
+            )
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -177,18 +167,31 @@ def main(argv: list[str] | None = None) -> int:
     chosen = _parse(argv)
     if chosen.against is not None:
         return against.run("ingest", chosen, _trials)
-    traffic = _traffic(chosen)
-    say(f"ingest: {chosen.events} events, {chosen.users} users, a commit interval of {chosen.commit_ms} ms")
-    micros = transition_us(traffic)
-    say(f"ingest: the transitions alone take {micros:.2f} us an event")
-    with _bench(chosen, traffic, min(chosen.few_events, chosen.events)) as bench:
-        rounds = play(chosen.only, chosen.rounds, bench.run, say, "events")
-    result = {
-        **outcome(rounds, {f"vs_{peer}": (OURS, peer) for peer in (*PEERS, *SWITCHED_OFF)}),
-        "transition_us": round(micros, 2),
-        "commit_ms": chosen.commit_ms,
-        "traffic": traffic.describe(),
-    }
+    budget = budget_of(chosen.cache_bytes)
+    say(f"ingest: a commit interval of {chosen.commit_ms} ms, caches {budget.describe()}")
+    streams, left_out = _streams(chosen.only)
+    contestants = [each for each in chosen.only if each not in left_out]
+    result: dict[str, Any] = {"ratios": {}, "per_wall": {}, "void": {}, "fills": {}}
+    fills = _fills(chosen)
+    with scratch("ingest") as directory:
+        for fill in fills:
+            traffic = fill.traffic
+            micros = transition_us(_few_users(traffic))
+            say(
+                f"{fill.name}: {traffic.events} events, {traffic.users} users; {micros:.2f} us of transitions an event"
+            )
+            with _bench(chosen, directory, fill, min(chosen.few_events, traffic.events), streams) as bench:
+                rounds = play(contestants, chosen.rounds, bench.run, say, "events")
+            _say_parts(fill.name, rounds)
+            found = ratios_of_fill(rounds, contestants)
+            prefix = f"{fill.name}." if len(fills) > 1 else ""
+            for key in ("ratios", "per_wall", "void"):
+                result[key] |= {f"{prefix}{name}": value for name, value in found.pop(key).items()}
+            facts = {"transition_us": round(micros, 2), "traffic": traffic.describe()}
+            result["fills"][fill.name] = {**found, **facts}
+    result |= {"commit_ms": chosen.commit_ms, "caches": budget.describe(), "left_out": left_out}
+    if streams is not None:
+        result["kafka_streams"] = streams.describe()
     return finish("ingest", result, is_json=chosen.json)
 
 

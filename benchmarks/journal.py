@@ -14,9 +14,9 @@ from benchmarks.traffic import Record
 from events.topics import JOURNAL
 
 
-def load(bootstrap: str, topic: str, records: Iterable[Record]) -> int:
+def load(bootstrap: str, topic: str, records: Iterable[Record], linger_ms: int = 50) -> int:
     """Write records into a topic, in order and without transactions; return their number."""
-    writer = _Writer(bootstrap)
+    writer = _Writer(bootstrap, {"linger.ms": linger_ms})
     return writer.write(topic, records)
 
 

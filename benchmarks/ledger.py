@@ -4,7 +4,7 @@ It imports no module of Uptake. It uses librdkafka, the standard library's JSON 
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,17 +53,83 @@ def count_changelog(bootstrap: str, topic: str, user_of: UserOf) -> Shown:
         if user is not None:
             rows[user] = value
     return {
-        user: dict(map(_count, msgspec.msgpack.decode(row)[0].split(b"\xc1")[1:]))
+        user: {
+            key.partition("/")[2]: count
+            for key, count in map(_count, msgspec.msgpack.decode(row)[0].split(b"\xc1")[1:])
+        }
         for user, row in rows.items()
         if row is not None
     }
 
 
+def count_tables(bootstrap: str, topic_of: Callable[[str], str]) -> Shown:
+    """Return the same counts from the tables of our workers. ``topic_of`` returns the changelog of a table.
+
+    A row of `rendered` may lack the newest lists. These are in the user's log: its row of `impressions` and its last buckets
+    (docs/topics-and-tables.md). Workers of former versions have no such log. The second row of a user who logged in is another user here.
+    """
+    found = shown_by_key(*(_last_rows(bootstrap, topic_of(table)) for table in SHOWN_TABLES))
+    return {
+        user: {key.partition("/")[2]: count for key, count in items.items()} for user, items in found.items()
+    }
+
+
+SHOWN_TABLES = ("rendered", "impressions", "impression_buckets")
+
+
+def shown_by_key(
+    rendered: Mapping[bytes, Any], logs: Mapping[bytes, Any], buckets: Mapping[bytes, Any]
+) -> dict[bytes, dict[str, int]]:
+    """Return how often each item key (``itemtype/item``) was shown to each user, from decoded rows of ``SHOWN_TABLES``."""
+    shown: dict[bytes, dict[str, int]] = {}
+    for user in rendered.keys() | logs.keys():
+        row, log = rendered.get(user, [b""]), logs.get(user, [])
+        items = shown[user] = dict(map(_count, row[0].split(b"\xc1")[1:]))
+        if len(log) > _APPENDED:
+            merged = row[_MERGED_IN_ROW] if len(row) > _MERGED_IN_ROW else 0
+            for key in _unmerged_keys(user, log, merged, buckets):
+                _add(items, key.decode(), 1)
+    return shown
+
+
+_APPENDED, _FIRST_BUCKET, _FACTS = 12, 14, 15
+"""Fields of a row of `impressions`."""
+_MERGED_IN_ROW = 2
+_FACTS_BYTES = 7
+
+
+def _last_rows(bootstrap: str, topic: str) -> dict[bytes, Any]:
+    rows = dict(committed(bootstrap, topic))
+    return {key: msgspec.msgpack.decode(row) for key, row in rows.items() if row is not None}
+
+
+def _unmerged_keys(user: bytes, log: list[Any], merged: int, buckets: Mapping[bytes, Any]) -> Iterator[bytes]:
+    """Yield the items that a user's log shows after its first ``merged`` entries, each once for a list."""
+    entries = list(_entries(log[0]))
+    number = log[_FIRST_BUCKET] + len(log[_FACTS]) // _FACTS_BYTES
+    missing = log[_APPENDED] - merged
+    while len(entries) < missing:
+        number -= 1
+        entries = [*_entries(buckets[user + b"\0" + number.to_bytes(4, "big")][0]), *entries]
+    for keys, is_shown in entries[len(entries) - missing :] if missing > 0 else ():
+        if is_shown:
+            yield from dict.fromkeys(keys)
+
+
+def _entries(run: bytes) -> Iterator[tuple[list[bytes], bool]]:
+    """Yield the item keys of each entry of a log, and whether it is a list that was shown."""
+    at = 0
+    while at < len(run):
+        length, keys = int.from_bytes(run[at : at + 4], "big"), int.from_bytes(run[at + 4 : at + 8], "big")
+        yield run[at + 24 : at + 24 + keys].split(b"\xff"), length > 8 + keys
+        at += 16 + length
+
+
 def _count(entry: bytes) -> tuple[str, int]:
-    """Return the item of an entry and how often it was shown: its first number if it has one, else its number of 8-byte times."""
+    """Return the item key of an entry and how often it was shown: its first number if it has one, else its number of 8-byte times."""
     key, _, body = entry.partition(b"\xff")
     head, _, times = body.rpartition(b";")
-    return key.decode().partition("/")[2], int(head.split(b",")[0]) if head else len(times) // 8
+    return key.decode(), int(head.split(b",")[0]) if head else len(times) // 8
 
 
 def count_items(bootstrap: str, topic: str) -> Shown:
@@ -81,25 +147,24 @@ def count_items(bootstrap: str, topic: str) -> Shown:
     return totals
 
 
-def count_kept_items(bootstrap: str, changelogs: Mapping[bytes, str]) -> Shown:
-    """Return the same totals from the last rows in changelogs (table -> topic).
+def count_kept_items(bootstrap: str, tables: Iterable[str], topic_of: Callable[[str], str]) -> Shown:
+    """Return the same totals from the last rows in the changelogs of these tables.
 
     The second row that a login leaves under the former user is skipped, because its counts are in the target's row.
     """
     totals: Shown = {}
-    for table, topic in changelogs.items():
-        rows = dict(committed(bootstrap, topic))
-        items = totals[table] = {}
-        for key, row in rows.items():
-            if row is None or key.endswith(b"\0moved"):
-                continue
-            kept = msgspec.msgpack.decode(row)[0]
-            if table == b"rendered":
-                counted = dict(map(_count, kept.split(b"\xc1")[1:]))
-            else:
-                counted = {item.partition("/")[2]: entry[0] for item, entry in kept.items()}
+    for table in tables:
+        items = totals[table.encode()] = {}
+        if table == "rendered":
+            users = count_tables(bootstrap, topic_of)
+        else:
+            users = {
+                user: {item.partition("/")[2]: entry[0] for item, entry in row[0].items()}
+                for user, row in _last_rows(bootstrap, topic_of(table)).items()
+            }
+        for user, counted in users.items():
             for item, number in counted.items():
-                if number:
+                if number and not user.endswith(b"\0moved"):
                     _add(items, item, number)
     return totals
 

@@ -17,8 +17,10 @@ from app.customers.customer_registry import create_customers_file
 from app.kafka.topics import ensure_topics
 from app.local.tcp_ports import free_port
 from benchmarks import journal, ledger
+from benchmarks.cache_budget import WORKER_BYTES
 from benchmarks.checkouts import THIS, Checkout
-from benchmarks.processes import Contestant, Words, measure, running
+from benchmarks.processes import RUN_SECONDS, Contestant, Words, measure, running
+from benchmarks.progress import Progress
 from benchmarks.rounds import Run
 from benchmarks.traffic import CUSTOMER, Record
 from events.topics import JOURNAL, META, POSITIONS, changelog
@@ -32,8 +34,8 @@ READY: Final[Words] = ("ready: partitions",)
 TAKES: Final[Words] = ("answers, all topics are there",)
 """What a collector logs when it can accept events."""
 START_SECONDS: Final = 90.0
-_CACHE_BYTES: Final = 96 * 1_048_576
-"""What the rows in a worker's memory may take. By default it follows from the machine, and so would the figures."""
+_FEWEST_A_SECOND: Final = 1_000
+"""A run may take as long as a contestant needs that folds so few events a second."""
 
 
 @dataclass
@@ -46,6 +48,11 @@ class Loaded:
     @property
     def events(self) -> int:
         return sum(self.ends.values())
+
+    @property
+    def seconds(self) -> float:
+        """How long a run over these events may take."""
+        return max(RUN_SECONDS, self.events / _FEWEST_A_SECOND)
 
 
 class Ours:
@@ -101,7 +108,7 @@ class Ours:
             "UPTAKE_CUSTOMERS_FILE": str(self.customers_file),
             "UPTAKE_DATA_DIR": str(data_dir),
             "UPTAKE_FLUSH_INTERVAL_MS": str(self._flush_ms),
-            "UPTAKE_CACHE_BYTES": str(_CACHE_BYTES),
+            "UPTAKE_CACHE_BYTES": str(WORKER_BYTES),
         }
         return Contestant(name, arguments, self._directory, {**settings, **env}, self._checkout)
 
@@ -119,12 +126,14 @@ class Ours:
             worker = self.worker(run.contestant, app_id, data_dir, **env)
             with running(worker):
                 worker.wait_for(READY, START_SECONDS)
-                measure(run, [worker], lambda: positions() == loaded.ends)
+                progress = Progress(lambda: sum(positions().values()))
+                measure(run, [worker], lambda: positions() == loaded.ends, loaded.seconds, progress)
+        progress.fill_in(run)
         self.check(run, loaded)
 
     def check(self, run: Run, loaded: Loaded) -> None:
         """Compare the changelog of `rendered` with the journal; void the run if they differ."""
-        judge(run, loaded, ledger.count_changelog(self.kafka, changelog("rendered"), lambda key: key))
+        judge(run, loaded, ledger.count_tables(self.kafka, changelog))
 
     @contextmanager
     def positions(self) -> Iterator[Callable[[], dict[int, int]]]:

@@ -1,4 +1,4 @@
-"""Starts, watches and stops contestants, and measures the CPU of their whole process trees."""
+"""Starts, watches and stops contestants, and measures the CPU and the disk writes of their whole process trees."""
 
 import os
 import re
@@ -9,10 +9,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from app.local.child_process import spawn
-from benchmarks.checkouts import THIS, Checkout
+from benchmarks.checkouts import THIS
+from benchmarks.progress import Progress
 from benchmarks.rounds import Run
 
 Words = str | tuple[str, ...]
@@ -34,13 +35,31 @@ def cpu_seconds(pid: int) -> float:
     except OSError:
         return 0.0
     ticks = sum(map(int, fields[11:15]))  # utime, stime, cutime, cstime
+    return ticks / _TICKS_PER_SECOND + sum(cpu_seconds(child) for child in _children(tasks))
+
+
+def disk_bytes(pid: int) -> int:
+    """Return the bytes that a process, its living descendants and its reaped children wrote to a disk (``write_bytes`` of /proc/PID/io).
+
+    Pages count when they are changed, also if the file is deleted before the disk has them. Sockets and pipes do not count.
+    """
+    try:
+        found = re.search(r"^write_bytes: (\d+)", Path(f"/proc/{pid}/io").read_text(), re.MULTILINE)
+        tasks = list(Path(f"/proc/{pid}/task").iterdir())
+    except OSError:
+        return 0
+    return (int(found[1]) if found else 0) + sum(disk_bytes(child) for child in _children(tasks))
+
+
+def _children(tasks: Sequence[Path]) -> set[int]:
+    """Return the child processes of the tasks of a process."""
     children: set[int] = set()
     for task in tasks:
         try:
             children.update(map(int, (task / "children").read_text().split()))
         except OSError:
             continue
-    return ticks / _TICKS_PER_SECOND + sum(cpu_seconds(child) for child in children)
+    return children
 
 
 def peak_mib(pid: int) -> float:
@@ -52,6 +71,20 @@ def peak_mib(pid: int) -> float:
     return int(found[1]) / 1024 if found else 0.0
 
 
+class Program(Protocol):
+    """What runs a contestant: a checkout of Uptake, or the program of a peer."""
+
+    @property
+    def root(self) -> Path:
+        """The working directory."""
+
+    def command(self, arguments: Sequence[str]) -> list[str]:
+        """Return the command line."""
+
+    def environ(self, env: Mapping[str, str]) -> dict[str, str]:
+        """Return the environment, with ``env`` in it."""
+
+
 class Contestant:
     """A process that is measured. Its output goes to a log, which is searched for the lines that start and stop the clocks."""
 
@@ -61,13 +94,13 @@ class Contestant:
         arguments: Sequence[str],
         directory: Path,
         env: Mapping[str, str],
-        checkout: Checkout = THIS,
+        program: Program = THIS,
     ) -> None:
         self.name = name
         self._log = directory / f"{name}.log"
         with self._log.open("wb") as log:
             self._process = spawn(
-                checkout.command(arguments), env=checkout.environ(env), cwd=checkout.root, stdout=log
+                program.command(arguments), env=program.environ(env), cwd=program.root, stdout=log
             )
 
     @property
@@ -78,6 +111,11 @@ class Contestant:
     def cpu_seconds(self) -> float:
         """CPU time of the whole process tree so far."""
         return cpu_seconds(self._process.pid)
+
+    @property
+    def disk_bytes(self) -> int:
+        """Bytes that the whole process tree wrote to a disk so far."""
+        return disk_bytes(self._process.pid)
 
     @property
     def peak_mib(self) -> float:
@@ -93,6 +131,11 @@ class Contestant:
     def has_ended(self) -> bool:
         """Whether it has ended."""
         return self._process.poll() is not None
+
+    @property
+    def has_succeeded(self) -> bool:
+        """Whether it has ended with status 0."""
+        return self._process.poll() == 0
 
     def check(self) -> None:
         """Raise ContestantError if it has ended."""
@@ -151,11 +194,25 @@ def running(*contestants: Contestant) -> Iterator[None]:
 
 
 def measure(
-    run: Run, contestants: Sequence[Contestant], is_done: Callable[[], bool], max_seconds: float = RUN_SECONDS
+    run: Run,
+    contestants: Sequence[Contestant],
+    is_done: Callable[[], bool],
+    max_seconds: float = RUN_SECONDS,
+    progress: Progress | None = None,
 ) -> None:
-    """Fill in the time and memory of all contestants from now until ``is_done``; ContestantError if one ends or takes too long."""
-    started, before = time.monotonic(), sum(each.cpu_seconds for each in contestants)
+    """Fill in the time and memory of all contestants from now until ``is_done``; ContestantError if one ends or takes too long.
+
+    ``progress`` samples the CPU time by the events that are durable.
+    """
+
+    def cpu() -> float:
+        return sum(each.cpu_seconds for each in contestants)
+
+    started, before = time.monotonic(), cpu()
+    written = sum(each.disk_bytes for each in contestants)
     while not is_done():
+        if progress is not None:
+            progress.sample(lambda: cpu() - before)
         for contestant in contestants:
             contestant.check()
         if time.monotonic() - started > max_seconds:
@@ -163,5 +220,11 @@ def measure(
             raise ContestantError(f"not done after {max_seconds:.0f} s: {words}")
         time.sleep(0.03)
     run.wall_seconds = time.monotonic() - started
-    run.cpu_seconds = sum(each.cpu_seconds for each in contestants) - before
+    run.cpu_seconds = cpu() - before
     run.peak_mib = sum(each.peak_mib for each in contestants)
+    run.figures["start_cpu_seconds"] = round(before, 2)
+    if run.count:
+        written = sum(each.disk_bytes for each in contestants) - written
+        run.figures["disk_bytes_per_event"] = round(written / run.count)
+    if progress is not None:
+        progress.end(run.count, run.cpu_seconds)

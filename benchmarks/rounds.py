@@ -23,6 +23,8 @@ class Run:
     void: str | None = None
     figures: dict[str, float] = field(default_factory=dict)
     """Other figures that a benchmark measures, by name."""
+    tenths: list[float] = field(default_factory=list)
+    """Events per CPU-second in each tenth of the events, if the benchmark sampled them."""
 
     @property
     def per_cpu_second(self) -> float:
@@ -141,5 +143,12 @@ def _summary(runs: list[Run]) -> dict[str, Any]:
         if good
         else None,
         "peak_mib": round(max(run.peak_mib for run in runs)),
+        "figures": {
+            name: statistics.median(run.figures[name] for run in good if name in run.figures)
+            for name in dict.fromkeys(name for run in good for name in run.figures)
+        },
+        "tenths": [
+            round(statistics.median(part)) for part in zip(*(run.tenths for run in good), strict=False)
+        ],
         "rounds": [asdict(run) for run in runs],
     }

@@ -47,7 +47,10 @@ class Record(NamedTuple):
 
 @dataclass(frozen=True)
 class Traffic:
-    """``events`` lists of ``listed`` distinct items, one per millisecond. Users and scenarios are drawn evenly, items by Zipf's law."""
+    """``events`` lists of ``listed`` distinct items. Users and scenarios are drawn evenly, items by Zipf's law.
+
+    ``per_second`` is the rate of the event times; it does not change what is drawn.
+    """
 
     events: int
     users: int
@@ -57,6 +60,7 @@ class Traffic:
     items: int = 5_000
     zipf: float = 1.1
     listed: int = 4
+    per_second: int = 1_000
 
     def records(self) -> Iterator[Record]:
         """Yield the events in the order of their times, the same at each call."""
@@ -68,7 +72,7 @@ class Traffic:
         weights = list(itertools.accumulate(1 / (rank + 1) ** self.zipf for rank in range(self.items)))
         for number in range(self.events):
             at = draw.randrange(self.users)
-            time_ms = self.start_ms + number
+            time_ms = self.start_ms + number * 1_000 // self.per_second
             event = Rendered(
                 customer=CUSTOMER,
                 user=users[at],
@@ -83,4 +87,5 @@ class Traffic:
         """Return what a reader must know to repeat the traffic."""
         facts = asdict(self)
         del facts["start_ms"]  # differs each day, because the broker deletes records of last week
-        return {**facts, "scenarios": len(SCENARIOS), "event_times_per_second": 1_000}
+        facts["event_times_per_second"] = facts.pop("per_second")
+        return {**facts, "scenarios": len(SCENARIOS)}

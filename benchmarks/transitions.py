@@ -23,7 +23,7 @@ class Memory:
 
     def __init__(self) -> None:
         self.rows: dict[bytes, Any] = {}
-        self.get = self.rows.get
+        self.get = self.get_once = self.rows.get
         self.put = self.rows.__setitem__
 
 

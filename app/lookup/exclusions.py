@@ -19,8 +19,8 @@ from tables.user.consumed import Consumed
 from tables.user.items import item_key, split_item_key
 from tables.user.preferences import BLACKLISTED_FOR_MS, Preference, is_on_blacklist
 from tables.user.purchases import Purchase, units
-from tables.user.rendered import shown_within
 from tables.user.shown_bytes import Shown
+from tables.user.shown_spans import shown_within
 
 _PartT = TypeVar("_PartT", Clicked, Purchase, Consumed)
 
@@ -158,12 +158,26 @@ class _Judge:
 
     def item_keys(self) -> set[str]:
         """Return the keys of all items that a reason could exclude."""
-        return {key for _, own, moved, _ in self._checks for items in (own, moved) for key in items}
+        others = self._checks if self._showings is None else self._checks[1:]
+        found = {key for _, own, moved, _ in others for items in (own, moved) for key in items}
+        if self._showings is not None:
+            found.update(key for items in self._showings for key in items if self._is_shown_enough(key))
+        return found
+
+    def _is_shown_enough(self, key: str) -> bool:
+        """Tell whether an item was shown as often as the threshold says, at any time. Most were not, and need no look at their times."""
+        own: Any
+        moved: Any
+        _, own, moved, _ = self._checks[0]
+        count = own.total(key) + (moved.total(key) if moved else 0)
+        return bool(count >= self._limits.threshold)
 
     def evidence(self, key: str) -> list[_Evidence]:
         """Return the evidence against an item, in the order of REASONS; empty if the item may be shown."""
         found = []
         for reason, own_items, moved_items, weigh in self._checks:
+            if weigh is _rendered and not self._is_shown_enough(key):
+                continue
             own, moved = own_items.get(key), moved_items.get(key)
             if own is None and moved is None:
                 continue

@@ -4,7 +4,7 @@ A user that logged in as another user has two stretches: its own since the last 
 user. Lookups of the old id read both.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,8 +15,9 @@ from tables.user.basket import BasketItem
 from tables.user.identity import IdentityState
 from tables.user.impressions import ImpressionsState
 from tables.user.recommended import RecommendedState
-from tables.user.rendered import TABLE, RenderedState, ShownItems, session_start_ms, show_times
+from tables.user.rendered import TABLE, RenderedState, ShownItems
 from tables.user.shown_bytes import Shown
+from tables.user.shown_spans import session_start_ms, show_times
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,8 @@ class UserView:
     identity: IdentityState | None = None
     impressions: ImpressionsState | None = None
     recommended: RecommendedState | None = None
+    shown_since: Sequence[bytes] = ()
+    """The entries of the user's log that ``own`` does not include yet (tables/user/log_entries.py)."""
     stale_ms: int | None = None
     """The view may lack events of this last time: it is a standby's copy, or the worker has no contact with Kafka. None: it is fresh."""
 
@@ -42,21 +45,21 @@ class UserView:
 
 def items_of(view: UserView, table: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     """Return the items of one user table: the user's own, and those moved away."""
-    return _items(view.own.rows.get(table)), _items(
-        None if view.moved is None else view.moved.rows.get(table)
-    )
-
-
-def _items(state: Any) -> Mapping[str, Any]:
-    if state is None:
-        return {}
-    return ShownItems(state) if isinstance(state, RenderedState) else state.items
+    own, moved = view.own.rows.get(table), None if view.moved is None else view.moved.rows.get(table)
+    if table == TABLE.name:
+        return (
+            ShownItems(own or RenderedState(), log=view.shown_since),
+            {} if moved is None else ShownItems(moved),
+        )
+    return {} if own is None else own.items, {} if moved is None else moved.items
 
 
 def showings_in(view: UserView, scenario: str) -> tuple[ShownItems, ShownItems]:
     """Return the items that were shown in a scenario, as far as that was remembered: the user's own, and those moved away."""
     own, moved = view.own[TABLE], None if view.moved is None else view.moved[TABLE]
-    return ShownItems(own or RenderedState(), scenario), ShownItems(moved or RenderedState(), scenario)
+    return ShownItems(own or RenderedState(), scenario, view.shown_since), ShownItems(
+        moved or RenderedState(), scenario
+    )
 
 
 def merged_basket(own: BasketItem | None, moved: BasketItem | None) -> tuple[int | None, int | None]:

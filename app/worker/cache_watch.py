@@ -7,8 +7,8 @@ from typing import Any, Final, NamedTuple
 
 from mode import Service
 
-from agents.cache_budget import CacheBudget
 from agents.registry import Partitions
+from agents.row_budget import RowBudget
 from app.base.clock import elapsed_ms
 
 log = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ class _Look(NamedTuple):
 class CacheWatch(Service):
     """Compares the counts of a worker with those of five minutes before."""
 
-    def __init__(self, budget: CacheBudget, partitions: Partitions, reason: str, **kwargs: Any) -> None:
+    def __init__(self, budget: RowBudget, partitions: Partitions, reason: str, **kwargs: Any) -> None:
         """``reason`` says why the budget has its size."""
         super().__init__(**kwargs)
         self._budget, self._partitions, self._reason = budget, partitions, reason

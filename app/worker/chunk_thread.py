@@ -10,6 +10,7 @@ from app.kafka.background_tasks import death_of
 from app.kafka.clients import AIOKafkaConsumer
 from app.kafka.stopping import stop_within
 from app.worker.contact_probe import observe
+from app.worker.fetch_pace import space_fetches
 from app.worker.group_errors import report_group_errors
 
 _FETCH_MAX_WAIT_MS: Final = 500
@@ -43,6 +44,7 @@ class ChunkThread(driver.AIOKafkaConsumerThread):
             metadata_max_age_ms=60_000,
         )
         observe(consumer, transport.contact, _FETCH_MAX_WAIT_MS)
+        space_fetches(consumer, transport.fetch_interval_ms)
         return consumer
 
     _watching: "asyncio.Task[None] | None" = None

@@ -23,6 +23,9 @@ from tables.ctr.window_sums import StoredSpan, WindowRow
 from tables.declare import MOVED_TABLES, TABLES
 from tables.fold.fold_ports import MOVED
 from tables.store import StoreError
+from tables.user import rendered
+from tables.user.impression_buckets import TornRowError, bucket_key, unmerged_entries
+from tables.user.impressions import ImpressionsState
 
 _RETRY_AFTER_S = 2
 
@@ -68,16 +71,14 @@ class WorkerLookups:
         ``stalls`` returns the watchdog's active alarms of these partitions.
 
         ``warnings`` returns sentences for an operator; they do not make the worker unready.
-        ``open_transactions`` returns the active alarms of transactions that hide the ends of these partitions.
-        ``cache`` returns the state of the rows in memory.
+        ``open_transactions`` returns the active alarms of transactions that hide the ends of these partitions, ``cache`` the state of rows.
         """
         self.customers, self.partition_count = customers, partition_count
         self._stalls, self._warnings, self._open_transactions = stalls, warnings, open_transactions
-        self._cache = cache
         self._partitions, self._restorer, self._standbys = partitions, restorer, standbys
         self._url, self._owners, self._lag = url, owners, lag
-        self._answer_age = answer_age
-        self._decoders = {table.name: table.decode for table in TABLES if table.is_user_table}
+        self._answer_age, self._cache = answer_age, cache
+        self._decoders = {table.name: table.decode for table in TABLES}
 
     def partition_of(self, key: bytes) -> int:
         """Return the partition of a user's or scenario's key."""
@@ -142,6 +143,8 @@ class WorkerLookups:
 
         try:
             return _view(read, key, stale_ms)
+        except TornRowError:
+            return None  # the copy has read some of the changelogs of a flush, and soon reads the others
         except StoreError:
             return None  # the copy is rebuilt (app/worker/standby.py)
 
@@ -244,10 +247,7 @@ class WorkerLookups:
             and not any(map(self._answer_age.refuses, assigned))
         )
         progress = self._restorer.progress
-        warnings = [
-            self._answer_age.rule.warning(age_ms),
-            None if progress is None else progress.blocked,
-        ]
+        warnings = [self._answer_age.rule.warning(age_ms), None if progress is None else progress.blocked]
         return {
             "ready": is_ready,
             "url": self._url,
@@ -271,15 +271,27 @@ class WorkerLookups:
 
 
 def _view(read: Callable[[str, bytes], Any], key: bytes, stale_ms: int | None = None) -> UserView:
-    """Return all that is known of a user; ``read`` (table, key) returns a row or None."""
+    """Return all that is known of a user; ``read`` (table, key) returns a row or None.
+
+    Raise TornRowError if a copy has part of a flush.
+    """
     own, moved = (
         Stretch({table.name: read(table.name, row) for table in MOVED_TABLES}) for row in (key, key + MOVED)
     )
+    log: ImpressionsState | None = read("impressions", key)
+    shown = own[rendered.TABLE]
     return UserView(
         own,
         moved or None,
         read("identity", key),
-        read("impressions", key),
+        log,
         read("recommended", key),
+        ()
+        if log is None
+        else unmerged_entries(
+            log,
+            0 if shown is None else shown.merged,
+            lambda number: read("impression_buckets", bucket_key(key, number)),
+        ),
         stale_ms,
     )

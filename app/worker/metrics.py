@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from agents.cache_budget import CacheBudget
 from agents.registry import Partitions
+from agents.row_budget import RowBudget
 from app.worker.stores import Stores
 
 
@@ -73,7 +73,7 @@ class StoreMetrics(Collector):
 class CacheMetrics(Collector):
     """Reads what the rows in memory take, and how often a row was not there, when Prometheus asks."""
 
-    def __init__(self, budget: CacheBudget) -> None:
+    def __init__(self, budget: RowBudget) -> None:
         self._budget = budget
 
     def collect(self) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:

@@ -256,6 +256,9 @@ class ChunkTransport(driver.Transport):
         ownership: Ownership,
         on_failed: Callable[[BaseException], None],
         contact: Contact,
+        fetch_interval_ms: int = 0,
     ) -> None:
+        """``fetch_interval_ms``: the least time between two fetches of a broker (app/worker/fetch_pace.py)."""
         super().__init__(url, app)
         self.ownership, self.on_failed, self.contact = ownership, on_failed, contact
+        self.fetch_interval_ms = fetch_interval_ms

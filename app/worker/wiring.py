@@ -11,11 +11,11 @@ import faust
 import uvloop
 from prometheus_client import CollectorRegistry
 
-from agents.cache_budget import CacheBudget
 from agents.partition_limits import PartitionLimits
 from agents.poison import PoisonRule
 from agents.ports import PartitionLostError
 from agents.registry import Partitions
+from agents.row_budget import RowBudget
 from app.base.addresses import http_url, is_wildcard
 from app.base.cache_size import cache_size
 from app.base.clock import SystemClock, elapsed_ms
@@ -108,7 +108,7 @@ class Worker:
         folded = FoldedCustomers(customers, settings.unknown_customer_ms)
         size = cache_size(settings.cache_bytes)
         log.info("rows in memory may take %.0f MiB: %s", size.size_bytes / 1_048_576, size.reason)
-        budget = CacheBudget(size.size_bytes)
+        budget = RowBudget(size.size_bytes)
         cache_watch = CacheWatch(budget, self.partitions, size.reason)
         self.restorer = _restorer(settings, folded, budget, stores, feed, self.ending)
         self.standbys = Standbys(settings.kafka, settings.app_id, stores, SystemClock(), self.ending.fail)
@@ -184,7 +184,7 @@ def _own_url(settings: Settings, port: int) -> str:
     return settings.advertise or http_url(settings.host, port)
 
 
-def _limits(settings: Settings, folded: FoldedCustomers, budget: CacheBudget) -> PartitionLimits:
+def _limits(settings: Settings, folded: FoldedCustomers, budget: RowBudget) -> PartitionLimits:
     """Return the limits of one partition. The partitions share the worker's memory for rows."""
     poison = None if settings.accept_bad else PoisonRule(settings.poison_records, settings.poison_percent)
     return PartitionLimits(
@@ -206,7 +206,7 @@ def _limits(settings: Settings, folded: FoldedCustomers, budget: CacheBudget) ->
 def _restorer(
     settings: Settings,
     folded: FoldedCustomers,
-    budget: CacheBudget,
+    budget: RowBudget,
     stores: Stores,
     feed: ConsumerFeed,
     ending: Ending,

@@ -1,4 +1,4 @@
-"""A loop without a framework: aiokafka's `getmany`, msgspec, our transitions, and once a second WriteBatch and `send_batch`.
+"""A loop without a framework: aiokafka's `getmany`, msgspec, whole rows, and once a second WriteBatch and `send_batch`.
 
 It is the limit of what this Python can do. It has no group protocol of its own, no transactions, fences, slices, bounded memory, dead
 letters or lookups. Rows stay in a plain dictionary; panes and counts of items come from our tallies, in all dimensions. It keeps the
@@ -17,25 +17,23 @@ import uvloop
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from benchmarks.peers.arguments import READY, parse
-from events.model import Event
-from tables.base.table_spec import TableSpec
+from benchmarks.peers.whole_rows import IMPRESSIONS, RENDERED, WholeTable, remember, show
+from events.model import Event, Rendered
 from tables.ctr import panes
 from tables.ctr.item_tally import ItemTally
 from tables.ctr.panes import Tally
 from tables.ctr.window_keys import UNKNOWN_SCENARIO
-from tables.fold.fold_event import fold
-from tables.user import impressions, rendered
-from tables.user.identity import Transfer
 
 S = TypeVar("S")
-TABLES: tuple[TableSpec[Any], ...] = (rendered.TABLE, impressions.TABLE, panes.TABLE)
+PANES = WholeTable(panes.TABLE.name, panes.TABLE.encode, panes.TABLE.decode)
+TABLES = (RENDERED, IMPRESSIONS, PANES)
 BATCH_BYTES = 900_000
 
 
 class Rows(Generic[S]):
     """A table of one partition: every row that was touched, and which of them changed."""
 
-    def __init__(self, database: Any, table: TableSpec[S]) -> None:
+    def __init__(self, database: Any, table: WholeTable) -> None:
         self._database = database
         self.encode, self._decode = table.encode, table.decode
         self._rows: dict[bytes, S | None] = {}
@@ -59,19 +57,31 @@ class Rows(Generic[S]):
 
 
 class Tables:
-    """What the folds of `rendered` events touch, for one partition (tables/fold/fold_ports.py)."""
+    """The rows and tallies of one partition."""
 
     def __init__(self, database: Any) -> None:
-        self.rows: dict[TableSpec[Any], Rows[Any]] = {
+        self.rows: dict[WholeTable, Rows[Any]] = {
             table: Rows(database.get_column_family(table.name), table) for table in TABLES
         }
+        self._shown, self._logged = self.rows[RENDERED], self.rows[IMPRESSIONS]
         self.tally = Tally()
         self.items = ItemTally(self.tally)
-        self.scenario_keepers: frozenset[str] = frozenset()
-        self.contests: dict[str, dict[str, str]] = {}
 
-    def transfer(self, transfer: Transfer) -> None:
-        raise NotImplementedError(str(transfer))
+    def fold(self, key: bytes, event: Rendered) -> None:
+        self.items.count_list(
+            "rendered",
+            event.customer,
+            event.scenario,
+            event.variant,
+            event.time_ms,
+            event.row,
+            event.rank,
+            event.itemtype,
+            event.items,
+            event.user,
+        )
+        self._shown.put(key, show(self._shown.get(key), event))
+        self._logged.put(key, remember(self._logged.get(key), event))
 
 
 class BareLoop:
@@ -115,7 +125,8 @@ class BareLoop:
                 tables = self._tables[tp.partition]
                 for record in records:
                     event = decode(record.value)
-                    fold(tables, record.key, event)
+                    assert isinstance(event, Rendered)
+                    tables.fold(record.key, event)
                 self._newest_ms = max(self._newest_ms, event.received_ms)
                 self._next[tp] = records[-1].offset + 1
             if clock() >= due:
@@ -129,7 +140,7 @@ class BareLoop:
         deliveries: list[Any] = []
         batch = rocksdict.WriteBatch(raw_mode=True)
         for number, tables in self._tables.items():
-            kept = tables.rows[panes.TABLE]
+            kept = tables.rows[PANES]
             tables.items.count_places()
             for key, pane in tables.tally.drain(
                 lambda key, kept=kept: kept.get(key.encode()), self._newest_ms

@@ -15,10 +15,9 @@ import uvloop
 from benchmarks.panes import count_shown, pane_key
 from benchmarks.peers.arguments import READY, parse
 from benchmarks.peers.faust_app import create_app, source_topic
+from benchmarks.peers.whole_rows import IMPRESSIONS, RENDERED, remember, show
 from events.model import Event, Rendered
-from tables.declare import BY_NAME
-from tables.user import attribution, impressions, rendered
-from tables.user.impressions import ImpressionsState
+from tables.ctr import panes
 
 
 def create_peer(arguments: Any) -> faust.App:
@@ -28,12 +27,11 @@ def create_peer(arguments: Any) -> faust.App:
     def table(name: str) -> Any:
         return app.Table(name, key_type=bytes, value_type=bytes)
 
-    shown, remembered, panes = table("rendered"), table("impressions"), table("panes")
-    shown_row, remembered_row, pane_row = BY_NAME["rendered"], BY_NAME["impressions"], BY_NAME["panes"]
+    shown, logged, counted = table("rendered"), table("impressions"), table("panes")
     decode = msgspec.json.Decoder(Event).decode
 
     @app.agent(source)
-    async def remember(stream: Any) -> None:
+    async def fold(stream: Any) -> None:
         is_first = True
         async for key, value in stream.items():
             if is_first:
@@ -42,16 +40,15 @@ def create_peer(arguments: Any) -> faust.App:
             event = decode(value)
             assert isinstance(event, Rendered)
             raw = shown.get(key)
-            row: Any = None if raw is None else shown_row.decode(raw)
-            shown[key] = shown_row.encode(rendered.show(row, event))
-            raw = remembered.get(key)
-            row = ImpressionsState() if raw is None else remembered_row.decode(raw)
-            attribution.show(row, event.user, impressions.impression_of(event))
-            remembered[key] = remembered_row.encode(row)
+            row: Any = None if raw is None else RENDERED.decode(raw)
+            shown[key] = RENDERED.encode(show(row, event))
+            raw = logged.get(key)
+            row = None if raw is None else IMPRESSIONS.decode(raw)
+            logged[key] = IMPRESSIONS.encode(remember(row, event))
             pane = pane_key(event)
-            raw = panes.get(pane)
-            row = None if raw is None else pane_row.decode(raw)
-            panes[pane] = pane_row.encode(count_shown(row, event))
+            raw = counted.get(pane)
+            row = None if raw is None else panes.TABLE.decode(raw)
+            counted[pane] = panes.TABLE.encode(count_shown(row, event))
 
     return app
 

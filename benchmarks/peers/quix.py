@@ -13,12 +13,11 @@ from quixstreams import Application, State, message_context
 
 from benchmarks.panes import count_shown, pane_key
 from benchmarks.peers.arguments import READY, parse
+from benchmarks.peers.whole_rows import IMPRESSIONS, RENDERED, remember, show
 from events.model import Event, Rendered
-from tables.declare import BY_NAME
-from tables.user import attribution, impressions, rendered
-from tables.user.impressions import ImpressionsState
+from tables.ctr import panes
 
-RENDERED, IMPRESSIONS, PANES = b"rendered", b"impressions", b"panes"
+SHOWN_KEY, LOGGED_KEY, PANES = b"rendered", b"impressions", b"panes"
 
 
 def run(arguments: Any) -> None:
@@ -34,34 +33,30 @@ def run(arguments: Any) -> None:
     source = app.topic(arguments.topic, key_deserializer="bytes", value_deserializer="bytes")
     frame = app.dataframe(source)
     decode = msgspec.json.Decoder(Event).decode
-    shown, remembered, panes = BY_NAME["rendered"], BY_NAME["impressions"], BY_NAME["panes"]
     is_first = True
 
-    def remember(value: bytes, state: State) -> None:
+    def fold(value: bytes, state: State) -> None:
         nonlocal is_first
         if is_first:
             is_first = False
             print(READY)
         event = decode(value)
         assert isinstance(event, Rendered)
-        raw = state.get_bytes(RENDERED)
-        state.set_bytes(
-            RENDERED, shown.encode(rendered.show(None if raw is None else shown.decode(raw), event))
-        )
-        raw = state.get_bytes(IMPRESSIONS)
-        row = ImpressionsState() if raw is None else remembered.decode(raw)
-        attribution.show(row, event.user, impressions.impression_of(event))
-        state.set_bytes(IMPRESSIONS, remembered.encode(row))
+        raw = state.get_bytes(SHOWN_KEY)
+        shown = show(None if raw is None else RENDERED.decode(raw), event)
+        state.set_bytes(SHOWN_KEY, RENDERED.encode(shown))
+        raw = state.get_bytes(LOGGED_KEY)
+        logged = remember(None if raw is None else IMPRESSIONS.decode(raw), event)
+        state.set_bytes(LOGGED_KEY, IMPRESSIONS.encode(logged))
         by_scenario = frame.processing_context.checkpoint.get_store_transaction(
             stream_id=frame.stream_id, partition=message_context().partition
         ).as_state(prefix=PANES)
         key = pane_key(event)
         raw = by_scenario.get_bytes(key)
-        by_scenario.set_bytes(
-            key, panes.encode(count_shown(None if raw is None else panes.decode(raw), event))
-        )
+        pane = count_shown(None if raw is None else panes.TABLE.decode(raw), event)
+        by_scenario.set_bytes(key, panes.TABLE.encode(pane))
 
-    frame.update(remember, stateful=True)
+    frame.update(fold, stateful=True)
     app.run()
 
 

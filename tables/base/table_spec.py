@@ -13,7 +13,7 @@ MEMORY_PER_ROW: Final = 265
 """Bytes that a cached row takes in addition to its content: its key, its place in a dictionary, the objects around the content."""
 OBJECTS_PER_ENCODED_BYTE: Final = 8.0
 """Bytes of memory that a decoded row of Python objects takes per byte of its encoding."""
-PACKED_PER_ENCODED_BYTE: Final = 1.25
+PACKED_PER_ENCODED_BYTE: Final = 1.0
 """The same for a row that is kept in memory as one run of bytes."""
 
 
@@ -41,6 +41,8 @@ class TableSpec(Generic[_S]):
     """Bytes of memory that a cached row takes in addition to what follows from the length of its encoding."""
     memory_per_byte: float = OBJECTS_PER_ENCODED_BYTE
     """Bytes of memory that a decoded row takes per byte of its encoding."""
+    stays_in_memory: bool = True
+    """Whether a row that a fold changed stays in memory when it is stored. False for rows that folds seldom need again."""
     row_of_sweep: type[Any] | None = None
     """Type as which a sweep reads a stored row, if not as a whole: the first fields of ``row``, enough for ``has_expired``."""
 

@@ -5,7 +5,8 @@ from decimal import Decimal
 
 from events import model
 from tables.base.table_spec import Stretch
-from tables.fold import fold_experiments
+from tables.fold import fold_experiments, fold_log
+from tables.fold.fold_log import LogOwner
 from tables.fold.fold_ports import Tables
 from tables.user import attribution, attribution_moves, identity, impressions
 from tables.user.attribution_moves import Moved
@@ -63,7 +64,10 @@ def attribute(
     """
     rows = tables.rows[impressions.TABLE]
     state = rows.get(key) or ImpressionsState()
+    is_click = isinstance(element, JoiningClick)
+    opened = fold_log.open_log(tables, key, state) if is_click else None
     sent = attribution_moves.follow(state, event.user, element)
+    changed: Counted = {}
     if sent is not None:
         login, moved, changed = sent
         _send(tables, key, event.customer, event.user, login, moved, event.received_ms)
@@ -71,8 +75,13 @@ def attribute(
         changed = attribution.click(state, event.user, element)
     elif is_one_of_many and not attribution.converts(state, event.user, element):
         return
-    else:
+    elif attribution.concerns_clicks(state, element):
+        opened = fold_log.open_log(tables, key, state)
         changed = attribution.convert(state, event.user, element)
+    else:
+        attribution.keep_conversion(state, element)
+    if opened is not None:
+        fold_log.close_log(tables, LogOwner(key, event.customer, event.user), state, opened)
     rows.put(key, state)
     count_changes_of(tables, key, event, changed)
 
@@ -81,9 +90,11 @@ def log_in(tables: Tables, key: bytes, event: model.Login) -> tuple[Moved | None
     """Record a login in the attribution of its source. Return what goes to its target, or None, and what changes in the counts."""
     rows = tables.rows[impressions.TABLE]
     state = rows.get(key) or ImpressionsState()
+    opened = fold_log.open_log(tables, key, state)
     moved, changed = attribution_moves.log_in(
         state, event.user, event.time_ms, event.received_ms, event.target
     )
+    fold_log.close_log(tables, LogOwner(key, event.customer, event.user), state, opened)
     rows.put(key, state)
     return moved or None, changed
 
@@ -97,7 +108,13 @@ def receive(tables: Tables, key: bytes, transfer: Transfer, moved: Moved) -> Non
         received_ms = max(transfer.received_ms, login.received_ms)
         _send(tables, key, transfer.customer, transfer.target, login, moved, received_ms)
         return
+    owner = LogOwner(key, transfer.customer, transfer.target)
+    fold_log.merge_shown(tables, owner, state)
+    opened = fold_log.open_log(tables, key, state)
     changed = attribution_moves.absorb(state, transfer.target, moved, transfer.login_ms, transfer.received_ms)
+    fold_log.close_log(tables, owner, state, opened)
+    if moved.impressions:
+        fold_log.pass_over(tables, owner, state)
     rows.put(key, state)
     _count_changes(
         tables,

@@ -9,10 +9,11 @@ from events import model
 from events.model import NO_PROFILE_USER, user_key
 from tables.base.table_spec import Stretch
 from tables.declare import BY_NAME, MOVED_TABLES
-from tables.fold import fold_attribution, fold_experiments
+from tables.fold import fold_attribution, fold_experiments, fold_log
+from tables.fold.fold_log import LogOwner
 from tables.fold.fold_ports import MOVED, Tables
 from tables.transfers import absorb
-from tables.user import identity, preferences
+from tables.user import identity, preferences, rendered
 from tables.user.identity import Transfer
 
 _PREFERENCES: Final[dict[type, Callable[..., preferences.PreferencesState]]] = {
@@ -54,6 +55,7 @@ def fold_login(tables: Tables, key: bytes, event: model.Login) -> None:
     """Send the user's stretch to the target, once, and keep it in a second row for the user's own lookups."""
     if event.user == NO_PROFILE_USER:
         return
+    fold_log.merge_all_shown(tables, LogOwner(key, event.customer, event.user))
     held = Stretch({table.name: tables.rows[table].get(key) for table in MOVED_TABLES})
     state, transfer = identity.login(tables.rows[identity.TABLE].get(key), event, held)
     tables.rows[identity.TABLE].put(key, state)
@@ -63,12 +65,15 @@ def fold_login(tables: Tables, key: bytes, event: model.Login) -> None:
     seen = fold_experiments.log_in(tables, key, event)
     if moved is not None or seen is not None:
         transfer = msgspec.structs.replace(transfer, attribution=moved, experiments=seen)
+    left = rendered.leave(held)
     tables.transfer(transfer)
     # After the transfer: what changes may follow the login in a transfer of its own, which has a later number.
     fold_attribution.count_changes_of(tables, key, event, changed)
     for table in MOVED_TABLES:
         if held[table] is not None:
             tables.rows[table].put(key, None)
+    if left is not None:
+        tables.rows[rendered.TABLE].put(key, left)
     _keep_moved(tables, key, held)
 
 
@@ -100,6 +105,8 @@ def fold_transfer(tables: Tables, transfer: Transfer) -> bool:
         return False
     moved, seen = transfer.attribution, transfer.experiments
     if verdict == "apply":
+        if transfer.stretch[rendered.TABLE] is not None:
+            fold_log.merge_all_shown(tables, LogOwner(key, transfer.customer, transfer.target))
         _absorb(tables, key, transfer.stretch)
         if seen is not None:
             fold_experiments.receive(tables, key, transfer.customer, seen)

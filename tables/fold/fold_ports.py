@@ -22,6 +22,9 @@ class TableRows(Protocol[_S]):
 
     def get(self, key: bytes) -> _S | None: ...
 
+    def get_once(self, key: bytes) -> _S | None:
+        """Return a row that will not be needed soon again, so it need not stay in memory."""
+
     def put(self, key: bytes, state: _S | None) -> None: ...
 
 

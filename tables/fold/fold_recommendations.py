@@ -8,11 +8,11 @@ from events.model import NO_PROFILE_USER
 from events.money import revenue_of
 from events.scenarios import served_labels
 from tables.ctr.panes import is_amount
-from tables.fold import fold_experiments
+from tables.fold import fold_experiments, fold_log
 from tables.fold.fold_attribution import attribute, count_changes_of
+from tables.fold.fold_log import LogOwner
 from tables.fold.fold_ports import Tables
 from tables.user import (
-    attribution,
     basket,
     clicked,
     consumed,
@@ -20,9 +20,8 @@ from tables.user import (
     playback,
     purchases,
     recommended,
-    rendered,
 )
-from tables.user.call_places import CallPlace, find_place, is_reported, report_call
+from tables.user.call_places import CallPlace, report_call
 from tables.user.elements import Conversion, ConversionCounter, Impression, JoiningClick, call_name
 from tables.user.impressions import ImpressionsState, calls_of
 from tables.user.items import item_key
@@ -50,15 +49,10 @@ def fold_rendered(tables: Tables, key: bytes, event: model.Rendered) -> None:
         )
     if event.user == NO_PROFILE_USER:
         return
-    rows = tables.rows[rendered.TABLE]
-    state = rendered.show(rows.get(key), event)
-    if event.customer in tables.scenario_keepers and shown.scenario is not None:
-        state = rendered.show(state, event, shown.scenario)
-    rows.put(key, state)
     logged = tables.rows[impressions.TABLE]
     remembered = logged.get(key) or ImpressionsState()
     is_first = shown.request_id is not None and _find_call(tables, key, event.customer, remembered, shown)
-    changed = attribution.show(remembered, event.user, shown)
+    changed = fold_log.show(tables, LogOwner(key, event.customer, event.user), remembered, shown)
     logged.put(key, remembered)
     if shown.experiment is not None or tables.contests:
         fold_experiments.show(tables, key, event, shown, is_first_of_call=is_first)
@@ -74,15 +68,14 @@ def _find_call(
     Return whether it is the first, also if the back end reported the call before.
     """
     name = call_name(cast(str, shown.request_id), shown.scenario)
-    calls = calls_of(remembered)
-    place = find_place(calls, name)
+    place = fold_log.place_of_call(tables, key, remembered, name)
     is_first = place is None
     if place is None:
         place = _served_at(tables, key, shown)
         if place is None:
             place = CallPlace(shown.time_ms, shown.variant)
             tables.tally.count("calls", customer, shown.scenario, shown.variant, shown.time_ms, items=0)
-        report_call(calls, name, place)
+        report_call(calls_of(remembered), name, place)
     shown.call_ms, shown.call_variant = place
     return is_first
 
@@ -108,8 +101,10 @@ def fold_viewed(tables: Tables, key: bytes, event: model.Viewed) -> None:
     if event.scenario is None:
         _find_scenario(tables, key, event, shown)
     if event.user != NO_PROFILE_USER:
-        rows = tables.rows[rendered.TABLE]
-        rows.put(key, rendered.view(rows.get(key), event))
+        logged = tables.rows[impressions.TABLE]
+        remembered = logged.get(key) or ImpressionsState()
+        fold_log.view(tables, LogOwner(key, event.customer, event.user), remembered, event)
+        logged.put(key, remembered)
     _count_items(tables, "viewed", event, shown)
 
 
@@ -166,7 +161,7 @@ def fold_recommended(tables: Tables, key: bytes, event: model.Recommended) -> No
         remembered = None  # a repeated report of the back end counts again, whatever the page reported
     for scenario, variant in served_labels(event):
         call = call_name(event.request_id, scenario)
-        if remembered is None or not is_reported(calls_of(remembered), call):
+        if remembered is None or fold_log.place_of_call(tables, key, remembered, call) is None:
             tables.tally.count("calls", event.customer, scenario, variant, event.time_ms, items=0)
     if is_somebody:
         tables.rows[recommended.TABLE].put(

@@ -4,7 +4,7 @@ Each change of a row returns what it changes in the counts: the counts after it 
 rule.
 """
 
-from tables.user.attribution_groups import drop_expired, tidy
+from tables.user.attribution_groups import drop_expired, has_old_clicks, tidy
 from tables.user.belonging import (
     Counted,
     click_of,
@@ -16,7 +16,7 @@ from tables.user.belonging import (
     showing_of,
 )
 from tables.user.elements import PURCHASES, Conversion, Impression, JoiningClick, call_of
-from tables.user.impressions import MANY_ITEMS, ImpressionsState, append, renew
+from tables.user.impressions import KEEP_MS, MANY_ITEMS, ImpressionsState, append, renew
 from tables.user.row_elements import (
     RowElements,
     elements_of,
@@ -27,23 +27,44 @@ from tables.user.row_elements import (
 
 
 def show(state: ImpressionsState, user: str, impression: Impression) -> Counted:
-    """Keep an impression. Return what changes, which is nothing unless one of its items was clicked at the same time or later."""
-    if state.former_clicks:
-        renew(state)
-    impression.number = state.numbered = state.numbered + 1
-    clicks = state.clicks
-    changed = _show_to_clicks(state, user, impression) if clicks else {}
-    is_over = append(state, impression)
-    if is_over or clicks or state.conversions or len(impression.items) > MANY_ITEMS:
-        tidy(state, user, impression.received_ms, len(impression.items))
+    """Keep an impression. Return what changes, which is nothing unless one of its items was clicked at the same time or later.
+
+    The row must hold its buckets, unless ``is_apart``. Then ``keep`` is enough.
+    """
+    renew(state)
+    impression.number = state.numbered + 1
+    changed = _show_to_clicks(state, user, impression) if state.clicks else {}
+    keep(state, impression)
+    tidy(state, user, impression.received_ms, len(impression.items))
     return changed
+
+
+def keep(state: ImpressionsState, impression: Impression) -> None:
+    """Keep an impression that is apart from all other elements."""
+    impression.number = state.numbered = state.numbered + 1
+    append(state, impression)
+
+
+def is_apart(state: ImpressionsState, impression: Impression) -> bool:
+    """Tell whether an impression concerns no other element of the row: it changes no count, and nothing has to be dropped."""
+    if len(impression.items) > MANY_ITEMS:
+        return False
+    if not (state.clicks or state.conversions or state.former_clicks):
+        return True
+    renew(state)
+    return not has_old_clicks(state, impression.received_ms - KEEP_MS) and not _late_items(state, impression)
+
+
+def _late_items(state: ImpressionsState, impression: Impression) -> set[str]:
+    """Return the items of an impression that were clicked at the same time or later."""
+    shown_ms = impression.time_ms
+    late = {click.item_key for click in state.clicks if click.time_ms >= shown_ms}
+    return late.intersection(keys_of(impression)) if late else late
 
 
 def _show_to_clicks(state: ImpressionsState, user: str, impression: Impression) -> Counted:
     """Return what an impression changes in the counts of a row that has clicks."""
-    shown_ms = impression.time_ms
-    late = {click.item_key for click in state.clicks if click.time_ms >= shown_ms}
-    items = late.intersection(keys_of(impression)) if late else late
+    items = _late_items(state, impression)
     if not items:
         return {}
     row = elements_of(state, user)
@@ -91,6 +112,18 @@ def _others_of_its_call(state: ImpressionsState, row: RowElements, clicked: Join
     if call is None or call.name in state.settled_calls:
         return set()
     return elements_of_call(state, user, call).calls()[call] & clicked_items
+
+
+def concerns_clicks(state: ImpressionsState, conversion: Conversion) -> bool:
+    """Tell whether a conversion may count, or something has to be dropped before. Then the row must hold its buckets."""
+    renew(state)
+    return bool(state.clicks) or has_old_clicks(state, conversion.received_ms - KEEP_MS)
+
+
+def keep_conversion(state: ImpressionsState, conversion: Conversion) -> None:
+    """Keep a conversion of a row without clicks, which counts nothing."""
+    conversion.number = state.next_number()
+    state.conversions += (conversion,)
 
 
 def convert(state: ImpressionsState, user: str, conversion: Conversion) -> Counted:

@@ -17,12 +17,15 @@ from tables.user.impressions import (
     MAX_CLICKS,
     MAX_IMPRESSIONS,
     MAX_SHOWN_ITEMS,
+    MOST_IMPRESSIONS,
     ImpressionsState,
     drop_impressions,
+    entries_of,
     impression_at,
     impressions_of,
     oldest_received_ms,
 )
+from tables.user.log_entries import decode_impression, received_ms_of
 from tables.user.row_elements import elements_of, keys_of
 
 MAX_CONVERSIONS: Final = 100
@@ -32,34 +35,50 @@ _FEW: Final = 3
 """Up to so many elements in excess, only the items of their groups are looked at."""
 
 
-def tidy(state: ImpressionsState, user: str, received_ms: int, longest_list: int = 0) -> None:
-    """Drop the oldest groups that are too many or too old at ``received_ms``. ``longest_list`` is the length of the longest new list."""
+def tidy(
+    state: ImpressionsState, user: str, received_ms: int, longest_list: int = 0, most: int = MOST_IMPRESSIONS
+) -> None:
+    """Drop the oldest groups that are too many or too old at ``received_ms``. ``longest_list`` is the length of the longest new list.
+
+    Of more than ``most`` impressions, ``MAX_IMPRESSIONS`` stay.
+    """
     before_ms = received_ms - KEEP_MS
     head_ms = oldest_received_ms(state)
-    clicks, conversions = state.clicks, state.conversions
+    is_over = state.kept > most
     is_long = longest_list > MANY_ITEMS
     if (
         is_long
-        or state.kept > MAX_IMPRESSIONS
-        or len(clicks) > MAX_CLICKS
-        or len(conversions) > MAX_CONVERSIONS
+        or is_over
         or (head_ms is not None and head_ms < before_ms)
-        or (clicks and clicks[0].received_ms < before_ms)
-        or (conversions and conversions[0].received_ms < before_ms)
+        or has_old_clicks(state, before_ms)
     ):
-        _drop_unclicked(state, before_ms)
-        _Dropping(state, user, before_ms).run(is_long=is_long)
+        _drop_unclicked(state, before_ms, is_over=is_over)
+        _Dropping(state, user, before_ms, is_over=is_over).run(is_long=is_long)
 
 
-def _drop_unclicked(state: ImpressionsState, before_ms: int) -> None:
+def has_old_clicks(state: ImpressionsState, before_ms: int) -> bool:
+    """Tell whether there are too many clicks or conversions, or the first of them is too old."""
+    clicks, conversions = state.clicks, state.conversions
+    return (
+        len(clicks) > MAX_CLICKS
+        or len(conversions) > MAX_CONVERSIONS
+        or (bool(clicks) and clicks[0].received_ms < before_ms)
+        or (bool(conversions) and conversions[0].received_ms < before_ms)
+    )
+
+
+def _drop_unclicked(state: ImpressionsState, before_ms: int, *, is_over: bool) -> None:
     """Drop the oldest impressions that are too many or too old, up to the first with an item that was clicked."""
     clicked = {click.item_key for click in state.clicks}
-    while (head_ms := oldest_received_ms(state)) is not None:
-        if state.kept <= MAX_IMPRESSIONS and head_ms >= before_ms:
-            return
-        if clicked and not clicked.isdisjoint(keys_of(impression_at(state, 0))):
-            return
-        drop_impressions(state, [0])
+    excess = state.kept - MAX_IMPRESSIONS if is_over else 0
+    dropped = 0
+    for entry in entries_of(state):
+        if dropped >= excess and received_ms_of(entry) >= before_ms:
+            break
+        if clicked and not clicked.isdisjoint(keys_of(decode_impression(entry))):
+            break
+        dropped += 1
+    drop_impressions(state, range(dropped))
 
 
 def drop_expired(state: ImpressionsState, user: str, received_ms: int) -> None:
@@ -83,8 +102,9 @@ class _Together:
 class _Dropping:
     """Chooses groups to drop, and drops them at the end. What belongs to what is the same until then."""
 
-    def __init__(self, state: ImpressionsState, user: str, before_ms: int) -> None:
+    def __init__(self, state: ImpressionsState, user: str, before_ms: int, *, is_over: bool) -> None:
         self._state, self._user, self._before_ms = state, user, before_ms
+        self._most = MAX_IMPRESSIONS if is_over else state.kept
         self._items: dict[str, ItemElements] = {}
         self._clicks: dict[str, dict[int, set[int]]] = {}
         self._clicked = {click.item_key for click in state.clicks}
@@ -98,7 +118,7 @@ class _Dropping:
         state = self._state
         shown, clicks, conversions = self._gone
         for position in range(state.kept):
-            is_over = state.kept - len(shown) > MAX_IMPRESSIONS
+            is_over = state.kept - len(shown) > self._most
             if not is_over and self._impression(position).received_ms >= self._before_ms:
                 break
             if position not in shown and not self._drop(self._group_of_impression(position), is_over=is_over):

@@ -19,7 +19,7 @@ class CallPlace(NamedTuple):
     variant: str | None
 
 
-def find_place(calls: bytearray, call: str) -> CallPlace | None:
+def find_place(calls: bytes | bytearray, call: str) -> CallPlace | None:
     """Return where a call counted that an impression reported, or None if none reported it."""
     opening = opening_of(call.encode())
     at = calls.find(opening)
@@ -28,11 +28,6 @@ def find_place(calls: bytearray, call: str) -> CallPlace | None:
     at += len(opening)
     end = calls.find(START, at)
     return _place_in(bytes(calls[at:] if end < 0 else calls[at:end]))
-
-
-def is_reported(calls: bytearray, call: str) -> bool:
-    """Tell whether an impression reported a call."""
-    return opening_of(call.encode()) in calls
 
 
 def report_call(calls: bytearray, call: str, place: CallPlace) -> None:
@@ -54,7 +49,7 @@ def forget_places(calls: bytearray) -> None:
     calls[:] = b"".join([opening_of(name) for name, _ in named_places(calls)])
 
 
-def named_places(calls: bytearray) -> list[tuple[bytes, CallPlace]]:
+def named_places(calls: bytes | bytearray) -> list[tuple[bytes, CallPlace]]:
     """Return the name of each call (UTF-8) with its place, the first reported first."""
     parts = (entry.partition(KEY_END) for entry in bytes(calls).split(START)[1:])
     return [(name, _place_in(place)) for name, _, place in parts]

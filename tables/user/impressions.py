@@ -1,23 +1,36 @@
 """A user's recent impressions, recommended clicks and conversions, from which attribution follows (tables/user/attribution.py).
 
-Key: user. Value: the last 100 impressions (5,000 items in all), clicks and conversions, in log order. Expires: after 25 h by
-``received_ms``, in whole groups of what belongs together. An event's time is at most 24 h before its receipt; a click joins at most
-30 min back, a conversion at most 60 min. A login sends all of it to its target by a route of its own.
+Key: user. Value: the newest impressions and views, clicks and conversions, in log order, and where older impressions are. Expires:
+after 25 h by ``received_ms``, in whole groups of what belongs together. An event's time is at most 24 h before its receipt; a click
+joins at most 30 min back, a conversion at most 60 min. A login sends all of it to its target by a route of its own.
+
+Older impressions are in rows of their own (tables/user/impression_buckets.py), so that an event rewrites a small row.
 """
 
-import struct
+from collections.abc import Collection, Iterable
 from typing import Any, Final
 
 import msgspec
 
 from events.model import ItemsEvent
-from tables.base.table_spec import PACKED_PER_ENCODED_BYTE, TableSpec
+from tables.base.table_spec import TableSpec
 from tables.user.belonging import CONVERSION_MS
 from tables.user.call_places import named_places
 from tables.user.elements import PURCHASES, Conversion, ConversionCounter, Impression, JoiningClick
+from tables.user.log_entries import (
+    decode_impression,
+    is_view,
+    pack_impression,
+    pack_view,
+    received_ms_of,
+    renewed,
+    split_log,
+)
 from tables.user.shown_bytes import opening_of
 
 MAX_IMPRESSIONS: Final = 100
+"""Impressions that a row keeps at least. The oldest are dropped some at a time, so it may keep up to ``MOST_IMPRESSIONS``."""
+MOST_IMPRESSIONS: Final = MAX_IMPRESSIONS + 32
 MAX_CLICKS: Final = 100
 MAX_SHOWN_ITEMS: Final = 5_000
 """Items in all kept impressions together. Without this bound, endless lists would make a value of megabytes."""
@@ -52,13 +65,12 @@ class PastLogin(msgspec.Struct, array_like=True, gc=False):
 
 
 class ImpressionsState(msgspec.Struct, array_like=True, gc=False, eq=False):
-    """A user's recent impressions, recommended clicks and conversions, in log order, and the calls behind the impressions.
+    """A user's newest impressions, its recommended clicks and conversions, in log order, and the calls behind the impressions.
 
-    ``impressions`` is one run of bytes with ``kept`` impressions, which ``impressions_of`` reads. Each has a header (its length, and when
-    it was received) and a msgpack array. So adding one and dropping the oldest reads no others (docs/decisions/0010). ``calls`` holds
-    the last distinct calls that impressions reported (tables/user/call_places.py). Rows of former formats have lists in both fields,
-    and clicks in ``former_clicks``. Most rows have none of the rest. So these are tuples: an empty one costs no memory and no work of
-    the garbage collector.
+    ``impressions`` is one run of entries (tables/user/log_entries.py): ``kept`` impressions and ``views``. ``calls`` holds the calls
+    that these reported (tables/user/call_places.py). Older ones are in buckets. Rows of former formats have lists in both fields, or
+    a log of the former format, and clicks in ``former_clicks``. Most rows have none of the rest. So these are tuples: an empty one
+    costs no memory and no work of the garbage collector.
     """
 
     impressions: bytearray | list[Impression] = msgspec.field(default_factory=bytearray)
@@ -75,6 +87,20 @@ class ImpressionsState(msgspec.Struct, array_like=True, gc=False, eq=False):
     """The last login in the log."""
     settled_calls: tuple[str, ...] = ()
     """Calls that counted as clicked and whose impression was dropped: they never count again."""
+    layout: int = 0
+    """0: the log may be of a former format."""
+    views: int = 0
+    """``viewed`` events in the log."""
+    appended: int = 0
+    """Entries that were ever appended to the log."""
+    merged: int = 0
+    """How many of these the row of ``rendered`` includes. The others are the last ones of buckets and log."""
+    first_bucket: int = 0
+    """The number of the oldest bucket. The numbers of buckets ascend without a gap."""
+    buckets: bytes = b""
+    """What is known of each bucket (tables/user/impression_buckets.py)."""
+    call_marks: bytes = b""
+    """A mark of each call in the buckets, in their order."""
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -93,14 +119,9 @@ class ImpressionsState(msgspec.Struct, array_like=True, gc=False, eq=False):
 def _comparable(state: ImpressionsState) -> tuple[Any, ...]:
     renew(state)
     return (
-        impressions_of(state),
+        bytes(log_of(state)),
         named_places(calls_of(state)),
-        state.clicks,
-        state.conversions,
-        state.numbered,
-        state.logins,
-        state.last_login,
-        state.settled_calls,
+        *(getattr(state, name) for name in ImpressionsState.__struct_fields__[3:]),
     )
 
 
@@ -133,52 +154,18 @@ def renew(state: ImpressionsState) -> None:
     state.former_clicks = ()
 
 
-_decode: Final = msgspec.msgpack.Decoder(Impression).decode
-_encode: Final = msgspec.msgpack.Encoder().encode
-_HEADER: Final = struct.Struct(">IQ")
-"""The header of each impression: the length of its msgpack array, and when it was received."""
-_pack_header: Final = _HEADER.pack
-_read_header: Final = _HEADER.unpack_from
-
-
-_ARRAY_OF_15: Final = b"\x9f"
-_ARRAY_OF_16_BYTES: Final = 3
-
-
-def _packed(impression: Impression) -> bytes:
-    """Return the entry of an impression: header and body.
-
-    The body leaves out what is long: when it was received, which the header has, and the time of a call before the showing. Of that
-    call it has -1 - (ms from the call to the showing). It has no last field if there is no image: an array of 16 takes 3 bytes more.
-    """
-    received_ms, call_ms, time_ms = impression.received_ms, impression.call_ms, impression.time_ms
-    impression.received_ms = 0
-    if call_ms is not None and call_ms <= time_ms:
-        impression.call_ms = call_ms - time_ms - 1
-    body = _encode(impression)
-    if impression.image is None:
-        body = _ARRAY_OF_15 + body[_ARRAY_OF_16_BYTES:-1]
-    impression.received_ms, impression.call_ms = received_ms, call_ms
-    return _pack_header(len(body), received_ms) + body
-
-
-def decode_impression(entry: bytes | bytearray) -> Impression:
-    """Return the impression of an entry."""
-    impression = _decode(memoryview(entry)[_HEADER.size :])
-    if not impression.received_ms:
-        impression.received_ms = _read_header(entry)[1]
-    if impression.call_ms is not None and impression.call_ms < 0:
-        impression.call_ms += impression.time_ms + 1
-    return impression
-
-
-def _log_of(state: ImpressionsState) -> bytearray:
-    """Return the impressions of a state as one run of bytes, which the caller may change in place."""
+def log_of(state: ImpressionsState) -> bytearray:
+    """Return the log of a state, which the caller may change in place. A log of a former format is turned into entries."""
     log = state.impressions
-    if type(log) is not bytearray:
-        state.kept = len(log)
-        log = state.impressions = bytearray(b"".join(map(_packed, log)))  # type: ignore[arg-type]
-    return log
+    if state.layout == 0:
+        if type(log) is not bytearray:
+            former: Any = log
+            state.kept = len(former)
+            log = bytearray(b"".join(map(pack_impression, former)))
+        elif log:
+            log = bytearray(renewed(log))
+        state.impressions, state.layout = log, 1
+    return log  # type: ignore[return-value]
 
 
 def calls_of(state: ImpressionsState) -> bytearray:
@@ -191,15 +178,11 @@ def calls_of(state: ImpressionsState) -> bytearray:
 
 
 def entries_of(state: ImpressionsState) -> list[bytes]:
-    """Return the encoded impressions in log order, each with its header."""
-    log = bytes(_log_of(state))
-    found: list[bytes] = []
-    at = 0
-    while at < len(log):
-        end = at + _HEADER.size + _read_header(log, at)[0]
-        found.append(log[at:end])
-        at = end
-    return found
+    """Return the entries of the impressions in log order."""
+    log = log_of(state)
+    if state.views:
+        return [entry for entry in split_log(log) if not is_view(entry)]
+    return list(split_log(log))
 
 
 def impressions_of(state: ImpressionsState) -> list[Impression]:
@@ -223,52 +206,62 @@ def impression_of(event: ItemsEvent) -> Impression:
     )
 
 
-def append(state: ImpressionsState, impression: Impression) -> bool:
-    """Add an impression to the end of the log. Return whether the oldest one is then too old, or one too many."""
-    log = _log_of(state)
-    log += _packed(impression)
-    kept = state.kept = state.kept + 1
-    return kept > MAX_IMPRESSIONS or _read_header(log)[1] < impression.received_ms - KEEP_MS
+def append(state: ImpressionsState, impression: Impression) -> None:
+    """Add an impression to the end of the log."""
+    log = log_of(state)
+    log += pack_impression(impression)
+    state.kept += 1
+    state.appended += 1
+
+
+def append_view(state: ImpressionsState, event: ItemsEvent) -> None:
+    """Add a ``viewed`` event to the end of the log."""
+    log = log_of(state)
+    log += pack_view(event.itemtype, event.items, event.time_ms, event.received_ms)
+    state.views += 1
+    state.appended += 1
 
 
 def impression_at(state: ImpressionsState, position: int) -> Impression:
     """Return the impression at a position of the log."""
-    log = _log_of(state)
-    at = 0
-    for _ in range(position):
-        at += _HEADER.size + _read_header(log, at)[0]
-    return decode_impression(log[at : at + _HEADER.size + _read_header(log, at)[0]])
+    return decode_impression(entries_of(state)[position])
 
 
 def oldest_received_ms(state: ImpressionsState) -> int | None:
-    """Return when the oldest impression was received; None without impressions."""
-    log = _log_of(state)
-    return _read_header(log)[1] if log else None
+    """Return when the oldest entry of the log was received; None without entries."""
+    log = log_of(state)
+    return received_ms_of(log) if log else None
 
 
-def drop_impressions(state: ImpressionsState, positions: list[int]) -> None:
-    """Drop the impressions at these positions of the log, which ascend."""
-    log = _log_of(state)
-    at = place = 0
-    for dropped, position in enumerate(positions):
-        while place < position - dropped:
-            at += _HEADER.size + _read_header(log, at)[0]
-            place += 1
-        del log[at : at + _HEADER.size + _read_header(log, at)[0]]
+def drop_impressions(state: ImpressionsState, positions: Collection[int]) -> None:
+    """Drop the impressions at these positions of the log."""
+    if not positions:
+        return
+    left: list[bytes] = []
+    position = 0
+    for entry in split_log(log_of(state)):
+        if not is_view(entry):
+            position += 1
+            if position - 1 in positions:
+                continue
+        left.append(entry)
+    state.impressions = bytearray(b"".join(left))
     state.kept -= len(positions)
 
 
-def replace(state: ImpressionsState, impressions: list[Impression]) -> None:
-    """Keep these impressions instead of the former ones."""
-    state.impressions = bytearray(b"".join(map(_packed, impressions)))
-    state.kept = len(impressions)
+def replace(state: ImpressionsState, impressions: Iterable[Impression]) -> None:
+    """Keep these impressions instead of the log."""
+    entries = [pack_impression(each) for each in impressions]
+    state.impressions, state.layout = bytearray(b"".join(entries)), 1
+    state.kept, state.views = len(entries), 0
 
 
 TABLE: Final = TableSpec(
     "impressions",
     ImpressionsState,
     key="user",
-    value="the last 100 impressions (5,000 items in all), recommended clicks, conversions and recommendation calls",
+    value="the newest of the last 100 impressions (5,000 items in all), recommended clicks, conversions and recommendation calls",
     expiry="after 25 h, in whole groups",
-    memory_per_byte=PACKED_PER_ENCODED_BYTE,
+    memory_per_row=250,
+    memory_per_byte=2.2,
 )

@@ -1,20 +1,20 @@
 """Items that a user was shown, how often and when, which decides whether an item was shown often enough.
 
 Key: user. Value: item -> number of showings, the first, the last 16 show times, and the ``viewed`` events (half visible for one
-second); for some customers, the same by scenario and item (docs/decisions/0019). Expires: beyond 2,000 items, the items that the log
-touched longest ago, and beyond as many pairs of scenario and item; none by age. A repeated event counts again; if it carries an eid,
-the table ``seen`` stops it before.
+second); for some customers, the same by scenario and item (docs/decisions/0019). The newest events of a user are not in it but in the
+user's log (tables/user/impressions.py), from which ``take_in`` adds them some at a time. Expires: beyond 2,000 items, the items that
+the log touched longest ago, and beyond as many pairs of scenario and item; none by age. A repeated event counts again; if it carries
+an eid, the table ``seen`` stops it before.
 """
 
-from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 import msgspec
 
-from events.model import Rendered, Viewed
-from tables.base.table_spec import PACKED_PER_ENCODED_BYTE, TableSpec
+from tables.base.table_spec import PACKED_PER_ENCODED_BYTE, Stretch, TableSpec
 from tables.user.items import MAX_ITEMS
+from tables.user.log_entries import HEADER_BYTES, KEYS_AT, is_view, keys_end, scenario_of
 from tables.user.shown_bytes import (
     KEY_END,
     MAX_STAMP_MS,
@@ -24,21 +24,19 @@ from tables.user.shown_bytes import (
     TIMES_BYTES,
     Shown,
     body_of,
-    body_shown_again,
+    body_shown,
     body_viewed,
-    entries,
+    entries_in,
     opening_of,
     pack,
+    parts_in,
     read,
+    run_of,
     scope_of,
-    stamp_of,
+    time_of,
 )
 
-SILENCE_MS: Final = 30 * 60_000
-"""A user's session ends after this long without a showing."""
 _MIN_ENTRY_BYTES: Final = len(opening_of(b"1/")) + STAMP_BYTES
-_LONG_LIST: Final = 20
-"""For a list with more items, it is faster to split the whole row than to search it for each item."""
 
 
 class RenderedState(msgspec.Struct, array_like=True, gc=False, eq=False):
@@ -52,6 +50,9 @@ class RenderedState(msgspec.Struct, array_like=True, gc=False, eq=False):
     by_scenario: bytearray | None = None
     """Showings that were remembered with their scenario, in the same form. An item key follows the 8 characters of ``scope_of``."""
 
+    merged: int = 0
+    """How many entries of the user's log (``ImpressionsState.appended``) the items include."""
+
     __hash__ = None  # type: ignore[assignment]
 
     def __eq__(self, other: object) -> bool:
@@ -60,6 +61,7 @@ class RenderedState(msgspec.Struct, array_like=True, gc=False, eq=False):
             isinstance(other, RenderedState)
             and packed_of(self) == packed_of(other)
             and self.by_scenario == other.by_scenario
+            and self.merged == other.merged
         )
 
 
@@ -74,107 +76,139 @@ def packed_of(state: RenderedState) -> bytearray:
 class ShownItems(Mapping[str, Shown]):
     """The items of a state as a read-only mapping, item key -> Shown. Each item is decoded on access.
 
-    With a ``scenario``: only the showings that were remembered with it.
+    ``log`` are the entries of the user's log that the state lacks. With a ``scenario``: only the showings that were remembered with it.
     """
 
-    def __init__(self, state: RenderedState, scenario: str | None = None) -> None:
+    def __init__(self, state: RenderedState, scenario: str | None = None, log: Sequence[bytes] = ()) -> None:
         if scenario is None:
-            self._bodies = {key.decode(): body for key, body in entries(packed_of(state))}
-            return
-        scope = scope_of(scenario)
-        self._bodies = {
-            key[len(scope) :].decode(): body
-            for key, body in entries(state.by_scenario or b"")
-            if key.startswith(scope)
-        }
+            found = parts_in(packed_of(state))
+        else:
+            scope = scope_of(scenario)
+            found = {
+                key[len(scope) :]: part[len(scope) :]
+                for key, part in parts_in(state.by_scenario or b"").items()
+                if key.startswith(scope)
+            }
+            log = [each for each in log if not is_view(each) and scenario_of(each) == scenario]
+        if log:
+            _count_entries(found, log)
+        self._parts = {key.decode(): part for key, part in found.items()}
 
     def __getitem__(self, key: str) -> Shown:
-        return read(self._bodies[key])
+        return read(self._parts[key].partition(KEY_END)[2])
+
+    def total(self, key: str) -> int:
+        """Return how often an item was shown in all, without decoding its times; 0 if it was not."""
+        part = self._parts.get(key)
+        if part is None:
+            return 0
+        body = part.index(KEY_END) + 1
+        end = part.find(b";", body)
+        return (len(part) - body) // STAMP_BYTES if end < 0 else int(part[body : part.index(b",", body)])
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._bodies)
+        return iter(self._parts)
 
     def __len__(self) -> int:
-        return len(self._bodies)
+        return len(self._parts)
 
 
-def show(state: RenderedState | None, event: Rendered, scenario: str | None = None) -> RenderedState:
-    """Count each item of the list as shown, in the order sent. An item that is listed twice is one showing.
+def take_in(state: RenderedState, entries: Sequence[bytes], *, by_scenario: bool = False) -> None:
+    """Count what entries of a user's log show or view, in log order (tables/user/log_entries.py).
 
-    With a ``scenario``, count the showings of that scenario instead.
+    An item that an entry lists twice is one showing. A view is not a showing; thresholds count showings. ``by_scenario``: count the
+    showings of each scenario, too.
     """
-    if state is None:
-        state = RenderedState()
-    scope, packed = b"", packed_of(state)
-    if scenario is not None:
-        if state.by_scenario is None:
-            state.by_scenario = bytearray()
-        scope, packed = scope_of(scenario), state.by_scenario
-    find = packed.find
-    time_ms = event.time_ms
-    stamp = stamp_of(time_ms)
-    if len(event.items) > _LONG_LIST:
-        _show_many(packed, event, stamp, scope)
-        return state
-    prefix = b"%b%b%d/" % (START, scope, event.itemtype)
-    is_new = False
-    before = len(packed)  # what follows was touched by this list; so an item there is listed twice
-    for item in event.items:
-        opening = prefix + item.encode() + KEY_END
-        at = find(opening)
-        if at < 0:
-            is_new = True
-            packed += opening
-            packed += stamp
+    parts = parts_in(packed_of(state))
+    _count_entries(parts, entries)
+    state.items = _newest(parts)
+    if by_scenario:
+        parts = parts_in(state.by_scenario or b"")
+        for entry in entries:
+            scenario = None if is_view(entry) else scenario_of(entry)
+            if scenario is not None:
+                _count_entries(parts, [entry], scope_of(scenario))
+        state.by_scenario = _newest(parts) if parts else state.by_scenario
+
+
+def _count_entries(parts: dict[bytes, bytes], entries: Iterable[bytes], scope: bytes = b"") -> None:
+    """Count entries of a log into items (tables/user/shown_bytes.py, ``parts_in``). The item that was touched last is the last one.
+
+    ``scope`` goes before each item key.
+    """
+    shown: dict[bytes, bytes] = {}
+    take_out = shown.pop
+    last = b""
+    is_ascending = True
+    for entry in entries:
+        end = keys_end(entry)
+        keys = entry[KEYS_AT:end].split(KEY_END)
+        if len(set(keys)) != len(keys):
+            keys = list(dict.fromkeys(keys))
+        stamp = entry[HEADER_BYTES:KEYS_AT]
+        if end == len(entry):
+            _count_showings(parts, shown, is_ascending=is_ascending)  # in the order of the log
+            shown.clear()
+            for key in keys:
+                part = parts.pop(key, None)
+                body = None if part is None else part[len(key) + 1 :]
+                parts[key] = key + KEY_END + body_viewed(body, time_of(stamp))
             continue
-        if at >= before:
-            continue
-        end = find(START, at + 1)  # _take() inlined, with one copy less: this is the hottest loop of all
-        if end < 0:
-            end = len(packed)
-        entry = packed[at:end]
-        del packed[at:end]
-        before -= end - at
-        if b";" not in entry and entry[-STAMP_BYTES:] <= stamp and len(entry) - len(opening) < TIMES_BYTES:
-            entry += stamp
-            packed += entry
+        if scope:
+            keys = [scope + key for key in keys]
+        if stamp < last:
+            is_ascending = False
+        last = stamp
+        for key in keys:
+            shown[key] = take_out(key, b"") + stamp
+    _count_showings(parts, shown, is_ascending=is_ascending)
+
+
+def _count_showings(parts: dict[bytes, bytes], shown: dict[bytes, bytes], *, is_ascending: bool) -> None:
+    """Add show times (item key -> stamps) to items."""
+    take_out = parts.pop
+    for key, stamps in (shown if is_ascending else _sorted(shown)).items():
+        part = take_out(key, None) or key + KEY_END
+        times = len(part) - len(key) - 1
+        if (
+            times + len(stamps) <= TIMES_BYTES
+            and (not times or part[-STAMP_BYTES:] <= stamps[:STAMP_BYTES])
+            and part.find(b";", len(key)) < 0
+        ):
+            parts[key] = part + stamps
         else:
-            packed += opening
-            packed += body_shown_again(entry[len(opening) :], time_ms, stamp)
-    if is_new:
-        _drop_oldest(packed)
-    return state
+            parts[key] = key + KEY_END + body_shown(part[len(key) + 1 :], stamps)
 
 
-def _show_many(packed: bytearray, event: Rendered, stamp: bytes, scope: bytes) -> None:
-    bodies = dict(entries(packed))
-    time_ms = event.time_ms
-    for item in dict.fromkeys(event.items):
-        key = b"%b%d/%b" % (scope, event.itemtype, item.encode())
-        body = bodies.pop(key, None)
-        bodies[key] = stamp if body is None else body_shown_again(body, time_ms, stamp)
-    packed[:] = b"".join([opening_of(key) + body for key, body in bodies.items()])
-    _drop_oldest(packed)
+def _sorted(shown: dict[bytes, bytes]) -> dict[bytes, bytes]:
+    return {
+        key: b"".join(sorted(stamps[at : at + STAMP_BYTES] for at in range(0, len(stamps), STAMP_BYTES)))
+        for key, stamps in shown.items()
+    }
 
 
-def view(state: RenderedState | None, event: Viewed) -> RenderedState:
-    """Count each item of the list as viewed, once. A view is not a showing; thresholds count showings."""
-    if state is None:
-        state = RenderedState()
-    packed = packed_of(state)
-    time_ms = event.time_ms
-    for item in dict.fromkeys(event.items):
-        opening = opening_of(b"%d/%b" % (event.itemtype, item.encode()))
-        body = body_viewed(_take(packed, opening), time_ms)
-        packed += opening
-        packed += body
-    _drop_oldest(packed)
-    return state
+def _newest(parts: dict[bytes, bytes]) -> bytearray:
+    """Return items as one run of bytes, without those that the log touched longest ago if there are too many."""
+    newest = list(parts.values())
+    return run_of(newest[-MAX_ITEMS:])
+
+
+def leave(stretch: Stretch) -> RenderedState | None:
+    """Prepare a user's row for a login that takes it away. Return the row that stays: it has the entries of the log, but no items."""
+    state = stretch[TABLE]
+    if state is None or not state.merged:
+        return None
+    left = RenderedState(merged=state.merged)
+    state.merged = 0
+    if not packed_of(state) and state.by_scenario is None:
+        del stretch.rows[TABLE.name]
+    return left
 
 
 def merge(into: RenderedState | None, other: RenderedState) -> RenderedState:
     """Merge a row that a login moved: sum the counts, unite the times. ``other`` is used up; its items count as just touched."""
     if into is None:
+        other.merged = 0  # that was of another user's log
         return other
     _merge_packed(packed_of(into), packed_of(other))
     if into.by_scenario is None:
@@ -185,7 +219,7 @@ def merge(into: RenderedState | None, other: RenderedState) -> RenderedState:
 
 
 def _merge_packed(packed: bytearray, others: bytearray) -> None:
-    for key, moved in entries(others):
+    for key, moved in entries_in(others):
         opening = opening_of(key)
         own = _take(packed, opening)
         packed += opening + (moved if own is None else body_of(_merge_shown(read(own), read(moved))))
@@ -201,7 +235,7 @@ def check(state: RenderedState, max_number: int) -> None:
 
 def _check_packed(packed: bytearray, max_number: int) -> None:
     keys: set[bytes] = set()
-    for key, body in entries(packed):
+    for key, body in entries_in(packed):
         key.decode()
         if key in keys:
             raise ValueError(f"an item has two entries: {key!r}")
@@ -247,42 +281,6 @@ def _merge_shown(own: Shown, moved: Shown) -> Shown:
     return own
 
 
-def shown_within(shown: Shown, since_ms: int | None, as_of_ms: int) -> int:
-    """Return how often the item was shown in ``(since_ms, as_of_ms]``; ``since_ms=None`` means from the beginning.
-
-    The result is exact if it needs no time older than the last 16. Otherwise a limited span saturates at 16, so only a span from the
-    beginning can reach a threshold above 16.
-    """
-    times = shown.times
-    if not times or as_of_ms < shown.first_ms:
-        return 0
-    up_to = bisect_right(times, as_of_ms)
-    if since_ms is None or since_ms < shown.first_ms:
-        return shown.total - (len(times) - up_to)
-    return max(0, up_to - bisect_right(times, since_ms))
-
-
-def session_start_ms(times_ms: Iterable[int], as_of_ms: int, silence_ms: int = SILENCE_MS) -> int | None:
-    """Return the start of the session that contains ``as_of_ms``, given a user's show times, or None if there is no session.
-
-    A session is a run of showings of any items with less than ``silence_ms`` between neighbours. It contains ``as_of_ms`` if its last
-    showing up to then is less than ``silence_ms`` ago. Only kept times count, the last 16 of each item.
-    """
-    start_ms: int | None = None
-    reached_ms = as_of_ms
-    for time_ms in sorted((time_ms for time_ms in times_ms if time_ms <= as_of_ms), reverse=True):
-        if reached_ms - time_ms >= silence_ms:
-            break
-        start_ms = reached_ms = time_ms
-    return start_ms
-
-
-def show_times(items: Mapping[str, Shown]) -> Iterator[int]:
-    """Yield all kept show times of the items."""
-    for shown in items.values():
-        yield from shown.times
-
-
 TABLE: Final = TableSpec(
     "rendered",
     RenderedState,
@@ -291,4 +289,5 @@ TABLE: Final = TableSpec(
     expiry="beyond 2,000 items (or pairs of scenario and item) those longest untouched",
     merge=merge,
     memory_per_byte=PACKED_PER_ENCODED_BYTE,
+    stays_in_memory=False,
 )

@@ -13,8 +13,9 @@ from tables.user.belonging import (
     ranked,
 )
 from tables.user.elements import Call, Conversion, Impression, JoiningClick, call_of
-from tables.user.impressions import ImpressionsState, decode_impression, entries_of
+from tables.user.impressions import ImpressionsState, entries_of
 from tables.user.items import item_key, split_item_key
+from tables.user.log_entries import decode_impression
 
 _FORMER_NUMBER: Final = -1_000_000
 """Impressions of rows of the former format have no number: theirs is this and their place in the row."""

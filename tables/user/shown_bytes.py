@@ -11,8 +11,7 @@ from the times: there were more showings than kept times, or a view.
 """
 
 from binascii import a2b_base64, b2a_base64
-from bisect import insort
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import lru_cache
 from hashlib import blake2b
 from typing import Final
@@ -97,23 +96,23 @@ def body_of(shown: Shown) -> bytes:
     return b"%d,%d,%d,%d;%b" % (shown.total, shown.first_ms, shown.viewed, shown.viewed_last_ms, stamps)
 
 
-def body_shown_again(body: bytes | bytearray, time_ms: int, stamp: bytes) -> bytes:
-    """Return what follows the opening of an item's entry, after one more showing."""
-    body = bytes(body)
-    head, _, stamps = body.rpartition(b";")
-    if head and (stamps or head.startswith(b"0,")) and stamps[-STAMP_BYTES:] <= stamp:
+def body_shown(body: bytes, stamps: bytes) -> bytes:
+    """Return what follows the opening of an item's entry, after more showings. ``body`` empty: the item had no entry.
+
+    ``stamps`` are the times of the showings, ascending.
+    """
+    count = len(stamps) // STAMP_BYTES
+    head, _, known = body.rpartition(b";")
+    if head and (known or head.startswith(b"0,")) and known[-STAMP_BYTES:] <= stamps[:STAMP_BYTES]:
         total, first_ms, views = head.split(b",", 2)
-        if not stamps:  # it was only viewed so far
-            first_ms = b"%d" % time_ms
-        elif len(stamps) == TIMES_BYTES:
-            stamps = stamps[STAMP_BYTES:]
-        return b"%d,%b,%b;%b%b" % (int(total) + 1, first_ms, views, stamps, stamp)
-    shown = read(body)
-    times = shown.times
-    shown.first_ms = min(shown.first_ms, time_ms) if shown.total else time_ms
-    insort(times, time_ms)
-    del times[:-MAX_TIMES]
-    shown.total += 1
+        if not known:  # it was only viewed so far
+            first_ms = b"%d" % time_of(stamps[:STAMP_BYTES])
+        return b"%d,%b,%b;%b" % (int(total) + count, first_ms, views, (known + stamps)[-TIMES_BYTES:])
+    shown = read(body) if body else Shown()
+    times = _times_of(stamps)
+    shown.first_ms = min(shown.first_ms, times[0]) if shown.total else times[0]
+    shown.times = sorted(shown.times + times)[-MAX_TIMES:]
+    shown.total += count
     return body_of(shown)
 
 
@@ -133,7 +132,7 @@ def body_viewed(body: bytes | bytearray | None, time_ms: int) -> bytes:
     return b"%b,%d,%d;%b" % (showings, int(views) + 1, max(int(last_ms), time_ms), stamps)
 
 
-def entries(packed: bytes | bytearray) -> Iterator[tuple[bytes, bytes]]:
+def entries_in(packed: bytes | bytearray) -> Iterator[tuple[bytes, bytes]]:
     """Yield the item key (UTF-8) and what follows the opening of each entry, in touch order. Raise ValueError if one is invalid."""
     if packed:
         before, *parts = bytes(packed).split(START)
@@ -144,6 +143,24 @@ def entries(packed: bytes | bytearray) -> Iterator[tuple[bytes, bytes]]:
             if not end:
                 raise ValueError(f"an entry has no key: {part[:20]!r}")
             yield key, body
+
+
+def parts_in(packed: bytes | bytearray) -> dict[bytes, bytes]:
+    """Return item key -> all of its entry but the first byte, in touch order. Raise ValueError if an entry has no key."""
+    if not packed:
+        return {}
+    parts = bytes(packed).split(START)
+    del parts[0]
+    return {part[: part.index(KEY_END)]: part for part in parts}
+
+
+def run_of(parts: Collection[bytes]) -> bytearray:
+    """Return such parts as one run of bytes."""
+    run = bytearray()
+    if parts:
+        run += START
+        run += START.join(parts)
+    return run
 
 
 def pack(items: Mapping[str, Shown]) -> bytearray:

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
+from benchmarks.ledger import SHOWN_TABLES, shown_by_key
 from tests.faults.user_log import Logs, UserLog, attributed, resting
 from tests.support.attribution_oracle import Entry
 
@@ -235,11 +236,9 @@ def _hold(event: dict[str, Any], appended_ms: int, max_age_ms: int | None, truth
 def kept(bootstrap: str) -> Truth:
     """Return the totals that the tables hold, read from the changelogs and from uptake.ctr.windows."""
     truth = Truth()
-    for user, row in _own_rows(bootstrap, "rendered"):
-        for entry in row[0].split(b"\xc1")[1:]:
-            item, _, body = entry.partition(b"\xff")
-            head, _, times = body.rpartition(b";")
-            truth.shown[user, item.decode()] += int(head.split(b",")[0]) if head else len(times) // 8
+    for user, items in shown_by_key(*(_rows(bootstrap, table) for table in SHOWN_TABLES)).items():
+        if not user.endswith(b"\0moved"):
+            truth.shown.update({(user.decode(), item): count for item, count in items.items()})
     for user, row in _own_rows(bootstrap, "clicked"):
         for item, clicked in row[0].items():
             truth.clicked[user, item] += clicked[0]
@@ -267,11 +266,16 @@ def kept(bootstrap: str) -> Truth:
     return truth
 
 
+def _rows(bootstrap: str, table: str) -> dict[bytes, Any]:
+    rows = latest(bootstrap, f"uptake.{table}.changelog").items()
+    return {key: msgspec.msgpack.decode(value) for key, value in rows}
+
+
 def _own_rows(bootstrap: str, table: str) -> Iterator[tuple[str, Any]]:
     """Yield user and row of a table, without the second rows that keep what a login moved: that counts with its target."""
-    for key, value in latest(bootstrap, f"uptake.{table}.changelog").items():
+    for key, row in _rows(bootstrap, table).items():
         if b"\0" not in key:
-            yield key.decode(), msgspec.msgpack.decode(value)
+            yield key.decode(), row
 
 
 def lost_and_doubled(expected: Truth, found: Truth) -> tuple[int, int]:

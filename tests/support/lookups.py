@@ -30,6 +30,7 @@ from tables.ctr.item_windows import ItemWindow
 from tables.ctr.window_keys import WindowKey
 from tables.ctr.window_sums import StoredSpan, WindowRow
 from tables.user import basket, clicked, consumed, preferences, purchases, rendered
+from tests.support.showings import show
 
 NOW = 1_700_000_000_000
 MINUTE = 60_000
@@ -42,10 +43,7 @@ BASE: dict[str, Any] = {"customer": "00000", "user": "k1.u", "received_ms": NOW}
 
 def shown(stretch: Stretch, *items: str, at: int, itemtype: int = 1, scenario: str | None = None) -> None:
     event = Rendered(**BASE, items=items, itemtype=itemtype, time_ms=at)
-    state = rendered.show(stretch[rendered.TABLE], event)
-    if scenario is not None:
-        state = rendered.show(state, event, scenario)
-    stretch[rendered.TABLE] = state
+    stretch[rendered.TABLE] = show(stretch[rendered.TABLE], event, scenario)
 
 
 def clicked_on(stretch: Stretch, item: str, at: int) -> None:

@@ -15,8 +15,10 @@ from tables.fold.fold_event import fold
 from tables.fold.fold_identity import fold_transfer
 from tables.transfers import decode as decode_transfer
 from tables.transfers import encode
+from tables.user import impression_buckets, impressions, rendered
 from tables.user.identity import Transfer
-from tables.user.rendered import RenderedState, ShownItems
+from tables.user.impression_buckets import bucket_key, unmerged_entries
+from tables.user.shown_bytes import Shown
 from tests.support.builders import CUSTOMER, MINUTE_MS, NOW_MS
 from tests.support.memory_store import MemoryStore
 
@@ -43,6 +45,19 @@ class SpiedOverlay(Overlay):
 
 def fold_all(overlay: Overlay, *events: Any) -> list[bool]:
     return [fold(overlay, user_key(event.customer, event.user), event) for event in events]
+
+
+def shown_items(overlay: Overlay, key: bytes, scenario: str | None = None) -> dict[str, Shown]:
+    """Return the items that a user was shown, as lookups see them: those of the row and of the log that it lacks."""
+    state = overlay.rows[rendered.TABLE].get(key) or rendered.RenderedState()
+    log = overlay.rows[impressions.TABLE].get(key)
+    buckets = overlay.rows[impression_buckets.TABLE]
+    since = (
+        []
+        if log is None
+        else unmerged_entries(log, state.merged, lambda number: buckets.get_once(bucket_key(key, number)))
+    )
+    return dict(rendered.ShownItems(state, scenario, since))
 
 
 def tallied(overlay: Overlay, dimension: str = SCENARIO) -> dict[tuple[Any, ...], dict[str, Any]]:
@@ -103,10 +118,11 @@ class Cluster:
         return overlay.tables[table].get(user_key(CUSTOMER, user) + suffix)
 
     def items(self, table: str, user: str, suffix: bytes = b"") -> dict[str, Any]:
+        if table == rendered.TABLE.name:
+            overlay = self.overlays[self.home(user)]
+            return shown_items(overlay, user_key(CUSTOMER, user) + suffix)
         state = self.state(table, user, suffix)
-        if state is None:
-            return {}
-        return dict(ShownItems(state)) if isinstance(state, RenderedState) else state.items
+        return {} if state is None else state.items
 
     def totals(self, table: str, field: str, users: str) -> Counter[str]:
         """Return the sum of a number per item, over the users' own rows."""

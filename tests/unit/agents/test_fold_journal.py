@@ -148,11 +148,11 @@ async def test_event_in_a_wrong_partition_is_forwarded_with_its_origin_and_not_f
         "origin": b"%s/%d/5" % (HISTORY.encode(), number),
         "timestamp": b"%d" % record.timestamp,
     }
-    assert (partition.stats.forwarded, partition.overlay.tables["rendered"].get(KEY)) == (1, None)
+    assert (partition.stats.forwarded, partition.overlay.tables["impressions"].get(KEY)) == (1, None)
     assert world.logs.read(DEADLETTERS, number) == []
     at_home = world.open(home)
     await fold_records(at_home, HISTORY, [forwarded])
-    assert at_home.overlay.tables["rendered"].get(KEY) is not None
+    assert at_home.overlay.tables["impressions"].get(KEY) is not None
     assert at_home.stats.forwarded == 0
     world.end()
 

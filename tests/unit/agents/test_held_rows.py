@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from agents.cache_budget import CacheBudget
 from agents.partition import SLICE_RECORDS, Partition
+from agents.row_budget import RowBudget
 from app.worker.lookups import WorkerLookups
 from events.model import user_key
 from events.topics import JOURNAL
@@ -19,7 +19,7 @@ CACHE_BYTES = 400_000
 
 @pytest.fixture
 async def small() -> AsyncIterator[World]:
-    world = World(budget=CacheBudget(CACHE_BYTES))
+    world = World(budget=RowBudget(CACHE_BYTES))
     yield world
     world.end()
 

@@ -7,7 +7,6 @@ from benchmarks.cached_rows import estimated_memory, sampled_rows, traced_memory
 from tables.declare import BY_NAME, TABLES
 
 TOLERANCE = 0.25
-PACKED = {"impressions": 0.3, "rendered": 0.3}  # both tables have the factor PACKED_PER_ENCODED_BYTE
 COPIES = 1_000
 START_MS = 1_700_000_040_000
 
@@ -24,7 +23,7 @@ def test_estimated_memory_of_rows_is_within_a_quarter_of_what_is_measured(
     for name, rows in sampled.items():
         measured = traced_memory(BY_NAME[name], rows, COPIES)
         estimated = estimated_memory(BY_NAME[name], rows)
-        if abs(estimated - measured) > PACKED.get(name, TOLERANCE) * measured:
+        if abs(estimated - measured) > TOLERANCE * measured:
             wrong[name] = f"{estimated:,.0f} estimated, {measured:,.0f} measured"
     assert wrong == {}
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from benchmarks import collector, wrk
-from benchmarks.steady import steady
+from benchmarks.open_loop import open_loop
 
 
 def test_missing_wrk_is_said_before_anything_starts(
@@ -44,7 +44,7 @@ async def serving(answer: bytes, pause_s: float = 0.0) -> AsyncIterator[int]:
 async def test_open_loop_counts_the_wait_that_a_slow_server_causes() -> None:
     started = time.monotonic()
     async with serving(b"HTTP/1.1 204 No Content\r\n\r\n", pause_s=0.02) as port:
-        answers = await steady(port, "00000", 200.0, 0.2, 10, 1)
+        answers = await open_loop(port, "00000", 200.0, 0.2, 10, 1)
         passed_ms = (time.monotonic() - started) * 1000
     assert answers.failed == 0
     # Each answer takes 20 ms, but four requests are due in that time: the last one waits for all before it.
@@ -54,5 +54,5 @@ async def test_open_loop_counts_the_wait_that_a_slow_server_causes() -> None:
 @pytest.mark.parametrize("status", [b"503 Service Unavailable", b"400 Bad Request"])
 async def test_open_loop_counts_refusals_as_failures(status: bytes) -> None:
     async with serving(b"HTTP/1.1 " + status + b"\r\nContent-Length: 0\r\n\r\n") as port:
-        answers = await steady(port, "00000", 100.0, 0.1, 10, 1)
+        answers = await open_loop(port, "00000", 100.0, 0.1, 10, 1)
     assert answers.failed == len(answers.milliseconds) > 0

@@ -1,6 +1,9 @@
 """The traffic repeats for the same seed, and has the properties that docs/benchmarks.md states."""
 
 from collections import Counter
+from dataclasses import replace
+
+import msgspec
 
 from benchmarks.traffic import Traffic
 from events.codec import decode
@@ -30,3 +33,14 @@ def test_first_items_of_the_lists_follow_zipf() -> None:
     expected = TRAFFIC.events * weights[0] / sum(weights)
     assert abs(drawn["1"] - expected) < 5 * expected**0.5
     assert drawn["1"] > drawn["2"] > drawn["10"]
+
+
+def test_rate_of_the_event_times_changes_nothing_else() -> None:
+    faster = replace(TRAFFIC, per_second=3_000)
+    for number, (slow, fast) in enumerate(zip(TRAFFIC.records(), faster.records(), strict=True)):
+        one, other = decode(slow.value), decode(fast.value)
+        assert other.time_ms == TRAFFIC.start_ms + number // 3
+        assert (fast.key, msgspec.structs.replace(other, time_ms=0, received_ms=0)) == (
+            slow.key,
+            msgspec.structs.replace(one, time_ms=0, received_ms=0),
+        )

@@ -31,19 +31,23 @@ from tables.user.consumed import Consumed, ConsumedState
 from tables.user.elements import Conversion, Impression, JoiningClick
 from tables.user.experiments import ExperimentsState, Participation, UserValues
 from tables.user.identity import IdentityState, Transfer
+from tables.user.impression_buckets import SealedLog, is_full, seal
 from tables.user.impressions import (
     ImpressionsState,
     PastLogin,
     RecommendedClick,
     append,
+    append_view,
     calls_of,
 )
+from tables.user.log_entries import pack_impression
 from tables.user.playback import Last, PlaybackState, Played
 from tables.user.preferences import Preference, PreferencesState
 from tables.user.purchases import Purchase, PurchasesState
 from tables.user.recommended import RecommendedState, ServedList
 from tables.user.rendered import RenderedState, packed_of
 from tables.user.shown_bytes import Shown, pack
+from tests.support.builders import a_viewed
 
 GOLDEN = Path(__file__).parents[2] / "data" / "golden_states.json"
 T = 1_700_000_000_000
@@ -75,9 +79,24 @@ def an_impressions_state() -> ImpressionsState:
     return state
 
 
+def a_sealed_state() -> ImpressionsState:
+    """Build a row whose oldest entries and calls are in a bucket."""
+    state = an_impressions_state()
+    append_view(state, a_viewed(items=("7",), time_ms=T, received_ms=T + 1))
+    while state.buckets == b"":
+        append(state, IMPRESSION)
+        if is_full(state):
+            seal(state)
+    append(state, IMPRESSION)
+    state.merged = 1
+    return state
+
+
 STATES: dict[str, Any] = {
     "rendered": RENDERED,
     "impressions": an_impressions_state(),
+    "impressions with a bucket": a_sealed_state(),
+    "impression_buckets": SealedLog(pack_impression(IMPRESSION), b"\xc1r1\x1fhome\xff"),
     "clicked": ClickedState({"1/7": Clicked(2, T + 9, 1, T)}),
     "consumed": ConsumedState({"1/7": Consumed(90, T, T + 9, 5_000, 200, 300)}),
     "playback": PlaybackState(
@@ -176,14 +195,25 @@ def a_former_impressions_state() -> ImpressionsState:
     """Build what rows mean that were stored before conversions were kept."""
     state = ImpressionsState(former_clicks=(FORMER_CLICK,))
     append(state, Impression(T, T + 1, 1, ["7", "8"], "home", "a", "e", 0, 2, "r1"))
+    state.appended = 0  # former rows of `rendered` include all of the log
+    return state
+
+
+def an_unsealed_state() -> ImpressionsState:
+    """Build what rows mean that were stored before there were buckets."""
+    state = an_impressions_state()
+    state.appended = 0
     return state
 
 
 FORMER_STATES = {
     **STATES,
+    "rendered with all of the log": RENDERED,
+    "transfer with all of the log": STATES["transfer"],
     "impressions": a_former_impressions_state(),
     "impressions packed": a_former_impressions_state(),
-    "impressions with whole times": an_impressions_state(),
+    "impressions with whole times": an_unsealed_state(),
+    "impressions in one row": an_unsealed_state(),
     "purchases": PurchasesState(
         {"1/7": Purchase(3, {"EUR": Decimal("59.97"), "JPY": Decimal(456)}, T, T + 9, True, 2)}
     ),
@@ -222,9 +252,9 @@ def test_what_was_stored_in_a_former_format_is_read_and_stored_anew(name: str) -
     state = FORMER_STATES[name]
     former = decoded(bytes.fromhex(golden(FORMER)[name]), type(state))
     assert former == state
-    if name == "rendered":
+    if name.startswith("rendered"):
         packed_of(former)
-        assert msgspec.msgpack.encode(former).hex() == golden()[name]
+        assert msgspec.msgpack.encode(former).hex() == golden()["rendered"]
 
 
 @pytest.mark.parametrize(("row", "state"), SHORTER)

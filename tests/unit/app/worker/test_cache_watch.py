@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from agents.cache_budget import CacheBudget
+from agents.row_budget import RowBudget
 from app.worker.cache_watch import CacheWatch
 
 BUDGET = 100_000_000
@@ -16,7 +16,7 @@ class Bench:
     """A worker whose counts a test sets: per ten seconds, events, rows that they loaded, and bytes that were evicted."""
 
     def __init__(self) -> None:
-        self.budget = CacheBudget(BUDGET)
+        self.budget = RowBudget(BUDGET)
         self.counts = self.budget.counts("clicked")
         self.stats = SimpleNamespace(folded=0)
         partitions: Any = [SimpleNamespace(stats=self.stats)]

@@ -13,6 +13,7 @@ from faust.types.tuples import TP
 from agents.poison import PoisonRule
 from agents.registry import Partitions
 from app.lookup.service import HiddenEventsError, OutOfTouchError, PartitionNotReady
+from app.lookup.user_view import items_of
 from app.worker.answer_age import AnswerAge
 from app.worker.assignor import GroupOwners
 from app.worker.contact import ContactRule
@@ -35,7 +36,7 @@ from tables.store import StoreDamageError, StoreDiskError, StoreMemory
 from tables.user import clicked
 from tests.support.builders import CUSTOMER, MINUTE_MS, USER, a_click, a_login, a_recommended, a_rendered
 from tests.support.lookups import NOW, FixedClock
-from tests.support.overlays import T0, forget_rows
+from tests.support.overlays import T0, SpiedOverlay, fold_all, forget_rows
 from tests.support.partitions import World, a_record, fold_records
 
 PARTITIONS = 4
@@ -252,6 +253,38 @@ async def test_copy_answers_only_as_old_as_allowed_and_never_in_the_owners_place
     assert lookups.stale_view(HOME, KEY, 2_999) is None
     with pytest.raises(PartitionNotReady):
         lookups.user_view(HOME, KEY)
+
+
+@pytest.mark.parametrize("behind", ["rendered", "impressions", "impression_buckets"])
+@pytest.mark.parametrize("ahead", [True, False])
+async def test_copy_that_has_part_of_a_flush_answers_one_of_both_states_or_nothing(
+    bench: Bench, behind: str, ahead: bool
+) -> None:
+    """A standby reads three changelogs of what was shown, one of them a flush later or earlier than the others."""
+    overlay, flushes = SpiedOverlay(), []
+    for number in range(150):
+        fold_all(overlay, a_rendered(items=("1", f"x{number}"), time_ms=T0 + number))
+        changes, _ = overlay.encode_changes()
+        overlay._store.write(changes, {})
+        flushes.append(changes)
+    store = bench.stores.open(HOME, {})
+    bench.stores.freshness[HOME] = Freshness()
+    bench.stores.freshness[HOME].complete_ms = NOW
+    answered = 0
+    for number, changes in enumerate(flushes, 1):
+        alone = {behind: changes.get(behind, [])}
+        others = {table: rows for table, rows in changes.items() if table != behind}
+        store.write(alone if ahead else others, {})
+        view = bench.lookups.stale_view(HOME, KEY, 5_000)
+        if view is not None:
+            shown, _ = items_of(view, "rendered")
+            assert (shown["1/1"].total if shown else 0) in (number - 1, number)
+            answered += 1
+        store.write(others if ahead else alone, {})
+        view = bench.lookups.stale_view(HOME, KEY, 5_000)
+        assert view is not None
+        assert items_of(view, "rendered")[0]["1/1"].total == number
+    assert answered > 100
 
 
 async def test_copy_is_none_any_more_once_its_partition_is_open_or_its_store_closed(bench: Bench) -> None:

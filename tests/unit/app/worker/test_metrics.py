@@ -5,8 +5,8 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry, generate_latest
 
-from agents.cache_budget import CacheBudget
 from agents.registry import Partitions
+from agents.row_budget import RowBudget
 from app.worker.metrics import CacheMetrics, ContactMetrics, StoreMetrics, WindowMetrics
 from app.worker.stores import Stores
 from events.topics import JOURNAL
@@ -61,7 +61,7 @@ def test_damaged_stores_are_counted_while_they_exist_and_since_the_start(tmp_pat
 
 
 async def test_rows_in_memory_are_measured_and_counted() -> None:
-    budget, registry = CacheBudget(100_000_000), CollectorRegistry()
+    budget, registry = RowBudget(100_000_000), CollectorRegistry()
     registry.register(CacheMetrics(budget))
     world = World(budget=budget)
     partition = world.open()

@@ -10,9 +10,9 @@ from tables.ctr.window_keys import POSITION, VARIANT
 from tables.declare import MOVED_TABLES
 from tables.fold.fold_event import fold
 from tables.fold.fold_identity import fold_transfer
+from tables.fold.fold_log import LogOwner, merge_all_shown
 from tables.fold.fold_ports import MOVED
-from tables.user import purchases, rendered
-from tables.user.rendered import ShownItems
+from tables.user import purchases
 from tests.support import builders
 from tests.support.builders import (
     CUSTOMER,
@@ -38,7 +38,7 @@ from tests.support.builders import (
     a_wishlist,
     an_owns,
 )
-from tests.support.overlays import T0, SpiedOverlay, drained_panes, fold_all, tallied
+from tests.support.overlays import T0, SpiedOverlay, drained_panes, fold_all, shown_items, tallied
 
 KEY = user_key(CUSTOMER, USER)
 TARGET = user_key(CUSTOMER, OTHER_USER)
@@ -66,8 +66,8 @@ EFFECTS: dict[str, tuple[set[str], dict[str, int]]] = {
     "deletefrombasket": ({"basket"}, {}),
     "wishlist": ({"preferences"}, {}),
     "deletefromwishlist": ({"preferences"}, {}),
-    "rendered": ({"rendered", "impressions"}, {"rendered": 2}),
-    "viewed": ({"rendered"}, {"viewed": 2}),
+    "rendered": ({"impressions"}, {"rendered": 2}),
+    "viewed": ({"impressions"}, {"viewed": 2}),
     "rate": ({"preferences"}, {}),
     "blacklist": ({"preferences"}, {}),
     "deletefromblacklist": ({"preferences"}, {}),
@@ -388,7 +388,7 @@ def test_login_moves_what_a_user_has_whatever_a_purchase_was_worth(overlay: Spie
     assert fold_transfer(overlay, overlay.sent[0])
     rows = overlay.rows
     assert rows[purchases.TABLE].get(TARGET).items["1/1"].whole == 1_000_000
-    assert set(ShownItems(rows[rendered.TABLE].get(TARGET))) == {"1/1", "1/2"}
+    assert set(shown_items(overlay, TARGET)) == {"1/1", "1/2"}
     counted = tallied(overlay)[0, "home"]
     assert (counted["purchases"], counted.get("revenue")) == (1, None)
 
@@ -484,7 +484,10 @@ MOVED_NAMES = [table.name for table in MOVED_TABLES]
 
 
 def own(overlay: SpiedOverlay, key: bytes) -> set[str]:
-    return {table for table in MOVED_NAMES if overlay.tables[table].get(key) is not None}
+    others = {
+        name for name in MOVED_NAMES if name != "rendered" and overlay.tables[name].get(key) is not None
+    }
+    return others | ({"rendered"} if shown_items(overlay, key) else set())
 
 
 def test_login_moves_everything_and_the_source_still_sees_it(overlay: SpiedOverlay) -> None:
@@ -505,10 +508,10 @@ def test_transfer_that_comes_again_changes_nothing(overlay: SpiedOverlay) -> Non
     fold_all(overlay, *everything(0), a_login(**at(1)))
     (transfer,) = overlay.sent
     assert fold_transfer(overlay, transfer)
-    before = ShownItems(overlay.tables["rendered"].get(TARGET))["1/1"].total
+    before = shown_items(overlay, TARGET)["1/1"].total
     overlay.sent.clear()
     assert not fold_transfer(overlay, transfer)
-    assert ShownItems(overlay.tables["rendered"].get(TARGET))["1/1"].total == before
+    assert shown_items(overlay, TARGET)["1/1"].total == before
     assert overlay.sent == []
 
 
@@ -629,9 +632,10 @@ def test_showings_of_a_scenario_are_remembered_for_the_customers_who_want_it() -
     overlay = SpiedOverlay(scenario_keepers=keepers)
 
     def shown(scenario: str) -> int:
-        return len(ShownItems(overlay.tables["rendered"].get(KEY), scenario))
+        return len(shown_items(overlay, KEY, scenario))
 
     fold_all(overlay, a_rendered(**at(0)))
+    merge_all_shown(overlay.live, LogOwner(KEY, CUSTOMER, USER))
     assert overlay.tables["rendered"].get(KEY).by_scenario is None
     keepers.add(CUSTOMER)
     fold_all(overlay, a_rendered(**at(1), scenario=None), a_rendered(**at(2), items=("9",)))

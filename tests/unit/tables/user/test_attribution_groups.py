@@ -16,6 +16,7 @@ from tables.user.impressions import (
     MAX_CLICKS,
     MAX_IMPRESSIONS,
     MAX_SHOWN_ITEMS,
+    MOST_IMPRESSIONS,
     ImpressionsState,
     impressions_of,
 )
@@ -25,10 +26,12 @@ from tests.support.builders import DAY_MS, MINUTE_MS, NOW_MS, OTHER_USER, USER
 
 def test_oldest_impressions_go_beyond_the_number() -> None:
     state = ImpressionsState()
-    for number in range(MAX_IMPRESSIONS + 3):
+    for number in range(MOST_IMPRESSIONS):
         shown(state, NOW_MS - number, received_ms=NOW_MS)
+    assert state.kept == MOST_IMPRESSIONS
+    shown(state, NOW_MS - MOST_IMPRESSIONS, received_ms=NOW_MS)
     assert [each.time_ms for each in impressions_of(state)] == [
-        NOW_MS - n for n in range(3, MAX_IMPRESSIONS + 3)
+        NOW_MS - n for n in range(MOST_IMPRESSIONS + 1 - MAX_IMPRESSIONS, MOST_IMPRESSIONS + 1)
     ]
 
 
@@ -64,7 +67,7 @@ def test_group_that_is_dropped_changes_no_count_and_cannot_count_again() -> None
     state = ImpressionsState()
     shown(state)
     clicked(state, NOW_MS + 1)
-    for number in range(MAX_IMPRESSIONS):
+    for number in range(MOST_IMPRESSIONS):
         assert shown(state, NOW_MS + 2, items=("9",), received_ms=NOW_MS + number) == {}
     assert state.clicks == ()
     assert clicked(state, NOW_MS + 3) == {}

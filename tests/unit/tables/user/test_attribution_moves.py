@@ -14,7 +14,7 @@ from tables.user.attribution_moves import Moved, absorb, follow, log_in, next_lo
 from tables.user.belonging import CONVERSION_MS
 from tables.user.elements import Conversion, Impression, JoiningClick, Place
 from tables.user.identity import Transfer
-from tables.user.impressions import KEEP_MS, MAX_IMPRESSIONS, MAX_LOGINS, ImpressionsState
+from tables.user.impressions import KEEP_MS, MAX_LOGINS, MOST_IMPRESSIONS, ImpressionsState
 from tests.support.attribution_rows import HOME, clicked, converted, shown
 from tests.support.builders import CUSTOMER, MINUTE_MS, NOW_MS, OTHER_USER, USER
 from tests.support.laws import stored
@@ -110,7 +110,7 @@ def test_call_that_is_settled_for_one_user_still_counts_for_another() -> None:
     source, target = ImpressionsState(), ImpressionsState()
     show(source, USER, impression())
     clicked(source, NOW_MS + 1)
-    for number in range(MAX_IMPRESSIONS):
+    for number in range(MOST_IMPRESSIONS):
         shown(source, NOW_MS + 2 + number, items=("9",))
     assert len(source.settled_calls) == 1
     show(target, OTHER_USER, impression())

@@ -37,6 +37,7 @@ from tests.support.builders import (
     a_rendered,
 )
 from tests.support.laws import stored
+from tests.support.showings import show
 
 USERS = "abcd"
 
@@ -46,7 +47,7 @@ def a_stretch(item: str = "1", user: str = "a", time_ms: int = NOW_MS) -> Stretc
     about = {"item": item, "user": user, "time_ms": time_ms}
     return Stretch(
         {
-            "rendered": rendered.show(None, a_rendered(items=(item,), user=user, time_ms=time_ms)),
+            "rendered": show(None, a_rendered(items=(item,), user=user, time_ms=time_ms)),
             "clicked": clicked.click(None, a_click(**about)),
             "consumed": consumed.consume(None, a_consume(**about)),
             "playback": playback.fold_heartbeat(None, a_playback(**about))[0],

@@ -10,20 +10,16 @@ from hypothesis import strategies as st
 from events.model import Rendered, Viewed
 from tables.user.items import MAX_ITEMS
 from tables.user.rendered import (
-    SILENCE_MS,
     RenderedState,
     ShownItems,
     check,
     merge,
-    session_start_ms,
-    show,
-    show_times,
-    shown_within,
-    view,
+    take_in,
 )
 from tables.user.shown_bytes import MAX_TIMES, Shown
 from tests.support.builders import MINUTE_MS, NOW_MS, a_rendered, a_viewed
 from tests.support.laws import assert_merge_laws, stored
+from tests.support.showings import entry_of, show
 
 times = st.integers(0, 40).map(lambda step: NOW_MS + step * 10 * MINUTE_MS)
 lists = st.lists(st.sampled_from("12345"), min_size=1, max_size=4).map(tuple)
@@ -35,17 +31,13 @@ streams = st.lists(showings | viewings, min_size=1, max_size=60)
 def folded(events: list[Rendered | Viewed]) -> RenderedState:
     state: RenderedState | None = None
     for event in events:
-        state = show(state, event) if isinstance(event, Rendered) else view(state, event)
+        state = show(state, event)
     assert state is not None
     return state
 
 
 def items_of(state: RenderedState) -> dict[str, Shown]:
     return dict(ShownItems(state))
-
-
-def times_of(state: RenderedState) -> list[int]:
-    return list(show_times(ShownItems(state)))
 
 
 def counted(events: list[Rendered | Viewed]) -> dict[str, Shown]:
@@ -74,10 +66,20 @@ def test_a_row_that_was_loaded_goes_on_as_if_it_had_stayed_in_memory(
     stayed, loaded = folded(before), stored(folded(before))
     assert dict(ShownItems(loaded)) == counted(before)
     for event in after:
-        change = show if isinstance(event, Rendered) else view
-        stayed, loaded = change(stayed, event), change(loaded, event)
+        stayed, loaded = show(stayed, event), show(loaded, event)
     assert dict(ShownItems(loaded)) == dict(ShownItems(stayed)) == counted(before + after)
     assert msgspec.msgpack.encode(loaded) == msgspec.msgpack.encode(stayed)
+
+
+@given(streams, streams)
+def test_entries_count_the_same_together_and_one_by_one(
+    before: list[Rendered | Viewed], after: list[Rendered | Viewed]
+) -> None:
+    one_by_one, together = folded(before + after), folded(before)
+    read = ShownItems(together, log=[entry_of(event) for event in after])
+    assert list(read.items()) == list(ShownItems(one_by_one).items())
+    take_in(together, [entry_of(event) for event in after])
+    assert together == one_by_one
 
 
 def test_item_is_counted_with_its_times() -> None:
@@ -100,7 +102,6 @@ def test_itemtypes_are_counted_apart() -> None:
 def test_viewing_is_no_showing() -> None:
     state = folded([a_viewed(items=("1",), time_ms=5)])
     assert items_of(state) == {"1/1": Shown(0, 0, [], 1, 5)}
-    assert shown_within(items_of(state)["1/1"], None, 10) == 0
     assert items_of(show(state, a_rendered(items=("1",), time_ms=7)))["1/1"] == Shown(1, 7, [7], 1, 5)
 
 
@@ -124,84 +125,11 @@ def test_merge_counts_as_if_one_user_had_seen_all(parts) -> None:
     assert items_of(merge(folded(a), folded(b))) == counted(a + b)
 
 
-@given(streams, times | st.none(), times)
-def test_span_counts_each_showing_in_it(events, since_ms: int | None, as_of_ms: int) -> None:
-    all_times: dict[str, list[int]] = defaultdict(list)
-    for event in events:
-        if isinstance(event, Rendered):
-            for item in set(event.items):
-                all_times[f"1/{item}"].append(event.time_ms)
-    for key, shown in items_of(folded(events)).items():
-        after = sum(t > as_of_ms for t in all_times[key])
-        plain = sum(t <= as_of_ms and (since_ms is None or t > since_ms) for t in all_times[key])
-        if after < MAX_TIMES:  # else the times asked for are older than the kept ones
-            assert shown_within(shown, since_ms, as_of_ms) == plain or (
-                plain > shown_within(shown, since_ms, as_of_ms) == MAX_TIMES - after
-            )
-
-
-@pytest.mark.parametrize(
-    ("since_ms", "as_of_ms", "count"),
-    [
-        (None, 100, 3),
-        (None, 30, 3),
-        (None, 29, 2),
-        (None, 9, 0),
-        (10, 30, 2),  # the span is open at its beginning ...
-        (9, 30, 3),
-        (9, 10, 1),  # ... and closed at its end
-        (20, 20, 0),
-        (30, 20, 0),
-    ],
-)
-def test_span_is_half_open(since_ms: int | None, as_of_ms: int, count: int) -> None:
-    assert shown_within(Shown(3, 10, [10, 20, 30]), since_ms, as_of_ms) == count
-
-
-def test_span_from_before_the_first_showing_counts_more_than_the_kept_times() -> None:
-    shown = items_of(folded([a_rendered(items=("1",), time_ms=t) for t in range(100, 200)]))["1/1"]
-    assert shown_within(shown, 0, 500) == 100
-    assert shown_within(shown, 0, 190) == 91
-    assert shown_within(shown, 150, 500) == MAX_TIMES  # a limited span saturates
-
-
-@pytest.mark.parametrize(
-    ("minutes", "as_of", "start"),
-    [
-        ([0], 0, 0),
-        ([0], 29, 0),
-        ([0], 30, None),  # 30 min of silence ended it
-        ([0, 29], 58, 0),
-        ([0, 30], 58, 30),
-        ([0, 20, 40, 100, 110], 110, 100),
-        ([0, 20, 40, 100, 110], 50, 0),  # as_of looks back into an earlier session
-        ([0, 20, 40, 100, 110], 95, None),
-        ([10], 5, None),
-    ],
-)
-def test_silence_ends_a_session(minutes: list[int], as_of: int, start: int | None) -> None:
-    state = folded([a_rendered(items=(str(m % 3),), time_ms=NOW_MS + m * MINUTE_MS) for m in minutes])
-    expected = None if start is None else NOW_MS + start * MINUTE_MS
-    assert session_start_ms(times_of(state), NOW_MS + as_of * MINUTE_MS) == expected
-
-
-@given(st.lists(showings, min_size=1, max_size=12), times)
-def test_session_is_the_run_of_showings_up_to_as_of(events: list[Rendered], as_of_ms: int) -> None:
-    before = sorted(event.time_ms for event in events if event.time_ms <= as_of_ms)
-    start = None
-    for earlier, later in zip([None, *before], [*before, as_of_ms], strict=False):
-        if earlier is None or later - earlier >= SILENCE_MS:
-            start = later
-    expected = start if before and as_of_ms - before[-1] < SILENCE_MS else None
-    assert session_start_ms(times_of(folded(events)), as_of_ms) == expected
-
-
-@pytest.mark.parametrize("verb", [show, view])
-def test_items_longest_untouched_go(verb) -> None:
-    an_event = a_rendered if verb is show else a_viewed
-    state = verb(None, an_event(items=tuple(map(str, range(MAX_ITEMS)))))
-    state = verb(state, an_event(items=("0",), time_ms=1))  # touched again, with an old time
-    state = verb(state, an_event(items=("new", "newer")))
+@pytest.mark.parametrize("an_event", [a_rendered, a_viewed])
+def test_items_longest_untouched_go(an_event) -> None:
+    state = show(None, an_event(items=tuple(map(str, range(MAX_ITEMS)))))
+    state = show(state, an_event(items=("0",), time_ms=1))  # touched again, with an old time
+    state = show(state, an_event(items=("new", "newer")))
     items = items_of(state)
     assert len(items) == MAX_ITEMS
     assert {"1/0", "1/3", "1/new", "1/newer"} <= items.keys()
@@ -225,9 +153,7 @@ labelled = st.lists(st.tuples(showings, scenarios), min_size=1, max_size=40)
 def shown_in(pairs: list[tuple[Rendered, str | None]]) -> RenderedState:
     state: RenderedState | None = None
     for event, scenario in pairs:
-        state = show(state, event)
-        if scenario is not None:
-            state = show(state, event, scenario)
+        state = show(state, event, scenario)
     assert state is not None
     return state
 
@@ -248,7 +174,7 @@ def test_showings_of_a_scenario_are_counted_apart_and_in_all(
 
 def test_row_of_a_customer_without_scenarios_has_one_byte_more() -> None:
     state = show(None, a_rendered())
-    assert len(msgspec.msgpack.encode(state)) == len(msgspec.msgpack.encode([state.items])) + 1
+    assert msgspec.msgpack.encode(state) == msgspec.msgpack.encode([state.items, None, 0])
 
 
 def test_long_lists_of_a_scenario_are_counted_as_short_ones() -> None:
@@ -259,7 +185,16 @@ def test_long_lists_of_a_scenario_are_counted_as_short_ones() -> None:
         parts = show(parts, a_rendered(items=(item,)), "home")
     assert whole == parts
     assert dict(ShownItems(whole, "home")).keys() == {f"1/{item}" for item in items}
-    assert items_of(whole) == {}
+
+
+@given(labelled, labelled)
+def test_log_counts_in_its_scenarios_before_the_row_takes_it_in(one, other) -> None:
+    other = [(msgspec.structs.replace(event, scenario=scenario), scenario) for event, scenario in other]
+    state, log = shown_in(one), [entry_of(event) for event, _ in other]
+    for scenario in ("home", "ä"):
+        assert dict(ShownItems(state, scenario, log)) == expected_in(one + other, scenario)
+    take_in(state, log, by_scenario=True)
+    assert state == shown_in(one + other)
 
 
 @given(labelled, labelled)

@@ -5,21 +5,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tables.user.rendered import RenderedState, ShownItems, check, show
+from tables.user.rendered import RenderedState, ShownItems, check
 from tables.user.shown_bytes import (
     MAX_STAMP_MS,
     MAX_TIMES,
     Shown,
     body_of,
-    body_shown_again,
+    body_shown,
     body_viewed,
-    entries,
+    entries_in,
     opening_of,
     pack,
     read,
     stamp_of,
 )
 from tests.support.builders import NOW_MS, a_rendered
+from tests.support.showings import show
 
 any_time = st.integers(0, MAX_STAMP_MS)
 any_item = st.text(st.characters(codec="utf-8"), max_size=6) | st.sampled_from(
@@ -52,16 +53,18 @@ def test_what_was_packed_is_read_back_in_its_order(items: dict[str, Shown]) -> N
     assert list(found.items()) == list(items.items())
 
 
-@given(any_shown, any_time)
-def test_one_showing_more_is_what_adding_it_by_hand_gives(shown: Shown, time_ms: int) -> None:
+@given(any_shown | st.none(), st.lists(any_time, min_size=1, max_size=20).map(sorted))
+def test_more_showings_are_what_adding_them_by_hand_gives(before: Shown | None, times: list[int]) -> None:
+    shown = Shown() if before is None else before
     expected = Shown(
-        shown.total + 1,
-        min(shown.first_ms, time_ms) if shown.total else time_ms,
-        sorted([*shown.times, time_ms])[-MAX_TIMES:],
+        shown.total + len(times),
+        min(shown.first_ms, times[0]) if shown.total else times[0],
+        sorted([*shown.times, *times])[-MAX_TIMES:],
         shown.viewed,
         shown.viewed_last_ms,
     )
-    assert read(body_shown_again(body_of(shown), time_ms, stamp_of(time_ms))) == expected
+    body = b"" if before is None else body_of(before)
+    assert body_shown(body, b"".join(map(stamp_of, times))) == body_of(expected)
 
 
 @given(any_shown, any_time)
@@ -127,7 +130,7 @@ def test_bytes_of_any_kind_are_read_or_refused(packed: bytes) -> None:
         check(RenderedState(bytearray(packed)), 2**48)
     except ValueError:
         return
-    assert len(ShownItems(RenderedState(bytearray(packed)))) <= len(list(entries(packed)))
+    assert len(ShownItems(RenderedState(bytearray(packed)))) <= len(list(entries_in(packed)))
 
 
 def test_opening_is_the_key_between_bytes_that_utf8_has_not() -> None:

@@ -25,7 +25,7 @@ _HOG: Final = 8
 class CacheShare:
     """What one partition takes of the budget."""
 
-    def __init__(self, budget: "CacheBudget", tables: Sequence[RowCache[Any]]) -> None:
+    def __init__(self, budget: "RowBudget", tables: Sequence[RowCache[Any]]) -> None:
         self._budget, self._tables = budget, tables
         self.is_at_rest = True
         """Whether no flush is in progress, so that rows may be evicted."""
@@ -94,6 +94,9 @@ class CacheShare:
 
     def settle(self) -> None:
         """Let rows be evicted again: the flush is in the store. Evict what is too much, and give the room that is left to lookups."""
+        if not self.is_at_rest:
+            for rows in self._tables:
+                rows.let_go()
         self.is_at_rest, self._rows_in_flight, self._bytes_in_flight = True, 0.0, 0
         self._budget.settle(self)
 
@@ -116,7 +119,7 @@ class CacheShare:
         self._budget.leave(self)
 
 
-class CacheBudget:
+class RowBudget:
     """The memory for the rows of all partitions of a worker, in bytes."""
 
     def __init__(self, max_memory: float = _DEFAULT_MEMORY) -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.cache_budget import CacheBudget, CacheShare
+from agents.row_budget import CacheShare, RowBudget
 from agents.row_cache import RowCache
 
 BUDGET = 100_000
@@ -26,7 +26,7 @@ ACTIONS = st.one_of(
 class Opened:
     """A partition of one table, whose store has a row of every key."""
 
-    def __init__(self, budget: CacheBudget, row_bytes: int = ROW_BYTES) -> None:
+    def __init__(self, budget: RowBudget, row_bytes: int = ROW_BYTES) -> None:
         self.budget = budget
         self.rows: RowCache[bytes] = RowCache(
             lambda _: b"x" * row_bytes, bytes, bytes, room=budget.room, counts=budget.counts("clicked")
@@ -71,7 +71,7 @@ class Opened:
 
 @given(st.lists(ACTIONS, max_size=80))
 def test_the_budget_holds_the_floor_holds_and_no_unflushed_row_leaves(actions: list[tuple[Any, ...]]) -> None:
-    budget = CacheBudget(BUDGET)
+    budget = RowBudget(BUDGET)
     opened = [Opened(budget) for _ in range(PARTITIONS)]
     row = opened[0].rows.row_memory
     for name, number, *arguments in actions:
@@ -94,7 +94,7 @@ def test_the_budget_holds_the_floor_holds_and_no_unflushed_row_leaves(actions: l
 
 @given(st.lists(st.tuples(partitions, st.integers(1, 40)), max_size=100))
 def test_changes_are_bounded_while_no_flush_commits(changes: list[tuple[int, int]]) -> None:
-    budget = CacheBudget(BUDGET)
+    budget = RowBudget(BUDGET)
     opened = [Opened(budget) for _ in range(PARTITIONS)]
     row = opened[0].rows.row_memory
     for number, count in changes:
@@ -105,7 +105,7 @@ def test_changes_are_bounded_while_no_flush_commits(changes: list[tuple[int, int
 
 
 def test_partition_whose_flush_stalls_leaves_room_for_the_changes_of_others() -> None:
-    budget = CacheBudget(BUDGET)
+    budget = RowBudget(BUDGET)
     stalled, healthy = Opened(budget), Opened(budget)
     stalled.begin()
     stalled.change(1_000)
@@ -118,7 +118,7 @@ def test_partition_whose_flush_stalls_leaves_room_for_the_changes_of_others() ->
 
 
 def test_one_partition_alone_gets_the_whole_budget_and_gives_it_back() -> None:
-    budget = CacheBudget(BUDGET)
+    budget = RowBudget(BUDGET)
     first = Opened(budget)
     for _ in range(50):
         first.load(20)
@@ -130,7 +130,7 @@ def test_one_partition_alone_gets_the_whole_budget_and_gives_it_back() -> None:
 
 
 def test_busy_partition_takes_from_a_quiet_one_down_to_its_floor() -> None:
-    budget = CacheBudget(BUDGET)
+    budget = RowBudget(BUDGET)
     quiet, busy = Opened(budget), Opened(budget)
     quiet.load(80)
     quiet.flush()
@@ -143,7 +143,7 @@ def test_busy_partition_takes_from_a_quiet_one_down_to_its_floor() -> None:
 
 
 def test_rows_in_use_stay_whichever_partition_has_them_while_others_pass_through() -> None:
-    budget = CacheBudget(BUDGET)
+    budget = RowBudget(BUDGET)
     used, passing = Opened(budget), Opened(budget)
     keys = [b"u%d" % number for number in range(40)]
     for _ in range(100):
@@ -157,7 +157,7 @@ def test_rows_in_use_stay_whichever_partition_has_them_while_others_pass_through
 
 
 def test_lookups_of_a_stalled_partition_do_not_outgrow_the_budget_while_others_flush() -> None:
-    budget = CacheBudget(BUDGET)
+    budget = RowBudget(BUDGET)
     stalled, other = Opened(budget), Opened(budget)
     other.flush()
     stalled.begin()
@@ -173,7 +173,7 @@ def test_lookups_of_a_stalled_partition_do_not_outgrow_the_budget_while_others_f
 
 
 def test_rows_in_flight_stay_while_other_partitions_need_room() -> None:
-    budget = CacheBudget(BUDGET)
+    budget = RowBudget(BUDGET)
     in_flight, other = Opened(budget), Opened(budget)
     in_flight.change(30)
     in_flight.begin()
@@ -192,7 +192,7 @@ def test_rows_in_flight_stay_while_other_partitions_need_room() -> None:
 
 
 def test_records_to_send_wait_too_until_the_flush_ends() -> None:
-    budget = CacheBudget(BUDGET)
+    budget = RowBudget(BUDGET)
     opened = Opened(budget)
     opened.share.outputs_bytes = BUDGET
     opened.share.measure()
@@ -207,7 +207,7 @@ def test_records_to_send_wait_too_until_the_flush_ends() -> None:
 
 @pytest.mark.parametrize("step", [Opened.begin, Opened.end])
 def test_rows_that_a_flush_took_are_evicted_only_after_it(step: Callable[[Opened], None]) -> None:
-    budget = CacheBudget(1_000)
+    budget = RowBudget(1_000)
     opened = Opened(budget)
     opened.change(1)
     opened.flush()
