@@ -10,7 +10,8 @@ from rich.markup import escape
 from app.base.logs import setup_logging
 from app.commands import options
 from app.commands.options import make_settings
-from app.local.doctor import Check, examine, is_healthy
+from app.local.check import Check
+from app.local.doctor import examine, is_healthy
 
 _MARKS = {"ok": "[green]ok  [/green]", "warn": "[yellow]warn[/yellow]", "fail": "[red]FAIL[/red]"}
 

@@ -6,9 +6,8 @@ import resource
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from importlib.metadata import packages_distributions
-from typing import Final, Literal
+from typing import Final
 
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
@@ -29,26 +28,17 @@ from app.kafka.probe import any_answers
 from app.kafka.topic_config import CLEANUP_POLICY, holds_state
 from app.kafka.topics import compare_topics
 from app.local import kafka_jars
+from app.local.cache_check import check_cache
+from app.local.check import Check, Level
 from app.local.supervised import answers_200
 from app.local.tcp_ports import is_free
 from tables.declare import TOPICS
 
-Level = Literal["ok", "warn", "fail"]
 _OUR_NAMES: Final = ("app", "agents", "tables", "events")
 _OPEN_FILES: Final = 4_096  # shared by RocksDB, connections to Kafka and HTTP connections
 _FREE_BYTES: Final = 1 << 30
 _SAFE_KEY_CHARS: Final = 20
 """Shorter keys are likely words and not random. Generated keys have 35 and 43 characters."""
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """The result of one check. ``cure`` says what to do if it is not ok."""
-
-    name: str
-    level: Level
-    finding: str
-    cure: str = ""
 
 
 def examine(settings: Settings) -> list[Check]:
@@ -58,7 +48,7 @@ def examine(settings: Settings) -> list[Check]:
     checks += [check_broker(settings, is_reachable)]
     checks += [*_check_topics(settings), check_transactions(settings)] if is_reachable else []
     checks += [*check_customers(settings), *check_admin_key(settings)]
-    checks += [check_data_dir(settings), _check_open_files()]
+    checks += [check_data_dir(settings), _check_open_files(), check_cache(settings)]
     checks += [
         check_port(settings.host, COLLECTOR_PORT, "collector"),
         check_port(settings.host, WORKER_PORT, "worker"),
