@@ -75,6 +75,9 @@ class Settings(BaseSettings):
     flush_interval_ms: int = Field(
         1_000, ge=10, le=60_000, description="ms between two flushes, which make changes durable"
     )
+    fetch_interval_ms: int = Field(
+        50, ge=0, le=1_000, description="ms that an event may wait for the next fetch while others come"
+    )
     flush_max_changes: int = Field(
         20_000,
         ge=1,
