@@ -6,7 +6,8 @@ from itertools import islice
 from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 from agents.ports import Change, Output, Store
-from agents.row_cache import CacheRoom, RowCache
+from agents.row_budget import RowBudget
+from agents.row_cache import RowCache
 from agents.scenario_places import ScenarioPlaces
 from events.model import user_key
 from events.partitions import partition_of
@@ -34,14 +35,12 @@ class _CachesByTable(Protocol):
 
 
 class Held(NamedTuple):
-    """What a partition holds in memory. Both memories are estimated, in bytes."""
+    """What a partition holds in memory."""
 
     changes: int
     """Rows and tallies that wait for the next flush."""
-    changed_memory: float
-    """Of the rows that wait for the next flush."""
     memory: float
-    """Of all rows."""
+    """Estimated memory of all rows, in bytes."""
 
 
 @dataclass(slots=True)
@@ -68,12 +67,15 @@ class Overlay:
         scenario_keepers: Container[str] = (),
         switched_off: Mapping[str, Container[str]] | None = None,
         contests: Mapping[str, Mapping[str, str]] | None = None,
+        budget: RowBudget | None = None,
     ) -> None:
+        """``budget`` bounds the rows of this partition together with those of others."""
         self._store, self._number, self._partitions = store, number, partitions
-        self._room = CacheRoom()
-        caches = {table: self._cache(table) for table in TABLES}
+        budget = RowBudget() if budget is None else budget
+        caches = {table: self._cache(table, budget) for table in TABLES}
         self.rows: _CachesByTable = caches
         self.tables = {table.name: rows for table, rows in caches.items()}
+        self.share = budget.join(self.tables)
         self.places = ScenarioPlaces(self.rows[scenario_names.TABLE], number, max_scenarios)
         self.tally = Tally(switched_off)
         self.history_tally = Tally(switched_off)
@@ -91,28 +93,24 @@ class Overlay:
         self.newest_received_ms = 0
         self.newest_time_ms = 0
 
-    def _cache(self, table: TableSpec[Any]) -> RowCache[Any]:
+    def _cache(self, table: TableSpec[Any], budget: RowBudget) -> RowCache[Any]:
         get, name = self._store.get, table.name
         return RowCache(
             lambda key: get(name, key),
             table.decode,
             table.encode,
+            table.memory_per_row,
             table.memory_per_byte,
-            self._room,
+            budget.room,
+            budget.counts(name),
             stays_in_memory=table.stays_in_memory,
         )
 
     def held(self) -> Held:
-        """Return what the tables hold. Folding asks every few hundred records, so tables without rows cost one look each."""
-        changes = len(self.tally) + len(self.history_tally) + len(self.items) + len(self.history_items)
-        changed_memory = memory = 0.0
-        for rows in self.tables.values():
-            if not rows.recent and not rows.older:
-                continue
-            changes += len(rows.changed)
-            changed_memory += len(rows.changed) * rows.row_memory
-            memory += rows.memory
-        return Held(changes, changed_memory, memory)
+        """Return what the tables hold. Folding asks every few hundred records."""
+        changes, memory = self.share.measure()
+        changes += len(self.tally) + len(self.history_tally) + len(self.items) + len(self.history_items)
+        return Held(changes, memory)
 
     def transfer(self, transfer: Transfer) -> None:
         """Send a transfer to the target's partition. It is encoded immediately, because its states may change later."""
@@ -204,22 +202,3 @@ class Overlay:
     def first_stored(self, table: str, start: bytes, end: bytes) -> bytes | None:
         """Return the first key in a range that has a row in the store."""
         return next((key for key, _ in self._store.scan(table, start, end)), None)
-
-    def settle(self, max_rows: int, max_bytes: int) -> None:
-        """Let the caches age if they hold too much or had no room for a row, and give the room that is left to lookups.
-
-        Call it only when no flush is in flight.
-        """
-        for table in self.tables.values():
-            table.let_go()
-        rows, memory = self._rows, self.held().memory
-        if rows > max_rows or memory > max_bytes or self._room.is_short:
-            for table in self.tables.values():
-                share = table.memory / memory if memory else 0.0
-                table.age(int(max_bytes * share / 2))
-            rows, memory = self._rows, self.held().memory
-        self._room.set(max_rows - rows, max_bytes - memory)
-
-    @property
-    def _rows(self) -> int:
-        return sum(len(table) for table in self.tables.values())

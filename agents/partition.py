@@ -28,7 +28,6 @@ from tables.declare import POSITIONS_TABLE
 from tables.store import StoreDamageError, StoreError
 
 _SLICE_SECONDS: Final = 0.004  # after this time a fold yields to the event loop, for lookups
-_MOST_HELD: Final = 2  # times cache_bytes: the cache, and as much again that waits for a flush
 SLICE_RECORDS: Final = 32  # records between two checks of the clock
 _CHECK_RECORDS: Final = 512  # after so many records in short chunks, which end before their first slice does, folding may have to wait
 
@@ -64,15 +63,15 @@ class Partition:
             limits.scenario_keepers,
             limits.switched_off,
             limits.contests,
+            limits.budget,
         )
         self.merger = AdditionMerger(self.overlay, limits.max_items, limits.merge_after)
-        self._settle()
+        self.overlay.share.settle()
         self.rules = WatermarkRules(limits.partitions, limits.grace_ms, STALE * limits.caught_up_ms)
         self.closer = Closer(self.overlay, number, self.rules)
         self._announcer = announcer
         self._sweeper = Sweeper()
         self.outputs: list[Output] = []
-        self._outputs_bytes = 0
         self._outbox, self._on_lost, self._on_failed = outbox, on_lost, on_failed
         self.topic_ids = dict(topic_ids or {})
         """Source topic -> the id of the topic that the position refers to, if known."""
@@ -148,16 +147,9 @@ class Partition:
 
     def _must_flush(self) -> bool:
         """Tell whether so many changes wait that folding must wait for a flush. This back-pressure reaches the fetch."""
-        held, limits = self.overlay.held(), self.limits
-        return (
-            held.changes + len(self.outputs) >= limits.flush_max_changes
-            or held.changed_memory + self._outputs_bytes >= limits.cache_bytes
-            # Repeated events change nothing, but what was read for them is held until a flush commits.
-            or held.memory >= _MOST_HELD * limits.cache_bytes
-        )
-
-    def _settle(self) -> None:
-        self.overlay.settle(self.limits.cache_rows, self.limits.cache_bytes)
+        overlay = self.overlay
+        changes = overlay.held().changes + len(self.outputs)
+        return changes >= self.limits.flush_max_changes or overlay.share.must_wait()
 
     @property
     def watermark_ms(self) -> int:
@@ -181,7 +173,7 @@ class Partition:
     def send(self, output: Output) -> None:
         """Send a record in the transaction of the next flush."""
         self.outputs.append(output)
-        self._outputs_bytes += len(output.value or b"")
+        self.overlay.share.outputs_bytes += len(output.value or b"")
 
     def dead_letter(self, topic: str, record: SourceRecord, error: UndecodableError) -> None:
         """Keep a record that cannot be folded (agents/deadletter.py)."""
@@ -210,6 +202,8 @@ class Partition:
         async with self._flushing:
             if self.lost is not None:
                 return False
+            share = self.overlay.share
+            share.hold()
             try:
                 is_due = self.is_open and self._announcer.is_due(self.positions, self.overlay.newest_time_ms)
                 closed = await self.closer.close_due(lambda: self.is_open) if self.is_open else 0
@@ -218,7 +212,7 @@ class Partition:
                 if self.lost is not None or self._is_released:
                     return False
                 if self.positions == self.durable and not is_due and not closed:
-                    self._settle()  # lookups fill the cache of an idle partition too
+                    share.settle()  # lookups fill the cache of an idle partition too
                     return True
                 self.stats.swept += await self._sweeper.sweep_due(self.overlay, lambda: self.is_open)
                 if self.lost is not None or self._is_released:
@@ -240,14 +234,15 @@ class Partition:
                 raise
             self.durable = flush.positions
             self._are_ids_kept = self._are_ids_kept or POSITIONS_TABLE in flush.changes
-            self._settle()
+            share.settle()
             self.stats.flushes += 1
             return True
 
     def _encode(self) -> Flush:
         """Take the changes. It does not yield to the loop, so no record is folded meanwhile."""
         first, last = self._announcer.take(self.positions, self.overlay.newest_time_ms)
-        outputs, self.outputs, self._outputs_bytes = first + self.outputs, [], 0
+        outputs, self.outputs = first + self.outputs, []
+        self.overlay.share.send()
         positions = dict(self.positions)
         changes, published = self.overlay.encode_changes()
         if positions:  # empty before the first fold, if the flush only carries an announcement
@@ -283,3 +278,4 @@ class Partition:
             await self._outbox.close()
             self._timer.cancel()
             self.store.close()
+            self.overlay.share.leave()

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from agents.addition_merges import MERGE_AFTER
 from agents.overlay import MAX_SCENARIOS
 from agents.poison import PoisonRule
+from agents.row_budget import RowBudget
 from agents.unknown_customers import UnknownCustomers
 from tables.ctr.item_windows import MAX_ITEMS
 
@@ -16,9 +17,8 @@ class PartitionLimits:
 
     flush_interval_ms: int = 1_000
     flush_max_changes: int = 20_000
-    cache_rows: int = 2_500
-    cache_bytes: int = 12_582_912
-    """Estimated memory, not encoded size. It also bounds the changes that wait for a flush."""
+    budget: RowBudget = field(default_factory=RowBudget)
+    """The memory for rows, which all partitions of a worker share. It also bounds the changes that wait for a flush."""
     partitions: int = 8
     poison: PoisonRule | None = field(default_factory=PoisonRule)
     """When a source topic is paused. None: never, so that all of its records may go to the dead letters."""

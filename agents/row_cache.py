@@ -6,64 +6,87 @@ event.
 
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
+from math import ceil
 from typing import Any, Final, Generic, TypeVar
 
 from agents.ports import Change
+from tables.base.table_spec import MEMORY_PER_ROW, OBJECTS_PER_ENCODED_BYTE
 
 _S = TypeVar("_S")
-_MEMORY_PER_ROW: Final = 400
-"""Bytes that each row takes in addition: its key, its places in dictionaries, the objects around its content."""
-_NEWEST_WEIGHT: Final = 0.05  # weight of the newest row in the running mean of row sizes
+ABSENT_MEMORY: Final = 140
+"""Bytes that a key without a row takes: the key itself and its place in a dictionary (benchmarks/cached_rows.py)."""
+_TYPICAL_BYTES: Final = 100  # of an encoded row, until the first flush has measured some
+_SAMPLE_ROWS: Final = 32  # encoded to measure a cache; more would stop the event loop for longer
 _ABSENT: Final[Any] = object()
 
 
 class CacheRoom:
-    """How much lookups may still add to the caches of one partition, until these age again.
+    """How many bytes lookups may still add to the caches of a worker, until these are settled again.
 
-    Lookups need a bound of their own. They go on while no flush commits, and then nothing may age.
+    Lookups need a bound of their own. They go on while no flush commits, and then nothing may be evicted.
     """
 
-    __slots__ = ("is_short", "memory", "rows")
+    __slots__ = ("is_short", "memory", "taken")
 
     def __init__(self) -> None:
-        self.rows = 0
         self.memory = 0.0
+        self.taken = 0.0
         self.is_short = False
         """Whether a row found no room."""
 
-    def set(self, rows: int, memory: float) -> None:
-        """Set what is left: a number of rows, and bytes of memory."""
-        self.rows, self.memory, self.is_short = rows, memory, False
+    def set(self, memory: float) -> None:
+        """Set what is left, in bytes of memory."""
+        self.memory, self.taken, self.is_short = memory, 0.0, False
 
     def take(self, memory: float) -> bool:
         """Take the room of one row. Return False if there was too little."""
-        if self.rows <= 0 or self.memory < memory:
+        if self.memory < memory:
             self.is_short = True
             return False
-        self.rows -= 1
         self.memory -= memory
+        self.taken += memory
         return True
+
+
+class CacheCounts:
+    """Counts of the rows of one table since the worker started. Only the way of a missing row counts, so a row in memory costs nothing."""
+
+    __slots__ = ("absent", "evicted", "evicted_memory", "fold_loads", "lookup_loads")
+
+    def __init__(self) -> None:
+        self.fold_loads = 0
+        """Rows that a fold had to load from the store."""
+        self.lookup_loads = 0
+        """Rows that a lookup had to load from the store."""
+        self.absent = 0
+        """Keys that the store had no row of."""
+        self.evicted = 0
+        self.evicted_memory = 0.0
 
 
 class RowCache(Generic[_S]):
     """The rows of one table of one partition.
 
-    ``recent`` and ``older`` are the two halves of an approximate LRU. ``changed`` has the rows that changed since the last flush.
-    ``row_bytes`` is the running mean of the size of encoded rows, from which the memory is estimated.
+    ``recent`` has the rows that were used since the last turn, and ``older`` the others, those first that were not used for longest.
+    ``changed`` has the rows that changed since the last flush. Memory is the number of rows times the mean memory of one.
     """
 
     __slots__ = (
+        "_aged",
+        "_change_memory",
         "_decode",
         "_encode",
         "_leaving",
         "_load",
         "_memory_per_byte",
+        "_memory_per_row",
         "_room",
         "_stays",
         "changed",
+        "counts",
         "older",
         "recent",
-        "row_bytes",
+        "row_memory",
     )
 
     def __init__(
@@ -71,69 +94,84 @@ class RowCache(Generic[_S]):
         load: Callable[[bytes], bytes | None],
         decode: Callable[[bytes], _S],
         encode: Callable[[_S], bytes],
-        memory_per_byte: float = 8.0,
+        memory_per_row: float = MEMORY_PER_ROW,
+        memory_per_byte: float = OBJECTS_PER_ENCODED_BYTE,
         room: CacheRoom | None = None,
+        counts: CacheCounts | None = None,
         *,
         stays_in_memory: bool = True,
     ) -> None:
-        """``memory_per_byte``: bytes of memory that a decoded row takes per byte of its encoding. ``room``: see ``read``.
-
-        ``stays_in_memory``: whether a row stays when it is stored.
-        """
+        """``memory_per_row``, ``memory_per_byte``, ``stays_in_memory``: see TableSpec. ``room``: see ``read``."""
         self._stays = stays_in_memory
         self._leaving: list[bytes] = []
         self._room = CacheRoom() if room is None else room
+        self.counts = CacheCounts() if counts is None else counts
         self._load, self._decode, self._encode = load, decode, encode
-        self._memory_per_byte = memory_per_byte
+        self._memory_per_row, self._memory_per_byte = memory_per_row, memory_per_byte
         self.recent: dict[bytes, _S | None] = {}
         self.older: dict[bytes, _S | None] = {}
         self.changed: dict[bytes, _S | None] = {}
-        self.row_bytes = 100.0
+        self._aged = 0  # rows at the beginning of ``older`` that were there before the last turn, at most
+        self.row_memory: float = self._cost(_TYPICAL_BYTES)
+        """Estimated memory of a row, in bytes: the mean of the rows in memory."""
+        self._change_memory: float = self.row_memory  # the mean of the rows of the last flush
 
     def get(self, key: bytes) -> _S | None:
-        """Return the row as of the last folded event, or None if there is no row. It stays in memory until the cache ages.
+        """Return the row as of the last folded event, or None if there is no row. It stays in memory until it is evicted.
 
         For folds. They wait for a flush when they hold too much (agents/partition.py).
         """
         state = self.recent.get(key, _ABSENT)
         if state is not _ABSENT:
             return state
-        state = self.older.get(key, _ABSENT)
+        state = self.older.pop(key, _ABSENT)
         if state is _ABSENT:
-            state, _ = self._stored(key)
+            state, memory = self._stored(key)
+            self._learn(memory)
+            self.counts.fold_loads += state is not None
         self.recent[key] = state
         return state
 
     def get_once(self, key: bytes) -> _S | None:
         """Return the row as ``get`` does, but do not keep it in memory for this."""
-        state = self._in_memory(key)
-        return self._stored(key)[0] if state is _ABSENT else state
+        state: _S | None = self._in_memory(key)
+        if state is _ABSENT:
+            state, _ = self._stored(key)
+            self.counts.fold_loads += state is not None
+        return state
 
-    def _stored(self, key: bytes) -> tuple[_S | None, int]:
-        """Return the row in the store with the length of its encoding, or (None, 0) for a missing row. The length enters the mean."""
+    def _stored(self, key: bytes) -> tuple[_S | None, float]:
+        """Return the row in the store, or None for a missing row, and the memory that it takes."""
         raw = self._load(key)
         if raw is None:
-            return None, 0
-        state = self._decode(raw)
-        self.row_bytes += (len(raw) - self.row_bytes) * _NEWEST_WEIGHT
-        return state, len(raw)
+            self.counts.absent += 1
+            return None, ABSENT_MEMORY
+        return self._decode(raw), self._cost(len(raw))
+
+    def _cost(self, length: int) -> float:
+        """Return the memory of a decoded row, by the length of its encoding."""
+        return self._memory_per_row + length * self._memory_per_byte
+
+    def _learn(self, memory: float) -> None:
+        """Let a row that comes into memory enter the mean."""
+        self.row_memory += (memory - self.row_memory) / (len(self.recent) + len(self.older) + 1)
 
     def read(self, key: bytes) -> _S | None:
         """Return the row as ``get`` does, for a reader that does not change its state.
 
-        It stays in memory, absent or not, only while there is room.
+        A row from the store stays in memory, absent or not, only while there is room.
         """
         state = self.recent.get(key, _ABSENT)
         if state is not _ABSENT:
             return state
-        state = self.older.get(key, _ABSENT)
-        memory = self.row_memory
+        state = self.older.pop(key, _ABSENT)
         if state is _ABSENT:
-            state, length = self._stored(key)
-            if length:
-                memory = max(memory, _MEMORY_PER_ROW + length * self._memory_per_byte)
-        if self._room.take(memory):
-            self.recent[key] = state
+            state, memory = self._stored(key)
+            self.counts.lookup_loads += state is not None
+            if not self._room.take(memory):
+                return state
+            self._learn(memory)
+        self.recent[key] = state
         return state
 
     def peek(self, key: bytes, stored: bytes, decode: Callable[[bytes], Any] | None = None) -> _S | None:
@@ -163,10 +201,14 @@ class RowCache(Generic[_S]):
             else:
                 changes.append((key, encode(state)))
         if changes:
+            deleted = sum(value is None for _, value in changes)
+            kept = len(changes) - deleted
             encoded_bytes = sum(len(value) for _, value in changes if value is not None)
-            self.row_bytes += (encoded_bytes / len(changes) - self.row_bytes) * min(
-                1.0, len(changes) * _NEWEST_WEIGHT
+            memory = (
+                deleted * ABSENT_MEMORY + kept * self._memory_per_row + encoded_bytes * self._memory_per_byte
             )
+            self._change_memory = memory / len(changes)
+            self.row_memory += (self._change_memory - self.row_memory) * len(changes) / len(self)
         return changes
 
     def keys_in_memory(self) -> list[bytes]:
@@ -186,14 +228,24 @@ class RowCache(Generic[_S]):
         return self._decode(raw)
 
     @property
-    def row_memory(self) -> float:
-        """Estimated memory of a row, in bytes."""
-        return _MEMORY_PER_ROW + self.row_bytes * self._memory_per_byte
+    def memory(self) -> float:
+        """Estimated memory of all rows, in bytes."""
+        return self.changed_memory + (len(self) - len(self.changed)) * self.row_memory
 
     @property
-    def memory(self) -> int:
-        """Estimated memory of all rows, in bytes."""
-        return int(len(self) * self.row_memory)
+    def changed_memory(self) -> float:
+        """Estimated memory of the rows that changed since the last flush, in bytes."""
+        return len(self.changed) * self._change_memory
+
+    @property
+    def recent_memory(self) -> float:
+        """Estimated memory of the rows that were used since the last turn and did not change since the last flush, in bytes."""
+        return (len(self.recent) - len(self.changed)) * self.row_memory
+
+    @property
+    def aged_memory(self) -> float:
+        """Estimated memory of the rows that were not used between the last two turns, in bytes."""
+        return min(self._aged, len(self.older)) * self.row_memory
 
     def let_go(self) -> None:
         """Drop the rows of the last flush, which is in the store by now, if the table keeps no such rows in memory."""
@@ -203,15 +255,44 @@ class RowCache(Generic[_S]):
                 self.older.pop(key, None)
         self._leaving = []
 
-    def age(self, max_memory: int) -> None:
-        """Drop the older half of the cache, and as much of the recent half as exceeds ``max_memory``.
+    def turn(self) -> None:
+        """Make all rows older that did not change since the last flush, and measure some. A row that is used then becomes recent again.
 
         Call it only between flushes, when all rows except ``changed`` are in the store.
         """
-        keep = int(max_memory / self.row_memory)
-        excess = len(self.recent) - keep
-        self.older = dict(islice(self.recent.items(), excess, None)) if excess > 0 else self.recent
+        self._aged = len(self.older)
+        if self.older:
+            self.older.update(self.recent)
+        else:
+            self.older = self.recent
+        for key in self.changed:
+            self.older.pop(key, None)
         self.recent = dict(self.changed)
+        if self.older:
+            sample = list(islice(self.older.values(), 0, None, len(self.older) // _SAMPLE_ROWS + 1))
+            memory = sum(
+                ABSENT_MEMORY if row is None else self._cost(len(self._encode(row))) for row in sample
+            )
+            # Rows that change often entered the mean often. Half of the way, because a sample is inexact too.
+            self.row_memory += (memory / len(sample) - self.row_memory) / 2
+
+    def evict(self, memory: float) -> float:
+        """Drop older rows of about so much memory, first those that were not used for longest. Return the memory of what was dropped.
+
+        Call it only between flushes, as ``turn``.
+        """
+        older = self.older
+        due = min(len(older), ceil(memory / self.row_memory))
+        if due == len(older):
+            self.older = {}
+        else:
+            for key in list(islice(older, due)):
+                del older[key]
+        self._aged = max(0, self._aged - due)
+        freed = due * self.row_memory
+        self.counts.evicted += due
+        self.counts.evicted_memory += freed
+        return freed
 
     def __len__(self) -> int:
         return len(self.recent) + len(self.older)

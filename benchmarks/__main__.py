@@ -17,6 +17,7 @@ BENCHMARKS: Final = {
     "state": "disk and memory per user",
     "soak": "memory of a worker over half an hour",
     "collector": "events over HTTP, one by one and in batches",
+    "lookup": "exclusions, filters and pages that a worker answers, compared with FastAPI and Redis",
     "loop_lag": "how long each kind of lookup keeps other requests waiting",
     "windows": "shown and clicked items counted in windows of a minute, compared with Quix Streams",
     "page": "time from an accepted event to its number on the page, and how many open pages one process serves",

@@ -1,13 +1,17 @@
 """Memory for caches that our worker and a peer get alike."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from app.base.settings import Settings
+
+WORKER_BYTES: Final = 96 * 1_048_576
+"""What our worker gets for rows. Without a setting it takes a share of the free memory, and figures would follow from the machine."""
 
 
 @dataclass(frozen=True)
 class CacheBudget:
-    """Bytes of caches. ``is_given``: the command line says them, else they are those that our worker uses by default."""
+    """Bytes of caches. ``is_given``: the command line says them, else they are those that our worker gets in all benchmarks."""
 
     rows: int
     """Of rows in memory that are durable. Our worker may keep as many bytes again of rows that wait for a flush."""
@@ -40,9 +44,9 @@ class CacheBudget:
 
 
 def budget_of(cache_bytes: int | None) -> CacheBudget:
-    """Return the budget of ``--cache-bytes``: so much for rows, and blocks in proportion. None: what our worker uses by default."""
+    """Return the budget of ``--cache-bytes``: so much for rows, and blocks in proportion. None: what our worker gets in all benchmarks."""
     own = Settings()
     if cache_bytes is None:
-        return CacheBudget(own.cache_bytes, own.block_cache_bytes, own.memtable_bytes, is_given=False)
-    blocks = cache_bytes * own.block_cache_bytes // own.cache_bytes
+        return CacheBudget(WORKER_BYTES, own.block_cache_bytes, own.memtable_bytes, is_given=False)
+    blocks = cache_bytes * own.block_cache_bytes // WORKER_BYTES
     return CacheBudget(cache_bytes, blocks, own.memtable_bytes, is_given=True)

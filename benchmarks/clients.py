@@ -5,11 +5,13 @@ import math
 import random
 import threading
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Final
 
 from app.replay.http import Answer, ClientConnection, Endpoint
 
 TIMEOUT_S = 10.0
+SHARES: Final[Mapping[str, float]] = {"p50": 0.5, "p99": 0.99, "max": 1.0}
 _FIRST_USERS = 32
 """So many users are in all partitions of a benchmark."""
 
@@ -73,12 +75,14 @@ async def paced(rate: float, is_over: Callable[[], bool], act: Callable[[float],
         await asyncio.gather(*acting)
 
 
-def percentiles(milliseconds: Sequence[float]) -> dict[str, float | int | None]:
+def percentiles(
+    milliseconds: Sequence[float], shares: Mapping[str, float] = SHARES
+) -> dict[str, float | int | None]:
     """Return the count, p50, p99 and maximum of response times, with None where there are no values. A percentile is one of the values."""
     ordered = sorted(milliseconds)
     found: dict[str, float | int | None] = {"count": len(ordered)}
-    for name, share in (("p50", 0.5), ("p99", 0.99), ("max", 1.0)):
-        found[name] = round(ordered[max(0, math.ceil(share * len(ordered)) - 1)], 1) if ordered else None
+    for name, share in shares.items():
+        found[name] = round(ordered[max(0, math.ceil(share * len(ordered)) - 1)], 2) if ordered else None
     return found
 
 

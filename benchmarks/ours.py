@@ -17,6 +17,7 @@ from app.customers.customer_registry import create_customers_file
 from app.kafka.topics import ensure_topics
 from app.local.tcp_ports import free_port
 from benchmarks import journal, ledger
+from benchmarks.cache_budget import WORKER_BYTES
 from benchmarks.checkouts import THIS, Checkout
 from benchmarks.processes import RUN_SECONDS, Contestant, Words, measure, running
 from benchmarks.progress import Progress
@@ -107,6 +108,7 @@ class Ours:
             "UPTAKE_CUSTOMERS_FILE": str(self.customers_file),
             "UPTAKE_DATA_DIR": str(data_dir),
             "UPTAKE_FLUSH_INTERVAL_MS": str(self._flush_ms),
+            "UPTAKE_CACHE_BYTES": str(WORKER_BYTES),
         }
         return Contestant(name, arguments, self._directory, {**settings, **env}, self._checkout)
 

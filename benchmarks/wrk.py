@@ -3,6 +3,7 @@
 import json
 import shutil
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -62,24 +63,30 @@ class Load:
 
     def start(self, port: int) -> "Running":
         """Start sending to a server on this machine."""
-        whole = round(self.seconds + TAIL_SECONDS)
         script = [self.mode, self.seconds, self.users, self.seed, self.customer, self.batch]
-        command = [
-            require_wrk(),
-            "-t",
-            THREADS,
-            "-c",
-            self.connections,
-            "-d",
-            f"{whole}s",
-            "--timeout",
-            "20s",
-        ]
-        command += ["-s", SCRIPT, f"http://127.0.0.1:{port}", "--", *script]
-        process = subprocess.Popen(
-            [str(part) for part in command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
-        return Running(process)
+        return start_wrk(SCRIPT, port, self.connections, self.seconds + TAIL_SECONDS, script)
+
+
+def start_wrk(
+    script: Path, port: int, connections: int, seconds: float, arguments: Sequence[object]
+) -> "Running":
+    """Start wrk for whole seconds against a server on this machine; ``arguments`` are those of the script."""
+    command = [
+        require_wrk(),
+        "-t",
+        THREADS,
+        "-c",
+        connections,
+        "-d",
+        f"{round(seconds)}s",
+        "--timeout",
+        "20s",
+    ]
+    command += ["-s", script, f"http://127.0.0.1:{port}", "--", *arguments]
+    process = subprocess.Popen(
+        [str(part) for part in command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    return Running(process)
 
 
 class Running:

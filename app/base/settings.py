@@ -75,23 +75,21 @@ class Settings(BaseSettings):
     flush_interval_ms: int = Field(
         1_000, ge=10, le=60_000, description="ms between two flushes, which make changes durable"
     )
+    fetch_interval_ms: int = Field(
+        50, ge=0, le=1_000, description="ms that an event may wait for the next fetch while others come"
+    )
     flush_max_changes: int = Field(
         20_000,
         ge=1,
         le=10_000_000,
         description="changed rows and records to send that make a partition flush early",
     )
-    cache_rows: int = Field(
-        1_000_000,
-        ge=0,
-        le=1_000_000_000,
-        description="decoded rows that a worker keeps, in addition to those changed since the last flush",
-    )
-    cache_bytes: int = Field(
-        96 * _MEBIBYTE,
+    cache_bytes: int | None = Field(
+        None,
         ge=_MEBIBYTE,
         le=_TERABYTE,
-        description="estimated bytes of these rows in memory; as many again may wait for a flush",
+        description="bytes of rows that a worker keeps in memory; as many again may wait for a flush. "
+        "Unless set, a share of the free memory",
     )
     block_cache_bytes: int = Field(
         32 * _MEBIBYTE,

@@ -12,6 +12,10 @@ from compiled.finder import PURE_VARIABLE
 _PREFIX: Final = "UPTAKE_"
 _COMMAND_VARIABLES: Final = ("UPTAKE_URL", "UPTAKE_LICENSE_KEY", "UPTAKE_API_KEY", PURE_VARIABLE)
 """Variables that only single commands read, or that are read before the settings; every other variable is a setting."""
+_FORMER: Final = {
+    "UPTAKE_CACHE_ROWS": "UPTAKE_CACHE_BYTES alone bounds the rows that a worker keeps in memory"
+}
+"""Settings that are gone, and what took their place."""
 # Kubernetes sets such variables in each container of a namespace for each service there.
 _SERVICE_VALUE: Final = re.compile(r"(tcp|udp|sctp)://")
 _SERVICE_NAME: Final = re.compile(
@@ -40,6 +44,8 @@ def _problems(environ: Mapping[str, str]) -> Iterator[str]:
         if name.upper() in known:
             if is_link and name.endswith("_PORT"):
                 yield _of_kubernetes(name, value)
+        elif name.upper() in _FORMER:
+            yield f"the environment variable {name} is no setting any more: {_FORMER[name.upper()]}. Unset it"
         elif not (is_link or _SERVICE_NAME.fullmatch(name)):
             yield _unknown(name, known)
 

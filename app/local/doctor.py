@@ -28,6 +28,7 @@ from app.kafka.probe import any_answers
 from app.kafka.topic_config import CLEANUP_POLICY, holds_state
 from app.kafka.topics import compare_topics
 from app.local import kafka_jars
+from app.local.cache_check import check_cache
 from app.local.check import Check, Level
 from app.local.core_check import check_core
 from app.local.supervised import answers_200
@@ -49,7 +50,7 @@ def examine(settings: Settings) -> list[Check]:
     checks += [check_java(is_reachable), check_jars(is_reachable), check_broker(settings, is_reachable)]
     checks += [*_check_topics(settings), check_transactions(settings)] if is_reachable else []
     checks += [*check_customers(settings), *check_admin_key(settings)]
-    checks += [check_data_dir(settings), _check_open_files()]
+    checks += [check_data_dir(settings), _check_open_files(), check_cache(settings)]
     checks += [
         check_port(settings.host, COLLECTOR_PORT, "collector"),
         check_port(settings.host, WORKER_PORT, "worker"),

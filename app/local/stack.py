@@ -21,6 +21,8 @@ from app.local.tcp_ports import first_free, free_port, why_not
 
 _KAFKA_PORT: Final = 9092
 FIRST_CUSTOMER: Final = "00000"
+_CACHE_BYTES: Final = 32 * 1_048_576
+"""What the rows in a worker's memory may take, unless UPTAKE_CACHE_BYTES says otherwise."""
 KAFKA_STAGE, WORKER_STAGE, COLLECTOR_STAGE, DASHBOARD_STAGE = 0, 1, 2, 3  # the highest stops first
 
 
@@ -139,8 +141,10 @@ def settings_env(settings: Settings) -> dict[str, str]:
 
 def _add(supervisor: Supervisor, settings: Settings, command: str, name: str, port: int, stage: int) -> str:
     url = http_url(local_host(settings.host), port)
-    own = {"port": port, "advertise": url}
+    own: dict[str, object] = {"port": port, "advertise": url}
     if command == "worker":
+        # All parts share this machine with its user, so no worker takes a share of all that is free.
+        own["cache_bytes"] = settings.cache_bytes or _CACHE_BYTES
         own["data_dir"] = settings.data_dir / name  # RocksDB admits one process a directory
     supervisor.add(
         name,

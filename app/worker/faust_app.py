@@ -56,6 +56,6 @@ def create_faust_app(
             partitions, restorer, standbys, reopen_pause_seconds=2 * settings.heartbeat_ms / 1000
         ),
     )
-    app.transport = ChunkTransport(brokers, app, partitions, on_failed, contact)
+    app.transport = ChunkTransport(brokers, app, partitions, on_failed, contact, settings.fetch_interval_ms)
     attach(app, partitions, on_failed)
     return app

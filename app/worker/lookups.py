@@ -24,6 +24,7 @@ from tables.declare import MOVED_TABLES, TABLES
 from tables.fold.fold_ports import MOVED
 from tables.store import StoreError
 from tables.user import rendered
+from tables.user.identity import IdentityState
 from tables.user.impression_buckets import TornRowError, bucket_key, unmerged_entries
 from tables.user.impressions import ImpressionsState
 
@@ -64,19 +65,20 @@ class WorkerLookups:
         stalls: Callable[[Iterable[int]], Sequence[Stall]] = lambda _: (),
         warnings: Callable[[], Sequence[str]] = tuple,
         open_transactions: Callable[[Iterable[int]], Sequence[HiddenEnd]] = lambda _: (),
+        cache: Callable[[], Mapping[str, Any]] = dict,
     ) -> None:
         """``lag`` returns the lag of a partition; ``answer_age`` says how old the answers of a partition may be.
 
         ``stalls`` returns the watchdog's active alarms of these partitions.
 
         ``warnings`` returns sentences for an operator; they do not make the worker unready.
-        ``open_transactions`` returns the active alarms of transactions that hide the ends of these partitions.
+        ``open_transactions`` returns the active alarms of transactions that hide the ends of these partitions, ``cache`` the state of rows.
         """
         self.customers, self.partition_count = customers, partition_count
         self._stalls, self._warnings, self._open_transactions = stalls, warnings, open_transactions
         self._partitions, self._restorer, self._standbys = partitions, restorer, standbys
         self._url, self._owners, self._lag = url, owners, lag
-        self._answer_age = answer_age
+        self._answer_age, self._cache = answer_age, cache
         self._decoders = {table.name: table.decode for table in TABLES}
 
     def partition_of(self, key: bytes) -> int:
@@ -246,10 +248,7 @@ class WorkerLookups:
             and not any(map(self._answer_age.refuses, assigned))
         )
         progress = self._restorer.progress
-        warnings = [
-            self._answer_age.rule.warning(age_ms),
-            None if progress is None else progress.blocked,
-        ]
+        warnings = [self._answer_age.rule.warning(age_ms), None if progress is None else progress.blocked]
         return {
             "ready": is_ready,
             "url": self._url,
@@ -259,6 +258,7 @@ class WorkerLookups:
             "kafka_contact_ms": age_ms,
             "damaged_stores": [each.as_dict() for each in self._restorer.stores.damaged()],
             "partitions": partitions,
+            "cache": self._cache(),
             "standbys": self._standbys.status(),
             "restoring": None
             if progress is None
@@ -276,15 +276,17 @@ def _view(read: Callable[[str, bytes], Any], key: bytes, stale_ms: int | None = 
 
     Raise TornRowError if a copy has part of a flush.
     """
-    own, moved = (
-        Stretch({table.name: read(table.name, row) for table in MOVED_TABLES}) for row in (key, key + MOVED)
-    )
+    own = Stretch({table.name: read(table.name, key) for table in MOVED_TABLES})
+    known: IdentityState | None = read("identity", key)
+    moved = None
+    if known is not None and known.sent:  # only a login, or what follows it, writes the second rows
+        moved = Stretch({table.name: read(table.name, key + MOVED) for table in MOVED_TABLES})
     log: ImpressionsState | None = read("impressions", key)
     shown = own[rendered.TABLE]
     return UserView(
         own,
         moved or None,
-        read("identity", key),
+        known,
         log,
         read("recommended", key),
         ()

@@ -1,4 +1,4 @@
-"""Prometheus metrics of a worker: its contact with Kafka, its damaged stores, how far event time has come, corrected windows."""
+"""Prometheus metrics of a worker: contact with Kafka, damaged stores, event time, corrected windows, rows in memory."""
 
 from collections.abc import Callable, Iterator
 
@@ -6,6 +6,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from agents.registry import Partitions
+from agents.row_budget import RowBudget
 from app.worker.stores import Stores
 
 
@@ -67,3 +68,41 @@ class StoreMetrics(Collector):
             "Damaged state directories that were set aside since the start",
             value=self._stores.set_aside_count,
         )
+
+
+class CacheMetrics(Collector):
+    """Reads what the rows in memory take, and how often a row was not there, when Prometheus asks."""
+
+    def __init__(self, budget: RowBudget) -> None:
+        self._budget = budget
+
+    def collect(self) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:
+        """Yield the metrics. Rows that were in memory are not counted, because that would cost each event."""
+        budget = self._budget
+        for name, what, value in (
+            ("max", "Bytes that rows may take; as many again may wait for a flush", budget.max_memory),
+            (
+                "held",
+                "Bytes that rows, and records that wait for a flush, are estimated to take",
+                budget.memory,
+            ),
+            ("waiting", "The part of these bytes that waits for a flush", budget.waiting),
+        ):
+            yield GaugeMetricFamily(f"uptake_worker_cache_{name}_bytes", what, value=value)
+        loads = CounterMetricFamily(
+            "uptake_worker_cache_loads", "Rows that were read from the store", labels=["table", "by"]
+        )
+        absent = CounterMetricFamily(
+            "uptake_worker_cache_absent", "Keys that were looked up in vain in the store", labels=["table"]
+        )
+        evicted = CounterMetricFamily(
+            "uptake_worker_cache_evicted", "Rows that were evicted from memory", labels=["table"]
+        )
+        for table, counts in budget:
+            loads.add_metric([table, "fold"], counts.fold_loads)
+            loads.add_metric([table, "lookup"], counts.lookup_loads)
+            absent.add_metric([table], counts.absent)
+            evicted.add_metric([table], counts.evicted)
+        yield loads
+        yield absent
+        yield evicted

@@ -256,7 +256,7 @@ class ChunkTransport(driver.Transport):
         ownership: Ownership,
         on_failed: Callable[[BaseException], None],
         contact: Contact,
-        fetch_interval_ms: int = 0,
+        fetch_interval_ms: int,
     ) -> None:
         """``fetch_interval_ms``: the least time between two fetches of a broker (app/worker/fetch_pace.py)."""
         super().__init__(url, app)

@@ -5,40 +5,35 @@ import gc
 import io
 import logging
 import sys
-from collections.abc import Callable
 from typing import Any
 
 import faust
 import uvloop
-from aiohttp import web
-from mode import Service
 from prometheus_client import CollectorRegistry
 
 from agents.partition_limits import PartitionLimits
 from agents.poison import PoisonRule
 from agents.ports import PartitionLostError
 from agents.registry import Partitions
+from agents.row_budget import RowBudget
 from app.base.addresses import http_url, is_wildcard
+from app.base.cache_size import cache_size
 from app.base.clock import SystemClock, elapsed_ms
 from app.base.errors import EXIT_FORESEEN, UptakeError
-from app.base.listening import cannot_listen
-from app.base.settings import LOOPBACK, WORKER_PORT, Settings
+from app.base.settings import WORKER_PORT, Settings
 from app.customers.customer_registry import Customers
-from app.customers.customer_watch import CustomersMetrics
-from app.http.event_stream import EventHub
-from app.http.operators import Operators
 from app.kafka.topics import require_topics
-from app.lookup.runner import LookupRunner
-from app.lookup.server import create_lookup_app
 from app.worker.answer_age import AnswerAge, behind, folded_in, paused
 from app.worker.assignor import GroupOwners
+from app.worker.cache_watch import CacheWatch
 from app.worker.contact import Contact, ContactRule
 from app.worker.contact_log import ContactLog
 from app.worker.customers_file import FoldedCustomers, FollowFile
 from app.worker.faust_app import create_faust_app
 from app.worker.lag import ConsumerFeed
+from app.worker.lookup_server import lookup_server
 from app.worker.lookups import WorkerLookups
-from app.worker.metrics import ContactMetrics, StoreMetrics, WindowMetrics
+from app.worker.metrics import CacheMetrics, StoreMetrics
 from app.worker.restore import Restorer
 from app.worker.scenario_metrics import scenario_gauges
 from app.worker.standby import Standbys
@@ -55,34 +50,6 @@ _GC_THRESHOLDS = (50_000, 100, 1_000)
 """With its defaults, Python's garbage collector scans all rows again and again, for a fifth of the CPU (docs/benchmarks.md). Rows have no
 cycles, so scans of what is old may be rare. Scans of what is new stop the event loop for 0.2 us an object: a large answer has many."""
 _FORESEEN_ERRORS = (UptakeError, StoreError)
-
-
-class _LookupServer(Service):
-    """Serves lookups while the Faust app runs. It starts before any partition is open, and answers 503 until then."""
-
-    def __init__(
-        self,
-        runner: LookupRunner,
-        host: str,
-        port: int,
-        on_failed: Callable[[BaseException], None],
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        self._runner, self._on_failed = runner, on_failed
-        self._host, self._port = host, port
-
-    async def on_start(self) -> None:
-        """Listen. A port that is taken ends the worker."""
-        await self._runner.setup()
-        try:
-            await web.TCPSite(self._runner, self._host, self._port).start()
-        except OSError as error:
-            self._on_failed(cannot_listen(self._host, self._port, "worker", error))
-
-    async def on_stop(self) -> None:
-        """Stop listening, and finish the requests in progress."""
-        await self._runner.cleanup()
 
 
 class Ending:
@@ -139,7 +106,11 @@ class Worker:
         )
         customers = Customers.load(settings.customers_file)
         folded = FoldedCustomers(customers, settings.unknown_customer_ms)
-        self.restorer = _restorer(settings, folded, stores, feed, self.ending)
+        size = cache_size(settings.cache_bytes)
+        log.info("rows in memory may take %.0f MiB: %s", size.size_bytes / 1_048_576, size.reason)
+        budget = RowBudget(size.size_bytes)
+        cache_watch = CacheWatch(budget, self.partitions, size.reason)
+        self.restorer = _restorer(settings, folded, budget, stores, feed, self.ending)
         self.standbys = Standbys(settings.kafka, settings.app_id, stores, SystemClock(), self.ending.fail)
         self.app = create_faust_app(
             settings, url, self.partitions, self.restorer, self.standbys, self.ending.fail, contact
@@ -164,18 +135,20 @@ class Worker:
                 paused(self.partitions),
             ),
             watch.alarms,
-            lambda: [*customers.warnings(), *stores.warnings()],
+            lambda: [*customers.warnings(), *stores.warnings(), *cache_watch.warnings()],
             watch.open_transactions,
+            cache_watch.status,
         )
         registry = CollectorRegistry()
         registry.register(StoreMetrics(stores))
-        server = _lookup_server(
+        registry.register(CacheMetrics(budget))
+        server = lookup_server(
             settings, port, self.lookups, self.partitions, customers, registry, self.ending.fail
         )
         contact_log = ContactLog(rule, self.lookups.contact_age_ms, settings.kafka)
         follow = FollowFile(customers, folded, self.partitions)
         gauges = scenario_gauges(settings, registry, self.partitions, customers, self.lookups, rule)
-        for service in (watch, follow, server, contact_log, *gauges):
+        for service in (watch, follow, server, contact_log, cache_watch, *gauges):
             self.app.add_dependency(service)
 
     def run(self, stopping: Stopping) -> int:
@@ -211,14 +184,13 @@ def _own_url(settings: Settings, port: int) -> str:
     return settings.advertise or http_url(settings.host, port)
 
 
-def _limits(settings: Settings, folded: FoldedCustomers) -> PartitionLimits:
-    """Return the limits of one partition. The partitions share the worker's caches evenly."""
+def _limits(settings: Settings, folded: FoldedCustomers, budget: RowBudget) -> PartitionLimits:
+    """Return the limits of one partition. The partitions share the worker's memory for rows."""
     poison = None if settings.accept_bad else PoisonRule(settings.poison_records, settings.poison_percent)
     return PartitionLimits(
         flush_interval_ms=settings.flush_interval_ms,
         flush_max_changes=settings.flush_max_changes,
-        cache_rows=settings.cache_rows // settings.partitions,
-        cache_bytes=settings.cache_bytes // settings.partitions,
+        budget=budget,
         partitions=settings.partitions,
         poison=poison,
         max_scenarios=settings.max_scenarios,
@@ -232,14 +204,19 @@ def _limits(settings: Settings, folded: FoldedCustomers) -> PartitionLimits:
 
 
 def _restorer(
-    settings: Settings, folded: FoldedCustomers, stores: Stores, feed: ConsumerFeed, ending: Ending
+    settings: Settings,
+    folded: FoldedCustomers,
+    budget: RowBudget,
+    stores: Stores,
+    feed: ConsumerFeed,
+    ending: Ending,
 ) -> Restorer:
     return Restorer(
         bootstrap=settings.kafka,
         app_id=settings.app_id,
         stores=stores,
         feed=feed,
-        limits=_limits(settings, folded),
+        limits=_limits(settings, folded, budget),
         transaction_timeout_ms=settings.transaction_timeout_ms,
         on_lost=ending.lose,
         on_failed=ending.fail,
@@ -252,38 +229,6 @@ def _watch(
     alarm_ms = settings.watchdog_alarm_ms
     watchdog = Watchdog(alarm_ms, settings.watchdog_exit_ms, interval_ms(alarm_ms))
     return Watch(settings.kafka, settings.app_id, watchdog, partitions, app, ending.fail, visibility)
-
-
-def _lookup_server(
-    settings: Settings,
-    port: int,
-    lookups: WorkerLookups,
-    partitions: Partitions,
-    customers: Customers,
-    registry: CollectorRegistry,
-    on_failed: Callable[[BaseException], None],
-) -> _LookupServer:
-    """Return the HTTP server of lookups. It asks for API keys unless it listens on loopback."""
-    registry.register(WindowMetrics(partitions))
-    registry.register(ContactMetrics(lookups.contact_age_ms))
-    registry.register(CustomersMetrics(customers))
-    is_private = settings.host in LOOPBACK
-    app = create_lookup_app(
-        lookups,
-        registry=registry,
-        operators=Operators.of(settings),
-        hub=EventHub(max_clients=max(1, settings.max_connections // 2)),
-        api_key_of=None if is_private else lambda name: customers[name].api_key,
-        request_timeout_s=settings.request_timeout_ms / 1000,
-    )
-    runner = LookupRunner(
-        app,
-        registry,
-        max_uri_bytes=settings.max_uri_bytes,
-        max_connections=settings.max_connections,
-        request_timeout_ms=settings.request_timeout_ms,
-    )
-    return _LookupServer(runner, settings.host, port, on_failed)
 
 
 def run_worker(settings: Settings) -> None:

@@ -8,9 +8,12 @@ import msgspec
 
 _S = TypeVar("_S")
 
-_OBJECTS_PER_ENCODED_BYTE: Final = 8.0
-"""Bytes of memory that a decoded row of Python objects takes per byte of its encoding; measured 7 to 9."""
-PACKED_PER_ENCODED_BYTE: Final = 1.25
+# The memory of a cached row, measured by `python -m benchmarks.cached_rows`. What differs by more than a quarter stands in its table.
+MEMORY_PER_ROW: Final = 265
+"""Bytes that a cached row takes in addition to its content: its key, its place in a dictionary, the objects around the content."""
+OBJECTS_PER_ENCODED_BYTE: Final = 8.0
+"""Bytes of memory that a decoded row of Python objects takes per byte of its encoding."""
+PACKED_PER_ENCODED_BYTE: Final = 1.0
 """The same for a row that is kept in memory as one run of bytes."""
 
 
@@ -34,7 +37,9 @@ class TableSpec(Generic[_S]):
     """Merges a row that a login moved into the target's row. None: a login does not move the table."""
     has_expired: Callable[[bytes, _S, int], bool] | None = None
     """Decides whether a sweep deletes a row, by its key, its state and the receipt of the newest event (ms). None: no sweep."""
-    memory_per_byte: float = _OBJECTS_PER_ENCODED_BYTE
+    memory_per_row: float = MEMORY_PER_ROW
+    """Bytes of memory that a cached row takes in addition to what follows from the length of its encoding."""
+    memory_per_byte: float = OBJECTS_PER_ENCODED_BYTE
     """Bytes of memory that a decoded row takes per byte of its encoding."""
     stays_in_memory: bool = True
     """Whether a row that a fold changed stays in memory when it is stored. False for rows that folds seldom need again."""

@@ -84,4 +84,6 @@ TABLE: Final = TableSpec(
     is_user_table=False,
     has_expired=_has_expired,
     row_of_sweep=_Received,
+    memory_per_row=800,
+    memory_per_byte=17.6,
 )

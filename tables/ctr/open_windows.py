@@ -76,4 +76,6 @@ TABLE: Final = TableSpec(
     value="nothing: an index of the windows that are not final",
     expiry="when the window is final",
     is_user_table=False,
+    memory_per_row=130,
+    memory_per_byte=1,
 )

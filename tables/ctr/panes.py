@@ -290,4 +290,6 @@ TABLE: Final = TableSpec(
     expiry="after 7 days",
     is_user_table=False,
     has_expired=lambda _key, pane, now_ms: _has_expired(pane, now_ms),
+    memory_per_row=155,
+    memory_per_byte=8,
 )

@@ -33,4 +33,6 @@ TABLE: Final = TableSpec(
     value="what one flush of a source partition added",
     expiry="when it is merged",
     is_user_table=False,
+    memory_per_row=1000,
+    memory_per_byte=12.6,
 )

@@ -78,4 +78,6 @@ TABLE: Final = TableSpec(
     expiry="names after two to three weeks; never: one row a customer",
     is_user_table=False,
     has_expired=_has_expired,
+    memory_per_row=205,
+    memory_per_byte=1,
 )

@@ -56,4 +56,6 @@ TABLE: Final = TableSpec(
     expiry="after 400 days",
     is_user_table=False,
     has_expired=lambda _key, window, now_ms: now_ms - window.received_ms > _KEEP_MS,
+    memory_per_row=465,
+    memory_per_byte=1,
 )

@@ -80,4 +80,6 @@ TABLE: Final = TableSpec(
     value="item -> clicks, clicks on recommendations, first and last",
     expiry="beyond 2,000 items",
     merge=merge,
+    memory_per_row=270,
+    memory_per_byte=6,
 )

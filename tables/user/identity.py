@@ -181,4 +181,6 @@ TABLE: Final = TableSpec(
     key="user",
     value="as source: target and transfers sent; as target: the highest number applied of each source; see below",
     expiry="sources beyond 2,000",
+    memory_per_row=300,
+    memory_per_byte=2.5,
 )

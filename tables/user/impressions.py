@@ -13,7 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from events.model import ItemsEvent
-from tables.base.table_spec import PACKED_PER_ENCODED_BYTE, TableSpec
+from tables.base.table_spec import TableSpec
 from tables.user.belonging import CONVERSION_MS
 from tables.user.call_places import named_places
 from tables.user.elements import PURCHASES, Conversion, ConversionCounter, Impression, JoiningClick
@@ -262,5 +262,6 @@ TABLE: Final = TableSpec(
     key="user",
     value="the newest of the last 100 impressions (5,000 items in all), recommended clicks, conversions and recommendation calls",
     expiry="after 25 h, in whole groups",
-    memory_per_byte=PACKED_PER_ENCODED_BYTE,
+    memory_per_row=250,
+    memory_per_byte=2.2,
 )

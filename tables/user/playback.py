@@ -179,4 +179,6 @@ TABLE: Final = TableSpec(
     value="item -> the union of played ranges (at most 64), its length without credits, the last heartbeat of the last two sessions",
     expiry="beyond 500 items",
     merge=merge,
+    memory_per_row=265,
+    memory_per_byte=9.9,
 )

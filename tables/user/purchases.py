@@ -115,4 +115,6 @@ TABLE: Final = TableSpec(
     value="item -> quantity in whole units and millionths, orders, exact revenue per currency, owned, first and last",
     expiry="beyond 2,000 items",
     merge=merge,
+    memory_per_row=355,
+    memory_per_byte=11.2,
 )

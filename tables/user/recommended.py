@@ -125,4 +125,6 @@ TABLE: Final = TableSpec(
     key="user",
     value="the last 50 lists that the back end served (5,000 items in all)",
     expiry="after 24 h 30 min",
+    memory_per_row=250,
+    memory_per_byte=10.8,
 )

@@ -37,4 +37,6 @@ TABLE: Final = TableSpec(
     expiry="after 24 h",
     is_user_table=False,  # one row per event, not per user
     has_expired=lambda _key, seen_ms, now_ms: is_expired(seen_ms, now_ms),
+    memory_per_row=190,
+    memory_per_byte=1,
 )

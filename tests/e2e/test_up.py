@@ -147,6 +147,7 @@ def test_up_answers_stops_at_one_signal_and_keeps_its_data(up: Up, tmp_path: Pat
         urllib.request.urlopen(f"http://127.0.0.1:{up.port}/api/00000/rendered/max/x/1", timeout=10)
     assert list(up.addresses())[:3] == ["dashboard", "collector", "lookups"]
     _check_dashboard(up.addresses()["dashboard"])
+    assert "rows in memory may take 32 MiB: UPTAKE_CACHE_BYTES" in up.text()
     family = up.family()
     assert len(family) == 4, "Kafka, one worker, one collector, the dashboard"
 

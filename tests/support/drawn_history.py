@@ -13,6 +13,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from agents.partition import SLICE_RECORDS
+from agents.row_budget import RowBudget
 from compiled.finder import core
 from events.model import EventBase, user_key
 from events.partitions import partition_of
@@ -93,9 +94,7 @@ def event(chooser: random.Random, at: int) -> EventBase:
 async def digest_of(seed: int) -> tuple[str, Counter[str]]:
     """Fold a history of this seed. Return a digest of all records and rows, and how many records each topic has."""
     chooser = random.Random(seed)
-    world = World(
-        PARTITIONS, cache_rows=8, cache_bytes=2_000, merge_after=2, switched_off={}, max_scenarios=3
-    )
+    world = World(PARTITIONS, budget=RowBudget(2_000), merge_after=2, switched_off={}, max_scenarios=3)
     for at in range(EVENTS):
         drawn = event(chooser, at)
         home = partition_of(user_key(drawn.customer, drawn.user), PARTITIONS)

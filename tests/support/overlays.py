@@ -138,3 +138,10 @@ def drained_panes(overlay: Overlay, *arguments: Any) -> dict[WindowKey, Pane]:
     overlay.items.count_places()
     overlay.items.drain(lambda _, scenario: scenario or UNKNOWN_SCENARIO)
     return overlay.tally.drain(*arguments)
+
+
+def forget_rows(overlay: Overlay) -> None:
+    """Evict all rows of an overlay that may be evicted. Call it only when all changes that were encoded are in the store."""
+    for rows in overlay.tables.values():
+        rows.turn()
+        rows.evict(rows.memory)

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.partition import Partition
+from agents.row_budget import RowBudget
 from events.topics import JOURNAL, PARTIALS, TRANSFERS
 from tables.ctr.item_columns import ItemColumns
 from tables.ctr.item_counts import ItemCounts
@@ -69,7 +70,7 @@ class Ledger:
     """A partition under faults, and the order in which it folded the records that are durable."""
 
     def __init__(self, events: list[Any]) -> None:
-        self.world = World(cache_rows=4, cache_bytes=200, merge_after=2)
+        self.world = World(budget=RowBudget(200), merge_after=2)
         self.world.produce(JOURNAL, *events)
         self.disk = Disk()
         self.folded: list[tuple[str, int]] = []

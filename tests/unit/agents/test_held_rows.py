@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from agents.partition import SLICE_RECORDS, Partition
+from agents.row_budget import RowBudget
 from app.worker.lookups import WorkerLookups
 from events.model import user_key
 from events.topics import JOURNAL
@@ -18,7 +19,7 @@ CACHE_BYTES = 400_000
 
 @pytest.fixture
 async def small() -> AsyncIterator[World]:
-    world = World(cache_bytes=CACHE_BYTES, cache_rows=100_000)
+    world = World(budget=RowBudget(CACHE_BYTES))
     yield world
     world.end()
 

@@ -11,6 +11,7 @@ from agents.partition import SLICE_RECORDS, Partition
 from agents.partition_limits import PartitionLimits
 from agents.ports import PartitionLostError
 from agents.positions import read_source_ids
+from agents.row_budget import RowBudget
 from events.model import user_key
 from events.topics import DEADLETTERS, HISTORY, JOURNAL, PARTIALS, TRANSFERS
 from tables.declare import BY_NAME, CHANGELOGS, POSITIONS_TABLE
@@ -296,7 +297,7 @@ async def test_long_chunk_is_flushed_in_between_and_lets_others_run(monkeypatch:
 
 
 async def test_rows_are_read_fresh_before_any_flush_and_after_each(world: World) -> None:
-    world.limits = PartitionLimits(flush_interval_ms=3_600_000, cache_rows=0, cache_bytes=10**9, partitions=1)
+    world.limits = PartitionLimits(flush_interval_ms=3_600_000, budget=RowBudget(0), partitions=1)
     partition = world.open()
     for offset in range(6):
         await fold_records(partition, JOURNAL, clicks(offset))

@@ -7,6 +7,7 @@ import pytest
 from agents.partition import Partition
 from agents.poison import PoisonRule
 from agents.registry import Partitions
+from agents.row_budget import RowBudget
 from events.codec import encode
 from events.topics import DEADLETTERS, HISTORY, JOURNAL
 from tests.support.builders import a_click
@@ -156,7 +157,7 @@ async def test_pause_is_over_when_another_worker_has_gone_on(world: World) -> No
 
 
 async def test_bytes_of_dead_letters_make_folding_wait_for_a_flush() -> None:
-    world = World(cache_bytes=5_000_000)
+    world = World(budget=RowBudget(5_000_000))
     partition = world.open()
     big = [a_record(value=b"{" * 900_000, offset=offset) for offset in range(60)]
     assert not partition._must_flush()

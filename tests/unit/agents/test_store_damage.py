@@ -6,6 +6,7 @@ from agents.partition import Partition
 from events.model import user_key
 from events.topics import JOURNAL
 from tests.support.builders import CUSTOMER, USER, a_click
+from tests.support.overlays import forget_rows
 from tests.support.partitions import World, a_record, fold_records
 
 KEY = user_key(CUSTOMER, USER)
@@ -21,8 +22,8 @@ async def a_damaged(world: World) -> Partition:
     partition = world.open()
     await fold_records(partition, JOURNAL, [a_record(a_click(), 0)])
     await partition.flush()
-    partition.overlay.settle(0, 0)
-    partition.overlay.settle(0, 0)
+    forget_rows(partition.overlay)
+    forget_rows(partition.overlay)
     partition.store.disk.is_damaged = True
     return partition
 

@@ -21,6 +21,7 @@ from tables.ctr.windows import WindowState
 from tables.declare import BY_NAME
 from tables.user.seen import SEEN_KEEP_MS, row_key
 from tests.support.memory_store import MemoryStore
+from tests.support.overlays import forget_rows
 
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
@@ -175,7 +176,7 @@ async def flush(overlay: Overlay, store: MemoryStore, sweeper: Sweeper) -> None:
     await sweeper.sweep_due(overlay, lambda: True)
     changes, _ = overlay.encode_changes()
     store.write(changes, {})
-    overlay.settle(0, 0)
+    forget_rows(overlay)
 
 
 @example(rate=400, lifetime=10)

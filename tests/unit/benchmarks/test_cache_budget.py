@@ -3,14 +3,14 @@
 import pytest
 
 from app.base.settings import Settings
-from benchmarks.cache_budget import budget_of
+from benchmarks.cache_budget import WORKER_BYTES, budget_of
 
 
 def test_default_is_what_a_worker_uses(monkeypatch: pytest.MonkeyPatch) -> None:
     own = Settings()
     budget = budget_of(None)
     assert (budget.rows, budget.blocks, budget.memtables) == (
-        own.cache_bytes,
+        WORKER_BYTES,
         own.block_cache_bytes,
         own.memtable_bytes,
     )
@@ -18,7 +18,7 @@ def test_default_is_what_a_worker_uses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_given_budget_reaches_the_settings_of_our_worker(monkeypatch: pytest.MonkeyPatch) -> None:
-    budget = budget_of(2 * Settings().cache_bytes)
+    budget = budget_of(2 * WORKER_BYTES)
     for name, value in budget.env.items():
         monkeypatch.setenv(name, value)
     worker = Settings()

@@ -27,6 +27,13 @@ def test_unknown_variable_is_an_error_with_the_nearest_name(given: str, meant: s
         refuse_unknown_variables({given: "16"})
 
 
+def test_former_setting_is_an_error_that_says_what_took_its_place() -> None:
+    with pytest.raises(
+        UptakeError, match="UPTAKE_CACHE_ROWS is no setting any more: UPTAKE_CACHE_BYTES alone"
+    ):
+        refuse_unknown_variables({"UPTAKE_CACHE_ROWS": "1000"})
+
+
 def test_each_unknown_variable_is_named() -> None:
     with pytest.raises(UptakeError, match=r"(?s)UPTAKE_PARTITION .*UPTAKE_PROT "):
         refuse_unknown_variables({"UPTAKE_PROT": "1", "UPTAKE_PARTITION": "2"})

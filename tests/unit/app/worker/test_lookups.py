@@ -36,7 +36,7 @@ from tables.store import StoreDamageError, StoreDiskError, StoreMemory
 from tables.user import clicked
 from tests.support.builders import CUSTOMER, MINUTE_MS, USER, a_click, a_login, a_recommended, a_rendered
 from tests.support.lookups import NOW, FixedClock
-from tests.support.overlays import T0, SpiedOverlay, fold_all
+from tests.support.overlays import T0, SpiedOverlay, fold_all, forget_rows
 from tests.support.partitions import World, a_record, fold_records
 
 PARTITIONS = 4
@@ -137,7 +137,7 @@ async def test_view_shows_what_a_login_moved_beside_what_came_since(bench: Bench
         assert set(view.moved[clicked.TABLE].items) == {"1/1"}
         assert view.identity is not None
         await partition.flush()
-        partition.overlay.settle(0, 0)
+        forget_rows(partition.overlay)
 
 
 async def test_partition_that_is_not_open_is_no_empty_answer(bench: Bench) -> None:
@@ -165,7 +165,7 @@ async def test_damaged_partition_is_not_ready_and_lost_and_others_answer(bench: 
     await fold_records(partition, JOURNAL, [a_record(a_click())])
     await partition.flush()
     for _ in range(2):
-        partition.overlay.settle(0, 0)
+        forget_rows(partition.overlay)
     partition.store.disk.is_damaged = True
     with pytest.raises(PartitionNotReady):
         bench.lookups.user_view(HOME, KEY)
@@ -208,7 +208,7 @@ async def test_status_names_damaged_stores_until_somebody_deletes_them(bench: Be
 async def test_status_finds_damage_itself(bench: Bench) -> None:
     partition = bench.open(HOME)
     for _ in range(2):
-        partition.overlay.settle(0, 0)
+        forget_rows(partition.overlay)
     partition.store.disk.is_damaged = True
     bench.lookups.status()
     assert bench.lookups.status()["ready"] is False

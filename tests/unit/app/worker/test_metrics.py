@@ -1,4 +1,4 @@
-"""Prometheus metrics of a worker: watermarks and late events of each partition, contact with Kafka, damaged stores."""
+"""Prometheus metrics of a worker: watermarks and late events of each partition, contact with Kafka, damaged stores, rows in memory."""
 
 import shutil
 from pathlib import Path
@@ -6,13 +6,16 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry, generate_latest
 
 from agents.registry import Partitions
-from app.worker.metrics import ContactMetrics, StoreMetrics, WindowMetrics
+from agents.row_budget import RowBudget
+from app.worker.metrics import CacheMetrics, ContactMetrics, StoreMetrics, WindowMetrics
 from app.worker.stores import Stores
+from events.topics import JOURNAL
 from tables.ctr.watermarks import WatermarkState
+from tests.support.builders import a_click
 from tests.support.damage import MEMORY
 from tests.support.lookups import FixedClock
-from tests.support.overlays import T0
-from tests.support.partitions import World
+from tests.support.overlays import T0, forget_rows
+from tests.support.partitions import World, a_record, fold_records
 
 
 async def test_open_partitions_tell_watermark_and_late_windows() -> None:
@@ -55,3 +58,27 @@ def test_damaged_stores_are_counted_while_they_exist_and_since_the_start(tmp_pat
         shutil.rmtree(aside)
     assert measured() == [0, 0, 1]
     stores.close(3)
+
+
+async def test_rows_in_memory_are_measured_and_counted() -> None:
+    budget, registry = RowBudget(100_000_000), CollectorRegistry()
+    registry.register(CacheMetrics(budget))
+    world = World(budget=budget)
+    partition = world.open()
+    await fold_records(partition, JOURNAL, [a_record(a_click())])
+    partition.overlay.held()
+
+    def value(name: str, **labels: str) -> float | None:
+        return registry.get_sample_value(f"uptake_worker_cache_{name}", labels)
+
+    assert value("max_bytes") == 100_000_000
+    assert 0 < (value("waiting_bytes") or 0) < (value("held_bytes") or 0) < 20_000
+    assert await partition.flush()
+    forget_rows(partition.overlay)
+    await fold_records(partition, JOURNAL, [a_record(a_click(), 1)])
+    partition.overlay.tables["basket"].read(b"nobody")
+    assert value("evicted_total", table="clicked") == 1
+    assert value("loads_total", table="clicked", by="fold") == 1
+    assert value("loads_total", table="clicked", by="lookup") == 0
+    assert value("absent_total", table="basket") == 1
+    world.end()

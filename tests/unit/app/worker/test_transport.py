@@ -72,7 +72,9 @@ def run_of(offsets: range) -> list[Any]:
 @pytest.fixture
 async def consumer() -> AsyncIterator[Records]:
     app = faust.App("t", broker="kafka://127.0.0.1:1", store="memory://", web_enabled=False)
-    transport = ChunkTransport([URL("kafka://127.0.0.1:1")], app, Owner(), lambda _error: None, Contact(0))
+    transport = ChunkTransport(
+        [URL("kafka://127.0.0.1:1")], app, Owner(), lambda _error: None, Contact(0), 50
+    )
 
     async def nothing(*_: Any) -> None:
         pass

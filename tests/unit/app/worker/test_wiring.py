@@ -1,6 +1,7 @@
 """A worker uses nothing of Faust that loses or doubles events; the tests inspect its parts and its code."""
 
 import asyncio
+import logging
 import re
 from pathlib import Path
 from types import SimpleNamespace
@@ -30,6 +31,19 @@ def test_worker_has_no_faust_tables_no_threaded_producer_and_one_actor_an_agent(
     # Exactness comes from our own transactions, not from Faust.
     assert worker.app.conf.processing_guarantee.value == "at_least_once"
     assert {agent.concurrency for agent in worker.app.agents.values()} == {1}
+
+
+def test_worker_says_the_size_of_its_cache_and_gives_all_of_it_to_its_partitions(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    customers = tmp_path / "uptake.toml"
+    create_customers_file(customers, "00000")
+    worker = Worker(
+        Settings(customers_file=customers, data_dir=tmp_path / "data", cache_bytes=64 * 1_048_576)
+    )
+    assert "rows in memory may take 64 MiB: UPTAKE_CACHE_BYTES" in caplog.messages
+    assert worker.restorer.limits.budget.max_memory == 64 * 1_048_576
 
 
 @pytest.mark.parametrize(
