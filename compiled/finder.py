@@ -35,7 +35,7 @@ class Core:
     def finding(self) -> str:
         """What runs compiled, or why nothing does, as one sentence."""
         if self.modules:
-            return f"{len(self.modules)} modules run compiled: {', '.join(sorted(self.modules))}"
+            return f"these modules run compiled: {', '.join(sorted(self.modules))}"
         return f"all modules run as pure Python, with the same results: {self.reason}"
 
 

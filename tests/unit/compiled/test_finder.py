@@ -24,7 +24,7 @@ def test_compiled_modules_are_those_of_the_manifest(checkout: Path) -> None:
     files = built(checkout).files(built_directory(checkout))
     core = judge(checkout, "")
     assert core.modules == files
-    assert core.finding == "1 modules run compiled: tables.sample"
+    assert core.finding == "these modules run compiled: tables.sample"
 
 
 @pytest.mark.parametrize(("switch", "is_pure"), [("", False), ("0", False), ("1", True), ("yes", True)])

@@ -9,7 +9,7 @@ from compiled.finder import Core
 def test_compiled_modules_are_named() -> None:
     check = check_core(Core({"tables.ctr.panes": Path("x.so"), "agents.overlay": Path("y.so")}))
     assert (check.level, check.cure) == ("ok", "")
-    assert check.finding == "2 modules run compiled: agents.overlay, tables.ctr.panes"
+    assert check.finding == "these modules run compiled: agents.overlay, tables.ctr.panes"
 
 
 def test_pure_python_is_a_warning_with_reason_and_cure() -> None:
