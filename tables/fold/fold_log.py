@@ -62,25 +62,27 @@ class OpenLog(NamedTuple):
     appended: int
 
 
-def show(tables: Tables, owner: LogOwner, state: ImpressionsState, shown: Impression) -> Counted:
+def show(
+    tables: Tables, key: bytes, event: model.Rendered, state: ImpressionsState, shown: Impression
+) -> Counted:
     """Keep an impression in a user's row, which the caller puts. Return what changes in its counts."""
+    changed: Counted = {}
     if attribution.is_apart(state, shown):
         attribution.keep(state, shown)
-        changed: Counted = {}
     else:
-        opened = open_log(tables, owner.key, state)
-        changed = attribution.show(state, owner.user, shown)
-        close_log(tables, owner, state, opened)
+        opened = open_log(tables, key, state)
+        changed = attribution.show(state, event.user, shown)
+        close_log(tables, LogOwner(key, event.customer, event.user), state, opened)
     if is_full(state):
-        _seal_full(tables, owner, state, shown.received_ms)
+        _seal_full(tables, LogOwner(key, event.customer, event.user), state, shown.received_ms)
     return changed
 
 
-def view(tables: Tables, owner: LogOwner, state: ImpressionsState, event: model.Viewed) -> None:
+def view(tables: Tables, key: bytes, event: model.Viewed, state: ImpressionsState) -> None:
     """Keep a ``viewed`` event in a user's row, which the caller puts."""
     append_view(state, event)
     if is_full(state):
-        _seal_full(tables, owner, state, event.received_ms)
+        _seal_full(tables, LogOwner(key, event.customer, event.user), state, event.received_ms)
 
 
 def place_of_call(tables: Tables, key: bytes, state: ImpressionsState, name: str) -> CallPlace | None:

@@ -10,7 +10,6 @@ from events.scenarios import served_labels
 from tables.ctr.panes import is_amount
 from tables.fold import fold_experiments, fold_log
 from tables.fold.fold_attribution import attribute, count_changes_of
-from tables.fold.fold_log import LogOwner
 from tables.fold.fold_ports import Tables
 from tables.user import (
     basket,
@@ -52,7 +51,7 @@ def fold_rendered(tables: Tables, key: bytes, event: model.Rendered) -> None:
     logged = tables.rows[impressions.TABLE]
     remembered = logged.get(key) or ImpressionsState()
     is_first = shown.request_id is not None and _find_call(tables, key, event.customer, remembered, shown)
-    changed = fold_log.show(tables, LogOwner(key, event.customer, event.user), remembered, shown)
+    changed = fold_log.show(tables, key, event, remembered, shown)
     logged.put(key, remembered)
     if shown.experiment is not None or tables.contests:
         fold_experiments.show(tables, key, event, shown, is_first_of_call=is_first)
@@ -103,7 +102,7 @@ def fold_viewed(tables: Tables, key: bytes, event: model.Viewed) -> None:
     if event.user != NO_PROFILE_USER:
         logged = tables.rows[impressions.TABLE]
         remembered = logged.get(key) or ImpressionsState()
-        fold_log.view(tables, LogOwner(key, event.customer, event.user), remembered, event)
+        fold_log.view(tables, key, event, remembered)
         logged.put(key, remembered)
     _count_items(tables, "viewed", event, shown)
 

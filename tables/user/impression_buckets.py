@@ -15,7 +15,7 @@ import msgspec
 from tables.base.table_spec import PACKED_PER_ENCODED_BYTE, TableSpec
 from tables.user.call_places import named_places
 from tables.user.impressions import ImpressionsState, calls_of, log_of
-from tables.user.log_entries import is_view, received_ms_of, split_log
+from tables.user.log_entries import log_facts, split_log
 from tables.user.shown_bytes import START
 
 BUCKET_ENTRIES: Final = 16
@@ -109,19 +109,12 @@ def unmerged_entries(
 def seal(state: ImpressionsState) -> tuple[int, SealedLog]:
     """Take the oldest entries of the log, as many as a bucket has, and all calls out of the row. Return the bucket and its number."""
     log, calls = log_of(state), calls_of(state)
-    length = views = count = minute = 0
-    for entry in split_log(log):
-        length += len(entry)
-        count += 1
-        views += is_view(entry)
-        minute = max(minute, _minute_of(received_ms_of(entry)))
-        if count == BUCKET_ENTRIES:
-            break
+    count, views, length, newest_ms = log_facts(log, BUCKET_ENTRIES)
     while (called := calls.count(START)) > _MOST_CALLS:
         del calls[: calls.index(START, 1)]
     number = state.first_bucket + len(state.buckets) // FACTS_BYTES
     bucket = SealedLog(bytes(log[:length]), bytes(calls))
-    state.buckets += _FACTS.pack(count - views, views, called, minute)
+    state.buckets += _FACTS.pack(count - views, views, called, min(newest_ms // _MINUTE_MS, 2**32 - 1))
     if called:
         state.call_marks += b"".join([_mark_of(name) for name, _ in named_places(calls)])
         state.calls = bytearray()
@@ -165,10 +158,6 @@ def _bucket_at(state: ImpressionsState, call: int) -> int:
 
 def _mark_of(name: bytes) -> bytes:
     return (crc32(name) & 0xFFFF).to_bytes(_MARK_BYTES, "big")
-
-
-def _minute_of(received_ms: int) -> int:
-    return min(received_ms // _MINUTE_MS, 2**32 - 1)
 
 
 TABLE: Final = TableSpec(

@@ -11,6 +11,7 @@ reasons.
 
 import struct
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -93,7 +94,7 @@ def pack_view(itemtype: int, items: Iterable[str], time_ms: int, received_ms: in
 
 
 def _pack(itemtype: int, items: Iterable[str], time_ms: int, received_ms: int, rest: bytes) -> bytes:
-    prefix = b"%d/" % itemtype
+    prefix = _prefix_of(itemtype)
     keys = prefix + (KEY_END + prefix).join([item.encode() for item in items])
     return b"".join(
         (
@@ -105,6 +106,11 @@ def _pack(itemtype: int, items: Iterable[str], time_ms: int, received_ms: int, r
     )
 
 
+@lru_cache(maxsize=1_024)
+def _prefix_of(itemtype: int) -> bytes:
+    return b"%d/" % itemtype
+
+
 def split_log(log: bytes | bytearray) -> Iterator[bytes]:
     """Yield the entries of a run of entries."""
     log = bytes(log)
@@ -113,6 +119,21 @@ def split_log(log: bytes | bytearray) -> Iterator[bytes]:
         start = at
         at += HEADER_BYTES + _read_header(log, at)[0]
         yield log[start:at]
+
+
+def log_facts(log: bytes | bytearray, most: int) -> tuple[int, int, int, int]:
+    """Return of the first ``most`` entries of a log: how many there are, how many of them are views, the bytes, the newest receipt."""
+    at, end = 0, len(log)
+    count = views = newest_ms = 0
+    while at < end and count < most:
+        length, keys, received_ms = _read_header(log, at)
+        at += HEADER_BYTES + length
+        count += 1
+        if length == STAMP_BYTES + keys:
+            views += 1
+        if received_ms > newest_ms:
+            newest_ms = received_ms
+    return count, views, at, newest_ms
 
 
 def is_view(entry: bytes) -> bool:

@@ -7,34 +7,29 @@ the log touched longest ago, and beyond as many pairs of scenario and item; none
 an eid, the table ``seen`` stops it before.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 import msgspec
 
 from tables.base.table_spec import PACKED_PER_ENCODED_BYTE, Stretch, TableSpec
 from tables.user.items import MAX_ITEMS
-from tables.user.log_entries import HEADER_BYTES, KEYS_AT, is_view, keys_end, scenario_of
+from tables.user.log_entries import is_view, scenario_of
 from tables.user.shown_bytes import (
     KEY_END,
     MAX_STAMP_MS,
     MAX_TIMES,
     STAMP_BYTES,
     START,
-    TIMES_BYTES,
     Shown,
     body_of,
-    body_shown,
-    body_viewed,
     entries_in,
     opening_of,
     pack,
-    parts_in,
     read,
-    run_of,
     scope_of,
-    time_of,
 )
+from tables.user.shown_merge import count_entries, parts_in, run_of
 
 _MIN_ENTRY_BYTES: Final = len(opening_of(b"1/")) + STAMP_BYTES
 
@@ -91,7 +86,7 @@ class ShownItems(Mapping[str, Shown]):
             }
             log = [each for each in log if not is_view(each) and scenario_of(each) == scenario]
         if log:
-            _count_entries(found, log)
+            count_entries(found, log, b"")
         self._parts = {key.decode(): part for key, part in found.items()}
 
     def __getitem__(self, key: str) -> Shown:
@@ -120,71 +115,15 @@ def take_in(state: RenderedState, entries: Sequence[bytes], *, by_scenario: bool
     showings of each scenario, too.
     """
     parts = parts_in(packed_of(state))
-    _count_entries(parts, entries)
+    count_entries(parts, entries, b"")
     state.items = _newest(parts)
     if by_scenario:
         parts = parts_in(state.by_scenario or b"")
         for entry in entries:
             scenario = None if is_view(entry) else scenario_of(entry)
             if scenario is not None:
-                _count_entries(parts, [entry], scope_of(scenario))
+                count_entries(parts, [entry], scope_of(scenario))
         state.by_scenario = _newest(parts) if parts else state.by_scenario
-
-
-def _count_entries(parts: dict[bytes, bytes], entries: Iterable[bytes], scope: bytes = b"") -> None:
-    """Count entries of a log into items (tables/user/shown_bytes.py, ``parts_in``). The item that was touched last is the last one.
-
-    ``scope`` goes before each item key.
-    """
-    shown: dict[bytes, bytes] = {}
-    take_out = shown.pop
-    last = b""
-    is_ascending = True
-    for entry in entries:
-        end = keys_end(entry)
-        keys = entry[KEYS_AT:end].split(KEY_END)
-        if len(set(keys)) != len(keys):
-            keys = list(dict.fromkeys(keys))
-        stamp = entry[HEADER_BYTES:KEYS_AT]
-        if end == len(entry):
-            _count_showings(parts, shown, is_ascending=is_ascending)  # in the order of the log
-            shown.clear()
-            for key in keys:
-                part = parts.pop(key, None)
-                body = None if part is None else part[len(key) + 1 :]
-                parts[key] = key + KEY_END + body_viewed(body, time_of(stamp))
-            continue
-        if scope:
-            keys = [scope + key for key in keys]
-        if stamp < last:
-            is_ascending = False
-        last = stamp
-        for key in keys:
-            shown[key] = take_out(key, b"") + stamp
-    _count_showings(parts, shown, is_ascending=is_ascending)
-
-
-def _count_showings(parts: dict[bytes, bytes], shown: dict[bytes, bytes], *, is_ascending: bool) -> None:
-    """Add show times (item key -> stamps) to items."""
-    take_out = parts.pop
-    for key, stamps in (shown if is_ascending else _sorted(shown)).items():
-        part = take_out(key, None) or key + KEY_END
-        times = len(part) - len(key) - 1
-        if (
-            times + len(stamps) <= TIMES_BYTES
-            and (not times or part[-STAMP_BYTES:] <= stamps[:STAMP_BYTES])
-            and part.find(b";", len(key)) < 0
-        ):
-            parts[key] = part + stamps
-        else:
-            parts[key] = key + KEY_END + body_shown(part[len(key) + 1 :], stamps)
-
-
-def _sorted(shown: dict[bytes, bytes]) -> dict[bytes, bytes]:
-    return {
-        key: b"".join(sorted(stamps[at : at + STAMP_BYTES] for at in range(0, len(stamps), STAMP_BYTES)))
-        for key, stamps in shown.items()
-    }
 
 
 def _newest(parts: dict[bytes, bytes]) -> bytearray:

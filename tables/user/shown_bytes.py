@@ -11,7 +11,7 @@ from the times: there were more showings than kept times, or a view.
 """
 
 from binascii import a2b_base64, b2a_base64
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from hashlib import blake2b
 from typing import Final
@@ -143,24 +143,6 @@ def entries_in(packed: bytes | bytearray) -> Iterator[tuple[bytes, bytes]]:
             if not end:
                 raise ValueError(f"an entry has no key: {part[:20]!r}")
             yield key, body
-
-
-def parts_in(packed: bytes | bytearray) -> dict[bytes, bytes]:
-    """Return item key -> all of its entry but the first byte, in touch order. Raise ValueError if an entry has no key."""
-    if not packed:
-        return {}
-    parts = bytes(packed).split(START)
-    del parts[0]
-    return {part[: part.index(KEY_END)]: part for part in parts}
-
-
-def run_of(parts: Collection[bytes]) -> bytearray:
-    """Return such parts as one run of bytes."""
-    run = bytearray()
-    if parts:
-        run += START
-        run += START.join(parts)
-    return run
 
 
 def pack(items: Mapping[str, Shown]) -> bytearray:
