@@ -138,10 +138,10 @@ def log_facts(log: bytes | bytearray, most: int) -> tuple[int, int, int, int]:
 
 def is_view(entry: bytes) -> bool:
     """Tell whether an entry is a ``viewed`` event, not an impression."""
-    return len(entry) == keys_end(entry)
+    return len(entry) == _keys_end(entry)
 
 
-def keys_end(entry: bytes) -> int:
+def _keys_end(entry: bytes) -> int:
     """Return where the item keys of an entry end."""
     keys: int = _read_header(entry)[1]
     return KEYS_AT + keys
@@ -155,7 +155,7 @@ def received_ms_of(log: bytes | bytearray) -> int:
 
 def scenario_of(entry: bytes) -> str | None:
     """Return the scenario of an impression's entry."""
-    return _decode(memoryview(entry)[keys_end(entry) :]).scenario
+    return _decode(memoryview(entry)[_keys_end(entry) :]).scenario
 
 
 def decode_impression(entry: bytes) -> Impression:

@@ -49,7 +49,7 @@ def count_entries(parts: dict[bytes, bytes], entries: Iterable[bytes], scope: by
     last = nothing = b""
     is_ascending = True
     for entry in entries:
-        end = keys_at + (entry[4] << 24 | entry[5] << 16 | entry[6] << 8 | entry[7])  # keys_end() inlined
+        end = keys_at + (entry[4] << 24 | entry[5] << 16 | entry[6] << 8 | entry[7])  # as in the header
         keys = entry[keys_at:end].split(key_end)
         if len(set(keys)) != len(keys):
             keys = list(dict.fromkeys(keys))

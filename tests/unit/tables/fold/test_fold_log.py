@@ -137,7 +137,7 @@ def test_event_of_a_full_profile_writes_one_small_row() -> None:
         drained_panes(overlay, lambda _: None, NOW_MS)
         changes, _ = overlay.encode_changes()
         overlay._store.write(changes, {})
-        overlay.settle(1_000, 10**9)
+        overlay.share.settle()
         written = [len(value) for rows in changes.values() for _, value in rows if value is not None]
         sizes.append(sum(written))
     assert sorted(sizes)[100] < 1_000, "most events write the row of the newest impressions only"
@@ -157,7 +157,7 @@ def test_rows_that_folds_seldom_need_leave_memory_when_they_are_stored() -> None
     changes, _ = overlay.encode_changes()
     fold_all(overlay, *[a_rendered(time_ms=NOW_MS + number) for number in range(100, 117)])
     overlay._store.write(changes, {})
-    overlay.settle(1_000, 10**9)
+    overlay.share.settle()
     assert len(set(overlay.keys_in_memory("impression_buckets"))) == 1, "one was sealed since the flush"
     assert overlay.keys_in_memory("rendered") == []
     assert shown_items(overlay, KEY)["1/1"].total == 117
