@@ -135,6 +135,7 @@ def test_event_of_a_full_profile_writes_one_small_row() -> None:
         at = NOW_MS + number
         fold_all(overlay, a_rendered(items=(str(number), str(number + 1)), time_ms=at, received_ms=at))
         drained_panes(overlay, lambda _: None, NOW_MS)
+        overlay.share.hold()
         changes, _ = overlay.encode_changes()
         overlay._store.write(changes, {})
         overlay.share.settle()
@@ -154,6 +155,7 @@ def test_rows_that_folds_seldom_need_leave_memory_when_they_are_stored() -> None
         fold_all(overlay, a_rendered(time_ms=NOW_MS + number))
     assert overlay.keys_in_memory("impression_buckets")
     assert overlay.keys_in_memory("rendered")
+    overlay.share.hold()
     changes, _ = overlay.encode_changes()
     fold_all(overlay, *[a_rendered(time_ms=NOW_MS + number) for number in range(100, 117)])
     overlay._store.write(changes, {})
