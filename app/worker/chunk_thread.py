@@ -12,6 +12,7 @@ from app.kafka.stopping import stop_within
 from app.worker.contact_probe import observe
 from app.worker.fetch_pace import space_fetches
 from app.worker.group_errors import report_group_errors
+from app.worker.raw_records import keep_raw
 
 _FETCH_MAX_WAIT_MS: Final = 500
 _FETCH_BYTES_PER_PARTITION: Final = 1_048_576
@@ -42,6 +43,7 @@ class ChunkThread(driver.AIOKafkaConsumerThread):
             rebalance_timeout_ms=int(conf.broker_rebalance_timeout * 1000),
             heartbeat_interval_ms=int(conf.broker_heartbeat_interval * 1000),
             metadata_max_age_ms=60_000,
+            key_deserializer=keep_raw,
         )
         observe(consumer, transport.contact, _FETCH_MAX_WAIT_MS)
         space_fetches(consumer, transport.fetch_interval_ms)
