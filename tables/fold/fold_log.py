@@ -15,6 +15,8 @@ from tables.user.belonging import Counted
 from tables.user.call_places import CallPlace, find_place
 from tables.user.elements import Impression
 from tables.user.impression_buckets import (
+    FACTS_BYTES,
+    MAX_BUCKETS,
     MERGE_AFTER,
     SealedLog,
     bucket_key,
@@ -152,6 +154,8 @@ def _seal_full(tables: Tables, owner: LogOwner, state: ImpressionsState, receive
         merge_shown(tables, owner, state)
     _seal(tables, owner.key, state)
     _drop_old(tables, owner, state, received_ms)
+    if len(state.buckets) > MAX_BUCKETS * FACTS_BYTES:
+        close_log(tables, owner, state, open_log(tables, owner.key, state), anew=True)
 
 
 def _seal(tables: Tables, key: bytes, state: ImpressionsState) -> None:
@@ -173,7 +177,7 @@ def _drop_old(tables: Tables, owner: LogOwner, state: ImpressionsState, received
             tidy(state, owner.user, received_ms, most=MAX_IMPRESSIONS)
             close_log(tables, owner, state, opened)
             return
-        if unmerged_buckets(state) * impression_buckets.FACTS_BYTES == len(state.buckets):
+        if unmerged_buckets(state) * FACTS_BYTES == len(state.buckets):
             merge_shown(tables, owner, state)
         number = drop_oldest(state)
         tables.rows[impression_buckets.TABLE].put(bucket_key(owner.key, number), None)
@@ -203,10 +207,15 @@ def open_log(tables: Tables, key: bytes, state: ImpressionsState) -> OpenLog:
     )
 
 
-def close_log(tables: Tables, owner: LogOwner, state: ImpressionsState, opened: OpenLog) -> None:
-    """Take out again what is in buckets. If the log or the calls lost something since they were opened, write other buckets."""
+def close_log(
+    tables: Tables, owner: LogOwner, state: ImpressionsState, opened: OpenLog, *, anew: bool = False
+) -> None:
+    """Take out again what is in buckets. If the log or the calls lost something since they were opened, write other buckets.
+
+    ``anew``: write other buckets in any case. These have no views.
+    """
     log, calls = log_of(state), calls_of(state)
-    if log.startswith(opened.log) and calls.startswith(opened.calls):
+    if not anew and log.startswith(opened.log) and calls.startswith(opened.calls):
         del log[: opened.sealed_log], calls[: opened.sealed_calls]
         state.kept -= opened.impressions
         state.views -= opened.views

@@ -23,6 +23,8 @@ _FULL_BYTES: Final = 4_096
 """A log, or a run of calls, that is longer is full too."""
 MERGE_AFTER: Final = 64
 """Entries after which the row of ``rendered`` takes them in."""
+MAX_BUCKETS: Final = 40
+"""A user with more has many views in them, which are of no use once ``rendered`` has them."""
 _FACTS: Final = struct.Struct(">BBBI")
 FACTS_BYTES: Final = _FACTS.size
 _MARK_BYTES: Final = 2

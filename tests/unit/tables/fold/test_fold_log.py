@@ -9,7 +9,7 @@ from events.model import user_key
 from tables.fold import fold_log
 from tables.fold.fold_identity import fold_transfer
 from tables.user import impression_buckets
-from tables.user.impression_buckets import facts_of
+from tables.user.impression_buckets import MAX_BUCKETS, facts_of
 from tables.user.impressions import KEEP_MS, MAX_IMPRESSIONS, MOST_IMPRESSIONS, ImpressionsState
 from tests.support.builders import (
     CUSTOMER,
@@ -190,6 +190,21 @@ def test_old_buckets_go_and_their_showings_stay() -> None:
     state: ImpressionsState = overlay.tables["impressions"].get(KEY)
     assert [each.minute for each in facts_of(state)] == [late // MINUTE_MS]
     assert len(shown_items(overlay, KEY)) == 40
+
+
+def test_many_views_make_few_buckets_and_push_out_no_impression() -> None:
+    overlay = SpiedOverlay()
+    fold_all(overlay, *[a_rendered(items=(f"x{number}",), time_ms=NOW_MS) for number in range(50)])
+    for number in range(2_000):
+        fold_all(overlay, a_viewed(items=("1",), time_ms=NOW_MS + number))
+        state: ImpressionsState = overlay.tables["impressions"].get(KEY)
+        assert len(facts_of(state)) <= MAX_BUCKETS
+    assert sum(each.impressions for each in facts_of(state)) + state.kept == 50
+    shown = shown_items(overlay, KEY)
+    assert (shown["1/1"].viewed, shown["1/1"].total, shown["1/x0"].total) == (2_000, 0, 1)
+    fold_all(overlay, a_clickrecommended(item="x7", time_ms=NOW_MS + MINUTE_MS))
+    (counts,) = (each for each in tallied(overlay).values() if "attributed_clicks" in each)
+    assert counts["attributed_clicks"] == 1
 
 
 def test_call_whose_impression_is_sealed_counts_no_second_time() -> None:
