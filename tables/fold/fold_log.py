@@ -155,7 +155,7 @@ def _seal_full(tables: Tables, owner: LogOwner, state: ImpressionsState, receive
     _seal(tables, owner.key, state)
     _drop_old(tables, owner, state, received_ms)
     if len(state.buckets) > MAX_BUCKETS * FACTS_BYTES:
-        close_log(tables, owner, state, open_log(tables, owner.key, state), anew=True)
+        close_log(tables, owner, state, open_log(tables, owner.key, state), rewrite=True)
 
 
 def _seal(tables: Tables, key: bytes, state: ImpressionsState) -> None:
@@ -208,14 +208,14 @@ def open_log(tables: Tables, key: bytes, state: ImpressionsState) -> OpenLog:
 
 
 def close_log(
-    tables: Tables, owner: LogOwner, state: ImpressionsState, opened: OpenLog, *, anew: bool = False
+    tables: Tables, owner: LogOwner, state: ImpressionsState, opened: OpenLog, *, rewrite: bool = False
 ) -> None:
     """Take out again what is in buckets. If the log or the calls lost something since they were opened, write other buckets.
 
-    ``anew``: write other buckets in any case. These have no views.
+    ``rewrite``: write other buckets in any case. These have no views.
     """
     log, calls = log_of(state), calls_of(state)
-    if not anew and log.startswith(opened.log) and calls.startswith(opened.calls):
+    if not rewrite and log.startswith(opened.log) and calls.startswith(opened.calls):
         del log[: opened.sealed_log], calls[: opened.sealed_calls]
         state.kept -= opened.impressions
         state.views -= opened.views
