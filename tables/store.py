@@ -15,7 +15,9 @@ from typing import Final
 
 import rocksdict
 
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
+_ALSO_READ: Final = 1
+"""The format whose rows this version reads where they are. Workers of that version cannot read ours, so it marks the store as its own."""
 OFFSETS: Final = "offsets"  # the column family of the changelog offsets that the rows include
 FORMAT: Final = "format"
 _TOPIC_IDS: Final = "topic ids"
@@ -172,7 +174,7 @@ class RocksStore:
 
     def _check_format(self, *, is_read_only: bool) -> None:
         found = self.get(OFFSETS, FORMAT.encode()) if OFFSETS in self.tables else None
-        if found is None:
+        if found is None or int(found) == _ALSO_READ:
             if not is_read_only:
                 self._families[OFFSETS].put(FORMAT.encode(), b"%d" % FORMAT_VERSION)
         elif int(found) != FORMAT_VERSION:

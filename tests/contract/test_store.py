@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agents.ports import Change, Store
-from tables.store import RocksStore, StoreFormatError, StoreMemory, last_written_ms, wipe
+from tables.store import FORMAT_VERSION, RocksStore, StoreFormatError, StoreMemory, last_written_ms, wipe
 from tests.support.memory_store import Disk, MemoryStore
 
 TABLES = ("rendered", "panes")
@@ -178,9 +178,28 @@ def test_directory_in_another_format_is_refused_with_what_to_do(tmp_path: Path, 
         RocksStore(tmp_path, TABLES, MEMORY).close()
     with pytest.raises(StoreFormatError, match="delete the directory") as raised:
         RocksStore(tmp_path, TABLES, MEMORY)
-    assert (raised.value.path, raised.value.found, raised.value.expected) == (tmp_path, 7, 1)
+    assert (raised.value.path, raised.value.found, raised.value.expected) == (tmp_path, 7, FORMAT_VERSION)
     with pytest.raises(StoreFormatError):  # the refused attempt released the lock
         RocksStore(tmp_path, TABLES, MEMORY)
+
+
+def test_directory_of_the_former_format_is_read_and_refused_by_the_former_version(
+    tmp_path: Path, monkeypatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr("tables.store.FORMAT_VERSION", 1)
+        former = RocksStore(tmp_path, TABLES, MEMORY)
+        former.write({"rendered": [(b"a", b"1")]}, {"t": 1})
+        former.close()
+    for _ in range(2):
+        today = RocksStore(tmp_path, TABLES, MEMORY)
+        assert rows(today) == [(b"a", b"1")]
+        today.close()
+    with monkeypatch.context() as patched:
+        patched.setattr("tables.store.FORMAT_VERSION", 1)
+        with pytest.raises(StoreFormatError) as raised:
+            RocksStore(tmp_path, TABLES, MEMORY)
+    assert raised.value.found > raised.value.expected, "the worker ends, and rebuilds nothing"
 
 
 def test_wiped_directory_starts_empty_and_tells_when_it_was_written(tmp_path: Path) -> None:

@@ -135,10 +135,10 @@ def test_former_journal_is_noticed_by_a_running_worker_and_refused_with_the_cure
 
 def test_another_partition_count_is_refused_and_another_format_rebuilt_or_refused(cluster: Cluster) -> None:
     dies_saying(cluster, "has 2 partitions on the broker, expected 4", UPTAKE_PARTITIONS="4")
-    formats(cluster, FORMAT_VERSION - 1)
+    formats(cluster, 0)
     cluster.start_worker()
     cluster.wait_ready()
-    assert f"has store format {FORMAT_VERSION - 1}" in cluster.log("w0")
+    assert "has store format 0" in cluster.log("w0")
     assert (counts(cluster, "clicked"), counts(cluster, "rendered")) == ({"1": 1}, {"2": 1})
     assert cluster.stop("w0") == 0
 
