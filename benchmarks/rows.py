@@ -17,8 +17,8 @@ from tables.fold.fold_event import fold
 VISITORS: Final = 2_000
 """How many users are folded; the others get the rows of these, in turn."""
 
-Rows = Mapping[str, bytes]
-"""Table -> encoded row, of one user."""
+Rows = Mapping[tuple[str, bytes], bytes]
+"""Table and end of the key -> encoded row, of one user. The end is empty where a table has one row a user."""
 
 
 def rows_of_visitors(events_per_user: int, seed: int, start_ms: int, visitors: int = VISITORS) -> list[Rows]:
@@ -28,11 +28,12 @@ def rows_of_visitors(events_per_user: int, seed: int, start_ms: int, visitors: i
     tables = MemoryTables()
     for record in shop.records():
         fold(tables, record.key, decode(record.value))
-    rows: dict[bytes, dict[str, bytes]] = {}
+    rows: dict[bytes, dict[tuple[str, bytes], bytes]] = {}
     for table, memory in tables.all().items():
         encode = BY_NAME[table].encode
         for key, state in memory.items():
-            rows.setdefault(key, {})[table] = encode(state)
+            user, zero, rest = key.partition(b"\0")
+            rows.setdefault(user, {})[table, zero + rest] = encode(state)
     return [rows[key] for key in sorted(rows)]
 
 
@@ -78,7 +79,7 @@ class Population:
             left = None if left is None else left - rows
             key = user_key(CUSTOMER, name(number))
             self._keys.append((key, partition_of(key, partitions)))
-        self.tables = sorted({table for rows in visitors for table in rows})
+        self.tables = sorted({table for rows in visitors for table, _ in rows})
         self.digests = {table: Digest() for table in self.tables}
         """Table -> digest of the rows that ``records`` yielded last."""
 
@@ -96,7 +97,7 @@ class Population:
         visitors = self._visitors
         count = len(visitors)
         for number, (key, partition) in enumerate(self._keys):
-            value = visitors[number % count].get(table)
-            if value is not None:
-                digest.add(key, value)
-                yield Record(partition, key, value, time_ms)
+            for (name, end), value in visitors[number % count].items():
+                if name == table:
+                    digest.add(key + end, value)
+                    yield Record(partition, key + end, value, time_ms)

@@ -142,7 +142,7 @@ def growth(seed: int, time_ms: int, visitors: int = 100) -> Iterator[dict[str, A
         rows = rows_of_visitors(events, seed, time_ms, visitors)
         by_table: dict[str, int] = {}
         for of_user in rows:
-            for table, row in of_user.items():
+            for (table, _), row in of_user.items():
                 by_table[table] = by_table.get(table, 0) + len(row)
         yield {
             "events_per_user": events,
@@ -155,12 +155,14 @@ def growth(seed: int, time_ms: int, visitors: int = 100) -> Iterator[dict[str, A
 def _loaded_bytes(users: Sequence[Rows]) -> int:
     """Return the memory of rows that are loaded but not yet used."""
     decoders: dict[str, Callable[[bytes], Any]] = {}
-    for table in {table for rows in users for table in rows}:
+    for table in {table for rows in users for table, _ in rows}:
         decoders[table] = BY_NAME[table].decode
     tracemalloc.start()
     try:
         # A copy of each row counts too: a row that stays bytes keeps alive what it was read from.
-        loaded = [decoders[table](bytes(bytearray(row))) for rows in users for table, row in rows.items()]
+        loaded = [
+            decoders[table](bytes(bytearray(row))) for rows in users for (table, _), row in rows.items()
+        ]
         held, _ = tracemalloc.get_traced_memory()
         return held if loaded else 0
     finally:

@@ -59,8 +59,20 @@ def test_recommended_clicks_find_their_impression() -> None:
 def test_rows_of_visitors_are_what_the_transitions_left() -> None:
     rows = rows_of_visitors(20, seed=1, start_ms=START_MS, visitors=10)
     assert len(rows) == 10
-    assert {"impressions", "clicked"} <= {table for each in rows for table in each}
+    assert {"impressions", "clicked"} <= {table for each in rows for table, _ in each}
     assert rows == rows_of_visitors(20, seed=1, start_ms=START_MS, visitors=10)
+
+
+def test_user_with_several_rows_in_a_table_is_one_user() -> None:
+    rows = rows_of_visitors(120, seed=1, start_ms=START_MS, visitors=10)
+    assert len(rows) == 10
+    population = Population(rows, users=20, partitions=4)
+    keys = [record.key for record in population.records("impression_buckets", START_MS)]
+    assert len(set(keys)) == len(keys) > 20
+    users = {record.key: record.partition for record in population.records("impressions", START_MS)}
+    assert {key.partition(b"\0")[0] for key in keys} <= users.keys()
+    buckets = population.records("impression_buckets", START_MS)
+    assert all(record.partition == users[record.key.partition(b"\0")[0]] for record in buckets)
 
 
 def test_population_stays_below_its_limit_and_knows_its_digest() -> None:
