@@ -6,6 +6,8 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaExcepti
 
 TIMEOUT_S = 30.0
 
+_MARKED_WITHIN_S = 2.0
+
 
 def end_of(kafka: str, topic: str, partition: int) -> int:
     """Return the offset after the last committed record or marker."""
@@ -25,10 +27,17 @@ def end_of(kafka: str, topic: str, partition: int) -> int:
 
 
 def read_committed(kafka: str, topic: str, partition: int, start: int = OFFSET_BEGINNING) -> list[Message]:
-    """Return the committed records from an offset to the end of the partition."""
+    """Return the committed records from an offset to the end of the partition.
+
+    A broker confirms a commit before it has marked it in each partition, and until then hides what was committed. So this waits for a
+    moment while something is hidden. What is then still hidden is an open transaction.
+    """
     read: list[Message] = []
-    with _Reader(kafka) as reader:
-        reader.assign([TopicPartition(topic, partition, start)])
+    place = TopicPartition(topic, partition, start)
+    with _Reader(kafka) as reader, _Reader(kafka, "read_uncommitted") as whole:
+        end = whole.get_watermark_offsets(place, TIMEOUT_S)[1]
+        patience = time.monotonic() + _MARKED_WITHIN_S
+        reader.assign([place])
         while True:
             message = reader.poll(TIMEOUT_S)
             assert message is not None, f"{topic} partition {partition} could not be read to its end"
@@ -36,19 +45,23 @@ def read_committed(kafka: str, topic: str, partition: int, start: int = OFFSET_B
             if error is None:
                 read.append(message)
             elif error.name() == "_PARTITION_EOF":
-                return read
+                if message.offset() >= end or time.monotonic() > patience:
+                    return read
+                reader.seek(
+                    TopicPartition(topic, partition, message.offset())
+                )  # else no other end would be told
             else:
                 raise AssertionError(error)
 
 
 class _Reader(Consumer):
-    def __init__(self, kafka: str) -> None:
+    def __init__(self, kafka: str, isolation_level: str = "read_committed") -> None:
         super().__init__(
             {
                 "bootstrap.servers": kafka,
                 "group.id": "unused",
                 "enable.auto.commit": False,
-                "isolation.level": "read_committed",
+                "isolation.level": isolation_level,
                 "enable.partition.eof": True,
                 "fetch.wait.max.ms": 50,
             }
