@@ -280,3 +280,11 @@ def test_many_calls_outlive_a_login() -> None:
     fold_all(overlay, *[a_rendered(request_id=each) for each in requests], a_login())
     fold_all(overlay, *[a_rendered(time_ms=NOW_MS + number) for number in range(20)])
     assert reported_twice(overlay, requests) == 0
+
+
+def test_views_of_thousands_of_items_wait_in_no_bucket() -> None:
+    overlay = SpiedOverlay()
+    items = tuple(f"{number}{'x' * 20}" for number in range(5_000))
+    fold_all(overlay, *[a_viewed(items=items, time_ms=NOW_MS + number) for number in range(20)])
+    assert "impression_buckets" not in overlay.changed_tables()
+    assert shown_items(overlay, KEY)["1/4999" + "x" * 20].viewed == 20
