@@ -37,6 +37,7 @@ from tables.user.impressions import (
     calls_of,
     drop_views,
     log_of,
+    renew,
 )
 from tables.user.log_entries import split_log
 from tables.user.rendered import RenderedState
@@ -170,6 +171,7 @@ def _seal(tables: Tables, key: bytes, state: ImpressionsState) -> None:
 
 def _drop_old(tables: Tables, owner: LogOwner, state: ImpressionsState, received_ms: int) -> None:
     """Drop the oldest buckets while their impressions are too many or too old."""
+    renew(state)  # clicks of the former format keep their impressions too
     facts = facts_of(state)
     kept = sum(each.impressions for each in facts) + state.kept
     for oldest in facts:
