@@ -9,8 +9,6 @@ from events.model import user_key
 from tables.fold import fold_log
 from tables.fold.fold_identity import fold_transfer
 from tables.user import impression_buckets
-from tables.user.call_places import CallPlace, report_call
-from tables.user.elements import call_name
 from tables.user.impression_buckets import MAX_BUCKETS, facts_of
 from tables.user.impressions import (
     KEEP_MS,
@@ -19,7 +17,6 @@ from tables.user.impressions import (
     ImpressionsState,
     RecommendedClick,
     append,
-    calls_of,
     impression_of,
 )
 from tests.support.builders import (
@@ -246,41 +243,6 @@ def test_transfer_is_not_counted_as_shown_twice() -> None:
     assert shown_items(overlay, target)["1/1"].total == 61
     assert shown_items(overlay, KEY) == {}
     assert shown_items(overlay, KEY + b"\0moved")["1/1"].total == 40
-
-
-def reported_twice(overlay: SpiedOverlay, requests: list[str]) -> int:
-    """Return how many of some calls, which counted before, count again when they are reported again."""
-    tallied(overlay)
-    fold_all(overlay, *[a_rendered(request_id=each, time_ms=NOW_MS + DAY_MS) for each in requests])
-    return sum(counts.get("calls", 0) for counts in tallied(overlay).values())
-
-
-def test_calls_of_kept_impressions_outlive_buckets_that_are_written_again() -> None:
-    overlay = SpiedOverlay()
-    fold_all(overlay, a_rendered(items=("9",)), a_clickrecommended(item="9"))
-    for number in range(130):  # the clicked impression goes, so all buckets are written anew; then one goes
-        fold_all(overlay, a_rendered(request_id=f"r{number}", time_ms=NOW_MS + number))
-    assert reported_twice(overlay, [f"r{number}" for number in range(60, 130)]) == 0
-
-
-def test_calls_of_a_former_row_outlive_its_first_bucket() -> None:
-    overlay = SpiedOverlay()
-    state = ImpressionsState()
-    for number in range(100):
-        append(state, impression_of(a_rendered(request_id=f"r{number}")))
-        report_call(calls_of(state), call_name(f"r{number}", "home"), CallPlace(NOW_MS, None))
-    state.appended = 0
-    overlay.tables["impressions"].put(KEY, state)
-    fold_all(overlay, *[a_rendered(time_ms=NOW_MS + number) for number in range(40)])
-    assert reported_twice(overlay, [f"r{number}" for number in range(40, 100)]) == 0
-
-
-def test_many_calls_outlive_a_login() -> None:
-    overlay = SpiedOverlay()
-    requests = [f"{number:080}" for number in range(60)]
-    fold_all(overlay, *[a_rendered(request_id=each) for each in requests], a_login())
-    fold_all(overlay, *[a_rendered(time_ms=NOW_MS + number) for number in range(20)])
-    assert reported_twice(overlay, requests) == 0
 
 
 def test_views_of_thousands_of_items_wait_in_no_bucket() -> None:
