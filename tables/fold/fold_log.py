@@ -5,7 +5,7 @@ An event is appended to the row ``impressions``. A full row is sealed: its entri
 the log: the row then holds the entries of its buckets, until the log is closed.
 """
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from events import model
 from tables.fold.fold_ports import Tables
@@ -35,11 +35,15 @@ from tables.user.impressions import (
     ImpressionsState,
     append_view,
     calls_of,
-    entries_of,
+    drop_views,
     log_of,
+    renew,
 )
 from tables.user.log_entries import split_log
 from tables.user.rendered import RenderedState
+
+_LONG_BYTES: Final = 65_536
+"""A log in a row that is longer is merged at once. Else lookups would add dozens of the longest events there are."""
 
 
 class LogOwner(NamedTuple):
@@ -150,8 +154,9 @@ def _bucket(tables: Tables, key: bytes, number: int) -> SealedLog:
 
 
 def _seal_full(tables: Tables, owner: LogOwner, state: ImpressionsState, received_ms: int) -> None:
-    if state.appended - state.merged >= MERGE_AFTER:
+    if state.appended - state.merged >= MERGE_AFTER or len(state.impressions) >= _LONG_BYTES:
         merge_shown(tables, owner, state)
+        drop_views(state)  # a bucket with a view of thousands of items would be read at every click
     _seal(tables, owner.key, state)
     _drop_old(tables, owner, state, received_ms)
     if len(state.buckets) > MAX_BUCKETS * FACTS_BYTES:
@@ -166,6 +171,7 @@ def _seal(tables: Tables, key: bytes, state: ImpressionsState) -> None:
 
 def _drop_old(tables: Tables, owner: LogOwner, state: ImpressionsState, received_ms: int) -> None:
     """Drop the oldest buckets while their impressions are too many or too old."""
+    renew(state)  # clicks of the former format keep their impressions too
     facts = facts_of(state)
     kept = sum(each.impressions for each in facts) + state.kept
     for oldest in facts:
@@ -237,5 +243,4 @@ def _merge_opened(tables: Tables, owner: LogOwner, state: ImpressionsState, open
         _take_in(tables, owner, base, list(split_log(opened.log))[-missing:])
         base.merged = state.merged = opened.appended
         tables.rows[rendered.TABLE].put(owner.key, base)
-    state.impressions = bytearray(b"".join(entries_of(state)))
-    state.views = 0
+    drop_views(state)

@@ -20,7 +20,7 @@ from tables.user import (
     purchases,
     recommended,
 )
-from tables.user.call_places import CallPlace, report_call
+from tables.user.call_places import CallPlace, find_place, report_call
 from tables.user.elements import Conversion, ConversionCounter, Impression, JoiningClick, call_name
 from tables.user.impressions import ImpressionsState, calls_of
 from tables.user.items import item_key
@@ -67,14 +67,17 @@ def _find_call(
     Return whether it is the first, also if the back end reported the call before.
     """
     name = call_name(cast(str, shown.request_id), shown.scenario)
-    place = fold_log.place_of_call(tables, key, remembered, name)
+    calls = calls_of(remembered)
+    in_row = find_place(calls, name)
+    place = fold_log.place_of_call(tables, key, remembered, name) if in_row is None else in_row
     is_first = place is None
     if place is None:
         place = _served_at(tables, key, shown)
         if place is None:
             place = CallPlace(shown.time_ms, shown.variant)
             tables.tally.count("calls", customer, shown.scenario, shown.variant, shown.time_ms, items=0)
-        report_call(calls_of(remembered), name, place)
+    if in_row is None:  # also if a bucket has it: that is dropped before this impression
+        report_call(calls, name, place)
     shown.call_ms, shown.call_variant = place
     return is_first
 

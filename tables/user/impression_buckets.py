@@ -63,11 +63,12 @@ def facts_of(state: ImpressionsState) -> list[Facts]:
 
 
 def is_full(state: ImpressionsState) -> bool:
-    """Tell whether the log has to be sealed."""
+    """Tell whether the log has to be sealed. Calls wait for an entry, because a bucket without one has no time and would be dropped."""
+    entries = state.kept + state.views
     return (
-        state.kept + state.views >= BUCKET_ENTRIES
+        entries >= BUCKET_ENTRIES
         or len(state.impressions) >= _FULL_BYTES
-        or len(state.calls) >= _FULL_BYTES
+        or (len(state.calls) >= _FULL_BYTES and entries > 0)
     )
 
 
@@ -109,9 +110,15 @@ def unmerged_entries(
 
 
 def seal(state: ImpressionsState) -> tuple[int, SealedLog]:
-    """Take the oldest entries of the log, as many as a bucket has, and all calls out of the row. Return the bucket and its number."""
+    """Take the oldest entries of the log, as many as a bucket has, and the calls out of the row. Return the bucket and its number.
+
+    Of several buckets in a row, the last takes all calls: which entry reported a call is not known, and the first is soon dropped.
+    """
     log, calls = log_of(state), calls_of(state)
     count, views, length, newest_ms = log_facts(log, BUCKET_ENTRIES)
+    is_last = state.kept + state.views < count + BUCKET_ENTRIES and len(log) < length + _FULL_BYTES
+    if not is_last:
+        calls = bytearray()
     while (called := calls.count(START)) > _MOST_CALLS:
         del calls[: calls.index(START, 1)]
     number = state.first_bucket + len(state.buckets) // FACTS_BYTES

@@ -249,6 +249,13 @@ def drop_impressions(state: ImpressionsState, positions: Collection[int]) -> Non
     state.kept -= len(positions)
 
 
+def drop_views(state: ImpressionsState) -> None:
+    """Drop the ``viewed`` events of the log, which are of no use once the row of ``rendered`` includes them."""
+    if state.views:
+        state.impressions = bytearray(b"".join(entries_of(state)))
+        state.views = 0
+
+
 def replace(state: ImpressionsState, impressions: Iterable[Impression]) -> None:
     """Keep these impressions instead of the log."""
     entries = [pack_impression(each) for each in impressions]

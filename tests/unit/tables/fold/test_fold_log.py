@@ -10,7 +10,15 @@ from tables.fold import fold_log
 from tables.fold.fold_identity import fold_transfer
 from tables.user import impression_buckets
 from tables.user.impression_buckets import MAX_BUCKETS, facts_of
-from tables.user.impressions import KEEP_MS, MAX_IMPRESSIONS, MOST_IMPRESSIONS, ImpressionsState
+from tables.user.impressions import (
+    KEEP_MS,
+    MAX_IMPRESSIONS,
+    MOST_IMPRESSIONS,
+    ImpressionsState,
+    RecommendedClick,
+    append,
+    impression_of,
+)
 from tests.support.builders import (
     CUSTOMER,
     DAY_MS,
@@ -235,3 +243,27 @@ def test_transfer_is_not_counted_as_shown_twice() -> None:
     assert shown_items(overlay, target)["1/1"].total == 61
     assert shown_items(overlay, KEY) == {}
     assert shown_items(overlay, KEY + b"\0moved")["1/1"].total == 40
+
+
+def test_views_of_thousands_of_items_wait_in_no_bucket() -> None:
+    overlay = SpiedOverlay()
+    items = tuple(f"{number}{'x' * 20}" for number in range(5_000))
+    fold_all(overlay, *[a_viewed(items=items, time_ms=NOW_MS + number) for number in range(20)])
+    assert "impression_buckets" not in overlay.changed_tables()
+    assert shown_items(overlay, KEY)["1/4999" + "x" * 20].viewed == 20
+
+
+def test_impression_is_kept_with_its_click_of_the_former_format() -> None:
+    overlay = SpiedOverlay()
+    state = ImpressionsState()
+    for number in range(20):
+        append(state, impression_of(a_rendered(items=("9",), time_ms=NOW_MS + number)))
+    state.appended = 0
+    received_late = NOW_MS + KEEP_MS // 2
+    state.former_clicks = (RecommendedClick(NOW_MS + 10 * MINUTE_MS, received_late, "1/9", NOW_MS, "home"),)
+    overlay.tables["impressions"].put(KEY, state)
+    late = NOW_MS + KEEP_MS + 2 * MINUTE_MS
+    fold_all(overlay, *[a_viewed(time_ms=late, received_ms=late) for _ in range(40)])
+    fold_all(overlay, a_rendered(items=("9",), time_ms=NOW_MS + 9 * MINUTE_MS, received_ms=late))
+    changes = [counts.get("attributed_clicks", 0) for counts in tallied(overlay).values()]
+    assert sorted(changes) == [-1, 0, 1], "the click now belongs to the later showing, and counts once"
