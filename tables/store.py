@@ -16,8 +16,7 @@ from typing import Final
 import rocksdict
 
 FORMAT_VERSION: Final = 2
-_ALSO_READ: Final = 1
-"""The format whose rows this version reads where they are. Workers of that version cannot read ours, so it marks the store as its own."""
+_ALSO_READ: Final = 1  # this version reads its rows in place; workers of that version cannot read ours
 OFFSETS: Final = "offsets"  # the column family of the changelog offsets that the rows include
 FORMAT: Final = "format"
 _TOPIC_IDS: Final = "topic ids"
