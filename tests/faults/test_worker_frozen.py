@@ -147,7 +147,7 @@ def zombie(
             cluster.wipe(worker)
         gone, offsets = 0, 0
         if compacts:
-            gone, offsets = compacted_away(broker.bootstrap, changelog("rendered"))
+            gone, offsets = compacted_away(broker.bootstrap, changelog("impressions"))
             # Without compaction, 4 % is gone: the markers. With it, half and more, as far as the cleaner came.
             assert gone > offsets / 4, f"{gone} of {offsets}: the changelog was not compacted"
         cluster.start_worker("w0")
