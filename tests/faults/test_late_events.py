@@ -331,6 +331,7 @@ def late_events(broker: LocalBroker, directory: Path, *, visits: int, kills: int
         cluster.close()
 
 
+@pytest.mark.slow_fault
 @pytest.mark.fault("F11")
 @pytest.mark.timeout(600)
 def test_shuffled_and_late_events_give_final_windows_that_equal_the_fold(

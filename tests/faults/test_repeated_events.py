@@ -74,6 +74,7 @@ def repeats(
         cluster.close()
 
 
+@pytest.mark.slow_fault
 @pytest.mark.fault("F10")
 @pytest.mark.timeout(600)
 def test_event_sent_up_to_five_times_counts_once(

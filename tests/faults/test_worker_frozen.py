@@ -182,6 +182,7 @@ def zombie(
         cluster.close()
 
 
+@pytest.mark.slow_fault
 @pytest.mark.fault("F7")
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(
