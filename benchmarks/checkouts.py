@@ -17,6 +17,8 @@ from typing import Any, Final
 from benchmarks.imported import PACKAGES
 
 ROOT: Final = Path(__file__).resolve().parents[1]
+_CODE: Final = (*PACKAGES, "compiled")
+"""Folders of what processes import. ``compiled`` has extensions of some modules; older checkouts have none."""
 DISTRIBUTIONS: Final = (
     "faust-streaming",
     "aiokafka",
@@ -79,7 +81,7 @@ class Checkout:
         """Return the checkout at a path, run by its own ``.venv`` if that works; CheckoutError if it cannot be measured."""
         root = _root_of(path)
         commit = _git(root, "rev-parse", "HEAD").decode().strip()
-        is_dirty = bool(_git(root, "status", "--porcelain", "--", *PACKAGES, "benchmarks"))
+        is_dirty = bool(_git(root, "status", "--porcelain", "--", *_CODE, "benchmarks"))
         code = _checksum(root)
         tried: list[str] = []
         for environment, python in _pythons(root):
@@ -148,7 +150,7 @@ def _root_of(path: Path) -> Path:
 def _checksum(root: Path) -> str:
     """Return a checksum of the names and contents of all files that a process may import."""
     checksum = hashlib.sha256()
-    for path in sorted(path for package in PACKAGES for path in (root / package).rglob("*")):
+    for path in sorted(path for package in _CODE for path in (root / package).rglob("*")):
         if path.is_file() and "__pycache__" not in path.parts:
             content = path.read_bytes()
             checksum.update(f"{path.relative_to(root)}\0{len(content)}\0".encode() + content)

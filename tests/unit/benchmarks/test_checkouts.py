@@ -150,6 +150,15 @@ def test_changes_of_code_are_seen_and_logs_are_not(other: Path) -> None:
         checkout.require_unchanged()
 
 
+def test_extensions_are_code_too(other: Path) -> None:
+    checkout = Checkout.open(other)
+    extension = other / "compiled" / "built" / "module.so"
+    extension.parent.mkdir(parents=True)
+    extension.write_bytes(b"machine code")
+    with pytest.raises(CheckoutError, match="changed while it was measured"):
+        checkout.require_unchanged()
+
+
 def test_versions_that_differ_are_named() -> None:
     one = Imported({}, {}, "3.11.7", {"msgspec": "0.22.0", "uvloop": "0.23.0"})
     other = Imported({}, {}, "3.12.1", {"msgspec": "0.21.0", "uvloop": "0.23.0"})
