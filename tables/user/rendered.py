@@ -20,18 +20,14 @@ from tables.user.shown_bytes import (
     MAX_STAMP_MS,
     MAX_TIMES,
     STAMP_BYTES,
-    START,
     Shown,
     body_of,
     entries_in,
-    opening_of,
     pack,
     read,
     scope_of,
 )
 from tables.user.shown_merge import count_entries, parts_in, run_of
-
-_MIN_ENTRY_BYTES: Final = len(opening_of(b"1/")) + STAMP_BYTES
 
 
 class RenderedState(msgspec.Struct, array_like=True, gc=False, eq=False):
@@ -149,20 +145,23 @@ def merge(into: RenderedState | None, other: RenderedState) -> RenderedState:
     if into is None:
         other.merged = 0  # that was of another user's log
         return other
-    _merge_packed(packed_of(into), packed_of(other))
+    into.items = _merged(packed_of(into), packed_of(other))
     if into.by_scenario is None:
         into.by_scenario = other.by_scenario
     elif other.by_scenario is not None:
-        _merge_packed(into.by_scenario, other.by_scenario)
+        into.by_scenario = _merged(into.by_scenario, other.by_scenario)
     return into
 
 
-def _merge_packed(packed: bytearray, others: bytearray) -> None:
-    for key, moved in entries_in(others):
-        opening = opening_of(key)
-        own = _take(packed, opening)
-        packed += opening + (moved if own is None else body_of(_merge_shown(read(own), read(moved))))
-    _drop_oldest(packed)
+def _merged(own: bytearray, moved: bytearray) -> bytearray:
+    parts = parts_in(own)
+    for key, part in parts_in(moved).items():
+        known, body = parts.pop(key, None), len(key) + 1
+        if known is None:
+            parts[key] = part
+        else:
+            parts[key] = part[:body] + body_of(_merge_shown(read(known[body:]), read(part[body:])))
+    return _newest(parts)
 
 
 def check(state: RenderedState, max_number: int) -> None:
@@ -185,29 +184,6 @@ def _check_packed(packed: bytearray, max_number: int) -> None:
         is_countable = all(0 <= number <= min(max_number, MAX_STAMP_MS) for number in numbers)
         if not is_countable or len(times) > MAX_TIMES or times != sorted(times) or shown.total < len(times):
             raise ValueError(f"invalid showings of an item: {shown}")
-
-
-def _take(packed: bytearray, opening: bytes) -> bytearray | None:
-    """Take an item's entry out. Return what followed its opening, or None if there is no entry."""
-    at = packed.find(opening)
-    if at < 0:
-        return None
-    end = packed.find(START, at + 1)
-    body = packed[at + len(opening) :] if end < 0 else packed[at + len(opening) : end]
-    del packed[at : at + len(opening) + len(body)]
-    return body
-
-
-def _drop_oldest(packed: bytearray) -> None:
-    """Drop the items that the log touched longest ago, until at most ``MAX_ITEMS`` are left."""
-    if len(packed) <= MAX_ITEMS * _MIN_ENTRY_BYTES:
-        return  # so many bytes cannot hold too many items
-    excess = packed.count(START) - MAX_ITEMS
-    if excess > 0:
-        at = 0
-        for _ in range(excess):
-            at = packed.find(START, at + 1)
-        del packed[:at]
 
 
 def _merge_shown(own: Shown, moved: Shown) -> Shown:
