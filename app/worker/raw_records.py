@@ -1,6 +1,6 @@
 """Records of a consumer as aiokafka parses them, without a second object for each.
 
-aiokafka builds a ConsumerRecord of eleven fields from each parsed record, which takes a tenth of a worker's CPU in a backlog. The parsed
+aiokafka builds a ConsumerRecord of eleven fields from each parsed record, which took 4 % of a worker's samples in a backlog. The parsed
 record has all that a chunk needs: offset, timestamp, key, value and headers.
 """
 

@@ -64,8 +64,7 @@ def attribute(
     """
     rows = tables.rows[impressions.TABLE]
     state = rows.get(key) or ImpressionsState()
-    is_click = isinstance(element, JoiningClick)
-    opened = fold_log.open_log(tables, key, state) if is_click else None
+    opened = fold_log.open_log(tables, key, state) if isinstance(element, JoiningClick) else None
     sent = attribution_moves.follow(state, event.user, element)
     changed: Counted = {}
     if sent is not None:

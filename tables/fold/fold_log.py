@@ -15,10 +15,10 @@ from tables.user.belonging import Counted
 from tables.user.call_places import CallPlace, find_place
 from tables.user.elements import Impression
 from tables.user.impression_buckets import (
-    FACTS_BYTES,
     MAX_BUCKETS,
     MERGE_AFTER,
     SealedLog,
+    bucket_count,
     bucket_key,
     buckets_of_call,
     drop_oldest,
@@ -91,30 +91,21 @@ def view(tables: Tables, key: bytes, event: model.Viewed, state: ImpressionsStat
         _seal_full(tables, LogOwner(key, event.customer, event.user), state, event.received_ms)
 
 
-def place_of_call(tables: Tables, key: bytes, state: ImpressionsState, name: str) -> CallPlace | None:
-    """Return where a call counted that a kept impression reported, or None if none reported it."""
-    place = find_place(calls_of(state), name)
-    if place is None and state.call_marks:
-        for number in buckets_of_call(state, name):
-            place = find_place(_bucket(tables, key, number).calls, name)
-            if place is not None:
-                break
-    return place
+def sealed_place(tables: Tables, key: bytes, state: ImpressionsState, name: str) -> CallPlace | None:
+    """Return where a call counted that a bucket has, or None if none has it."""
+    for number in buckets_of_call(state, name):
+        place = find_place(_bucket(tables, key, number).calls, name)
+        if place is not None:
+            return place
+    return None
 
 
 def merge_shown(tables: Tables, owner: LogOwner, state: ImpressionsState) -> None:
     """Let the user's row of ``rendered`` take in all that it lacks of the log. The caller puts the row of the log."""
     log_of(state)
-    if state.appended == state.merged:
-        return
-    base = _base(tables, owner)
-    _take_in(
-        tables,
-        owner,
-        base,
-        unmerged_entries(state, state.merged, lambda number: _bucket(tables, owner.key, number)),
-    )
-    pass_over(tables, owner, state, base)
+    if state.appended != state.merged:
+        entries = unmerged_entries(state, state.merged, lambda number: _bucket(tables, owner.key, number))
+        _merge(tables, owner, state, entries, state.appended)
 
 
 def merge_all_shown(tables: Tables, owner: LogOwner) -> None:
@@ -126,21 +117,20 @@ def merge_all_shown(tables: Tables, owner: LogOwner) -> None:
         rows.put(owner.key, state)
 
 
-def pass_over(
-    tables: Tables, owner: LogOwner, state: ImpressionsState, base: RenderedState | None = None
-) -> None:
+def pass_over(tables: Tables, owner: LogOwner, state: ImpressionsState) -> None:
     """Let the row of ``rendered`` count as having all of the log. What a login brought is in that row already."""
-    base = _base(tables, owner) if base is None else base
-    base.merged = state.merged = state.appended
+    _merge(tables, owner, state, [], state.appended)
+
+
+def _merge(
+    tables: Tables, owner: LogOwner, state: ImpressionsState, entries: list[bytes], merged: int
+) -> None:
+    """Let ``rendered`` take in entries, after which it has the first ``merged`` ones of the log."""
+    base = tables.rows[rendered.TABLE].get_once(owner.key) or RenderedState()
+    if entries:
+        rendered.take_in(base, entries, by_scenario=owner.customer in tables.scenario_keepers)
+    base.merged = state.merged = merged
     tables.rows[rendered.TABLE].put(owner.key, base)
-
-
-def _base(tables: Tables, owner: LogOwner) -> RenderedState:
-    return tables.rows[rendered.TABLE].get_once(owner.key) or RenderedState()
-
-
-def _take_in(tables: Tables, owner: LogOwner, base: RenderedState, entries: list[bytes]) -> None:
-    rendered.take_in(base, entries, by_scenario=owner.customer in tables.scenario_keepers)
 
 
 def _bucket(tables: Tables, key: bytes, number: int) -> SealedLog:
@@ -159,7 +149,7 @@ def _seal_full(tables: Tables, owner: LogOwner, state: ImpressionsState, receive
         drop_views(state)  # a bucket with a view of thousands of items would be read at every click
     _seal(tables, owner.key, state)
     _drop_old(tables, owner, state, received_ms)
-    if len(state.buckets) > MAX_BUCKETS * FACTS_BYTES:
+    if bucket_count(state) > MAX_BUCKETS:
         close_log(tables, owner, state, open_log(tables, owner.key, state), rewrite=True)
 
 
@@ -183,7 +173,7 @@ def _drop_old(tables: Tables, owner: LogOwner, state: ImpressionsState, received
             tidy(state, owner.user, received_ms, most=MAX_IMPRESSIONS)
             close_log(tables, owner, state, opened)
             return
-        if unmerged_buckets(state) * FACTS_BYTES == len(state.buckets):
+        if unmerged_buckets(state, state.merged) == bucket_count(state):
             merge_shown(tables, owner, state)
         number = drop_oldest(state)
         tables.rows[impression_buckets.TABLE].put(bucket_key(owner.key, number), None)
@@ -227,7 +217,7 @@ def close_log(
         state.views -= opened.views
     else:
         _merge_opened(tables, owner, state, opened)
-        count = len(facts_of(state))
+        count = bucket_count(state)
         for number in range(state.first_bucket, state.first_bucket + count):
             tables.rows[impression_buckets.TABLE].put(bucket_key(owner.key, number), None)
         state.first_bucket += count
@@ -239,8 +229,5 @@ def _merge_opened(tables: Tables, owner: LogOwner, state: ImpressionsState, open
     """Let ``rendered`` take in what it lacked when the log was opened, which may be gone from it by now. Views are then of no use."""
     missing = opened.appended - state.merged
     if missing:
-        base = _base(tables, owner)
-        _take_in(tables, owner, base, list(split_log(opened.log))[-missing:])
-        base.merged = state.merged = opened.appended
-        tables.rows[rendered.TABLE].put(owner.key, base)
+        _merge(tables, owner, state, list(split_log(opened.log))[-missing:], opened.appended)
     drop_views(state)

@@ -69,7 +69,7 @@ def _find_call(
     name = call_name(cast(str, shown.request_id), shown.scenario)
     calls = calls_of(remembered)
     in_row = find_place(calls, name)
-    place = fold_log.place_of_call(tables, key, remembered, name) if in_row is None else in_row
+    place = fold_log.sealed_place(tables, key, remembered, name) if in_row is None else in_row
     is_first = place is None
     if place is None:
         place = _served_at(tables, key, shown)
@@ -163,7 +163,10 @@ def fold_recommended(tables: Tables, key: bytes, event: model.Recommended) -> No
         remembered = None  # a repeated report of the back end counts again, whatever the page reported
     for scenario, variant in served_labels(event):
         call = call_name(event.request_id, scenario)
-        if remembered is None or fold_log.place_of_call(tables, key, remembered, call) is None:
+        if remembered is None or (
+            find_place(calls_of(remembered), call) is None
+            and fold_log.sealed_place(tables, key, remembered, call) is None
+        ):
             tables.tally.count("calls", event.customer, scenario, variant, event.time_ms, items=0)
     if is_somebody:
         tables.rows[recommended.TABLE].put(

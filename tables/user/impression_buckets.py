@@ -26,7 +26,7 @@ MERGE_AFTER: Final = 64
 MAX_BUCKETS: Final = 40
 """A user with more has many views in them, which are of no use once ``rendered`` has them."""
 _FACTS: Final = struct.Struct(">BBBI")
-FACTS_BYTES: Final = _FACTS.size
+_FACTS_BYTES: Final = _FACTS.size
 _MARK_BYTES: Final = 2
 _MINUTE_MS: Final = 60_000
 _MOST_CALLS: Final = 255
@@ -57,6 +57,11 @@ def bucket_key(key: bytes, number: int) -> bytes:
     return key + b"\0" + number.to_bytes(4, "big")
 
 
+def bucket_count(state: ImpressionsState) -> int:
+    """Return how many buckets a row has."""
+    return len(state.buckets) // _FACTS_BYTES
+
+
 def facts_of(state: ImpressionsState) -> list[Facts]:
     """Return what is known of each bucket, the oldest first."""
     return [Facts(*each) for each in _FACTS.iter_unpack(state.buckets)]
@@ -72,9 +77,9 @@ def is_full(state: ImpressionsState) -> bool:
     )
 
 
-def unmerged_buckets(state: ImpressionsState, merged: int | None = None) -> int:
-    """Return how many of the last buckets have entries that ``rendered`` does not include; ``merged`` replaces the state's own number."""
-    missing = state.appended - (state.merged if merged is None else merged) - state.kept - state.views
+def unmerged_buckets(state: ImpressionsState, merged: int) -> int:
+    """Return how many of the last buckets have entries that a row of ``rendered`` with this ``merged`` does not include."""
+    missing = state.appended - merged - state.kept - state.views
     count = 0
     facts = facts_of(state) if missing > 0 else []
     while missing > 0:
@@ -98,7 +103,7 @@ def unmerged_entries(
     if missing <= 0:
         return []
     count = unmerged_buckets(state, merged)
-    end = state.first_bucket + len(state.buckets) // FACTS_BYTES
+    end = state.first_bucket + bucket_count(state)
     entries: list[bytes] = []
     for number in range(end - count, end):
         bucket = load(number)
@@ -121,7 +126,7 @@ def seal(state: ImpressionsState) -> tuple[int, SealedLog]:
         calls = bytearray()
     while (called := calls.count(START)) > _MOST_CALLS:
         del calls[: calls.index(START, 1)]
-    number = state.first_bucket + len(state.buckets) // FACTS_BYTES
+    number = state.first_bucket + bucket_count(state)
     bucket = SealedLog(bytes(log[:length]), bytes(calls))
     state.buckets += _FACTS.pack(count - views, views, called, min(newest_ms // _MINUTE_MS, 2**32 - 1))
     if called:
@@ -136,7 +141,7 @@ def seal(state: ImpressionsState) -> tuple[int, SealedLog]:
 def drop_oldest(state: ImpressionsState) -> int:
     """Take the oldest bucket off the row, and return its number."""
     facts = Facts(*_FACTS.unpack_from(state.buckets))
-    state.buckets = state.buckets[FACTS_BYTES:]
+    state.buckets = state.buckets[_FACTS_BYTES:]
     state.call_marks = state.call_marks[facts.calls * _MARK_BYTES :]
     state.first_bucket += 1
     return state.first_bucket - 1

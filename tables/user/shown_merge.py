@@ -40,7 +40,7 @@ def run_of(parts: Collection[bytes]) -> bytearray:
 
 
 def count_entries(parts: dict[bytes, bytes], entries: Iterable[bytes], scope: bytes) -> None:
-    """Count entries of a log into items (tables/user/shown_bytes.py, ``parts_in``). The item that was touched last is the last one.
+    """Count entries of a log into items (see ``parts_in``). The item that was touched last is the last one.
 
     ``scope`` goes before each item key.
     """
